@@ -1,0 +1,128 @@
+"""Files that are written whole or not at all, and errors that name all offenders at once."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PathLike = str | os.PathLike[str]
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message says what, where and how to mend it."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One offender found in the input: the file (or id), what is wrong, and what was done."""
+
+    file: str
+    reason: str
+    action: str = ""
+
+
+def raise_all(problems: Sequence[Problem], title: str, cure: str = "") -> None:
+    """Raise one InputError that lists every problem; do nothing if there is none.
+
+    Parameters
+    ----------
+    problems
+        The offenders, listed in the order given.
+    title
+        What was being checked, for the first line.
+    cure
+        What to do, for the last line.
+
+    Raises
+    ------
+    InputError
+        If `problems` is not empty.
+    """
+    if not problems:
+        return
+    lines = [f"{title}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
+    lines += [f"  {problem.file}: {problem.reason}" for problem in problems]
+    raise InputError("\n".join([*lines, cure] if cure else lines))
+
+
+@contextlib.contextmanager
+def atomic(path: PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path`, synced and renamed to `path` when the block succeeds.
+
+    A reader therefore never meets half a file, and a crash leaves the old one in place.
+
+    Parameters
+    ----------
+    path
+        Where the file shall be; its folder is made if need be.
+
+    Yields
+    ------
+    Path
+        The temporary file to write to (it exists, empty).
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write `value` as JSON with sorted keys, so that the same value gives the same bytes."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n")
+
+
+def write_csv(path: PathLike, table: "pd.DataFrame") -> None:
+    """Write a table without its index, whole or not at all."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def digest(paths: Iterable[PathLike]) -> str:
+    """SHA-256 of the contents of some files, in the order given."""
+    total = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def seed_for(*parts: str | int | float | None) -> int:
+    """Derive a seed from what it is for, so that no two uses share a stream by accident.
+
+    Parameters
+    ----------
+    *parts
+        For instance (seed, model, round, fold, stage, epoch, sample id).
+
+    Returns
+    -------
+    int
+        In [0, 2**63), the same on every machine.
+    """
+    text = json.dumps(parts, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
