@@ -1,0 +1,294 @@
+"""What a result came from: a digest of the code that made it, and the machine it was made on.
+
+A rule declares `params: code=fingerprint(...)`, so that Snakemake redoes its jobs when the code
+they run changes, and only then. Modification times do not serve (a `git switch` touches every script),
+nor do scripts alone (most of the code lies in the modules they import). The digest is taken over
+syntax trees, so that comments, docstrings and formatting leave it alone.
+
+Only the standard library is imported here: every parse of the Snakefile calls `fingerprint` for
+each rule, and on a cluster every job parses the Snakefile.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from foldbelt.files import InputError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+_MAIN_PACKAGES = (
+    "albumentations",
+    "connected-components-3d",
+    "h5py",
+    "matplotlib",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "safetensors",
+    "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "snakemake",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+# (level, module, name): level 0 is absolute; name is None for `import module`.
+_Import = tuple[int, str, str | None]
+
+
+def fingerprint(*modules: str) -> str:
+    """Digest the code of some modules and of every foldbelt module that they import.
+
+    Imports are found in the source, also inside functions; nothing is imported or run. Modules that
+    the code finds by name at run time (a loss that the config names) cannot be seen: name them.
+
+    Parameters
+    ----------
+    *modules
+        Dotted names ("foldbelt.losses.lovasz") or paths of scripts (with a "/" or ending in ".py";
+        relative ones are taken from the current directory). Order and repetition do not matter.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits. They change with the code, and stay when comments, docstrings,
+        formatting, paths, modification times or the version of Python change, or when a module
+        appears that none of these imports.
+
+    Raises
+    ------
+    InputError
+        If a module or script does not exist, or cannot be parsed. All unknown ones are named.
+
+    Examples
+    --------
+    >>> fingerprint("foldbelt.files") == fingerprint("foldbelt.files", "foldbelt")
+    True
+    """
+    return _fingerprint(modules, _PACKAGE)
+
+
+def _fingerprint(modules: Iterable[str], package: Path) -> str:
+    """`fingerprint` for the package that lies in the folder `package` and bears its name."""
+    scripts: list[str] = []
+    waiting: list[str] = []
+    unknown: list[str] = []
+    for module in modules:
+        if "/" in module or module.endswith(".py"):
+            script = Path(module)
+            (scripts if script.is_file() else unknown).append(module)
+        else:
+            (waiting if _file_of(module, package) else unknown).append(module)
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise InputError(
+            f"fingerprint: no such module or script: {names}. Modules are named like "
+            f"“{package.name}.files” and looked for in {package}; scripts by their path."
+        )
+
+    found = {("script", _parse_file(Path(script))[0]) for script in scripts}
+    for script in scripts:
+        imports = _parse_file(Path(script))[1]
+        waiting += _imported(imports, "__main__", False, package)
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        file = _file_of(name, package)
+        if file is None:  # a missing module changes the digest once it appears
+            continue
+        digest, imports = _parse_file(file)
+        found.add((name, digest))
+        waiting += _imported(imports, name, file.name == "__init__.py", package)
+        parents = name.split(".")[:-1]
+        waiting += [".".join(parents[:depth]) for depth in range(1, len(parents) + 1)]
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+
+
+def _file_of(name: str, package: Path) -> Path | None:
+    """Give the file of a module of the package, None if it has no such module."""
+    first, *rest = name.split(".")
+    if first != package.name or not all(part.isidentifier() for part in rest):
+        return None
+    place = package.joinpath(*rest)
+    candidates = [place / "__init__.py"] + ([place.with_suffix(".py")] if rest else [])
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _imported(
+    imports: Iterable[_Import], importer: str, is_package: bool, package: Path
+) -> Iterator[str]:
+    """Give the dotted names, in the package, of what a module imports."""
+    for level, module, name in imports:
+        if level:
+            here = importer.split(".")
+            base = here[: len(here) - level + is_package]
+            module = ".".join([*base, module] if module else base)
+        if module.split(".")[0] != package.name:
+            continue
+        yield module
+        if name and _file_of(f"{module}.{name}", package):  # else an attribute of the module
+            yield f"{module}.{name}"
+
+
+def _parse_file(file: Path) -> tuple[str, tuple[_Import, ...]]:
+    try:
+        return _parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"fingerprint: {file} is not valid Python: {error}") from error
+
+
+@functools.cache  # by content: a file edited while we run is parsed again
+def _parse(source: bytes) -> tuple[str, tuple[_Import, ...]]:
+    """Digest the tree of a source, and list what it imports."""
+    tree = ast.parse(source)
+    pieces: list[str] = []
+    imports: list[_Import] = []
+    _dump(tree, pieces, imports)
+    digest = hashlib.sha256("".join(pieces).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest, tuple(imports)
+
+
+def _dump(value: Any, pieces: list[str], imports: list[_Import]) -> None:
+    """Write a tree in a form that all versions of Python share, and collect its imports.
+
+    `ast.dump` is not such a form: each version adds fields (type_params in 3.12), and what it shows
+    of empty ones varies. Hence fields that are None or empty are left out, and with them the
+    context (load, store), which follows from the place, and a constant's kind (u"").
+    """
+    if isinstance(value, ast.AST):
+        if isinstance(value, ast.Import):
+            imports += [(0, alias.name, None) for alias in value.names]
+        elif isinstance(value, ast.ImportFrom):
+            imports += [(value.level, value.module or "", alias.name) for alias in value.names]
+        pieces.append(f"({type(value).__name__}")
+        for field in value._fields:
+            child = getattr(value, field, None)
+            if child is None or child == [] or field in ("ctx", "kind", "type_ignores"):
+                continue
+            if isinstance(value, ast.JoinedStr):
+                child = _without_empty(child)
+            pieces.append(f" {field}=")
+            _dump(child, pieces, imports)
+        pieces.append(")")
+    elif isinstance(value, list):
+        pieces.append("[")
+        for item in value:
+            if _is_noise(item):
+                continue
+            if _is_type_checking(item):  # never run: only what stands under `else` counts
+                for statement in item.orelse:
+                    _dump(statement, pieces, imports)
+                continue
+            _dump(item, pieces, imports)
+            pieces.append(",")
+        pieces.append("]")
+    elif isinstance(value, str):  # not repr, which depends on the Unicode tables
+        pieces.append(f"str{len(value)}:{value}")
+    else:
+        pieces.append(f"{type(value).__name__}:{value!r}")
+
+
+def _is_noise(node: Any) -> bool:
+    """Tell whether a statement is a docstring, or a string that stands alone like one."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _is_type_checking(node: Any) -> bool:
+    if not isinstance(node, ast.If):
+        return False
+    test = node.test
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
+    return name == "TYPE_CHECKING"
+
+
+def _without_empty(values: list[ast.expr]) -> list[ast.expr]:
+    """Drop the empty strings that some versions put between the parts of an f-string."""
+    return [v for v in values if not (isinstance(v, ast.Constant) and v.value == "")]
+
+
+def environment() -> dict[str, Any]:
+    """Describe the machine and the software, for the report.
+
+    Returns
+    -------
+    dict
+        python, platform, cpu {model, count}, memory (bytes), packages {name: version, None where
+        missing}, gpus [names], git {commit, dirty}, None outside a repository. Only JSON types.
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
+        "memory": _memory(),
+        "packages": {name: _version(name) for name in _MAIN_PACKAGES},
+        "gpus": _gpus(),
+        "git": _git(Path(__file__).resolve()),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _gpus() -> list[str]:
+    output = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return [line.strip() for line in (output or "").splitlines() if line.strip()]
+
+
+def _git(file: Path) -> dict[str, Any] | None:
+    """Give the commit of the repository that tracks `file`, and whether its files are changed."""
+    folder = str(file.parent)
+    # A copy installed inside someone else's repository must not report that one's commit.
+    if _output("git", "-C", folder, "ls-files", "--error-unmatch", str(file)) is None:
+        return None
+    commit = _output("git", "-C", folder, "rev-parse", "HEAD")
+    changed = _output("git", "-C", folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": bool(changed)} if commit else None
+
+
+def _output(*command: str) -> str | None:
+    """Run a command and give what it printed, None if it is missing, slow or fails."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
