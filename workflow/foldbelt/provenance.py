@@ -1,9 +1,9 @@
 """What a result came from: a digest of the code that made it, and the machine it was made on.
 
 A rule declares `params: code=fingerprint(...)`, so that Snakemake redoes its jobs when the code
-they run changes, and only then. Modification times do not serve (a `git switch` touches every script),
-nor do scripts alone (most of the code lies in the modules they import). The digest is taken over
-syntax trees, so that comments, docstrings and formatting leave it alone.
+they run changes, and only then. Modification times do not serve (a `git switch` touches every
+script), nor do scripts alone (most of the code lies in the modules they import). The digest is
+taken over syntax trees, so that comments, docstrings and formatting leave it alone.
 
 Only the standard library is imported here: every parse of the Snakefile calls `fingerprint` for
 each rule, and on a cluster every job parses the Snakefile.
@@ -86,8 +86,7 @@ def _fingerprint(modules: Iterable[str], package: Path) -> str:
     unknown: list[str] = []
     for module in modules:
         if "/" in module or module.endswith(".py"):
-            script = Path(module)
-            (scripts if script.is_file() else unknown).append(module)
+            (scripts if Path(module).is_file() else unknown).append(module)
         else:
             (waiting if _file_of(module, package) else unknown).append(module)
     if unknown:
