@@ -1,0 +1,48 @@
+"""Images, masks and probabilities in HDF5, written whole or not at all, and read by id.
+
+One row an image, one chunk a row: a random row costs one small read. The same content gives the
+same bytes (no timestamps, sorted names), whatever the machine. Masks of several classes lie
+bit-packed. Per-image columns lie in the group ``table``, one dataset a column; strings are
+fixed-length UTF-8, missing ones empty. Attributes are JSON text, so they come back as they went in.
+
+>>> with Writer("x.h5", table=table, attrs={"source": "demo"}) as out:    # doctest: +SKIP
+...     out.create("image", (101, 101), "uint8")
+...     out.put("image", 0, images[:256])
+...     out.put("image", 256, images[256:])
+>>> read("x.h5", "image", ids=["b", "a"])                                 # doctest: +SKIP
+"""
+
+from foldbelt.store.layout import BYTES, SCHEMA_VERSION
+from foldbelt.store.original import decode_original, encode_original
+from foldbelt.store.reading import (
+    attrs,
+    blocks,
+    has,
+    length,
+    original_sizes,
+    positions,
+    read,
+    stored_size,
+    table,
+    truth,
+)
+from foldbelt.store.writing import Writer, write
+
+__all__ = [
+    "BYTES",
+    "SCHEMA_VERSION",
+    "Writer",
+    "attrs",
+    "blocks",
+    "decode_original",
+    "encode_original",
+    "has",
+    "length",
+    "original_sizes",
+    "positions",
+    "read",
+    "stored_size",
+    "table",
+    "truth",
+    "write",
+]

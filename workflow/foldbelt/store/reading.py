@@ -1,0 +1,229 @@
+"""Read a store by id, in few and large reads."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from foldbelt.files import InputError, PathLike
+from foldbelt.store.layout import BLOCK, SCHEMA_VERSION, stored_name
+from foldbelt.store.original import decode_original
+
+_GAP = 8  # rows: reading this many for nothing costs about as much as one more call to HDF5
+_SIZED = ("image", "mask", "prob", "x")
+
+
+def read(path: PathLike, name: str, ids: Sequence[str] | None = None) -> np.ndarray:
+    """Read rows of a dataset.
+
+    Parameters
+    ----------
+    path, name
+        File and dataset; ``table/<column>`` reads one column.
+    ids : sequence of str, optional
+        Which rows, in this order, repeats allowed; by default all.
+
+    Returns
+    -------
+    (n, ...) array
+        Masks of several classes unpacked to (n, H, W, K) uint8; strings as str objects.
+
+    Raises
+    ------
+    InputError
+        If the dataset does not exist or ids are unknown (all are listed).
+    """
+    with _open(path) as file:
+        data = _dataset(file, name, path)
+        return _rows(data, None if ids is None else _positions(file, ids, path))
+
+
+def blocks(
+    path: PathLike, name: str, ids: Sequence[str] | None = None, size: int = BLOCK
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Read rows block by block, in bounded memory.
+
+    Parameters
+    ----------
+    path, name, ids
+        As for `read`.
+    size
+        Rows in a block.
+
+    Yields
+    ------
+    slice
+        Where the block lies among the rows asked for.
+    (n, ...) array
+        As `read` gives it, n ≤ `size`.
+    """
+    with _open(path) as file:
+        data = _dataset(file, name, path)
+        rows = np.arange(len(data)) if ids is None else _positions(file, ids, path)
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            yield slice(start, start + len(part)), _rows(data, part)
+
+
+def has(path: PathLike, name: str) -> bool:
+    """Tell whether the file holds the dataset (``table/<column>`` for a column)."""
+    with _open(path) as file:
+        return stored_name(name) in file
+
+
+def length(path: PathLike) -> int:
+    """Number of rows."""
+    with _open(path) as file:
+        for name in ("id", *sorted(file)):
+            if isinstance(file.get(name), h5py.Dataset):
+                return len(file[name])
+        return 0
+
+
+def attrs(path: PathLike) -> dict[str, Any]:
+    """Attributes of the file, as they were given, and ``schema_version``."""
+    with _open(path) as file:
+        return {name: json.loads(value) for name, value in sorted(file.attrs.items())}
+
+
+def positions(path: PathLike, ids: Sequence[str]) -> np.ndarray:
+    """Rows at which ids lie, int64 (n,); unknown ids raise InputError, all listed."""
+    with _open(path) as file:
+        return _positions(file, ids, path)
+
+
+def table(path: PathLike, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Per-image columns.
+
+    Parameters
+    ----------
+    path, ids
+        As for `read`.
+
+    Returns
+    -------
+    DataFrame
+        ``id`` (str) first, then the columns in the order in which they were written.
+    """
+    with _open(path) as file:
+        rows = None if ids is None else _positions(file, ids, path)
+        columns = {"id": _rows(_dataset(file, "id", path), rows)}
+        names = json.loads(file["table"].attrs["columns"]) if "table" in file else []
+        for name in names:
+            columns[name] = _rows(file[stored_name(f"table/{name}")], rows)
+    return pd.DataFrame(columns)
+
+
+def stored_size(path: PathLike) -> tuple[int, int]:
+    """Height and width of the stored images (masks, probabilities or channels)."""
+    with _open(path) as file:
+        for name in _SIZED:
+            if name in file:
+                height, width = file[name].shape[1:3]
+                return int(height), int(width)
+    raise InputError(f"{path}: holds none of {', '.join(_SIZED)}, so it has no image size.")
+
+
+def original_sizes(path: PathLike, ids: Sequence[str] | None = None) -> np.ndarray:
+    """Heights and widths before any resizing to the storage size, int64 (N, 2)."""
+    if has(path, "table/height") and has(path, "table/width"):
+        sides = [read(path, f"table/{side}", ids) for side in ("height", "width")]
+        return np.stack(sides, axis=1).astype(np.int64)
+    count = length(path) if ids is None else len(positions(path, ids))
+    return np.tile(np.array(stored_size(path), dtype=np.int64), (count, 1))
+
+
+def truth(
+    path: PathLike, ids: Sequence[str] | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """True masks at the images' original size, one by one, in bounded memory.
+
+    Parameters
+    ----------
+    path, ids
+        As for `read`.
+
+    Yields
+    ------
+    (h, w, K) uint8
+        The mask.
+    (h, w) bool or None
+        Ignored pixels; None where there are none.
+    """
+    if has(path, "original"):
+        with _open(path) as file:
+            classes = int(file["original"].attrs["classes"])
+        for _, block in blocks(path, "original", ids):
+            yield from (decode_original(row, classes) for row in block)
+        return
+    ignored = blocks(path, "ignore", ids) if has(path, "ignore") else None
+    for _, masks in blocks(path, "mask", ids):
+        ignores = next(ignored)[1].astype(bool) if ignored else [None] * len(masks)
+        for mask, ignore in zip(masks, ignores, strict=True):
+            some = ignore if ignore is not None and ignore.any() else None
+            yield (mask if mask.ndim == 3 else mask[..., None]), some
+
+
+def _open(path: PathLike) -> h5py.File:
+    # Files are complete once they have their name, so locks (missing on some cluster disks) are
+    # not needed.
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{path}: is not a whole HDF5 file ({error}). Delete it and run again."
+        ) from error
+    version = json.loads(file.attrs.get("schema_version", "null"))
+    if version != SCHEMA_VERSION:
+        file.close()
+        raise InputError(
+            f"{path}: its schema_version is {version}, expected {SCHEMA_VERSION}. "
+            "Delete it and run again."
+        )
+    return file
+
+
+def _dataset(file: h5py.File, name: str, path: PathLike) -> h5py.Dataset:
+    data = file.get(stored_name(name))
+    if not isinstance(data, h5py.Dataset):
+        names = [key for key in sorted(file) if key != "table"]
+        names += [f"table/{key}" for key in sorted(file.get("table", ()))]
+        raise InputError(f"{path}: has no dataset '{name}'; it holds {', '.join(names) or 'none'}.")
+    return data
+
+
+def _positions(file: h5py.File, ids: Sequence[str], path: PathLike) -> np.ndarray:
+    if isinstance(ids, str):
+        raise ValueError(f"ids must be a sequence of ids, not the text {ids!r}.")
+    wanted = [str(name) for name in ids]
+    index = pd.Index(_rows(_dataset(file, "id", path), None))
+    rows = index.get_indexer(pd.Index(wanted, dtype=index.dtype))
+    if (rows < 0).any():
+        unknown = sorted({wanted[row] for row in np.flatnonzero(rows < 0)})
+        raise InputError(f"{path}: does not hold {len(unknown)} of the ids: {', '.join(unknown)}.")
+    return rows.astype(np.int64)
+
+
+def _rows(data: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
+    """Read rows in any order, as few and as large reads as pay."""
+    if rows is None:
+        out = data[()]
+    else:
+        out = np.empty((len(rows), *data.shape[1:]), dtype=data.dtype)
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        # a read ends where the next row is far, and before the scratch space grows large
+        cuts = np.flatnonzero(np.diff(ascending) > _GAP) + 1
+        for part in np.split(np.arange(len(rows)), cuts) if len(rows) else ():
+            for start in range(0, len(part), BLOCK):
+                some = part[start : start + BLOCK]
+                first, last = ascending[some[0]], ascending[some[-1]]
+                out[order[some]] = data[first : last + 1][ascending[some] - first]
+    if data.name == "/mask" and "classes" in data.attrs:
+        return np.unpackbits(out, axis=-1, count=int(data.attrs["classes"]))
+    return np.char.decode(out, "utf-8").astype(object) if out.dtype.kind == "S" else out
