@@ -1,0 +1,141 @@
+"""Which module each name in the config stands for.
+
+A room is a package of this one (`losses`, `models`, `competitions` …) in which every module is a
+member and its file name is the name that the config uses, so that a new member is a new file and
+touches no other. Modules that start with an underscore, and the few named below, are helpers.
+
+Only the standard library is imported, and nothing of a room: the Snakefile asks here which modules
+belong in a job's fingerprint.
+"""
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from foldbelt.files import InputError
+
+_PACKAGE = Path(__file__).resolve().parent
+_HELPERS = {"models": {"blocks", "heads", "weights"}}
+
+
+def known(room: str) -> list[str]:
+    """Names of a room's members, sorted; none if the room is a plain module or does not exist.
+
+    Parameters
+    ----------
+    room
+        Name of a package in foldbelt, for instance "losses".
+
+    Examples
+    --------
+    >>> "lovasz" in known("losses"), "blocks" in known("models")
+    (True, False)
+    """
+    return sorted(
+        file.stem
+        for file in (_PACKAGE / room).glob("*.py")
+        if not file.stem.startswith("_") and file.stem not in _HELPERS.get(room, ())
+    )
+
+
+def find(room: str, names: Iterable[str], what: str) -> list[str]:
+    """Dotted names of the modules that some members' names stand for.
+
+    Parameters
+    ----------
+    room
+        Name of a package in foldbelt.
+    names
+        Members' names, in any order.
+    what
+        What a member is called in the error message, for instance "loss".
+
+    Returns
+    -------
+    list of str
+        Each once, sorted.
+
+    Raises
+    ------
+    InputError
+        Listing every name that is not a member, and the members there are.
+    """
+    names = sorted(set(map(str, names)))
+    members = known(room)
+    unknown = [name for name in names if name not in members]
+    if unknown:
+        raise InputError(unknown_names(what, unknown, members))
+    return [f"foldbelt.{room}.{name}" for name in names]
+
+
+def unknown_names(what: str, unknown: Iterable[str], members: Iterable[str]) -> str:
+    """Word the message for names that are not known, with the nearest known name for each.
+
+    Examples
+    --------
+    >>> unknown_names("loss", ["lovas"], ["bce", "lovasz"])
+    "unknown loss 'lovas' (did you mean 'lovasz'?); known are: bce, lovasz"
+    """
+    members = sorted(members)
+    texts = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, members, n=1)
+        texts.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return f"unknown {what} {', '.join(texts)}; known are: {', '.join(members) or 'none'}"
+
+
+def options(module: str) -> list[str]:
+    """Names of the arguments of a member's `build` function, read from its source.
+
+    Parameters
+    ----------
+    module
+        Dotted name, for instance "foldbelt.models.unet".
+
+    Examples
+    --------
+    >>> "width" in options("foldbelt.models.vanilla")
+    True
+    """
+    file = _PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "build":
+            return [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+    raise InputError(f"{file}: a member of a room needs a function `build`, and this has none")
+
+
+def losses(spec: Mapping[str, Any]) -> list[str]:
+    """Modules of the losses that a stage names, as {name: weight, …}."""
+    return find("losses", spec, "loss")
+
+
+def models(architecture: Mapping[str, Any]) -> list[str]:
+    """Module of the architecture that a model names, as {name: unet, …}."""
+    if "name" not in architecture:
+        raise InputError(f"an architecture needs a `name`, one of {', '.join(known('models'))}")
+    return find("models", [architecture["name"]], "architecture")
+
+
+def channels(recipe: Mapping[str, Any]) -> list[str]:
+    """Modules of the channels that a recipe uses; none while the room is one plain module."""
+    if not known("channels"):
+        return []
+    return find("channels", recipe.get("use", ()), "channel")
+
+
+def competition(name: str) -> list[str]:
+    """Module of a competition."""
+    return find("competitions", [name], "competition")
+
+
+def augment(operations: Iterable[Mapping[str, Any] | str]) -> list[str]:
+    """Modules of the augmentations that a stage lists and that are foldbelt's own.
+
+    Names that are not members are taken to be albumentations' (which is not imported to see).
+    """
+    names: set[str] = set()
+    for operation in operations:
+        names.update([operation] if isinstance(operation, str) else operation)
+    return find("augment", names & set(known("augment")), "augmentation")
