@@ -1,0 +1,397 @@
+"""A plain folder of images and masks.
+
+Layout: ``images/`` and ``masks/``, optionally ``test/`` or ``test_images/`` (images without
+masks), ``meta.csv`` (id and any columns: strata, groups) and ``sample_submission.csv``. PNG, JPEG
+or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; sizes may be mixed if `data.size` is set.
+The id of an image is its file name without the suffix, and its mask has the same id. Nested folders
+are not followed. How pixels become u8 is told in `_images`.
+
+Masks are tested by value: `data.classes` maps names to values; without it there is one class,
+`object`, of every value above zero. `data.ignore` is the value of unlabelled pixels. JPEG
+blurs values, so that a JPEG mask is accepted for the one unnamed class only, and cut at half.
+"""
+
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import rle
+from foldbelt.competitions import (
+    Finding,
+    Item,
+    Listing,
+    Prediction,
+    Sample,
+    Spoilt,
+    _images,
+    _tables,
+)
+from foldbelt.files import InputError, Problem, digest, raise_all
+
+METRIC = "mean_dice"
+SAMPLE = "sample_submission.csv"
+COLUMNS = ["id", "class", "height", "width", "rle"]
+_RESERVED = {"height", "width", "coverage", "empty"}
+_LOSSY = (".jpg", ".jpeg")
+
+
+class Truth(NamedTuple):
+    """What a train image's truth is read from."""
+
+    mask: Path
+    label: str | None
+
+
+def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
+    """List images, masks and meta data and all that names and headers tell to be wrong."""
+    classes = _classes(spec)
+    test_folder, findings = _test_folder(root)
+    inputs: dict[str, str] = {}
+    found: dict[str, dict[str, Path]] = {}
+    for folder in ("images", "masks", *([test_folder] if test_folder else [])):
+        files = _images.listing(root / folder)
+        if not files and folder != test_folder:
+            findings.append(
+                Finding(folder, f"is missing or empty; looked for images in {root / folder}")
+            )
+        found[folder], wrong = _images.by_stem(files, root)
+        findings += wrong
+        inputs[folder] = _images.listing_digest(files)
+    images, masks, test = found["images"], found["masks"], found.get(test_folder, {})
+    findings += _check_pairs(root, images, masks, test)
+    sizes, broken = _images.measure(images | test, root)
+    mask_sizes, broken_masks = _images.measure(masks, root)
+    findings += broken + broken_masks
+    size, wrong = _storage_size(root, spec, images | test, sizes)
+    findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
+    columns, label_of, wrong = _read_meta(root, spec, images, test, inputs)
+    findings += wrong + _check_sample(root, test, classes, inputs)
+    train_items = [
+        Item(key, path, sizes[key], Truth(masks[key], label_of.get(key)), columns[key])
+        for key, path in sorted(images.items())
+        if key in sizes and key in mask_sizes
+    ]
+    test_items = [
+        Item(key, path, sizes[key], None, columns[key])
+        for key, path in sorted(test.items())
+        if key in sizes
+    ]
+    channels = 3 if spec["color"] == "rgb" else 1
+    names = list(classes)
+    labels = names if spec["label"] is None else sorted(set(label_of.values()))
+    return Listing(
+        root, spec, train_items, test_items, size, channels, names, labels, findings, inputs
+    )
+
+
+def _classes(spec: Mapping[str, Any]) -> dict[str, int | None]:
+    """Give class → value in masks; None means every value that is neither 0 nor ignored."""
+    ignore, classes = spec["ignore"], spec["classes"]
+    if ignore == 0:
+        raise InputError("data.ignore is 0, which is the background; choose the unlabelled value.")
+    if classes is None:
+        return {"object": None}
+    values = list(classes.values())
+    wrong = [
+        f"{name}: {value}"
+        for name, value in classes.items()
+        if value in (0, ignore) or values.count(value) > 1
+    ]
+    if wrong:
+        raise InputError(
+            f"data.classes: {', '.join(wrong)}: every class needs a value of its own, neither 0 "
+            f"(background) nor that of data.ignore ({ignore})."
+        )
+    return dict(classes)
+
+
+def _test_folder(root: Path) -> tuple[str, list[Finding]]:
+    there = [name for name in ("test", "test_images") if (root / name).is_dir()]
+    if len(there) > 1:
+        return there[0], [Finding("test_images", "stands beside test; keep one of the two")]
+    return (there[0] if there else ""), []
+
+
+def _check_pairs(
+    root: Path, images: Mapping[str, Path], masks: Mapping[str, Path], test: Mapping[str, Path]
+) -> list[Finding]:
+    def find(keys: Iterable[str], files: Mapping[str, Path], reason: str) -> list[Finding]:
+        return [Finding(_images.relative(files[key], root), reason, key) for key in sorted(keys)]
+
+    return [
+        *find(images.keys() - masks.keys(), images, "has no mask of the same name in masks/"),
+        *find(masks.keys() - images.keys(), masks, "has no image of the same name in images/"),
+        *find(images.keys() & test.keys(), test, "has the id of a train image; ids must differ"),
+    ]
+
+
+def _storage_size(
+    root: Path,
+    spec: Mapping[str, Any],
+    files: Mapping[str, Path],
+    sizes: Mapping[str, tuple[int, int]],
+) -> tuple[tuple[int, int] | None, list[Finding]]:
+    if spec["size"] is not None:
+        height, width = spec["size"]
+        return (height, width), []
+    common = _images.common_size(sizes.values())
+    if common is None:
+        return None, []
+    findings = [
+        Finding(
+            _images.relative(files[key], root),
+            f"is {height}×{width} where most images are {common[0]}×{common[1]}; "
+            "set data.size to store images of mixed sizes",
+            key,
+        )
+        for key, (height, width) in sorted(sizes.items())
+        if (height, width) != common
+    ]
+    return common, findings
+
+
+def _check_mask_sizes(
+    root: Path,
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    sizes: Mapping[str, tuple[int, int]],
+    mask_sizes: Mapping[str, tuple[int, int]],
+) -> list[Finding]:
+    return [
+        Finding(
+            _images.relative(masks[key], root),
+            f"is {mask_sizes[key][0]}×{mask_sizes[key][1]}, "
+            f"unlike its image ({sizes[key][0]}×{sizes[key][1]})",
+            key,
+        )
+        for key in sorted(images.keys() & sizes.keys() & mask_sizes.keys())
+        if sizes[key] != mask_sizes[key]
+    ]
+
+
+def _read_meta(
+    root: Path,
+    spec: Mapping[str, Any],
+    images: Mapping[str, Path],
+    test: Mapping[str, Path],
+    inputs: dict[str, str],
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[Finding]]:
+    """Give id → columns of every image, id → label if `data.label` asks for one, and findings."""
+    columns: dict[str, dict[str, Any]] = {key: {} for key in (*images, *test)}
+    table, findings = _tables.read_table(
+        root, "meta.csv", ("id",), needed=spec["label"] is not None
+    )
+    if (root / "meta.csv").is_file():
+        inputs["meta.csv"] = digest([root / "meta.csv"])
+    if table is None:
+        return columns, {}, findings
+    findings += _tables.check_ids(table, "meta.csv", columns, "images/ or the test folder")
+    findings += _tables.check_rows("meta.csv", table, sorted(images))
+    covered = set(table["id"]) & test.keys()
+    if covered:  # meta data of the train images alone is fine; of some test images it is a slip
+        findings += _tables.check_rows("meta.csv", table, sorted(test))
+    clash = sorted(_RESERVED & set(table.columns))
+    if clash:
+        reason = f"has columns of foldbelt's own names: {', '.join(clash)}; rename them"
+        return columns, {}, [*findings, Finding("meta.csv", reason)]
+    for name in table.columns.drop("id"):
+        values, wrong = _tables.typed(table, name, "meta.csv")
+        findings += wrong
+        for key, value in zip(table["id"], values, strict=True):
+            if key in images or (key in test and covered):
+                columns[key].setdefault(name, value)
+    label_of, wrong = _read_labels(table[table["id"].isin(images.keys())], spec["label"])
+    return columns, label_of, findings + wrong
+
+
+def _read_labels(table: pd.DataFrame, label: str | None) -> tuple[dict[str, str], list[Finding]]:
+    if label is None:
+        return {}, []
+    if label not in table:
+        has = ", ".join(table.columns)
+        reason = f"has no column {label!r}, which data.label names (it has {has})"
+        return {}, [Finding("meta.csv", reason)]
+    label_of = dict(zip(table["id"], table[label].str.strip(), strict=True))
+    unlabelled = [key for key, text in label_of.items() if not text]
+    return label_of, [
+        Finding("meta.csv", f"id {key} has no label (column {label})", key) for key in unlabelled
+    ]
+
+
+def read(item: Item, listing: Listing) -> Sample:
+    """Decode one image and its mask."""
+    findings: list[Finding] = []
+    height, width = item.size
+    columns: dict[str, Any] = {"height": height, "width": width}
+    image = np.zeros(item.size, np.uint8)
+    try:
+        image = _images.to_u8(_images.decode(item.image), listing.channels)
+    except _images.Undecodable as error:
+        findings.append(Finding(_images.relative(item.image, listing.root), str(error), item.id))
+    if item.truth is None:
+        if findings:
+            raise Spoilt(findings)
+        return Sample(image, columns=columns)
+    try:
+        mask, ignore = _read_mask(item.truth.mask, listing.spec)
+    except _images.Undecodable as error:
+        findings.append(
+            Finding(_images.relative(item.truth.mask, listing.root), str(error), item.id)
+        )
+    if findings:
+        raise Spoilt(findings)
+    some = mask.any(axis=2)
+    labelled = some.size if ignore is None else some.size - int(ignore.sum())
+    columns["coverage"] = float(some.sum() / max(labelled, 1))
+    columns["empty"] = int(not some.any())
+    return Sample(image, mask, ignore, _labels(item, mask, listing), columns)
+
+
+def _labels(item: Item, mask: np.ndarray, listing: Listing) -> np.ndarray:
+    if listing.spec["label"] is None:
+        return np.asarray(mask.any(axis=(0, 1)), np.uint8)
+    return np.array([item.truth.label == name for name in listing.labels], np.uint8)
+
+
+def _read_mask(path: Path, spec: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    classes, unlabelled = _classes(spec), spec["ignore"]
+    values = _images.decode_values(path)
+    if path.suffix.lower() in _LOSSY:
+        if spec["classes"] is not None or unlabelled is not None:
+            raise _images.Undecodable("is a JPEG, which blurs values; save it as PNG or TIFF")
+        values = np.where(values > np.iinfo(values.dtype).max // 2, values, 0)
+    ignore = None if unlabelled is None else values == unlabelled
+    background = values == 0 if ignore is None else (values == 0) | ignore
+    if spec["classes"] is None:
+        mask = ~background[..., None]
+    else:
+        mask = np.stack([values == value for value in classes.values()], axis=-1)
+        strange = np.unique(values[~background & ~mask.any(axis=2)])
+        if strange.size:
+            few = ", ".join(map(str, strange[: _tables.MANY]))
+            known = ", ".join(f"{name} {value}" for name, value in classes.items())
+            raise _images.Undecodable(
+                f"holds the values {few}{'…' * (strange.size > _tables.MANY)}: neither 0, nor in "
+                f"data.classes ({known}), nor data.ignore ({unlabelled})"
+            )
+    return mask.astype(np.uint8), ignore if ignore is not None and ignore.any() else None
+
+
+def _check_sample(
+    root: Path, test: Mapping[str, Path], classes: Mapping[str, Any], inputs: dict[str, str]
+) -> list[Finding]:
+    sample, findings = _tables.read_table(root, SAMPLE, ("id", "rle"), needed=False)
+    if (root / SAMPLE).is_file():
+        inputs[SAMPLE] = digest([root / SAMPLE])
+    if sample is None:
+        return findings
+    reason = _sample_fault(sample, list(classes))
+    if reason:
+        return [Finding(SAMPLE, reason)]
+    once = sample.drop_duplicates("id") if len(classes) > 1 else sample
+    findings += _tables.check_ids(once, SAMPLE, test, "the test folder")
+    return findings + _tables.check_rows(SAMPLE, sample, sorted(test))
+
+
+def _sample_fault(sample: pd.DataFrame, classes: list[str]) -> str:
+    strange = [column for column in sample.columns if column not in COLUMNS]
+    if strange:
+        return f"has the columns {', '.join(strange)}; known are {', '.join(COLUMNS)}"
+    if "class" not in sample:
+        return "" if len(classes) == 1 else "lacks the column class, though there are several"
+    pairs = sample.groupby("id")["class"].agg(list)
+    wrong = [key for key, names in pairs.items() if sorted(names) != sorted(classes)]
+    few = ", ".join(map(str, wrong[: _tables.MANY]))
+    return (
+        f"does not list every class once for {few} (classes: {', '.join(classes)})" if wrong else ""
+    )
+
+
+def write_submission(
+    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+) -> str:
+    """Write one row an image and class: id, class, height, width, rle, or as the sample has it.
+
+    Without test images it is the header alone. An image that `on_problem: drop` left out of the
+    data gets empty masks if the sample asks for it.
+    """
+    rows = [
+        (p.id, name, *p.mask.shape[:2], rle.encode(p.mask[..., k]))
+        for p in predictions
+        for k, name in enumerate(classes)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    sample = _read_sample(root, classes)
+    if sample is not None:
+        keys = pd.MultiIndex.from_frame(sample[["id", "class"]])
+        table = table.set_index(["id", "class"])
+        absent = [] if spec.get("on_problem") == "drop" else sorted(set(keys) - set(table.index))
+        extra = sorted(set(table.index) - set(keys))
+        problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
+        problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
+        raise_all(problems, f"The predictions do not fit {SAMPLE}", "Redo ingest and predictions.")
+        table = table.reindex(keys).reset_index()
+        table["rle"] = table["rle"].fillna("")
+        sides = {"height": "Int64", "width": "Int64"}
+        table = table.astype(sides)[sample.attrs["columns"]]
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _read_sample(root: Path, classes: list[str]) -> pd.DataFrame | None:
+    sample, findings = _tables.read_table(root, SAMPLE, ("id", "rle"), needed=False)
+    reason = findings[0].reason if findings else ""
+    if sample is not None:
+        reason = _sample_fault(sample, classes)
+        sample.attrs["columns"] = list(sample.columns)
+        if "class" not in sample:
+            sample["class"] = classes[0]
+    if reason:
+        raise InputError(f"{root / SAMPLE} {reason}.")
+    return sample
+
+
+def check_submission(
+    text: str,
+    predictions: Iterable[Prediction],
+    root: Path,
+    spec: Mapping[str, Any],
+    classes: list[str],
+) -> list[Finding]:
+    """Read a submission anew: every image and class once, sizes right, RLE exactly the mask."""
+    sample = _read_sample(root, classes)
+    table = _tables.read_text(StringIO(text))
+    columns = COLUMNS if sample is None else sample.attrs["columns"]
+    if list(table.columns) != columns:
+        return [Finding("submission", f"its columns are {list(table.columns)}, not {columns}")]
+    if "class" not in table:
+        table["class"] = classes[0]
+    rows = {(row["id"], row["class"]): row for row in table.to_dict("records")}
+    written = [" ".join(key) for key in zip(table["id"], table["class"], strict=True)]
+    wanted = (
+        []
+        if sample is None
+        else [" ".join(key) for key in zip(sample["id"], sample["class"], strict=True)]
+    )
+    findings: list[Finding] = []
+    for prediction in predictions:
+        for k, name in enumerate(classes):
+            where = f"{prediction.id} {name}"
+            if sample is None:
+                wanted.append(where)
+            row = rows.pop((prediction.id, name), None)
+            if row is None:
+                continue  # check_keys names it
+            findings += _tables.check_runs(where, row["rle"], prediction.mask[..., k])
+            sides = zip(("height", "width"), prediction.mask.shape[:2], strict=True)
+            if any(row.get(side, str(length)) != str(length) for side, length in sides):
+                findings.append(Finding(where, "is written with another size than its image's"))
+    findings += [
+        Finding(" ".join(key), "has a mask that nobody predicted")
+        for key, row in rows.items()
+        if row["rle"]
+    ]
+    return findings + _tables.check_keys(written, wanted)

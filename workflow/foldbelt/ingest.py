@@ -1,0 +1,316 @@
+"""Raw files → data/train.h5, data/test.h5 and problems.csv: checked, at storage size, in HDF5.
+
+What the files look like is the competition's affair (`foldbelt.competitions`); here is what all
+have in common: every problem is found before a file appears, images go through in blocks so that
+memory does not grow with the data set, and what is larger or smaller than the storage size is
+brought to it, the mask at its original size kept beside (dataset `original`).
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from foldbelt import competitions, store
+from foldbelt.competitions import Competition, Finding, Item, Listing, Spoilt
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+
+BLOCK = 256  # images in memory at a time, at most
+_BLOCK_BYTES = 64 * 2**20
+_THREADS = 4  # decoding; OpenCV releases the interpreter's lock
+
+
+def run(
+    competition: str,
+    root: PathLike,
+    spec: Mapping[str, Any],
+    train: PathLike,
+    test: PathLike,
+    problems: PathLike,
+) -> None:
+    """Read a competition's raw files.
+
+    Parameters
+    ----------
+    competition
+        Its name, a module of `foldbelt.competitions`.
+    root
+        Its folder.
+    spec
+        The config's `data` section: on_problem, size, color, ignore, classes, label.
+    train, test
+        Where the HDF5 files go. Rows are sorted by id.
+    problems
+        Where the table of problems goes: file, reason, action (header only when there are none).
+
+    Raises
+    ------
+    InputError
+        Listing all offenders at once, unless `on_problem` is "drop" and each of them is about a
+        single image. No data are written then, but the table of problems is.
+    """
+    member = competitions.load(competition)
+    folder = Path(root)
+    if not folder.is_dir():
+        raise InputError(f"data.path: {folder} is no folder; set it to where the raw files lie.")
+    spec = competitions.settings(spec)
+    listing = member.scan(folder, spec)
+    attrs = {
+        "config": {"competition": competition, **spec},
+        "inputs": listing.inputs,
+        "class_names": listing.classes,
+        "label_names": listing.labels,
+    }
+    found = _convert_sound(member, listing, (train, test), attrs)
+    stopped = _stopping(found, spec)
+    action = "stopped" if stopped else "dropped"
+    rows = [Problem(finding.file, finding.reason, action) for finding in found]
+    columns = ["file", "reason", "action"]
+    write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=columns))
+    if stopped:
+        raise_all(rows, f"The raw files in {folder} cannot be used", _cure(stopped, spec))
+
+
+def _stopping(found: Iterable[Finding], spec: Mapping[str, Any]) -> list[Finding]:
+    """Give the findings that no dropping of images can mend, or may."""
+    return [f for f in found if f.id is None or spec["on_problem"] == "error"]
+
+
+def _cure(stopped: Iterable[Finding], spec: Mapping[str, Any]) -> str:
+    if any(finding.id is None for finding in stopped):
+        return (
+            "Mend the files. Leaving images out (data.on_problem: drop) cannot mend all of these."
+        )
+    return "Mend the files, or leave the offending images out with data.on_problem: drop."
+
+
+def _convert_sound(
+    member: Competition,
+    listing: Listing,
+    paths: tuple[PathLike, PathLike],
+    attrs: Mapping[str, Any],
+) -> list[Finding]:
+    """Write the files from all images without findings, unless one stops; give all findings.
+
+    Writing goes along with checking, so that a sound data set is decoded once. Files appear only if
+    no offender turned up; images to drop cost a second pass.
+    """
+    found = sorted(set(listing.findings))
+    with _quiet():
+        while True:
+            stopped = _stopping(found, listing.spec)
+            # once it is clear that nothing will be written, images with a finding are looked into
+            # as well: they may have more than one fault
+            kept = listing if stopped else _without(listing, found)
+            new = set(_convert(member, kept, None if stopped else paths, attrs)) - set(found)
+            found = sorted([*found, *new])
+            if stopped or not new or _stopping(new, listing.spec):
+                return found
+
+
+def _without(listing: Listing, found: Iterable[Finding]) -> Listing:
+    spoilt = {finding.id for finding in found}
+    return replace(
+        listing,
+        train=[item for item in listing.train if item.id not in spoilt],
+        test=[item for item in listing.test if item.id not in spoilt],
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV from printing its own warnings on broken files: the report names them all."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+class _Abandon(Exception):
+    """Leaves the writers without their files appearing."""
+
+
+def _convert(
+    member: Competition,
+    listing: Listing,
+    paths: tuple[PathLike, PathLike] | None,
+    attrs: Mapping[str, Any],
+) -> list[Finding]:
+    """Decode every image, and write the two files unless an offender turns up.
+
+    `paths` None only checks.
+    """
+    found: list[Finding] = []
+    with contextlib.suppress(_Abandon), contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)))
+        writers: list[store.Writer | None] = [None, None]
+        if paths is not None:
+            count = len(listing.classes)
+            writers = [
+                stack.enter_context(store.Writer(path, None, attrs, count)) for path in paths
+            ]
+        train = _Stream(member, listing, listing.train, True, writers[0])
+        test = _Stream(member, listing, listing.test, False, writers[1])
+        found = train.convert(pool) + test.convert(pool) + _check_seen(listing, train.seen)
+        if found:
+            raise _Abandon
+    return found
+
+
+def _check_seen(listing: Listing, seen: np.ndarray) -> list[Finding]:
+    if not listing.train:
+        return [Finding("train images", "none is left that can be used")]
+    return [
+        Finding("masks", f"class {name} is never seen: all masks that can be used are empty of it")
+        for name, count in zip(listing.classes, seen, strict=True)
+        if not count
+    ]
+
+
+@dataclass
+class _Row:
+    """One image as it is stored."""
+
+    columns: dict[str, Any]
+    seen: np.ndarray
+    image: np.ndarray
+    labels: np.ndarray | None
+    mask: np.ndarray | None
+    ignore: np.ndarray | None
+    original: np.ndarray | None
+
+
+class _Stream:
+    """One of the two files on its way from raw images to HDF5."""
+
+    def __init__(
+        self,
+        member: Competition,
+        listing: Listing,
+        items: Sequence[Item],
+        is_train: bool,
+        writer: store.Writer | None,
+    ) -> None:
+        self.member, self.listing, self.items = member, listing, items
+        self.is_train, self.writer = is_train, writer
+        self.size = listing.size or (1, 1)
+        self.mixed = is_train and any(item.size != self.size for item in items)
+        planes = listing.channels + len(listing.classes) + 1
+        self.block = max(1, min(BLOCK, _BLOCK_BYTES // (self.size[0] * self.size[1] * planes)))
+        self.columns: list[dict[str, Any]] = []
+        self.seen = np.zeros(len(listing.classes), np.int64)
+        self.ignoring = False
+
+    def convert(self, pool: ThreadPoolExecutor) -> list[Finding]:
+        """Take every image through; give the offenders, after whom nothing more is written."""
+        findings: list[Finding] = []
+        self._create()
+        for start in range(0, len(self.items), self.block):
+            rows = []
+            for result in pool.map(self._convert, self.items[start : start + self.block]):
+                if isinstance(result, _Row):
+                    rows.append(result)
+                    self.seen += result.seen
+                else:
+                    findings += result
+            if self.writer is not None and not findings:
+                self._put(start, rows)
+        if self.writer is not None:
+            table = pd.DataFrame(self.columns)
+            self.writer.set_table(table if len(table) else pd.DataFrame({"id": []}, dtype=object))
+        return findings
+
+    def _convert(self, item: Item) -> _Row | list[Finding]:
+        try:
+            sample = self.member.read(item, self.listing)
+        except Spoilt as spoilt:
+            return [replace(finding, id=item.id) for finding in spoilt.findings]
+        if sample.image.shape[:2] != item.size:
+            where = item.image.relative_to(self.listing.root).as_posix()
+            return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
+        seen = np.zeros_like(self.seen)
+        if sample.mask is not None:
+            seen += sample.mask.any(axis=(0, 1))
+        columns = {"id": item.id, **item.columns, **sample.columns}
+        mask, ignore, original = sample.mask, sample.ignore, None
+        if self.writer is None:
+            return _Row(columns, seen, sample.image, None, None, None, None)
+        if self.mixed and mask is not None:
+            original = store.encode_original(mask, ignore)
+        image = resize_image(sample.image, self.size)
+        mask = None if mask is None else resize_mask(mask, self.size)
+        ignore = None if ignore is None else resize_mask(ignore, self.size)
+        return _Row(columns, seen, image, sample.labels, mask, ignore, original)
+
+    def _create(self) -> None:
+        if self.writer is None:
+            return
+        count, classes = len(self.items), len(self.listing.classes)
+        colours = (3,) if self.listing.channels == 3 else ()
+        self.writer.create("image", (*self.size, *colours), np.uint8, count)
+        if self.is_train:
+            tail = self.size if classes == 1 else (*self.size, classes)
+            self.writer.create("mask", tail, np.uint8, count)
+            self.writer.create("labels", (len(self.listing.labels),), np.uint8, count)
+        if self.mixed:
+            self.writer.create("original", (), store.BYTES, count)
+
+    def _put(self, start: int, rows: Sequence[_Row]) -> None:
+        assert self.writer is not None  # for the type checker
+        self.columns += [row.columns for row in rows]
+        self.writer.put("image", start, np.stack([row.image for row in rows]))
+        if not self.is_train:
+            return
+        masks = np.stack([row.mask for row in rows if row.mask is not None])
+        self.writer.put("mask", start, masks if masks.shape[3] > 1 else masks[..., 0])
+        labels = np.stack([row.labels for row in rows if row.labels is not None])
+        self.writer.put("labels", start, labels)
+        if self.mixed:
+            self.writer.put("original", start, [row.original for row in rows])
+        self._put_ignore(start, [row.ignore for row in rows])
+
+    def _put_ignore(self, start: int, ignores: Sequence[np.ndarray | None]) -> None:
+        """Write unlabelled pixels; the dataset begins with the first of them."""
+        assert self.writer is not None
+        nothing = np.zeros(self.size, bool)
+        if not self.ignoring and any(ignore is not None for ignore in ignores):
+            self.ignoring = True
+            self.writer.create("ignore", self.size, np.uint8, len(self.items))
+            for first in range(0, start, self.block):
+                count = min(self.block, start - first)
+                self.writer.put("ignore", first, np.stack([nothing] * count))
+        if self.ignoring:
+            block = np.stack([nothing if ignore is None else ignore for ignore in ignores])
+            self.writer.put("ignore", start, block)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring an image (h, w) or (h, w, 3) u8 to (H, W): mean of areas down, linear up.
+
+    The aspect ratio is not kept; predictions are stretched back to the original size.
+    """
+    if image.shape[:2] == size:
+        return image
+    smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=method)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a mask (h, w) or (h, w, K) to (H, W) by the nearest pixel, centre to centre."""
+    if mask.shape[:2] == size:
+        return mask
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for new, old in zip(size, mask.shape, strict=False)
+    )
+    return mask[rows[:, None], columns]
