@@ -126,3 +126,29 @@ def seed_for(*parts: str | int | float | None) -> int:
     """
     text = json.dumps(parts, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def grouped(paths: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Share out paths that are listed name by name, equally many for each.
+
+    Parameters
+    ----------
+    paths
+        First all of the first name, then all of the second, and so on.
+    names
+        What they belong to.
+
+    Returns
+    -------
+    dict
+        Name to its paths, in order.
+
+    Examples
+    --------
+    >>> grouped(["a0", "a1", "b0", "b1"], ["a", "b"])
+    {'a': ['a0', 'a1'], 'b': ['b0', 'b1']}
+    """
+    each = len(paths) // max(len(names), 1)
+    if each * len(names) != len(paths):
+        raise ValueError(f"{len(paths)} files cannot be shared out equally to {len(names)} names")
+    return {name: list(paths[i * each : (i + 1) * each]) for i, name in enumerate(names)}

@@ -1,0 +1,62 @@
+# foldbelt: `make demo` and `make test` set everything up by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SMK := Snakefile $(wildcard workflow/rules/*.smk)
+PY := workflow/foldbelt workflow/scripts tests benchmarks
+
+.PHONY: demo test install lint types unit workflow faults cluster lock format docs clean
+
+demo: install
+	$(BIN)/snakemake --cores all
+	@$(BIN)/python -m foldbelt.scores results/demo/scores.json
+
+install: $(VENV)/.installed
+
+# The stamp is newer than the lock only if every package was installed from it, hashes checked.
+$(VENV)/.installed: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "foldbelt needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r envs/requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: lint types unit workflow faults cluster
+
+lint: install
+	$(BIN)/ruff format --check $(PY)
+	$(BIN)/ruff check $(PY)
+	$(BIN)/snakefmt --check $(SMK)
+	$(BIN)/snakemake --lint
+
+types: install
+	$(BIN)/mypy
+
+unit: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit -n auto
+
+workflow: install
+	$(BIN)/pytest tests/workflow --durations 10
+
+faults: install
+	$(BIN)/pytest tests/faults --durations 5
+
+cluster: install
+	$(BIN)/pytest tests/cluster -rs
+
+format: install
+	$(BIN)/ruff format $(PY)
+	$(BIN)/ruff check --fix $(PY)
+	$(BIN)/snakefmt $(SMK)
+
+docs: install
+	$(BIN)/python -m foldbelt.reference > config/README.md
+
+# Needs uv. The lock carries no index addresses.
+lock:
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	    envs/requirements.in -o envs/requirements.lock
+
+clean:
+	rm -rf results/demo

@@ -1,0 +1,73 @@
+"""From raw files to an ensembled, tuned, explained submission."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# The demo is what runs when no config file is given, so none of its keys can leak into a recipe.
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+pathvars:
+    results=f"results/{config['run']}",
+    logs=f"results/{config['run']}/logs",
+    benchmarks=f"results/{config['run']}/benchmarks",
+
+
+wildcard_constraints:
+    channels=NAME,
+    folds=NAME,
+    model=NAME,
+    stage=NAME,
+    round=r"\d+",
+    fold=r"\d+",
+    part="train|test",
+
+
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/channels.smk"
+include: "workflow/rules/folds.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/decide.smk"
+include: "workflow/rules/pseudo.smk"
+include: "workflow/rules/submit.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+    ingest,
+    channels,
+    folds,
+    train,
+    oof,
+    pseudo,
+    blend,
+    decide,
+    submission,
+    report,
+
+
+# Every kept artefact is asked for, so that one that is deleted is redone with what follows from it.
+rule all:
+    default_target: True
+    input:
+        rules.ingest.input,
+        rules.channels.input,
+        rules.folds.input,
+        rules.train.input,
+        rules.oof.input,
+        rules.pseudo.input,
+        rules.blend.input,
+        rules.decide.input,
+        rules.submission.input,
+        rules.report.input,

@@ -1,0 +1,138 @@
+"""The config: what is refused, what is completed, what is documented."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from foldbelt import config, reference
+from foldbelt.files import InputError
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "config").glob("*.yaml"))
+
+SMALL: dict[str, Any] = {
+    "run": "small",
+    "data": {"path": "somewhere"},
+    "stages": {"one": {"loss": {"bce": 1}, "epochs": 1}},
+    "models": {"net": {"stages": ["one"], "architecture": {"name": "vanilla"}}},
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Copy SMALL with one value set."""
+    result = copy.deepcopy(SMALL)
+    place = result
+    *parents, last = path.split("/")
+    for key in parents:
+        place = place.setdefault(key, {})
+    place[last] = value
+    return result
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipes_resolve_and_resolving_twice_changes_nothing(recipe: Path) -> None:
+    once = config.resolve(yaml.safe_load(recipe.read_text()))
+    assert config.resolve(once) == once
+
+
+def test_defaults_reach_every_part() -> None:
+    full = config.resolve(SMALL)
+    assert full["stages"]["one"]["optimizer"]["name"] == "adamw"
+    assert full["channels"]["base"]["use"] == ["image"]
+    assert full["folds"]["base"]["count"] == 5
+    assert full["decision"]["space"]["min_area"][0] == 0
+    assert full["models"]["net"]["folds"] == "base"
+    assert "encoder" not in full["models"]["net"]["architecture"], "an option of another network"
+
+
+def test_nothing_given_is_changed() -> None:
+    given = copy.deepcopy(SMALL)
+    config.resolve(given)
+    assert given == SMALL
+
+
+def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> None:
+    models = {
+        "deep": {"stages": ["one"], "architecture": {"name": "unet", "encoder": "resnet18"}},
+        "scse": {"from": "deep", "architecture": {"scse": True}},
+        "plain": {"from": "scse", "architecture": {"name": "vanilla"}},
+    }
+    full = config.resolve({**SMALL, "models": models})["models"]
+    assert full["scse"]["architecture"]["encoder"] == "resnet18"
+    assert full["scse"]["architecture"]["scse"] is True
+    assert full["deep"]["architecture"]["scse"] is False
+    assert full["plain"]["architecture"]["name"] == "vanilla"
+    assert full["plain"]["stages"] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("sede", 1, ["sede", "did you mean 'seed'"]),
+        ("stages/one/epochs", "many", ["stages.one.epochs", "'many'"]),
+        ("stages/one/epochs", 0, ["stages.one.epochs", "0"]),
+        ("stages/one/loss", {"bse": 1}, ["stages.one.loss", "bse", "bce"]),
+        ("stages/one/loss", "{bce: 0.5}", ["stages.one.loss", "{bce: 0.5}"]),
+        ("stages/one/optimizer", {"learning_rate": 1}, ["stages.one.optimizer.learning_rate"]),
+        ("models/net/stages", ["two"], ["models.net.stages", "two"]),
+        ("models/net/folds", "ten", ["models.net.folds", "ten"]),
+        ("models/net/channels", "bse", ["models.net.channels", "did you mean 'base'"]),
+        ("models/net/from", "other", ["models.net.from", "other"]),
+        ("models/net/from", "net", ["models.net.from", "itself"]),
+        ("models/net/architecture/encoder", "resnet18", ["models.net.architecture.encoder"]),
+        ("competition", "sald", ["competition", "salt"]),
+        ("channels/base/use", ["cumsun"], ["channels.base.use", "cumsum"]),
+        ("data/path", None, ["data", "path", "survey"]),
+        ("run", "../up", ["run", "../up"]),
+        ("decision/space/threshold", [1.5], ["decision.space.threshold", "1.5"]),
+    ],
+)
+def test_refuses_what_is_wrong_and_names_it(path: str, value: Any, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        config.resolve(changed(path, value))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_all_offenders_come_at_once() -> None:
+    wrong = changed("sede", 1)
+    wrong["stages"]["one"]["epochs"] = -1
+    wrong["models"]["net"]["chanels"] = "base"
+    with pytest.raises(InputError, match="3 problems") as caught:
+        config.resolve(wrong)
+    for key in ("sede", "stages.one.epochs", "models.net.chanels"):
+        assert key in str(caught.value)
+
+
+def test_members_of_a_blend_must_share_their_folds() -> None:
+    two = changed("folds", {"base": {}, "ten": {"count": 10}})
+    two["models"]["other"] = {**two["models"]["net"], "folds": "ten"}
+    with pytest.raises(InputError, match="share one fold scheme"):
+        config.resolve(two)
+
+
+def test_the_reference_page_is_in_sync_with_the_schema() -> None:
+    page = (ROOT / "config" / "README.md").read_text()
+    assert page == reference.document(), "run `make docs`"
+
+
+def test_every_key_is_described() -> None:
+    def walk(part: Any, path: str) -> list[str]:
+        found = []
+        if isinstance(part, dict):
+            for key, value in part.get("properties", {}).items():
+                if isinstance(value, dict) and "description" not in value:
+                    found.append(f"{path}.{key}")
+                found += walk(value, f"{path}.{key}")
+            for option in part.get("oneOf", []):
+                found += walk(option, path)
+        return found
+
+    schema = config.load_schema()
+    missing = walk(schema, "")
+    for name, part in schema["$defs"].items():
+        missing += walk(part, name)
+    assert [key for key in missing if key != "lossTerm.weight"] == []

@@ -1,0 +1,77 @@
+"""A change redoes what depends on it and nothing else."""
+
+import copy
+import os
+import shutil
+from pathlib import Path
+
+from running import Run
+
+AFTER_DECISION = {"search_decision", "write_submission", "summarise_scores", "draw_results"}
+REPORT = {"describe_run", "write_report"}
+TRAINING = {"train_stage", "predict_images", "predict_test_images"}
+
+
+def test_deleting_a_prediction_redoes_what_follows_and_trains_nothing(run: Run) -> None:
+    (run.results / "predictions" / "small" / "round1" / "fold0" / "oof.h5").unlink()
+    planned = run.planned()
+    assert planned["predict_images"] == 1
+    assert set(planned) == {"predict_images", "blend_oof", "blend_test"} | AFTER_DECISION | REPORT
+    run.snakemake()
+    assert run.planned() == {}
+
+
+def test_a_new_threshold_grid_searches_again_and_no_more(run: Run) -> None:
+    config = copy.deepcopy(run.config)
+    config["decision"]["space"] = {"threshold": [0.4, 0.5, 0.6]}
+    run.configure(config)
+    assert set(run.planned()) == AFTER_DECISION | REPORT | {"write_config"}
+
+
+def test_device_and_memory_are_no_reason_to_retrain(run: Run) -> None:
+    run.configure({**run.config, "device": "cpu", "memory_gib": 3, "tensorboard": True})
+    assert not TRAINING & set(run.planned())
+
+
+def test_a_deleted_intermediate_is_made_again(run: Run) -> None:
+    (run.results / "channels" / "base" / "test.h5").unlink()
+    assert "make_test_channels" in run.planned()
+
+
+def test_comments_touches_and_checkouts_redo_nothing(run: Run, checkout: Path) -> None:
+    loss = checkout / "workflow" / "foldbelt" / "losses" / "lovasz.py"
+    loss.write_text("# A comment.\n" + loss.read_text() + "\n\n# Another.\n")
+    for path in (checkout / "workflow").rglob("*.py"):
+        os.utime(path)
+    assert Run(run.folder, run.config, checkout).planned() == {}
+
+
+def test_a_changed_loss_retrains_the_models_that_name_it(run: Run, checkout: Path) -> None:
+    loss = checkout / "workflow" / "foldbelt" / "losses" / "lovasz.py"
+    loss.write_text(loss.read_text() + "\n_CHANGED = True\n")
+    planned = Run(run.folder, run.config, checkout).planned()
+    # Two folds of the one model with a lovasz stage, in two rounds; its later round starts from new
+    # pseudo-labels, which the other model's later round takes too.
+    output = Run(run.folder, run.config, checkout).snakemake("--dry-run")
+    retrained = {
+        line.split("/models/")[1]
+        for line in output.splitlines()
+        if "/lovasz.csv" in line and "output" in line
+    }
+    assert {path.split("/")[0] for path in retrained} == {"small"}
+    assert planned["train_stage"] >= 4
+    assert "plain/round0" not in "".join(
+        line for line in output.splitlines() if "output" in line and "/models/" in line
+    )
+
+
+def test_a_new_loss_retrains_nothing(run: Run, checkout: Path) -> None:
+    losses = checkout / "workflow" / "foldbelt" / "losses"
+    shutil.copy(losses / "dice.py", losses / "other.py")
+    assert Run(run.folder, run.config, checkout).planned() == {}
+
+
+def test_one_file_can_be_asked_for(run: Run) -> None:
+    shutil.rmtree(run.results / "predictions")
+    target = "results/tiny/predictions/small/round0/fold1/test.h5"
+    assert run.planned("--", target) == {"predict_test_images": 1}

@@ -1,0 +1,97 @@
+"""What a run leaves behind."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from running import ROOT, TINY, Run
+
+from foldbelt import rle, store
+
+
+def test_leaves_the_product(finished: Run) -> None:
+    scores = json.loads((finished.results / "scores.json").read_text())
+    assert set(scores) >= {
+        *("score", "interval", "optimistic", "baseline", "hidden"),
+        *("members", "rounds", "select", "seconds"),
+    }
+    assert set(scores["members"]) == {
+        f"{model}/round{number}" for model in ("small", "plain") for number in (0, 1)
+    }
+    assert len(scores["rounds"]) == 2
+    assert scores["rounds"][-1] == scores["score"]
+    assert scores["interval"][0] <= scores["score"] <= scores["interval"][1]
+    assert 0 <= scores["hidden"] <= 1
+    assert scores["seconds"]["train_stage"] > 0
+    assert (finished.results / "report.html").stat().st_size > 100_000
+
+
+def test_submission_has_every_test_id_once_in_the_samples_order(finished: Run) -> None:
+    survey = finished.results / "survey" / "competition"
+    sample = pd.read_csv(survey / "sample_submission.csv")
+    submission = pd.read_csv(finished.results / "submission.csv")
+    assert list(submission.columns) == list(sample.columns)
+    assert list(submission["id"]) == list(sample["id"])
+    for text in submission["rle_mask"]:
+        rle.decode(text, (101, 101))
+
+
+def test_out_of_fold_rows_cover_the_training_set_once(finished: Run) -> None:
+    ids = store.table(finished.results / "data" / "train.h5")["id"]
+    folds = pd.read_csv(finished.results / "folds" / "base.csv", dtype={"id": str})
+    blended = store.table(finished.results / "blend" / "round1" / "oof.h5")["id"]
+    assert sorted(ids) == sorted(blended) == sorted(folds["id"])
+    for fold in (0, 1):
+        path = finished.results / "predictions" / "small" / "round0" / f"fold{fold}" / "oof.h5"
+        assert sorted(store.table(path)["id"]) == sorted(folds["id"][folds["fold"] == fold])
+
+
+def test_a_second_run_does_nothing(finished: Run) -> None:
+    assert "Nothing to be done" in finished.snakemake()
+
+
+@pytest.mark.parametrize("cores", [1])
+def test_rebuilding_gives_the_same_bytes_whatever_the_cores(
+    finished: Run, tmp_path: Path, cores: int
+) -> None:
+    again = Run(tmp_path, TINY)
+    again.snakemake(cores=cores)
+    one, other = finished.digests(), again.digests()
+    assert sorted(one) == sorted(other)
+    assert [name for name in one if one[name] != other[name]] == []
+    scores = [json.loads((run.results / "scores.json").read_text()) for run in (finished, again)]
+    assert {**scores[0], "seconds": 0} == {**scores[1], "seconds": 0}
+
+
+def test_no_key_of_the_demo_is_left_in_a_recipe(tmp_path: Path) -> None:
+    recipe = {key: TINY[key] for key in ("data", "stages", "models")} | {"run": "recipe"}
+    run = Run(tmp_path, recipe)
+    run.snakemake("--", "results/recipe/config.yaml")
+    written = (run.results / "config.yaml").read_text()
+    assert "demo" not in written
+    assert "resnet" not in written.replace("encoder: resnet34", "")
+    assert (ROOT / "config" / "config.yaml").read_text().count("demo") > 0
+
+
+def test_a_mistyped_key_is_refused_with_its_name_and_the_right_one(tmp_path: Path) -> None:
+    stages = {"bce": {"loss": {"bce": 1}, "epoch": 3, "epochs": 1}}
+    run = Run(tmp_path, {**TINY, "stages": stages, "sede": 1})
+    output = run.snakemake("--dry-run", check=False)
+    assert "stages.bce.epoch" in output
+    assert "did you mean 'epochs'" in output
+    assert "sede" in output, "all offenders are listed at once"
+
+
+def test_spoilt_data_stops_before_anything_trains(finished: Run, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(finished.results / "survey" / "competition", raw)
+    images = sorted((raw / "train" / "images").iterdir())
+    images[0].write_bytes(b"no image")
+    images[1].unlink()
+    run = Run(tmp_path / "run", {**TINY, "data": {"path": str(raw)}})
+    output = run.snakemake(check=False)
+    assert images[0].stem in output
+    assert images[1].stem in output
+    assert not (run.results / "models").exists()

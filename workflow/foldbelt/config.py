@@ -1,0 +1,258 @@
+"""The validated config: schema, defaults, references between its parts.
+
+Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from foldbelt import members
+from foldbelt.files import InputError, PathLike, Problem, raise_all
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
+Config = dict[str, Any]
+
+
+def load_schema(path: PathLike = SCHEMA) -> Config:
+    """Read the JSON schema of the config."""
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -> Config:
+    """Check a config and complete it.
+
+    Models that start `from` another are merged with it, defaults are filled in, and every name that
+    one part gives of another (channels, folds, stages, members of a room) is looked up. Resolving
+    twice changes nothing.
+
+    Parameters
+    ----------
+    config
+        As read from YAML.
+    schema
+        The JSON schema; foldbelt's own if None.
+
+    Returns
+    -------
+    dict
+        A new config in which every key has its value.
+
+    Raises
+    ------
+    InputError
+        Listing every offending key with its value and what would be right.
+    """
+    schema = load_schema() if schema is None else schema
+    complete = copy.deepcopy(dict(config))
+    problems = _inherit(complete.get("models"))
+    validator = Draft202012Validator(schema)
+    for error in sorted(
+        validator.iter_errors(complete), key=lambda error: list(map(str, error.path))
+    ):
+        problems += _explain(error)
+    raise_all(problems, "The config cannot be used")
+    raise_all(list(_foreign_options(complete)), "The config cannot be used")
+    _fill(complete, schema, schema)
+    raise_all(list(_references(complete)), "The config contradicts itself")
+    for model in complete["models"].values():
+        own = _options(model["architecture"])
+        model["architecture"] = {k: v for k, v in model["architecture"].items() if k in own}
+    return complete
+
+
+def _inherit(models: Any) -> list[Problem]:
+    """Replace `from` in each model by the settings it stands for."""
+    problems: list[Problem] = []
+    if not isinstance(models, dict):
+        return problems
+    given = copy.deepcopy(models)
+
+    def settings(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+        model = given[name]
+        if not isinstance(model, dict) or "from" not in model:
+            return model
+        parent = model["from"]
+        own = {key: value for key, value in model.items() if key != "from"}
+        if parent not in given or parent in seen:
+            reason = "starts from itself" if parent in seen else f"no model is named {parent!r}"
+            problems.append(Problem(f"models.{seen[0]}.from", reason + _suggest(parent, given)))
+            return own
+        return merge(settings(parent, (*seen, parent)), own)
+
+    for name in given:
+        models[name] = settings(name, (name,))
+    return problems
+
+
+def merge(base: Any, over: Any) -> Any:
+    """Merge two settings: mappings key by key, anything else is replaced.
+
+    A loss, or an architecture of another name, is replaced whole: what one of them lists means
+    nothing in the other.
+    """
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return copy.deepcopy(over)
+    if "name" in over and over["name"] != base.get("name"):
+        return copy.deepcopy(over)
+    merged = copy.deepcopy(base)
+    for key, value in over.items():
+        merged[key] = (
+            merge(base[key], value) if key in base and key != "loss" else copy.deepcopy(value)
+        )
+    return merged
+
+
+def _explain(error: ValidationError) -> list[Problem]:
+    """Say what is wrong with a value in the words of the config, not of the schema."""
+    where = ".".join(map(str, error.path)) or "the config"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = error.schema.get("properties", {})  # type: ignore[union-attr]
+        unknown = sorted(set(error.instance) - set(known), key=str)
+        prefix = "" if where == "the config" else f"{where}."
+        return [Problem(f"{prefix}{key}", "unknown key" + _suggest(key, known)) for key in unknown]
+    if error.validator == "oneOf":
+        deeper = [sub for sub in error.context or () if sub.path or sub.validator != "type"]
+        if deeper:
+            return [problem for sub in deeper for problem in _explain(_under(sub, error))]
+    value = "" if isinstance(error.instance, dict) else f" (is {error.instance!r})"
+    return [Problem(where, error.message.split("\n")[0] + value if value else error.message)]
+
+
+def _under(sub: ValidationError, parent: ValidationError) -> ValidationError:
+    """Give an error of an alternative its full path."""
+    for part in reversed(parent.path):
+        sub.path.appendleft(part)
+    return sub
+
+
+def _suggest(word: Any, known: Iterable[str]) -> str:
+    known = sorted(map(str, known))
+    close = difflib.get_close_matches(str(word), known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _fill(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Fill the schema's defaults into `value`, in place."""
+    while "$ref" in schema:
+        reference = schema["$ref"].rsplit("/", 1)[1]
+        schema = {**root["$defs"][reference], **{k: v for k, v in schema.items() if k != "$ref"}}
+    if not isinstance(value, dict):
+        return
+    for alternative in schema.get("oneOf", []):
+        if alternative.get("type") == "object":
+            _fill(value, alternative, root)
+    for key, part in schema.get("properties", {}).items():
+        target = part
+        if key not in value:
+            while "default" not in target and "$ref" in target:
+                target = root["$defs"][target["$ref"].rsplit("/", 1)[1]]
+            if "default" not in target:
+                continue
+            value[key] = copy.deepcopy(target["default"])
+        _fill(value[key], part, root)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for key in value:
+            if key not in schema.get("properties", {}):
+                if value[key] is None and "type" not in others:
+                    value[key] = {}
+                _fill(value[key], others, root)
+
+
+def _references(config: Config) -> Iterable[Problem]:
+    """Yield every name that leads nowhere and every pair of settings that exclude each other."""
+    for name, model in config["models"].items():
+        for room, key in (("channels", "channels"), ("folds", "folds")):
+            if model[key] not in config[room]:
+                yield Problem(
+                    f"models.{name}.{key}",
+                    f"no {room} named {model[key]!r}" + _suggest(model[key], config[room]),
+                )
+        for stage in model["stages"]:
+            if stage not in config["stages"]:
+                yield Problem(
+                    f"models.{name}.stages",
+                    f"no stage {stage!r}" + _suggest(stage, config["stages"]),
+                )
+        yield from _member(f"models.{name}.architecture", members.models, model["architecture"])
+    for name, stage in config["stages"].items():
+        yield from _member(f"stages.{name}.loss", members.losses, stage["loss"])
+    for name, recipe in config["channels"].items():
+        yield from _member(f"channels.{name}.use", members.channels, recipe)
+    yield from _member("competition", members.competition, config["competition"])
+    schemes = {model["folds"] for model in config["models"].values()}
+    if len(schemes) > 1:
+        yield Problem(
+            "models.*.folds",
+            "the members of a blend must share one fold scheme, these name "
+            f"{', '.join(sorted(schemes))}: what one has held out another has trained on",
+        )
+    data = config["data"]
+    if (data["path"] is None) == (data["survey"] is None):
+        yield Problem(
+            "data", "give either `path`, the folder of the competition's files, or `survey`"
+        )
+    if data["survey"] is not None and config["competition"] != "salt":
+        yield Problem("data.survey", "synthetic surveys are made for the competition `salt` only")
+    mosaic = [name for name, scheme in config["folds"].items() if scheme["group"] == "mosaic"]
+    if mosaic and data["size"] is not None:
+        yield Problem(
+            f"folds.{mosaic[0]}.group",
+            "neighbours cannot be found in resized images; use null or a column",
+        )
+
+
+def _options(architecture: Mapping[str, Any]) -> set[str]:
+    """Keys that mean something to an architecture."""
+    try:
+        (module,) = members.models(architecture)
+    except InputError:  # reported with the other references
+        return set(architecture)
+    return {"name", "sha256"} | set(members.options(module))
+
+
+def _foreign_options(config: Config) -> Iterable[Problem]:
+    """Yield options that a model's architecture does not have, though another one may."""
+    for name, model in config["models"].items():
+        own = _options(model["architecture"])
+        for key in model["architecture"]:
+            if key not in own:
+                reason = f"{model['architecture']['name']!r} has no such option"
+                yield Problem(f"models.{name}.architecture.{key}", reason + _suggest(key, own))
+
+
+def _member(where: str, room: Any, named: Any) -> Iterable[Problem]:
+    try:
+        room(named)
+    except InputError as error:
+        yield Problem(where, str(error))
+
+
+def final_stage(config: Config, model: str) -> str:
+    """Name of the stage whose weights a model predicts with."""
+    return config["models"][model]["stages"][-1]
+
+
+def rounds(config: Config) -> list[int]:
+    """Round 0, and one more for every pseudo-label round."""
+    return list(range(config["pseudo"]["rounds"] + 1))
+
+
+def fold_scheme(config: Config) -> str:
+    """The one fold scheme that all members of the blend share."""
+    return next(iter(config["models"].values()))["folds"]
+
+
+def fold_numbers(config: Config, scheme: str) -> list[int]:
+    """Numbers of a scheme's folds."""
+    return list(range(config["folds"][scheme]["count"]))

@@ -1,0 +1,142 @@
+"""What the rules share: the resolved config, the lists the targets are made of, a few input functions."""
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from foldbelt import config as settings
+from foldbelt import members
+from foldbelt.provenance import fingerprint
+
+try:
+    resolved = settings.resolve(config)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+config.clear()
+config.update(resolved)
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+MODELS = list(config["models"])
+ROUNDS = settings.rounds(config)
+SCHEME = settings.fold_scheme(config)
+FOLDS = settings.fold_numbers(config, SCHEME)
+RECIPES = sorted({model["channels"] for model in config["models"].values()})
+STAGES = [
+    f"{model}/round{number}/fold{fold}/{stage}"
+    for model in MODELS
+    for number in ROUNDS
+    for fold in FOLDS
+    for stage in config["models"][model]["stages"]
+]
+SURVEY = config["data"]["survey"] is not None
+ROOT = f"results/{config['run']}/survey/competition" if SURVEY else config["data"]["path"]
+TRUTH = (
+    f"results/{config['run']}/survey/competition-truth.csv" if SURVEY else config["data"]["truth"]
+)
+
+
+def raw_files(wildcards):
+    """The competition's folders and tables; a folder's time tells when a file came or went."""
+    root = Path(ROOT)
+    if SURVEY or not root.is_dir():
+        return [ROOT]
+    folders = [path for path in root.glob("*/") if path.is_dir()]
+    below = [path for folder in folders for path in folder.glob("*/") if path.is_dir()]
+    tables = [path for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return sorted(map(str, [root, *folders, *below, *tables]))
+
+
+def code(script, *modules):
+    """Fingerprint of a rule's script and of all library code behind it."""
+    return fingerprint(f"{workflow.basedir}/workflow/scripts/{script}.py", *modules)
+
+
+def competition_code(script):
+    """Fingerprint for a rule that calls the competition's own module."""
+    return code(script, *members.competition(config["competition"]))
+
+
+def channels_code(wildcards):
+    """Fingerprint of the channels that a recipe names."""
+    return code("make_channels", *members.channels(config["channels"][wildcards.channels]))
+
+
+def training_code(wildcards):
+    """Fingerprint of the training loop, the model's network and the stage's losses."""
+    architecture = config["models"][wildcards.model]["architecture"]
+    loss = config["stages"][wildcards.stage]["loss"]
+    return code("train_stage", *members.models(architecture), *members.losses(loss))
+
+
+def prediction_code(wildcards):
+    """Fingerprint of prediction with the model's network."""
+    architecture = config["models"][wildcards.model]["architecture"]
+    return code("predict_images", *members.models(architecture))
+
+
+def model_channels(part):
+    """Input function: the channels file of a model."""
+    return lambda wildcards: (
+        f"<results>/channels/{config['models'][wildcards.model]['channels']}/{part}.h5"
+    )
+
+
+def model_folds(wildcards):
+    """The fold scheme of a model."""
+    return f"<results>/folds/{config['models'][wildcards.model]['folds']}.csv"
+
+
+def final_weights(wildcards):
+    """The weights that a model predicts with."""
+    stage = settings.final_stage(config, wildcards.model)
+    return f"<results>/models/{wildcards.model}/round{wildcards.round}/fold{wildcards.fold}/{stage}.safetensors"
+
+
+def stage_start(wildcards):
+    """The weights that a stage starts from: the stage before it, or pretrained ones, or none."""
+    model = config["models"][wildcards.model]
+    place = model["stages"].index(wildcards.stage)
+    if place:
+        return f"<results>/models/{wildcards.model}/round{wildcards.round}/fold{wildcards.fold}/{model['stages'][place - 1]}.safetensors"
+    if int(wildcards.round) and config["pseudo"]["start"] == "previous":
+        return f"<results>/models/{wildcards.model}/round{int(wildcards.round) - 1}/fold{wildcards.fold}/{model['stages'][-1]}.safetensors"
+    return []
+
+
+def pretrained(wildcards):
+    """The file of pretrained encoder weights, for the first stage of a model that names one."""
+    model = config["models"][wildcards.model]
+    if model["architecture"].get("weights") is None or stage_start(wildcards):
+        return []
+    return f"<results>/pretrained/{wildcards.model}.safetensors"
+
+
+def pseudo_labels(wildcards):
+    """The pseudo-labels that a round trains on: those made of the round before."""
+    if not int(wildcards.round):
+        return []
+    return f"<results>/pseudo/{wildcards.model}/round{int(wildcards.round) - 1}/fold{wildcards.fold}.h5"
+
+
+def pseudo_channels(wildcards):
+    """The test images' channels, where pseudo-labels are trained on."""
+    return model_channels("test")(wildcards) if int(wildcards.round) else []
+
+
+def same_scheme(wildcards):
+    """Predictions of the models whose fold f held out the same images; no other model may label them."""
+    scheme = config["models"][wildcards.model]["folds"]
+    return [
+        f"<results>/predictions/{model}/round{wildcards.round}/fold{wildcards.fold}/test.h5"
+        for model in MODELS
+        if config["models"][model]["folds"] == scheme
+    ]
+
+
+def member_files(part):
+    """Input function: predictions of every model and fold of a round, models in the config's order."""
+    return lambda wildcards: [
+        f"<results>/predictions/{model}/round{wildcards.round}/fold{fold}/{part}.h5"
+        for model in MODELS
+        for fold in FOLDS
+    ]

@@ -1,0 +1,98 @@
+"""Blend the models, and turn probabilities into masks."""
+
+
+rule blend_oof:
+    input:
+        data="<results>/data/train.h5",
+        folds=f"<results>/folds/{SCHEME}.csv",
+        oof=member_files("oof"),
+    output:
+        blend="<results>/blend/round{round}/oof.h5",
+        weights="<results>/blend/round{round}/weights.json",
+    log:
+        "<logs>/blend_oof/round{round}.log",
+    benchmark:
+        "<benchmarks>/blend_oof/round{round}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("blend_oof"),
+        models=MODELS,
+        blend=config["blend"],
+        metric=lookup(within=config, dpath="decision/metric"),
+    message:
+        "Weigh the models of round {wildcards.round} and blend them"
+    script:
+        "../scripts/blend_oof.py"
+
+
+rule blend_test:
+    input:
+        test=member_files("test"),
+        weights="<results>/blend/round{round}/weights.json",
+    output:
+        blend="<results>/blend/round{round}/test.h5",
+    log:
+        "<logs>/blend_test/round{round}.log",
+    benchmark:
+        "<benchmarks>/blend_test/round{round}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("blend_test"),
+        models=MODELS,
+    message:
+        "Blend the test predictions of round {wildcards.round}"
+    script:
+        "../scripts/blend_test.py"
+
+
+rule search_decision:
+    input:
+        data="<results>/data/train.h5",
+        folds=f"<results>/folds/{SCHEME}.csv",
+        oof=member_files("oof"),
+        weights="<results>/blend/round{round}/weights.json",
+    output:
+        decision="<results>/decision/round{round}.json",
+    log:
+        "<logs>/search_decision/round{round}.log",
+    benchmark:
+        "<benchmarks>/search_decision/round{round}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("search_decision"),
+        models=MODELS,
+        decision=config["decision"],
+        seed=config["seed"],
+    message:
+        "Search threshold, minimum area and gate of round {wildcards.round}"
+    script:
+        "../scripts/search_decision.py"
+
+
+rule blend:
+    input:
+        expand(
+            "<results>/blend/round{round}/{file}",
+            round=ROUNDS,
+            file=["oof.h5", "test.h5", "weights.json"],
+        ),
+
+
+rule decide:
+    input:
+        expand("<results>/decision/round{round}.json", round=ROUNDS),

@@ -1,0 +1,59 @@
+"""Neighbours and folds."""
+
+
+rule find_neighbours:
+    input:
+        train="<results>/data/train.h5",
+        test="<results>/data/test.h5",
+    output:
+        mosaic="<results>/mosaic.csv",
+    log:
+        "<logs>/find_neighbours.log",
+    benchmark:
+        "<benchmarks>/find_neighbours/all.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("find_neighbours"),
+    message:
+        "Find the tiles that were cut from one section"
+    script:
+        "../scripts/find_neighbours.py"
+
+
+rule split_folds:
+    input:
+        data="<results>/data/train.h5",
+        mosaic=branch(
+            lookup(within=config, dpath="folds/{folds}/group"),
+            cases={"mosaic": "<results>/mosaic.csv"},
+            otherwise=[],
+        ),
+    output:
+        folds="<results>/folds/{folds}.csv",
+    log:
+        "<logs>/split_folds/{folds}.log",
+    benchmark:
+        "<benchmarks>/split_folds/{folds}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("split_folds"),
+        scheme=lookup(within=config, dpath="folds/{folds}"),
+    message:
+        "Split the training set into folds after scheme {wildcards.folds}"
+    script:
+        "../scripts/split_folds.py"
+
+
+rule folds:
+    input:
+        f"<results>/folds/{SCHEME}.csv",

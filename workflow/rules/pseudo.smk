@@ -1,0 +1,35 @@
+"""Label the test images with models that never saw a fold, for the next models of that fold."""
+
+
+rule select_pseudo:
+    input:
+        predictions=same_scheme,
+    output:
+        pseudo="<results>/pseudo/{model}/round{round}/fold{fold}.h5",
+    log:
+        "<logs>/select_pseudo/{model}/round{round}/fold{fold}.log",
+    benchmark:
+        "<benchmarks>/select_pseudo/{model}/round{round}/fold{fold}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("select_pseudo"),
+        pseudo={k: config["pseudo"][k] for k in ("rule", "low", "high", "share", "threshold")},
+    message:
+        "Admit pseudo-labels for {wildcards.model}, fold {wildcards.fold}, from round {wildcards.round}"
+    script:
+        "../scripts/select_pseudo.py"
+
+
+rule pseudo:
+    input:
+        expand(
+            "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
+            model=MODELS,
+            round=ROUNDS[:-1],
+            fold=FOLDS,
+        ),

@@ -1,0 +1,102 @@
+"""The product: submission, scores, and the report."""
+
+
+rule write_submission:
+    input:
+        raw=raw_files,
+        test="<results>/data/test.h5",
+        blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
+        decision=f"<results>/decision/round{ROUNDS[-1]}.json",
+    output:
+        submission="<results>/submission.csv",
+    log:
+        "<logs>/write_submission.log",
+    benchmark:
+        "<benchmarks>/write_submission/all.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=competition_code("write_submission"),
+        competition=config["competition"],
+        data={k: config["data"][k] for k in ("on_problem", "size", "color", "ignore", "classes")},
+    message:
+        "Write the submission and check it"
+    script:
+        "../scripts/write_submission.py"
+
+
+rule summarise_scores:
+    input:
+        data="<results>/data/train.h5",
+        test="<results>/data/test.h5",
+        folds=f"<results>/folds/{SCHEME}.csv",
+        oof=expand(
+            "<results>/predictions/{model}/round{round}/fold{fold}/oof.h5",
+            model=MODELS,
+            round=ROUNDS,
+            fold=FOLDS,
+        ),
+        decisions=expand("<results>/decision/round{round}.json", round=ROUNDS),
+        blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
+        submission="<results>/submission.csv",
+        truth=[] if TRUTH is None else TRUTH,
+    output:
+        scores="<results>/scores.json",
+    log:
+        "<logs>/summarise_scores.log",
+    benchmark:
+        "<benchmarks>/summarise_scores/all.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("summarise_scores"),
+        models=MODELS,
+        rounds=ROUNDS,
+        select={
+            model: [config["stages"][s]["select"] for s in config["models"][model]["stages"]]
+            for model in MODELS
+        },
+        decision=config["decision"],
+        seed=config["seed"],
+    message:
+        "Score every model, every round and the product"
+    script:
+        "../scripts/summarise_scores.py"
+
+
+rule write_config:
+    output:
+        config="<results>/config.yaml",
+    log:
+        "<logs>/write_config.log",
+    benchmark:
+        "<benchmarks>/write_config/all.txt"
+    localrule: True
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("write_config"),
+        config=config,
+    message:
+        "Write down the complete config of this run"
+    script:
+        "../scripts/write_config.py"
+
+
+rule submission:
+    input:
+        rules.write_submission.output,
+        rules.summarise_scores.output,
+        rules.write_config.output,

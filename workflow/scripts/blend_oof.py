@@ -1,0 +1,16 @@
+"""Fit the models' blend weights and blend their out-of-fold predictions."""
+
+from foldbelt import blend
+from foldbelt.files import grouped
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    blend.run_oof(
+        members=grouped(snakemake.input.oof, snakemake.params.models),
+        data=snakemake.input.data,
+        folds=snakemake.input.folds,
+        spec=snakemake.params.blend,
+        metric=snakemake.params.metric,
+        out=snakemake.output.blend,
+        weights=snakemake.output.weights,
+    )

@@ -1,0 +1,12 @@
+"""Blend the models' test predictions."""
+
+from foldbelt import blend
+from foldbelt.files import grouped
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    blend.run_test(
+        members=grouped(snakemake.input.test, snakemake.params.models),
+        weights=snakemake.input.weights,
+        out=snakemake.output.blend,
+    )

@@ -1,0 +1,15 @@
+"""Draw the data and its folds."""
+
+from foldbelt.logs import job
+from foldbelt.plots import data, pages
+
+with job(snakemake.log[0]):
+    source, drawn = snakemake.input, snakemake.output
+    data.examples(source.train, drawn.examples)
+    data.preprocessing(
+        source.train,
+        dict(zip(snakemake.params.recipes, source.channels, strict=True)),
+        drawn.channels,
+    )
+    data.balance(source.folds, source.train, drawn.balance, drawn.balance_table)
+    pages.problems(source.problems, drawn.problems)

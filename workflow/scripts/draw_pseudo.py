@@ -1,0 +1,10 @@
+"""Draw the pseudo-labels' statistics."""
+
+from foldbelt.logs import job
+from foldbelt.plots import results
+
+with job(snakemake.log[0]):
+    files = {
+        path.partition("/pseudo/")[2].removesuffix(".h5"): path for path in snakemake.input.pseudo
+    }
+    results.pseudo(files, snakemake.input.train, snakemake.output.pseudo)

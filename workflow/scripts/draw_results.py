@@ -1,0 +1,15 @@
+"""Draw scores, thresholds, and the best and worst images."""
+
+from foldbelt.logs import job
+from foldbelt.plots import pages, results
+
+with job(snakemake.log[0]):
+    source, drawn = snakemake.input, snakemake.output
+    results.scores(source.scores, drawn.scores)
+    pages.scores(source.scores, drawn.table)
+    decisions = dict(zip(snakemake.params.rounds, source.decisions, strict=True))
+    results.threshold_curve(decisions, drawn.threshold)
+    last = source.decisions[-1]
+    for which in ("worst", "best"):
+        results.tiles(source.oof, source.data, last, source.folds, which=which, out=drawn[which])
+    results.score_by(source.oof, source.data, last, source.folds, drawn.score_by)

@@ -1,0 +1,17 @@
+"""Draw the training curves of one model in one round."""
+
+from foldbelt.logs import job
+from foldbelt.plots import training
+
+with job(snakemake.log[0]):
+    part = snakemake.wildcards
+    names = [
+        f"round {part.round}/fold {fold}/{stage}"
+        for fold in snakemake.params.folds
+        for stage in snakemake.params.stages
+    ]
+    training.curves(
+        dict(zip(names, snakemake.input.histories, strict=True)),
+        f"{part.model}, round {part.round}",
+        snakemake.output.curves,
+    )

@@ -1,0 +1,12 @@
+"""Fetch a pretrained encoder's weights into a checked file."""
+
+from foldbelt.logs import job
+from foldbelt.models import weights
+
+with job(snakemake.log[0]):
+    source = snakemake.params.source
+    weights.fetch(
+        snakemake.params.encoder if source == "timm" else source,
+        snakemake.output.weights,
+        snakemake.params.sha256,
+    )

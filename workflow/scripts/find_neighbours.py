@@ -1,0 +1,7 @@
+"""Find the tiles that were cut from one section."""
+
+from foldbelt import mosaic
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    mosaic.run(snakemake.input.train, snakemake.input.test, snakemake.output.mosaic)

@@ -1,0 +1,19 @@
+"""Predict the images that a model did not train on: a held-out fold, or the test set."""
+
+from foldbelt.logs import job
+from foldbelt.train.devices import lease
+
+with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):
+    from foldbelt import folds, predict  # after the lease: torch sees only the leased device
+
+    scheme = snakemake.input.get("folds")
+    predict.run(
+        channels=snakemake.input.channels,
+        data=snakemake.input.data,
+        ids=folds.members(scheme, int(snakemake.wildcards.fold)) if scheme else None,
+        weights=snakemake.input.weights,
+        tta=snakemake.params.predict["tta"],
+        batch_size=snakemake.params.predict["batch_size"],
+        out=snakemake.output.predictions,
+        cpu_threads=snakemake.params.cpu_threads,
+    )

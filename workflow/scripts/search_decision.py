@@ -1,0 +1,16 @@
+"""Search how probabilities become masks."""
+
+from foldbelt import decide
+from foldbelt.files import grouped
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    decide.run(
+        members=grouped(snakemake.input.oof, snakemake.params.models),
+        weights=snakemake.input.weights,
+        data=snakemake.input.data,
+        folds=snakemake.input.folds,
+        spec=snakemake.params.decision,
+        seed=snakemake.params.seed,
+        out=snakemake.output.decision,
+    )

@@ -1,0 +1,11 @@
+"""Admit pseudo-labelled test images."""
+
+from foldbelt import pseudo
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    pseudo.run(
+        predictions=list(snakemake.input.predictions),
+        spec=snakemake.params.pseudo,
+        out=snakemake.output.pseudo,
+    )

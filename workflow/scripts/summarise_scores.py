@@ -1,0 +1,25 @@
+"""Score every model, every round and the product."""
+
+from pathlib import Path
+
+from foldbelt import scores
+from foldbelt.files import grouped
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    rounds = snakemake.params.rounds
+    names = [f"{model}/round{number}" for model in snakemake.params.models for number in rounds]
+    scores.run(
+        members=grouped(snakemake.input.oof, names),
+        decisions=dict(zip(rounds, snakemake.input.decisions, strict=True)),
+        data=snakemake.input.data,
+        folds=snakemake.input.folds,
+        spec=snakemake.params.decision,
+        seed=snakemake.params.seed,
+        truth=snakemake.input.get("truth") or None,
+        test=snakemake.input.test,
+        blend_test=snakemake.input.blend,
+        select=snakemake.params.select,
+        benchmarks=str(Path(snakemake.output.scores).parent / "benchmarks"),
+        out=snakemake.output.scores,
+    )

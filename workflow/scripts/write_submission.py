@@ -1,0 +1,15 @@
+"""Write the submission in the competition's format and check it."""
+
+from foldbelt import submission
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    submission.run(
+        snakemake.params.competition,
+        snakemake.input.raw[0] if isinstance(snakemake.input.raw, list) else snakemake.input.raw,
+        snakemake.params.data,
+        test=snakemake.input.test,
+        blend=snakemake.input.blend,
+        decision=snakemake.input.decision,
+        out=snakemake.output.submission,
+    )
