@@ -1,5 +1,7 @@
 """Masks at their original size, for images stored at another: one small PNG a row."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -22,16 +24,15 @@ def encode_original(mask: np.ndarray, ignore: np.ndarray | None = None) -> np.nd
     """
     mask = np.asarray(mask)
     mask = (mask if mask.ndim == 3 else mask[..., None]).astype(bool)
-    dtype = np.uint8 if mask.shape[2] <= 7 else np.uint16
+    dtype: Any = np.uint8 if mask.shape[2] <= 7 else np.uint16
     planes = []
     for first in range(0, mask.shape[2], _CLASSES_PER_PLANE):
         part = mask[..., first : first + _CLASSES_PER_PLANE]
-        bits = dtype(1) << np.arange(part.shape[2], dtype=dtype)
-        planes.append((part * bits).sum(axis=2, dtype=dtype))
+        values = np.array([1 << bit for bit in range(part.shape[2])], dtype=dtype)
+        planes.append((part * values).sum(axis=2, dtype=dtype))
     if ignore is not None:
-        planes[0] |= dtype(1 << (8 * np.dtype(dtype).itemsize - 1)) * np.asarray(ignore).astype(
-            bool
-        )
+        highest = dtype(1 << (8 * np.dtype(dtype).itemsize - 1))
+        planes[0] |= highest * np.asarray(ignore).astype(bool)
     done, data = cv2.imencode(".png", np.concatenate(planes))
     if not done:
         raise ValueError(f"a mask of shape {mask.shape} cannot be written as PNG.")
@@ -40,10 +41,10 @@ def encode_original(mask: np.ndarray, ignore: np.ndarray | None = None) -> np.nd
 
 def decode_original(data: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Undo `encode_original`: mask (h, w, classes) uint8, ignored pixels (h, w) bool or None."""
-    pixels = cv2.imdecode(np.asarray(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels: Any = cv2.imdecode(np.asarray(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("a stored original mask is not a PNG image; run the ingest again.")
-    planes = np.split(pixels, -(-classes // _CLASSES_PER_PLANE))
+    planes: list[Any] = np.split(pixels, -(-classes // _CLASSES_PER_PLANE))
     ignore = planes[0] >> (8 * pixels.itemsize - 1) > 0
     every = [
         planes[k // _CLASSES_PER_PLANE] >> (k % _CLASSES_PER_PLANE) & 1 for k in range(classes)

@@ -83,6 +83,15 @@ def length(path: PathLike) -> int:
         return 0
 
 
+def shape(path: PathLike, name: str) -> tuple[int, ...]:
+    """Shape of a dataset as `read` gives it, without reading it."""
+    with _open(path) as file:
+        data = _dataset(file, name, path)
+        if _is_packed(data):
+            return (*data.shape[:-1], int(data.attrs["classes"]))
+        return tuple(data.shape)
+
+
 def attrs(path: PathLike) -> dict[str, Any]:
     """Attributes of the file, as they were given, and ``schema_version``."""
     with _open(path) as file:
@@ -224,6 +233,10 @@ def _rows(data: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
                 some = part[start : start + BLOCK]
                 first, last = ascending[some[0]], ascending[some[-1]]
                 out[order[some]] = data[first : last + 1][ascending[some] - first]
-    if data.name == "/mask" and "classes" in data.attrs:
+    if _is_packed(data):
         return np.unpackbits(out, axis=-1, count=int(data.attrs["classes"]))
     return np.char.decode(out, "utf-8").astype(object) if out.dtype.kind == "S" else out
+
+
+def _is_packed(data: h5py.Dataset) -> bool:
+    return data.name == "/mask" and "classes" in data.attrs

@@ -274,7 +274,7 @@ def _column(values: pd.Series) -> np.ndarray:
     """Give a column the plain NumPy dtype in which it is stored."""
     values = values.infer_objects()
     if pd.api.types.is_numeric_dtype(values):  # bool among them
-        plain = getattr(values.dtype, "numpy_dtype", values.dtype)
+        plain: Any = getattr(values.dtype, "numpy_dtype", values.dtype)
         if values.hasnans and plain.kind != "f":
             return values.to_numpy(dtype=float, na_value=np.nan)
         return values.to_numpy(dtype=plain)

@@ -1,0 +1,209 @@
+"""Build a channels file from ingested data: two streaming passes over train, one over test."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldbelt import store
+from foldbelt.channels.whitening import METHODS, Fitter, Moments, apply
+from foldbelt.files import InputError, PathLike
+from foldbelt.geometry import Fit
+
+_SPREAD = 5.0  # standard deviations kept on either side of the mean; what lies beyond is clipped
+_PIXELS = 2**19  # in one block: some 50 tiles of salt, one image of steel
+_NOT_CHANNELS = ("whitening",)
+
+
+def build(
+    data: PathLike,
+    out: PathLike,
+    recipe: Mapping[str, Any],
+    fitted_from: PathLike | None = None,
+) -> None:
+    """Write the channels of a data file: made, whitened, quantised, fitted to the network.
+
+    Parameters
+    ----------
+    data
+        Ingested data with ``image`` and, for some channels, columns of the table.
+    out
+        The file to write: ``id`` and ``x`` uint8 (N, H, W, C), with attributes ``names``,
+        ``scale``, ``offset`` (value = x · scale + offset), ``fit``, ``size``, ``source``, ``use``,
+        ``whiten``.
+    recipe
+        ``use`` (names of channels), ``whiten``, ``size`` (a number or [height, width]), ``fit``.
+    fitted_from
+        The channels of train, whose numbers test shares; None for train itself.
+
+    Raises
+    ------
+    InputError
+        If the recipe asks for what does not exist or does not fit the data or `fitted_from`.
+
+    Notes
+    -----
+    Values known to lie in a range (image, depth) are quantised over that range, so that images lose
+    nothing. Others are quantised over mean ± 5 standard deviations of train, within what occurs.
+    Whitening by zca and spectral applies to the image; standard to all channels.
+    """
+    plan = _Plan(data, recipe)
+    quantised = _reuse(plan, fitted_from) if fitted_from is not None else _fit(plan)
+    scale, offset = np.array(quantised["scale"]), np.array(quantised["offset"])
+    attrs = {
+        **quantised,
+        "names": plan.names,
+        "fit": plan.fit.method,
+        "size": list(plan.fit.size),
+        "source": list(plan.fit.source),
+        "use": plan.use,
+    }
+    with store.Writer(out, table=plan.table[["id"]], attrs=attrs) as writer:
+        writer.create("x", (*plan.fit.size, len(plan.names)), np.uint8)
+        for rows, planes in plan.blocks():
+            values = plan.whiten(planes, quantised["whiten"])
+            writer.put("x", rows.start, plan.fit.images(quantise(values, scale, offset)))
+
+
+def quantise(values: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Round (…, C) floats to uint8 x with value ≈ x · scale + offset, within half a step."""
+    steps = values - np.asarray(offset, dtype=np.float64)
+    steps /= scale
+    steps += 0.5
+    np.clip(steps, 0, 255, out=steps)
+    return steps.astype(np.uint8)
+
+
+def available() -> list[str]:
+    """Names of all channels."""
+    package = importlib.import_module("foldbelt.channels")
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in found if name[0] != "_" and name not in _NOT_CHANNELS)
+
+
+class _Plan:
+    """A recipe brought together with the data that it is for."""
+
+    def __init__(self, data: PathLike, recipe: Mapping[str, Any]) -> None:
+        self.data = Path(data)
+        self.use = [str(name) for name in recipe["use"]]
+        self.method = str(recipe["whiten"])
+        self._check_names()
+        size = recipe["size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        self.fit = Fit(str(recipe["fit"]), store.stored_size(data), (height, width))
+        self.modules = [importlib.import_module(f"foldbelt.channels.{name}") for name in self.use]
+        self.table = store.table(data)
+        self._check_columns()
+        shape = store.shape(data, "image")
+        colours = shape[3] if len(shape) == 4 else 1
+        self.names: list[str] = []
+        self.ranges: list[tuple[float, float] | None] = []
+        filtered: list[bool] = []
+        for module in self.modules:
+            names = module.names(colours)
+            self.names += names
+            self.ranges += [module.RANGE] * len(names)
+            filtered += [module.FILTERED] * len(names)
+        count = len(self.names)
+        whitened = {"none": [False] * count, "standard": [True] * count}.get(self.method, filtered)
+        self.whitened = np.flatnonzero(whitened)
+
+    def _check_names(self) -> None:
+        known = available()
+        unknown = [name for name in self.use if name not in known]
+        if unknown or not self.use or len(set(self.use)) < len(self.use):
+            raise InputError(
+                f"channels: use: {self.use} must list different channels out of {known}"
+                + (f"; unknown: {', '.join(unknown)}." if unknown else ".")
+            )
+        if self.method not in METHODS:
+            raise InputError(
+                f"channels: whiten: '{self.method}' is unknown; choose one of {', '.join(METHODS)}."
+            )
+
+    def _check_columns(self) -> None:
+        """A missing column, or a hole in one, is said before any work is done."""
+        for name, module in zip(self.use, self.modules, strict=True):
+            for column in module.COLUMNS:
+                if column not in self.table:
+                    raise InputError(
+                        f"{self.data}: the channel '{name}' needs a column '{column}' for every "
+                        f"image, which the data lacks. Add it, or leave '{name}' out of use."
+                    )
+                values = self.table[column]
+                holes = values.isna() | (values.astype(str) == "")
+                if holes.any():
+                    raise InputError(
+                        f"{self.data}: the channel '{name}' needs a '{column}' for every image; "
+                        f"missing for {', '.join(self.table['id'][holes])}."
+                    )
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Make the channels block by block: rows, and (n, h, w, C) float32 before whitening."""
+        height, width = self.fit.source
+        size = int(np.clip(_PIXELS // (height * width), 1, 256))
+        for rows, images in store.blocks(self.data, "image", size=size):
+            table = self.table.iloc[rows]
+            planes = [module.planes(images, table) for module in self.modules]
+            yield rows, np.concatenate(planes, axis=3)
+
+    def whiten(self, planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        """Whiten those planes to which the method applies."""
+        if len(self.whitened):
+            planes[..., self.whitened] = apply(planes[..., self.whitened], fitted)
+        return planes
+
+
+def _fit(plan: _Plan) -> dict[str, Any]:
+    """Fit whitening and quantisation on train: the first pass, left out where all is known."""
+    if not len(plan.table):
+        raise InputError(f"{plan.data}: holds no images on which channels could be fitted.")
+    fitter, moments = Fitter(plan.method), Moments()
+    unknown = [channel for channel, known in enumerate(plan.ranges) if known is None]
+    if plan.method in ("standard", "zca") or unknown:
+        for _, planes in plan.blocks():
+            moments.add(planes[..., unknown])
+            fitter.add(planes[..., plan.whitened])
+    fitted = fitter.result()
+    limits = np.array([known or (0.0, 0.0) for known in plan.ranges])
+    if unknown:
+        limits[unknown] = _occurring(moments)
+    if plan.method == "standard":
+        mean, sd = np.array(fitted["mean"]), np.array(fitted["sd"])
+        limits = (limits - mean[:, None]) / sd[:, None]
+    elif len(plan.whitened):
+        spread = _SPREAD * np.array(fitted.get("sd", [1.0] * len(plan.whitened)))
+        limits[plan.whitened] = np.stack([-spread, spread], axis=1)
+    width = limits[:, 1] - limits[:, 0]
+    width = np.where(width > 1e-9, width, 1.0)  # a constant channel
+    whiten = {**fitted, "planes": [plan.names[channel] for channel in plan.whitened]}
+    return {"scale": width / 255, "offset": limits[:, 0], "whiten": whiten}
+
+
+def _occurring(moments: Moments) -> np.ndarray:
+    """Mean ± some standard deviations, but no farther than what occurs; (channels, 2)."""
+    reach = _SPREAD * moments.sd
+    low = np.maximum(moments.low, moments.mean - reach)
+    return np.stack([low, np.minimum(moments.high, moments.mean + reach)], axis=1)
+
+
+def _reuse(plan: _Plan, fitted_from: PathLike) -> dict[str, Any]:
+    """Take the numbers fitted on train, if they are for the same recipe and size."""
+    train = store.attrs(fitted_from)
+    there = {"use": train["use"], "whiten": train["whiten"]["method"], "names": train["names"]}
+    there["source"] = train["source"]
+    here = {"use": plan.use, "whiten": plan.method, "names": plan.names}
+    here["source"] = list(plan.fit.source)
+    unlike = [
+        f"{key} is {here[key]}, there {there[key]}" for key in here if here[key] != there[key]
+    ]
+    if unlike:
+        raise InputError(
+            f"{plan.data}: its channels do not match those fitted in {fitted_from}: "
+            f"{'; '.join(unlike)}. Train and test must be of one size and share one recipe."
+        )
+    return {name: train[name] for name in ("scale", "offset", "whiten")}

@@ -1,0 +1,244 @@
+"""Whitening: give every channel, pixel or frequency its say.
+
+none
+    Nothing.
+standard
+    Mean 0 and standard deviation 1 over the data set, per channel.
+zca
+    Neighbouring pixels (and colours) decorrelated, with as little change to the image as possible.
+    ZCA of small patches [1]_ [2]_, applied as a convolution: the filter is the row of the whitening
+    matrix that makes the patch's centre. Fitted on the training images.
+spectral
+    What geophysicists call whitening or spectral balancing [3]_: each tile's amplitude spectrum is
+    flattened, its phases are kept. Needs no fitting.
+
+References
+----------
+.. [1] A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009, appendix A.
+.. [2] A. Coates, A. Ng, H. Lee: An Analysis of Single-Layer Networks in Unsupervised Feature
+   Learning. AISTATS 2011.
+.. [3] Ö. Yilmaz: Seismic Data Analysis. SEG 2001, section 1.4 on frequency-domain deconvolution and
+   time-variant spectral whitening.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+from numpy.lib.stride_tricks import sliding_window_view
+from threadpoolctl import threadpool_limits
+
+from foldbelt.files import InputError
+
+METHODS = ("none", "standard", "zca", "spectral")
+
+_PATCH = 7
+_STRIDE = 3  # patches overlap so much that every ninth serves
+_EPSILON = 0.001  # of the mean eigenvalue: keeps noise from being blown up (as in [2])
+_MARGIN = 16  # pixels, mirrored and faded out: the Fourier transform takes the image as periodic
+_SMOOTH = 3.0  # bins; the trend of the spectrum is divided out, its fine structure stays
+_WATER = 0.05  # of the mean amplitude: frequencies below it hold noise
+_BLOCK = 64
+
+
+def whiten(
+    images: np.ndarray, method: str, fitted: dict[str, Any] | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Whiten images.
+
+    Parameters
+    ----------
+    images : (N, H, W) or (N, H, W, C)
+        uint8 or float.
+    method
+        One of `METHODS`.
+    fitted : dict, optional
+        What an earlier call (on the training images) gave; by default fitted on `images`.
+
+    Returns
+    -------
+    float32, of the same shape
+        The whitened images.
+    dict
+        What was fitted; JSON can hold it.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown, there is nothing to fit on, or the images are too small.
+    ValueError
+        If `fitted` belongs to another method or number of channels.
+
+    Examples
+    --------
+    >>> train = np.random.default_rng(0).integers(0, 255, (8, 32, 32), dtype=np.uint8)
+    >>> white, fitted = whiten(train, "standard")
+    >>> test, _ = whiten(train[:2], "standard", fitted)
+    """
+    planes = np.asarray(images)
+    if planes.ndim not in (3, 4):
+        raise ValueError(f"expected images (N, H, W[, C]), not {planes.shape}.")
+    planes = planes if planes.ndim == 4 else planes[..., None]
+    if fitted is None:
+        fitter = Fitter(method)
+        for start in range(0, len(planes), _BLOCK):
+            fitter.add(planes[start : start + _BLOCK])
+        fitted = fitter.result()
+    elif fitted.get("method") != method:
+        raise ValueError(f"fitted for '{fitted.get('method')}', not for '{method}'.")
+    return apply(planes, fitted).reshape(np.shape(images)), fitted
+
+
+class Moments:
+    """Mean, standard deviation and extremes of channels, over any number of blocks."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums = self.squares = np.zeros(0)
+        self.low = self.high = np.zeros(0)
+
+    def add(self, planes: np.ndarray) -> None:
+        """Count in planes (N, H, W, C)."""
+        if not planes.size:
+            return
+        # channels first: NumPy is slow at sums over long strided axes
+        values = np.array(planes.reshape(-1, planes.shape[-1]).T, dtype=np.float64, order="C")
+        low, high = values.min(axis=1), values.max(axis=1)
+        some = (values.sum(axis=1), np.square(values, out=values).sum(axis=1), low, high)
+        if self.count:
+            self.sums, self.squares = self.sums + some[0], self.squares + some[1]
+            self.low, self.high = np.minimum(self.low, some[2]), np.maximum(self.high, some[3])
+        else:
+            self.sums, self.squares, self.low, self.high = some
+        self.count += values.shape[1]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean per channel, (C,)."""
+        return self.sums / self.count
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Standard deviation per channel, (C,)."""
+        return np.sqrt(np.maximum(self.squares / self.count - self.mean**2, 0))
+
+
+class Fitter:
+    """Fit a whitening block by block: `add` every block, then take the `result`."""
+
+    def __init__(self, method: str) -> None:
+        if method not in METHODS:
+            raise InputError(f"whiten: '{method}' is unknown; choose one of {', '.join(METHODS)}.")
+        self.method = method
+        self._moments = Moments()
+        self._patches = 0
+        self._sums: Any = 0.0
+        self._products: Any = 0.0
+
+    def add(self, planes: np.ndarray) -> None:
+        """Count in planes (N, H, W, C), uint8 or float."""
+        if self.method == "standard":
+            self._moments.add(planes)
+        if self.method == "zca" and len(planes):
+            if min(planes.shape[1:3]) < _PATCH:
+                raise InputError(f"whiten: zca needs images of {_PATCH}×{_PATCH} pixels or more.")
+            windows = sliding_window_view(planes, (_PATCH, _PATCH), axis=(1, 2))
+            some = windows[:, ::_STRIDE, ::_STRIDE]
+            values = some.reshape(-1, planes.shape[-1] * _PATCH**2).astype(np.float64)
+            # One thread: the order of a sum, hence its last bits, must not depend on the cores.
+            with threadpool_limits(1):
+                self._products = self._products + values.T @ values
+            self._sums = self._sums + values.sum(axis=0)
+            self._patches += len(values)
+
+    def result(self) -> dict[str, Any]:
+        """Give what `apply` needs, as plain numbers."""
+        fitted: dict[str, Any] = {"method": self.method}
+        if self.method in ("standard", "zca") and not (self._moments.count or self._patches):
+            raise InputError(f"whiten: {self.method} has no images to be fitted on.")
+        if self.method == "standard":
+            sd = self._moments.sd
+            fitted["mean"] = self._moments.mean.tolist()
+            fitted["sd"] = np.where(sd > 1e-9, sd, 1.0).tolist()
+        if self.method == "zca":
+            fitted |= self._zca()
+        return fitted
+
+    def _zca(self) -> dict[str, Any]:
+        size = _PATCH**2
+        mean = self._sums / self._patches
+        covariance = self._products / self._patches - np.outer(mean, mean)
+        with threadpool_limits(1):
+            values, vectors = np.linalg.eigh(covariance)
+        values = np.maximum(values, 0)
+        epsilon = _EPSILON * values.mean() or 1.0  # constant images: nothing to whiten
+        matrix = (vectors / np.sqrt(values + epsilon)) @ vectors.T
+        filters = matrix[size // 2 :: size]  # rows that make the centre of each channel
+        colours = len(filters)
+        return {
+            "mean": mean.reshape(colours, size).mean(axis=1).tolist(),
+            "epsilon": float(epsilon),
+            "filters": filters.reshape(colours, colours, _PATCH, _PATCH).tolist(),
+            "sd": np.sqrt(np.einsum("ij,jk,ik->i", filters, covariance, filters)).tolist(),
+        }
+
+
+def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+    """Whiten planes (N, H, W, C) with what was fitted; float32."""
+    channels = planes.shape[-1]
+    if len(fitted.get("mean", [0] * channels)) != channels:
+        raise ValueError(f"fitted on {len(fitted['mean'])} channels, applied to {channels}.")
+    if fitted["method"] == "standard":
+        out = planes - np.array(fitted["mean"])
+        out /= fitted["sd"]
+        return out.astype(np.float32)
+    if fitted["method"] == "zca":
+        return _convolve(planes, np.array(fitted["mean"]), np.array(fitted["filters"]))
+    if fitted["method"] == "spectral":
+        out = np.empty(planes.shape, dtype=np.float32)
+        for start in range(0, len(planes), _BLOCK):
+            part = np.moveaxis(planes[start : start + _BLOCK], 3, 1)
+            out[start : start + _BLOCK] = np.moveaxis(_flatten(part), 1, 3)
+        return out
+    return planes.astype(np.float32)
+
+
+def _convolve(planes: np.ndarray, mean: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    out = np.zeros(planes.shape, dtype=np.float32)
+    for row, raw in enumerate(planes):
+        image = (raw - mean).astype(np.float32)
+        for target, kernels in enumerate(filters):
+            for source, kernel in enumerate(kernels):
+                plane = np.ascontiguousarray(image[..., source])
+                out[row, ..., target] += cv2.filter2D(
+                    plane, cv2.CV_32F, kernel.astype(np.float32), borderType=cv2.BORDER_REFLECT_101
+                )
+    return out
+
+
+def _flatten(planes: np.ndarray) -> np.ndarray:
+    """Flatten the spectra of (N, C, H, W); each plane gets mean 0, and deviation 1 or, empty, 0."""
+    centred = planes - planes.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    centred = centred.astype(np.float32)
+    before, weights, inner = [], [], []
+    for side in planes.shape[2:]:
+        outer = scipy.fft.next_fast_len(side + 2 * _MARGIN)
+        start = (outer - side) // 2
+        before.append((start, outer - side - start))
+        rise = np.sin(np.linspace(0, np.pi / 2, start + 1)[:-1]) ** 2
+        fall = np.sin(np.linspace(np.pi / 2, 0, outer - side - start + 1)[1:]) ** 2
+        weights.append(np.concatenate([rise, np.ones(side), fall]).astype(np.float32))
+        inner.append(slice(start, start + side))
+    padded = np.pad(centred, [(0, 0), (0, 0), *before], mode="reflect")
+    spectrum = scipy.fft.fft2(padded * weights[0][:, None] * weights[1])
+    trend = scipy.ndimage.gaussian_filter(
+        np.abs(spectrum), (0, 0, _SMOOTH, _SMOOTH), mode="wrap", truncate=2
+    )
+    water = _WATER * trend.mean(axis=(2, 3), keepdims=True)
+    flat = scipy.fft.ifft2(spectrum / np.maximum(trend + water, 1e-12)).real
+    flat = flat[(..., *inner)]
+    flat = flat - flat.mean(axis=(2, 3), keepdims=True)
+    sd = flat.std(axis=(2, 3), keepdims=True)
+    return np.where(np.ptp(planes, axis=(2, 3), keepdims=True) > 0, flat / np.maximum(sd, 1e-12), 0)

@@ -1,0 +1,272 @@
+"""Fit images of one storage size to the network, and take predictions back exactly.
+
+Networks want sides divisible by 32, tiles have 101 pixels. Padding keeps the pixels as they are and
+is undone by a crop; resizing uses the whole input. Padding was worth 0 to .004 on salt.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+
+from foldbelt.files import InputError
+
+METHODS = ("pad-reflect", "pad-edge", "pad-biharmonic", "resize")
+
+_HALF = 0.5 + 1e-6  # rounds as usual, but leaves no exact tie for the last bit of a sum to decide
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The way from storage size to network size and back.
+
+    Parameters
+    ----------
+    method
+        - ``pad-reflect``: mirrored about the border pixels, which are not repeated;
+        - ``pad-edge``: the border pixels repeated;
+        - ``pad-biharmonic``: the smooth surface Δ²u = 0 that continues the image, as
+          `skimage.restoration.inpaint_biharmonic` computes it [1]_;
+        - ``resize``: to the network size, area means down, linear interpolation up.
+
+        Padding is centred; of an odd number of pixels the last side gets one more.
+    source : (h, w)
+        Storage size.
+    size : (H, W)
+        Network size; equal to `source` it is the identity.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown, or an image to be padded is larger than the network size.
+
+    References
+    ----------
+    .. [1] S. B. Damelin, N. S. Hoang: On Surface Completion and Image Inpainting by Biharmonic
+       Functions: Numerical Aspects. Int. J. Math. Math. Sci. 2018.
+
+    Examples
+    --------
+    >>> fit = Fit("pad-reflect", (101, 101), (128, 128))
+    >>> fit.images(np.zeros((4, 101, 101), np.uint8)).shape
+    (4, 128, 128)
+    """
+
+    method: str
+    source: tuple[int, int]
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        for name in ("source", "size"):
+            height, width = getattr(self, name)
+            object.__setattr__(self, name, (int(height), int(width)))
+        if self.method not in METHODS:
+            raise InputError(
+                f"fit: '{self.method}' is unknown; choose one of {', '.join(METHODS)}."
+            )
+        if min(*self.source, *self.size) < 1:
+            raise InputError(f"fit: sizes must be positive, not {self.source} and {self.size}.")
+        if self.method != "resize" and any(np.less(self.size, self.source)):
+            raise InputError(
+                f"fit: images of {_show(self.source)} pixels cannot be padded to "
+                f"{_show(self.size)}; raise the network size or set fit: resize."
+            )
+
+    def images(self, images: np.ndarray) -> np.ndarray:
+        """Bring images to network size.
+
+        Parameters
+        ----------
+        images : (N, h, w) or (N, h, w, C) uint8
+            In any memory layout.
+
+        Returns
+        -------
+        (N, H, W) or (N, H, W, C) uint8
+        """
+        images = self._checked(images, self.source)
+        if images.dtype != np.uint8:
+            raise ValueError(f"images to fit are uint8, not {images.dtype}.")
+        if self.source == self.size:
+            return images.copy()
+        if self.method == "resize":
+            return _each_plane(images, self.size, lambda plane: _scale(plane, self.size))
+        padded = images[self._taken]
+        if self.method == "pad-biharmonic" and len(images):
+            planes = np.moveaxis(padded, 3, 1) if padded.ndim == 4 else padded
+            smooth = self._frame.fill(planes.reshape(-1, *self.size)).reshape(planes.shape)
+            padded = np.moveaxis(smooth, 1, 3) if padded.ndim == 4 else smooth
+        return np.ascontiguousarray(padded)
+
+    def masks(self, masks: np.ndarray) -> np.ndarray:
+        """Bring masks to network size; the padded border continues as that of the images does.
+
+        Parameters
+        ----------
+        masks : (N, h, w) or (N, h, w, K) bool or 0/1
+            Biharmonic padding repeats the border of a mask. Resizing interpolates as it does for
+            images; a pixel is on where more than half of it is.
+
+        Returns
+        -------
+        (N, H, W) or (N, H, W, K) uint8
+            0 and 1.
+        """
+        masks = self._checked(masks, self.source).astype(np.uint8)
+        if self.source == self.size:
+            return masks
+        if self.method != "resize":
+            return np.ascontiguousarray(masks[self._taken])
+        return _each_plane(
+            masks, self.size, lambda plane: _scale(plane.astype(np.float32), self.size) > 0.5
+        )
+
+    def undo(self, prob: np.ndarray) -> np.ndarray:
+        """Bring predictions back to storage size: an exact crop, or linear interpolation.
+
+        Parameters
+        ----------
+        prob : (N, H, W) or (N, H, W, K) uint8 or float
+
+        Returns
+        -------
+        (N, h, w) or (N, h, w, K)
+            Of the same dtype.
+        """
+        prob = self._checked(prob, self.size)
+        if self.source == self.size:
+            return prob.copy()
+        if self.method == "resize":
+            return _each_plane(prob, self.source, lambda plane: _linear(plane, self.source))
+        (top, left), (height, width) = self._start, self.source
+        return np.ascontiguousarray(prob[:, top : top + height, left : left + width])
+
+    def _checked(self, array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        array = np.asarray(array)
+        if array.ndim not in (3, 4) or array.shape[1:3] != size:
+            raise ValueError(
+                f"expected an array (N, {size[0]}, {size[1]}[, C]), not {array.shape}."
+            )
+        return array
+
+    @property
+    def _start(self) -> tuple[int, int]:
+        """Row and column at which the image begins within the padded one."""
+        return (self.size[0] - self.source[0]) // 2, (self.size[1] - self.source[1]) // 2
+
+    @property
+    def _taken(self) -> tuple[slice, np.ndarray, np.ndarray]:
+        """Index of the source row and column that each padded pixel repeats."""
+        mode = "reflect" if self.method == "pad-reflect" else "edge"
+        rows, columns = (
+            np.pad(np.arange(inner), (start, outer - inner - start), mode=mode)  # type: ignore[call-overload]
+            for inner, outer, start in zip(self.source, self.size, self._start, strict=True)
+        )
+        return slice(None), rows[:, None], columns[None, :]
+
+    @property
+    def _frame(self) -> "_Frame":
+        return _frame(self.source, self.size, self._start)
+
+
+def resize_to(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring one prediction from storage size to the original size of its image.
+
+    Parameters
+    ----------
+    prob : (h, w) or (h, w, K) uint8
+    size : (H, W)
+
+    Returns
+    -------
+    (H, W) or (H, W, K) uint8
+        Linearly interpolated; a copy if the size is the same.
+    """
+    prob = np.asarray(prob)
+    if prob.ndim not in (2, 3):
+        raise ValueError(f"expected one prediction (h, w[, K]), not {prob.shape}.")
+    height, width = (int(side) for side in size)
+    if prob.shape[:2] == (height, width):
+        return prob.copy()
+    return _each_plane(prob[None], (height, width), lambda plane: _linear(plane, (height, width)))[
+        0
+    ]
+
+
+class _Frame:
+    """The biharmonic border: a linear function of the tile, so one factorisation serves all tiles.
+
+    The equations are those of scikit-image: at each unknown pixel the Laplacian of the Laplacian is
+    zero, both with mirrored image borders.
+    """
+
+    def __init__(
+        self, source: tuple[int, int], size: tuple[int, int], start: tuple[int, int]
+    ) -> None:
+        known = np.zeros(size, dtype=bool)
+        known[start[0] : start[0] + source[0], start[1] : start[1] + source[1]] = True
+        rows, columns = (_second_difference(side) for side in size)
+        laplace = sparse.kronsum(columns, rows, format="csr")
+        equations = (laplace @ laplace)[np.flatnonzero(~known)]
+        self.known = known
+        self.solver = linalg.splu(
+            equations[:, np.flatnonzero(~known)].tocsc(), permc_spec="MMD_ATA"
+        )
+        self.right = -equations[:, np.flatnonzero(known)].tocsr()
+
+    def fill(self, padded: np.ndarray) -> np.ndarray:
+        """Replace the borders of (N, H, W) uint8 tiles; values stay within each tile's range."""
+        out = padded.copy()
+        for start in range(0, len(padded), 64):  # bounds the float64 copies
+            tiles = out[start : start + 64]
+            inside = tiles[:, self.known]
+            border = self.solver.solve(self.right @ inside.T.astype(float)).T
+            low, high = inside.min(axis=1, keepdims=True), inside.max(axis=1, keepdims=True)
+            tiles[:, ~self.known] = np.floor(np.clip(border, low, high) + _HALF)
+        return out
+
+
+@functools.lru_cache(maxsize=4)
+def _frame(source: tuple[int, int], size: tuple[int, int], start: tuple[int, int]) -> _Frame:
+    return _Frame(source, size, start)
+
+
+def _second_difference(side: int) -> sparse.csr_array:
+    middle = np.full(side, -2.0)
+    middle[0] += 1  # mirrored border: the outer neighbour equals the pixel itself
+    middle[-1] += 1
+    beside = np.ones(side - 1)
+    return sparse.diags_array([beside, middle, beside], offsets=[-1, 0, 1], format="csr")
+
+
+def _each_plane(
+    images: np.ndarray, size: tuple[int, int], change: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Apply `change` to every plane of (N, h, w[, C]): OpenCV limits the number of channels."""
+    out = np.empty((len(images), *size, *images.shape[3:]), dtype=images.dtype)
+    for row, image in enumerate(images):
+        if image.ndim == 2:
+            out[row] = change(np.ascontiguousarray(image))
+        else:
+            for channel in range(image.shape[2]):
+                out[row, ..., channel] = change(np.ascontiguousarray(image[..., channel]))
+    return out
+
+
+def _scale(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    smaller = size[0] <= plane.shape[0] and size[1] <= plane.shape[1]
+    return cv2.resize(
+        plane, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    )
+
+
+def _linear(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _show(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
