@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+
 from foldbelt import losses, members
 from foldbelt.files import InputError
 from foldbelt.losses import lovasz_hinge
