@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from foldbelt import provenance
 from foldbelt.files import InputError
 
