@@ -111,6 +111,12 @@ def pretrained(wildcards):
     return f"<results>/pretrained/{wildcards.model}.safetensors"
 
 
+def weights_file(wildcards):
+    """The local file of pretrained weights, where the config names one."""
+    source = config["models"][wildcards.model]["architecture"].get("weights")
+    return [] if source in (None, "timm") or source.startswith("https://") else source
+
+
 def pseudo_labels(wildcards):
     """The pseudo-labels that a round trains on: those made of the round before."""
     if not int(wildcards.round):

@@ -2,6 +2,8 @@
 
 
 rule fetch_weights:
+    input:
+        file=weights_file,
     output:
         weights="<results>/pretrained/{model}.safetensors",
     log:
@@ -19,7 +21,7 @@ rule fetch_weights:
         code=code("fetch_weights"),
         encoder=lookup(within=config, dpath="models/{model}/architecture/encoder", default=None),
         source=lookup(within=config, dpath="models/{model}/architecture/weights"),
-        sha256=lookup(within=config, dpath="models/{model}/architecture/sha256"),
+        sha256=lookup(within=config, dpath="models/{model}/architecture/sha256", default=None),
     message:
         "Fetch the pretrained encoder of {wildcards.model}"
     script:

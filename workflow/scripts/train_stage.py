@@ -16,7 +16,10 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         data=snakemake.input.data,
         folds=snakemake.input.folds,
         fold=int(part.fold),
-        model=snakemake.params.architecture,
+        model={
+            **snakemake.params.architecture,
+            "weights": snakemake.input.get("pretrained") or None,
+        },
         stage=snakemake.params.stage,
         stage_name=part.stage,
         key={
@@ -29,7 +32,6 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         weights=snakemake.output.weights,
         history=snakemake.output.history,
         start=snakemake.input.get("start") or None,
-        pretrained=snakemake.input.get("pretrained") or None,
         pseudo=snakemake.input.get("pseudo") or None,
         test_channels=snakemake.input.get("test_channels") or None,
         metric=snakemake.params.metric,
