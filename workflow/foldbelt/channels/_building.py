@@ -194,12 +194,14 @@ def _occurring(moments: Moments) -> np.ndarray:
 def _reuse(plan: _Plan, fitted_from: PathLike) -> dict[str, Any]:
     """Take the numbers fitted on train, if they are for the same recipe and size."""
     train = store.attrs(fitted_from)
-    there = {"use": train["use"], "whiten": train["whiten"]["method"], "names": train["names"]}
-    there["source"] = train["source"]
-    here = {"use": plan.use, "whiten": plan.method, "names": plan.names}
-    here["source"] = list(plan.fit.source)
+    pairs: dict[str, tuple[Any, Any]] = {
+        "use": (plan.use, train["use"]),
+        "whiten": (plan.method, train["whiten"]["method"]),
+        "names": (plan.names, train["names"]),
+        "source": (list(plan.fit.source), train["source"]),
+    }
     unlike = [
-        f"{key} is {here[key]}, there {there[key]}" for key in here if here[key] != there[key]
+        f"{key} is {here}, there {there}" for key, (here, there) in pairs.items() if here != there
     ]
     if unlike:
         raise InputError(

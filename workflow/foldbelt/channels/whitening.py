@@ -173,15 +173,17 @@ class Fitter:
         with threadpool_limits(1):
             values, vectors = np.linalg.eigh(covariance)
         values = np.maximum(values, 0)
-        epsilon = _EPSILON * values.mean() or 1.0  # constant images: nothing to whiten
+        # constant images leave rounding errors only, which are nothing to whiten
+        epsilon = _EPSILON * values.mean() if values.mean() > 1e-9 else 1.0
         matrix = (vectors / np.sqrt(values + epsilon)) @ vectors.T
         filters = matrix[size // 2 :: size]  # rows that make the centre of each channel
+        variance = np.einsum("ij,jk,ik->i", filters, covariance, filters)
         colours = len(filters)
         return {
             "mean": mean.reshape(colours, size).mean(axis=1).tolist(),
             "epsilon": float(epsilon),
             "filters": filters.reshape(colours, colours, _PATCH, _PATCH).tolist(),
-            "sd": np.sqrt(np.einsum("ij,jk,ik->i", filters, covariance, filters)).tolist(),
+            "sd": np.sqrt(np.maximum(variance, 0)).tolist(),
         }
 
 

@@ -1,0 +1,155 @@
+"""Fitting to the network: exact undoing, smooth borders, masks that follow their images."""
+
+import numpy as np
+import pytest
+from skimage.restoration import inpaint_biharmonic
+
+from foldbelt.files import InputError
+from foldbelt.geometry import METHODS, Fit, resize_to
+
+PADS = [method for method in METHODS if method != "resize"]
+SHAPES = [((21, 33), (32, 64)), ((20, 20), (21, 20)), ((5, 4), (32, 32)), ((1, 3), (4, 4))]
+
+
+def smooth(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
+    rows, columns = np.meshgrid(*(np.linspace(0, 3, side) for side in size), indexing="ij")
+    phases = np.random.default_rng(seed).random((3, count, 1, 1)) * 6
+    waves = np.sin(rows + phases[0]) * np.cos(columns * 1.5 + phases[1]) + np.sin(rows * phases[2])
+    return (127.5 + 60 * waves).astype(np.uint8)
+
+
+@pytest.mark.parametrize("method", PADS)
+@pytest.mark.parametrize(("source", "size"), SHAPES)
+def test_padding_is_undone_exactly(method, source, size):
+    rng = np.random.default_rng(0)
+    fit = Fit(method, source, size)
+    for tail in ((), (3,), (6,)):
+        images = rng.integers(0, 256, (4, *source, *tail), dtype=np.uint8)
+        padded = fit.images(images)
+        assert padded.shape == (4, *size, *tail)
+        assert padded.dtype == np.uint8
+        assert np.array_equal(fit.undo(padded), images)
+        prob = rng.random((4, *size, *tail)).astype(np.float32)
+        top, left = (np.subtract(size, source)) // 2
+        crop = prob[:, top : top + source[0], left : left + source[1]]
+        assert np.array_equal(fit.undo(prob), crop)
+        assert np.array_equal(fit.images(np.asfortranarray(images)), padded)
+
+
+@pytest.mark.parametrize("method", PADS)
+def test_padding_is_centred_and_masks_follow(method):
+    fit = Fit(method, (101, 101), (128, 128))
+    mask = np.zeros((1, 101, 101), dtype=bool)
+    mask[:, :, 0] = mask[:, 100, 3] = True
+    padded = fit.masks(mask)
+    assert padded.dtype == np.uint8
+    assert np.array_equal(padded[:, 13:114, 13:114], mask)  # 13 before, 14 after
+    assert padded[0, :, 13].all()
+    assert padded[0, 127, 16] == (method != "pad-reflect")
+    assert padded[0, 60, :13].all() == (method != "pad-reflect")
+    if method != "pad-biharmonic":  # whose image border is smooth, not a copy
+        assert np.array_equal(fit.images(mask.astype(np.uint8) * 9), padded * 9)
+
+
+def test_reflection_and_edge_are_numpys():
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 11, 3), dtype=np.uint8)
+    width = [(0, 0), (1, 2), (2, 3), (0, 0)]
+    for mode in ("reflect", "edge"):
+        padded = Fit(f"pad-{mode}", (9, 11), (12, 16)).images(images)
+        assert np.array_equal(padded, np.pad(images, width, mode=mode))
+
+
+def test_biharmonic_equals_scikit_image():
+    # The equations are the same, stencils at the border included, so only rounding may differ.
+    fit = Fit("pad-biharmonic", (23, 31), (32, 40))
+    rough = np.random.default_rng(1).integers(0, 256, (2, 23, 31), dtype=np.uint8)
+    images = np.concatenate([smooth(2, (23, 31)), rough])
+    unknown = np.ones((32, 40), dtype=bool)
+    unknown[4:27, 4:35] = False
+    for image, padded in zip(images, fit.images(images), strict=True):
+        start = np.pad(image, [(4, 5), (4, 5)])
+        expected = 255 * inpaint_biharmonic(start, unknown)
+        assert np.abs(padded - expected).max() <= 0.5 + 1e-4
+
+
+def test_biharmonic_does_not_depend_on_the_batch():
+    images = smooth(70, (30, 30))
+    fit = Fit("pad-biharmonic", (30, 30), (32, 64))
+    together = fit.images(images)
+    alone = np.concatenate([fit.images(image[None]) for image in images])
+    assert np.array_equal(together, alone)
+    colour = fit.images(np.stack([images[:7], images[7:14]], axis=-1))
+    assert np.array_equal(colour[..., 1], together[7:14])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_planes_stay_constant(method):
+    images = np.broadcast_to(np.array([0, 77, 255], np.uint8)[:, None, None], (3, 21, 33))
+    fitted = Fit(method, (21, 33), (32, 64)).images(images)
+    assert [np.unique(image).tolist() for image in fitted] == [[0], [77], [255]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_size_is_the_identity(method):
+    images = smooth(3, (16, 24))
+    fit = Fit(method, (16, 24), (16, 24))
+    assert np.array_equal(fit.images(images), images)
+    assert np.array_equal(fit.masks(images > 128), images > 128)
+    assert np.array_equal(fit.undo(images), images)
+    assert fit.undo(images) is not images
+
+
+@pytest.mark.parametrize("size", [(64, 80), (20, 30), (64, 20)])
+def test_resizing_keeps_smooth_images_and_shapes(size):
+    images = smooth(3, (40, 48))
+    fit = Fit("resize", (40, 48), size)
+    there = fit.images(images)
+    assert there.shape == (3, *size)
+    assert np.abs(fit.undo(there).astype(int) - images)[:, 3:-3, 3:-3].max() < 12
+    masks = fit.masks(np.stack([images > 140, images > 200], axis=-1))
+    assert masks.shape == (3, *size, 2)
+    assert np.array_equal(np.unique(masks), [0, 1])
+    assert abs(masks[..., 0].mean() - (images > 140).mean()) < 0.05  # exact halves are off
+
+
+def test_more_channels_than_opencv_likes():
+    images = np.repeat(smooth(2, (20, 20))[..., None], 7, axis=3)
+    fitted = Fit("resize", (20, 20), (32, 48)).images(images)
+    assert (fitted == fitted[..., :1]).all()
+
+
+def test_downsizing_a_mask_takes_the_majority():
+    mask = np.array([[1, 1, 0, 0, 1, 0], [1, 0, 0, 1, 0, 1]])[None]
+    assert Fit("resize", (2, 6), (1, 3)).masks(mask).tolist() == [[[1, 0, 0]]]  # half is not more
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_images(method):
+    fit = Fit(method, (16, 24), (32, 32))
+    assert fit.images(np.zeros((0, 16, 24, 2), np.uint8)).shape == (0, 32, 32, 2)
+    assert fit.masks(np.zeros((0, 16, 24), bool)).shape == (0, 32, 32)
+    assert fit.undo(np.zeros((0, 32, 32), np.float32)).shape == (0, 16, 24)
+
+
+def test_resize_to_the_original_size():
+    prob = smooth(1, (32, 32))[0]
+    many = np.stack([prob] * 6, axis=-1)
+    large = resize_to(many, (50, 70))
+    assert large.shape == (50, 70, 6)
+    assert large.dtype == np.uint8
+    assert (large == large[..., :1]).all()
+    assert np.array_equal(resize_to(prob, (50, 70)), large[..., 0])
+    assert np.array_equal(resize_to(prob, (32, 32)), prob)
+    assert prob.min() <= large.min() <= large.max() <= prob.max()
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(InputError, match="101×101 pixels cannot be padded to 128×96; raise"):
+        Fit("pad-edge", (101, 101), (128, 96))
+    with pytest.raises(InputError, match="'pad' is unknown; choose one of pad-reflect"):
+        Fit("pad", (101, 101), (128, 128))
+    fit = Fit("pad-edge", (10, 10), (16, 16))
+    with pytest.raises(ValueError, match="expected an array"):
+        fit.images(np.zeros((1, 16, 16), np.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        fit.images(np.zeros((1, 10, 10)))
