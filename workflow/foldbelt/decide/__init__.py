@@ -1,0 +1,23 @@
+"""From probabilities to masks: pixel threshold, smallest area, empty-image gate, and their search.
+
+The search is exhaustive but touches every probability once, and its score is honest: every image is
+scored with parameters fitted without its fold. ``params`` and ``score`` of the
+:class:`Decision` it returns are what to use and what to report.
+"""
+
+from foldbelt.decide.counting import Counts, counts
+from foldbelt.decide.decision import Decision, apply, load
+from foldbelt.decide.grid import search, search_counts
+from foldbelt.decide.stage import member, run
+
+__all__ = [
+    "Counts",
+    "Decision",
+    "apply",
+    "counts",
+    "load",
+    "member",
+    "run",
+    "search",
+    "search_counts",
+]

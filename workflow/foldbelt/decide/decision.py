@@ -1,0 +1,143 @@
+"""A decision: the parameters that turn probabilities into masks, and how good they are."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldbelt.decide.counting import gate_values, level
+from foldbelt.files import InputError, PathLike
+
+#: What a search may vary, in the order of the grid, with the value that leaves it out.
+DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "gate": 0.0}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Parameters found by a search, and the scores that belong to them.
+
+    Parameters
+    ----------
+    params
+        threshold (fraction: a pixel is on where prob/255 > threshold), min_area (pixels: a mask
+        with a smaller area becomes empty) and gate (fraction: a mask becomes empty unless what
+        `gate_on` names exceeds it; 0: no gate). A float each, or a list of K floats.
+    metric
+        Name of the metric in :mod:`foldbelt.metrics`.
+    score
+        Leave-one-fold-out: the mean over all images, each scored with the parameters (and blend
+        weights) fitted without its fold.
+    optimistic
+        The score of `params` on the very images on which they were fitted.
+    interval
+        [low, high], 95 %, of `score`: percentile bootstrap over groups.
+    per_fold
+        For every fold, rising: fold, params (fitted without it), score (on it), images.
+    gate_on
+        "label": the gate looks at the label probability; "peak": at the largest pixel probability.
+    space
+        The grid that was searched: threshold, min_area, gate.
+    curves
+        For every class: class, threshold (the grid), all (mean score of all images at each
+        threshold, min_area and gate being those of `params`), folds ({fold: the same for its
+        images}). Optimistic like `optimistic`, drawn to show how sharp the choice is.
+    images
+        `score` image by image: score [N] and, where ids are known, id [N] and group [N].
+    """
+
+    params: dict[str, Any]
+    metric: str = ""
+    score: float = float("nan")
+    optimistic: float = float("nan")
+    interval: list[float] = field(default_factory=list)
+    per_fold: list[dict[str, Any]] = field(default_factory=list)
+    gate_on: str = "peak"
+    space: dict[str, list[float]] = field(default_factory=dict)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    images: dict[str, list[Any]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Decision":
+        """Undo :meth:`to_dict`.
+
+        Raises
+        ------
+        InputError
+            If keys are unknown or `params` is missing.
+        """
+        unknown = sorted(set(value) - {item.name for item in dataclasses.fields(cls)})
+        if unknown or "params" not in value:
+            raise InputError(
+                f"this is no decision: it {'lacks params' if not unknown else f'has {unknown}'}; "
+                "make it with foldbelt.decide.search."
+            )
+        return cls(**value)
+
+
+def load(path: PathLike) -> Decision:
+    """Read a decision that was written as JSON."""
+    try:
+        return Decision.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def apply(
+    prob: np.ndarray, decision: Decision, label_prob: np.ndarray | float | None = None
+) -> np.ndarray:
+    """Turn probabilities into masks.
+
+    Parameters
+    ----------
+    prob
+        uint8, one image (H, W) or (H, W, K), or a batch (N, H, W) or (N, H, W, K), at the size at
+        which the areas count. With parameters of one class three dimensions are a batch, unless
+        the last has length 1.
+    decision
+        Its `params` are used.
+    label_prob
+        Label probability of the image, (K,) or a number, or of the batch, (N, K) or (N,). Needed
+        where the gate was fitted on it (``decision.gate_on == "label"``), not used elsewhere.
+
+    Returns
+    -------
+    ndarray
+        bool, the shape of `prob`.
+
+    Raises
+    ------
+    InputError
+        If shapes or dtype do not fit, or label probabilities are missing.
+    """
+    params = {name: np.atleast_1d(decision.params.get(name, d)) for name, d in DEFAULTS.items()}
+    classes = max(map(len, params.values()))
+    prob = np.asarray(prob)
+    if prob.dtype != np.uint8:
+        raise InputError(f"probabilities must be uint8 (value/255), not {prob.dtype}.")
+    single = prob.ndim == 2 or (prob.ndim == 3 and prob.shape[2] == classes)
+    batch = prob[None] if single else prob
+    batch = batch[..., None] if batch.ndim == 3 else batch
+    if batch.ndim != 4 or batch.shape[3] != classes:
+        raise InputError(
+            f"probabilities have shape {prob.shape}; the decision is for {classes} "
+            f"class{'es' if classes > 1 else ''}."
+        )
+    mask = batch >= level(params["threshold"])
+    keep = np.count_nonzero(mask, axis=(1, 2)) >= params["min_area"]
+    gate = params["gate"]
+    if (gate > 0).any():
+        label = None
+        if decision.gate_on == "label":
+            if label_prob is None:
+                raise InputError("the gate of this decision needs the label probabilities.")
+            label = np.asarray(label_prob).reshape(len(batch), -1)
+        keep &= (gate == 0) | (gate_values(batch.max(axis=(1, 2)) / 255, label) > gate)
+    mask &= keep[:, None, None, :]
+    return mask.reshape(prob.shape)

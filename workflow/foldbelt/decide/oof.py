@@ -1,0 +1,227 @@
+"""Out-of-fold predictions of several models, read together with the truth and blended.
+
+The prediction of an image always comes from the models of the fold that left it out; this module
+checks that the files say so, and hands out blocks in bounded memory.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import geometry, store
+from foldbelt.files import InputError, PathLike, Problem, raise_all
+
+BLOCK_BYTES = 2**24  # of true pixels in one block
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some images of one fold.
+
+    Parameters
+    ----------
+    fold
+        Their fold.
+    rows
+        (n,) their places in :attr:`OutOfFold.ids`, rising.
+    probs
+        Of each member (n, H, W[, K]) uint8, at storage size.
+    labels
+        Of each member (n, L) float32, None where it has no label head.
+    """
+
+    fold: int
+    rows: np.ndarray
+    probs: list[np.ndarray]
+    labels: list[np.ndarray | None]
+
+
+class OutOfFold:
+    """The out-of-fold predictions of some members for every image of the training data.
+
+    Parameters
+    ----------
+    members
+        Model → its ``oof.h5`` files, one a fold, in any order.
+    data
+        ``train.h5``.
+    folds
+        The csv with id, fold and, if there are groups, group.
+
+    Attributes
+    ----------
+    members : list of str
+        Names, in the order given.
+    ids : ndarray of str
+        (N,) all images, in the order of `data`.
+    fold : ndarray of int
+        (N,).
+    groups : ndarray of str
+        (N,) an image without a group is its own.
+
+    Raises
+    ------
+    InputError
+        If the files do not hold every image of every member exactly once, in the file of its fold;
+        all offenders are listed.
+    """
+
+    def __init__(
+        self, members: Mapping[str, Sequence[PathLike]], data: PathLike, folds: PathLike
+    ) -> None:
+        self.members = list(members)
+        self.data = data
+        table = _read_folds(folds, data)
+        self.ids = table["id"].to_numpy()
+        self.fold = table["fold"].to_numpy(np.int64)
+        self.groups = table["group"].to_numpy()
+        if not self.members:
+            raise InputError("there is no model whose predictions could be read.")
+        problems: list[Problem] = []
+        fold_of = pd.Series(self.fold, index=self.ids)
+        self.paths = [_by_fold(name, members[name], fold_of, problems) for name in members]
+        raise_all(problems, "out-of-fold predictions", "Make these predictions again.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def blocks(self) -> Iterator[Block]:
+        """Give every image once, fold by fold, in the order of the ids within a fold."""
+        size = self._block_size()
+        for fold in np.unique(self.fold).tolist():
+            rows = np.flatnonzero(self.fold == fold)
+            ids = self.ids[rows].tolist()
+            paths = [own[fold] for own in self.paths]
+            probs = zip(*(store.blocks(p, "prob", ids, size) for p in paths), strict=True)
+            labels = zip(*(_label_blocks(p, ids, size) for p in paths), strict=True)
+            for prob, label in zip(probs, labels, strict=True):
+                same_shapes([part for _, part in prob], paths)
+                yield Block(fold, rows[prob[0][0]], [part for _, part in prob], list(label))
+
+    def with_truth(
+        self,
+    ) -> Iterator[tuple[Block, list[tuple[np.ndarray, np.ndarray | None]]]]:
+        """Give the blocks and, of each image, truth (h, w, K) and ignored pixels (h, w) or None.
+
+        The truth has the image's original size; :func:`at_size` brings probabilities to it.
+        """
+        for block in self.blocks():
+            yield block, list(store.truth(self.data, self.ids[block.rows].tolist()))
+
+    def _block_size(self) -> int:
+        sizes = store.original_sizes(self.data)
+        largest = max(int(sizes.prod(axis=1).max()), int(np.prod(store.stored_size(self.data))))
+        return int(np.clip(BLOCK_BYTES // largest, 1, 256))
+
+
+def at_size(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring the probabilities (h, w[, K]) of one image to a size, unless they have it."""
+    return prob if prob.shape[:2] == size else geometry.resize_to(prob, size)
+
+
+def mix(probs: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Average probabilities, in float32, and round to uint8.
+
+    Parameters
+    ----------
+    probs
+        Of each member, uint8 or float32 on the scale 0 … 255, of one shape.
+    weights
+        Their weights, which sum to 1.
+
+    Returns
+    -------
+    ndarray
+        uint8.
+    """
+    used = [(p, w) for p, w in zip(probs, weights, strict=True) if w > 0]
+    if len(used) == 1 and used[0][0].dtype == np.uint8:
+        return used[0][0]
+    total = used[0][0] * np.float32(used[0][1])
+    for prob, weight in used[1:]:
+        total += prob * np.float32(weight)
+    return np.rint(total, out=total).astype(np.uint8)
+
+
+def mix_labels(labels: Sequence[np.ndarray | None], weights: Sequence[float]) -> np.ndarray | None:
+    """Average label probabilities over the members that have them.
+
+    Parameters
+    ----------
+    labels
+        Of each member (n, L) float32, or None.
+    weights
+        Their weights. Where those of the members with labels sum to 0 these count equally.
+
+    Returns
+    -------
+    ndarray or None
+        (n, L) float32; None if no member has labels.
+    """
+    used = [(p, w) for p, w in zip(labels, weights, strict=True) if p is not None]
+    if not used:
+        return None
+    same_shapes([p for p, _ in used], ["label_prob"] * len(used))
+    share = np.array([w for _, w in used], np.float64)
+    share = share / share.sum() if share.sum() > 0 else np.full(len(used), 1 / len(used))
+    return np.sum([p * w for (p, _), w in zip(used, share, strict=True)], axis=0).astype(np.float32)
+
+
+def same_shapes(arrays: Sequence[np.ndarray], paths: Sequence[PathLike]) -> None:
+    """Raise InputError unless predictions that are to be averaged have one shape."""
+    if len({array.shape[1:] for array in arrays}) > 1:
+        shapes = ", ".join(f"{p}: {a.shape[1:]}" for p, a in zip(paths, arrays, strict=True))
+        raise InputError(f"predictions of different shapes cannot be averaged ({shapes}).")
+
+
+def _label_blocks(path: PathLike, ids: list[str], size: int) -> Iterator[np.ndarray | None]:
+    if store.has(path, "label_prob"):
+        yield from (part for _, part in store.blocks(path, "label_prob", ids, size))
+    else:
+        yield from (None for _ in range(0, len(ids), size))
+
+
+def _read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
+    """Read the folds in the order of the data; every image is in both, exactly once."""
+    table = pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False)
+    missing = [column for column in ("id", "fold") if column not in table]
+    if missing:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}.")
+    ids = store.read(data, "id").astype(str).tolist()
+    twice = sorted(set(table["id"][table["id"].duplicated()]))
+    problems = [Problem(str(path), f"{name} occurs more than once") for name in twice]
+    strange, lost = sorted(set(table["id"]) - set(ids)), sorted(set(ids) - set(table["id"]))
+    problems += [Problem(str(path), f"{name} is not in {data}") for name in strange]
+    problems += [Problem(str(path), f"{name} of {data} has no fold") for name in lost]
+    raise_all(problems, "folds", "Make the folds again.")
+    if "group" not in table:
+        table["group"] = ""
+    table["group"] = table["group"].where(table["group"] != "", "id " + table["id"])
+    return table.set_index("id").loc[ids].reset_index()
+
+
+def _by_fold(
+    member: str, paths: Sequence[PathLike], fold_of: pd.Series, problems: list[Problem]
+) -> dict[int, PathLike]:
+    """Find out which file belongs to which fold; note what does not fit."""
+    found: dict[int, PathLike] = {}
+    seen: dict[str, PathLike] = {}
+    for path in paths:
+        ids = store.read(path, "id").astype(str).tolist()
+        strange = [name for name in ids if name not in fold_of.index]
+        problems += [Problem(str(path), f"{name} is in no fold") for name in strange]
+        again = [name for name in ids if name in seen]
+        problems += [Problem(str(path), f"{name} is in {seen[name]}, too") for name in again]
+        seen.update(dict.fromkeys(ids, path))
+        own = sorted(set(fold_of[[name for name in ids if name in fold_of.index]].tolist()))
+        if len(own) > 1:
+            listed = ", ".join(map(str, own))
+            problems.append(Problem(str(path), f"holds images of several folds ({listed})"))
+        found.update(dict.fromkeys(own, path))
+    lost = fold_of.index[~fold_of.index.isin(list(seen))]
+    problems += [
+        Problem(member, f"{name} (fold {fold_of[name]}) is in none of its files") for name in lost
+    ]
+    return found

@@ -1,0 +1,202 @@
+"""The decision of a round: from the members' out-of-fold predictions to a JSON file.
+
+The blend that scores fold f must not have been weighted with the truth of f, nor may its parameters
+be fitted on it. So the blended predictions of all images are counted once for each left-out fold,
+with the weights found without it. The file ``blend/…/oof.h5`` would not do: its rows outside f were
+weighted with the truth of f.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldbelt.decide.counting import Counter, Counts
+from foldbelt.decide.decision import Decision
+from foldbelt.decide.grid import grid, search_counts
+from foldbelt.decide.oof import OutOfFold, at_size, mix, mix_labels
+from foldbelt.files import InputError, PathLike, write_json
+
+Weights = tuple[float, ...]
+
+
+def run(
+    *,
+    members: Mapping[str, Sequence[PathLike]],
+    weights: PathLike,
+    data: PathLike,
+    folds: PathLike,
+    spec: Mapping[str, Any],
+    seed: int,
+    out: PathLike,
+) -> None:
+    """Search the decision of the blend of some models and write it as JSON.
+
+    Parameters
+    ----------
+    members
+        Model → its ``oof.h5`` files, one a fold.
+    weights
+        ``weights.json`` of the blend.
+    data
+        ``train.h5``.
+    folds
+        The csv with id, fold and group.
+    spec
+        The config's ``decision``: metric, space, bootstrap.
+    seed
+        Of the bootstrap.
+    out
+        The decision's file.
+
+    Raises
+    ------
+    InputError
+        If the predictions do not hold every image exactly once, or the weights are others'.
+    """
+    oof = OutOfFold(members, data, folds)
+    without, final = read_weights(weights, oof.members, np.unique(oof.fold).tolist())
+    every: dict[int | None, Weights] = dict(without.items())
+    every[None] = final
+    decision = fit(oof, every, spec, seed)
+    write_json(out, decision.to_dict())
+
+
+def member(
+    paths: Sequence[PathLike],
+    data: PathLike,
+    folds: PathLike,
+    spec: Mapping[str, Any],
+    seed: int,
+    name: str = "member",
+) -> Decision:
+    """Search the decision that one model would have alone.
+
+    Parameters
+    ----------
+    paths
+        Its ``oof.h5`` files, one a fold.
+    data, folds, spec, seed
+        As for :func:`run`.
+    name
+        What error messages call it.
+
+    Returns
+    -------
+    Decision
+    """
+    oof = OutOfFold({name: paths}, data, folds)
+    every = [None, *np.unique(oof.fold).tolist()]
+    return fit(oof, dict.fromkeys(every, (1.0,)), spec, seed)
+
+
+def fit(
+    oof: OutOfFold, weights: Mapping[int | None, Weights], spec: Mapping[str, Any], seed: int
+) -> Decision:
+    """Search the decision of a blend.
+
+    Parameters
+    ----------
+    oof
+        The predictions of its members.
+    weights
+        For each fold the members' weights found without it, and under None those found with all.
+    spec
+        metric, space and bootstrap.
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    Decision
+        With the ids and groups in `images`.
+    """
+    vectors = list(dict.fromkeys(weights.values()))
+    levels = grid(spec["space"]).levels
+    counted = dict(zip(vectors, count_blends(oof, vectors, levels), strict=True))
+    decision = search_counts(
+        {fold: counted[vector] for fold, vector in weights.items()},
+        oof.fold,
+        spec["space"],
+        spec["metric"],
+        oof.groups,
+        seed,
+        spec.get("bootstrap", 1000),
+    )
+    images = {**decision.images, "id": oof.ids.tolist(), "group": oof.groups.tolist()}
+    return dataclasses.replace(decision, images=images)
+
+
+def count_blends(
+    oof: OutOfFold, vectors: Sequence[Sequence[float]], levels: np.ndarray
+) -> list[Counts]:
+    """Count the pixels of several blends of the same members in one pass over the files.
+
+    Parameters
+    ----------
+    oof
+        The predictions.
+    vectors
+        Of each blend the members' weights.
+    levels
+        Which uint8 levels are needed.
+
+    Returns
+    -------
+    list of Counts
+        One a blend, their rows in the order of ``oof.ids``.
+    """
+    counters = [Counter(levels) for _ in vectors]
+    labels: list[list[np.ndarray | None]] = [[] for _ in vectors]
+    rows = []
+    for block, truths in oof.with_truth():
+        rows.append(block.rows)
+        for vector, counter, parts in zip(vectors, counters, labels, strict=True):
+            for prob, (truth, ignore) in zip(mix(block.probs, vector), truths, strict=True):
+                counter.add(at_size(prob, truth.shape[:2]), truth, ignore)
+            parts.append(mix_labels(block.labels, vector))
+    order = np.concatenate(rows)
+    found = []
+    for counter, parts in zip(counters, labels, strict=True):
+        known = [part for part in parts if part is not None]
+        label = np.concatenate(known) if len(known) == len(parts) else None
+        found.append(counter.counts(label, order))
+    return found
+
+
+def read_weights(
+    path: PathLike, members: Sequence[str], folds: Sequence[int] | None = None
+) -> tuple[dict[int, Weights], Weights]:
+    """Read ``weights.json``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    members
+        Whose weights are wanted, in this order.
+    folds
+        Folds for which there must be weights found without them; None: it does not matter.
+
+    Returns
+    -------
+    without : dict
+        Fold → weights found without it.
+    final : tuple of float
+        The weights found with all folds.
+    """
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    if sorted(content["members"]) != sorted(members):
+        raise InputError(
+            f"{path}: holds the weights of {', '.join(content['members'])}, but the predictions "
+            f"are of {', '.join(members)}. Make the blend again."
+        )
+    order = [content["members"].index(name) for name in members]
+    without = {int(f): tuple(w[i] for i in order) for f, w in content["without"].items()}
+    lost = sorted(set(folds or []) - set(without))
+    if lost:
+        raise InputError(f"{path}: has no weights without fold {', '.join(map(str, lost))}.")
+    return without, tuple(content["all"][i] for i in order)
