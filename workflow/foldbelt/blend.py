@@ -1,0 +1,310 @@
+"""The blend of the models: weighted means of their probabilities.
+
+Weights lie on a grid over the simplex and are fitted together with the pixel threshold, so that a
+blend is not judged at a threshold that suits another. Where the grid would be large, forward
+selection with replacement takes its place: Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble
+Selection from Libraries of Models, ICML 2004. The weights for fold f are fitted without the truth
+of fold f; those for the test images with all of it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
+from math import comb
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import metrics, store
+from foldbelt.decide.grid import EQUAL, Grid, fold_sums, grid
+from foldbelt.decide.oof import BLOCK_BYTES, OutOfFold, mix, mix_labels, same_shapes
+from foldbelt.decide.stage import count_blends, read_weights
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
+
+Weights = tuple[float, ...]
+Parts = tuple[int, ...]  # weights as numbers of steps
+
+MEANS = ("probability",)
+CANDIDATES = 300  # above, weights are selected greedily
+THRESHOLDS = np.arange(4, 17) / 20  # .20, .25 … .80
+
+
+def run_oof(
+    *,
+    members: Mapping[str, Sequence[PathLike]],
+    data: PathLike,
+    folds: PathLike,
+    spec: Mapping[str, Any],
+    metric: str,
+    out: PathLike,
+    weights: PathLike,
+) -> None:
+    """Fit the weights of the members and blend their out-of-fold predictions.
+
+    Parameters
+    ----------
+    members
+        Model → its ``oof.h5`` files, one a fold.
+    data
+        ``train.h5``.
+    folds
+        The csv with id, fold and group.
+    spec
+        The config's ``blend``: optimise, mean, step.
+    metric
+        What the weights maximise.
+    out
+        The blended predictions, in the order of `data`; rows of fold f with weights found without
+        it.
+    weights
+        The weights' JSON: members, mean, all [w], without {fold: [w]}.
+
+    Raises
+    ------
+    InputError
+        If the predictions do not hold every image exactly once, or `spec` is wrong.
+    """
+    check_mean(spec)
+    oof = OutOfFold(members, data, folds)
+    without, final = optimise(oof, spec, metric)
+    content = {
+        "members": oof.members,
+        "mean": spec["mean"],
+        "all": list(final),
+        "without": {str(fold): list(vector) for fold, vector in without.items()},
+    }
+    table = pd.DataFrame({"id": oof.ids, "fold": oof.fold})
+    with store.Writer(out, table=table, attrs={"weights": content}) as writer:
+        laid_out = False
+        for block in oof.blocks():
+            prob = mix(block.probs, without[block.fold])
+            label = mix_labels(block.labels, without[block.fold])
+            if not laid_out:
+                _lay_out(writer, prob, label)
+                laid_out = True
+            for i, row in enumerate(block.rows.tolist()):
+                writer.put("prob", row, prob[i : i + 1])
+                if label is not None:
+                    writer.put("label_prob", row, label[i : i + 1])
+    write_json(weights, content)
+
+
+def run_test(
+    *, members: Mapping[str, Sequence[PathLike]], weights: PathLike, out: PathLike
+) -> None:
+    """Blend the test predictions: the mean over folds of each member, then the weighted mean.
+
+    Parameters
+    ----------
+    members
+        Model → its ``test.h5`` files, one a fold, all of the same images.
+    weights
+        The JSON that :func:`run_oof` wrote; ``all`` is used.
+    out
+        The blended predictions, in the order of the first file.
+
+    Raises
+    ------
+    InputError
+        If the files differ in their images, or the weights are others'.
+    """
+    _, vector = read_weights(weights, list(members))
+    ids = same_ids([path for paths in members.values() for path in paths])
+    with store.Writer(out, table=pd.DataFrame({"id": np.array(ids, dtype=object)})) as writer:
+        names = list(members)
+        parts = zip(*(mean_over_files(members[name], ids) for name in names), strict=True)
+        for number, block in enumerate(parts):
+            same_shapes([prob for _, prob, _ in block], names)
+            prob = mix([prob for _, prob, _ in block], vector)
+            label = mix_labels([label for *_, label in block], vector)
+            if number == 0:
+                _lay_out(writer, prob, label)
+            writer.put("prob", block[0][0].start, prob)
+            if label is not None:
+                writer.put("label_prob", block[0][0].start, label)
+
+
+def optimise(
+    oof: OutOfFold, spec: Mapping[str, Any], metric: str
+) -> tuple[dict[int, Weights], Weights]:
+    """Find the members' weights, once without each fold and once with all.
+
+    Equal scores go to the weights closest to equal ones, then to the first of the grid.
+
+    Parameters
+    ----------
+    oof
+        The members' out-of-fold predictions.
+    spec
+        optimise (False: equal weights) and step.
+    metric
+        What to maximise, over weights and threshold together.
+
+    Returns
+    -------
+    without : dict
+        Fold → weights fitted without its truth.
+    final : tuple of float
+        The weights fitted on all folds.
+    """
+    folds = np.unique(oof.fold).tolist()
+    number = len(oof.members)
+    if not spec["optimise"] or number == 1:
+        equal = (1 / number,) * number
+        return dict.fromkeys(folds, equal), equal
+    steps = round(1 / spec["step"])
+    if abs(steps * spec["step"] - 1) > 1e-6:
+        raise InputError(f"blend.step is {spec['step']}; it must divide 1, as .1 or .05 do.")
+    table = Table(oof, metric)
+    left_out = [*range(len(folds)), None]
+    if comb(steps + number - 1, number - 1) <= CANDIDATES:
+        best = _exhaustive(table, left_out, number, steps)
+    else:
+        best = _greedy(table, left_out, number, steps)
+    vectors = [tuple(part / sum(parts) for part in parts) for parts in best]
+    return dict(zip(folds, vectors[:-1], strict=True)), vectors[-1]
+
+
+class Table:
+    """Scores of candidate weights on each fold, each computed once.
+
+    Parameters
+    ----------
+    oof
+        The members' out-of-fold predictions.
+    metric
+        Name of the metric.
+    """
+
+    def __init__(self, oof: OutOfFold, metric: str) -> None:
+        self.oof = oof
+        self.score = metrics.from_counts(metric)
+        self.grid: Grid = grid({"threshold": THRESHOLDS})
+        self.folds, self.member = np.unique(oof.fold, return_inverse=True)
+        self.sizes = np.bincount(self.member)
+        self._sums: dict[Parts, np.ndarray] = {}  # (folds, classes, thresholds)
+
+    def compute(self, candidates: Sequence[Parts]) -> None:
+        """Score those candidates that were not scored before, in one pass over the files."""
+        new = [parts for parts in dict.fromkeys(candidates) if parts not in self._sums]
+        group = max(1, 2**26 // (len(self.oof) * len(THRESHOLDS) * 12))  # bounds the counts' memory
+        for start in range(0, len(new), group):
+            some = new[start : start + group]
+            vectors = [tuple(part / sum(parts) for part in parts) for parts in some]
+            counted = count_blends(self.oof, vectors, self.grid.levels)
+            for parts, counts in zip(some, counted, strict=True):
+                sums = fold_sums(counts, self.grid, self.score, self.member, len(self.folds))
+                self._sums[parts] = sums[..., 0, 0]
+
+    def best(self, candidates: Sequence[Parts], left_out: int | None) -> Parts:
+        """Give the best candidate on all folds but one, each class at its best threshold."""
+        use = np.arange(len(self.folds)) != (-1 if left_out is None else left_out)
+        number = self.sizes[use].sum()
+        means = [self._sums[p][use].sum(axis=0).max(axis=1).mean() / number for p in candidates]
+        equals = [p for p, m in zip(candidates, means, strict=True) if m >= max(means) - EQUAL]
+        # Fractions of whole numbers: rounded, so that mirror images are equally far from equal.
+        spread = [round(float(np.var(np.array(p) / sum(p))), 12) for p in equals]
+        return equals[spread.index(min(spread))]
+
+
+def _exhaustive(
+    table: Table, left_out: Sequence[int | None], number: int, steps: int
+) -> list[Parts]:
+    candidates = list(compositions(steps, number))
+    table.compute(candidates)
+    return [table.best(candidates, fold) for fold in left_out]
+
+
+def _greedy(table: Table, left_out: Sequence[int | None], number: int, steps: int) -> list[Parts]:
+    """Add the member that helps most, `steps` times; give the best on the way. Folds abreast."""
+    paths: list[list[Parts]] = [[] for _ in left_out]
+    for _ in range(steps):
+        choices = [_additions(path[-1] if path else (0,) * number) for path in paths]
+        table.compute([parts for some in choices for parts in some])
+        for path, some, fold in zip(paths, choices, left_out, strict=True):
+            path.append(table.best(some, fold))
+    return [table.best(path, fold) for path, fold in zip(paths, left_out, strict=True)]
+
+
+def _additions(parts: Parts) -> list[Parts]:
+    return [tuple(p + (i == j) for j, p in enumerate(parts)) for i in range(len(parts))]
+
+
+def compositions(steps: int, number: int) -> Iterator[Parts]:
+    """Give every way to part `steps` among `number` members, in rising order."""
+    for bars in combinations(range(steps + number - 1), number - 1):
+        edges = (-1, *bars, steps + number - 1)
+        yield tuple(b - a - 1 for a, b in pairwise(edges))
+
+
+def check_mean(spec: Mapping[str, Any]) -> None:
+    """Raise InputError if the config asks for a mean that is unknown."""
+    if spec["mean"] not in MEANS:
+        raise InputError(f"blend.mean is {spec['mean']!r}; choose one of {', '.join(MEANS)}.")
+
+
+def same_ids(paths: Sequence[PathLike]) -> list[str]:
+    """Give the ids of the first file after making sure that every file holds each exactly once.
+
+    Raises
+    ------
+    InputError
+        Listing every id that a file lacks, repeats or has alone.
+    """
+    first = store.read(paths[0], "id").astype(str).tolist()
+    problems = []
+    for path in paths:
+        ids = store.read(path, "id").astype(str)
+        names, times = np.unique(ids, return_counts=True)
+        more = sorted(set(names) - set(first))
+        problems += [Problem(str(path), f"{name} is not in {paths[0]}") for name in more]
+        lost = sorted(set(first) - set(names))
+        problems += [Problem(str(path), f"{name} of {paths[0]} is missing") for name in lost]
+        twice = names[times > 1].tolist()
+        problems += [Problem(str(path), f"{name} occurs more than once") for name in twice]
+    raise_all(problems, "test predictions", "Make these predictions again.")
+    return first
+
+
+def mean_over_files(
+    paths: Sequence[PathLike], ids: Sequence[str]
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    """Average predictions of the same images, block by block, with equal weights.
+
+    Parameters
+    ----------
+    paths
+        Prediction files.
+    ids
+        Which images, in which order.
+
+    Yields
+    ------
+    slice
+        Where the block lies among `ids`.
+    ndarray
+        (n, H, W[, K]) float32, 0 … 255; at least one block comes, an empty one without images.
+    ndarray or None
+        (n, L) float32 label probabilities, if all files have them.
+    """
+    labelled = all(store.has(path, "label_prob") for path in paths)
+    pixels = max(int(np.prod(store.read(path, "prob", []).shape[1:])) for path in paths)
+    size = int(np.clip(BLOCK_BYTES // 4 // pixels, 1, 256))
+    for start in range(0, max(len(ids), 1), size):
+        some = ids[start : start + size]
+        parts = [store.read(path, "prob", some) for path in paths]
+        same_shapes(parts, paths)
+        total = np.add.reduce(parts, axis=0, dtype=np.float32)  # of whole numbers: exact
+        prob = np.divide(total, np.float32(len(paths)), out=total)
+        label = None
+        if labelled:
+            labels = [store.read(path, "label_prob", some) for path in paths]
+            same_shapes(labels, paths)
+            label = np.asarray(np.mean(labels, axis=0, dtype=np.float64), np.float32)
+        yield slice(start, start + len(some)), prob, label
+
+
+def _lay_out(writer: store.Writer, prob: np.ndarray, label: np.ndarray | None) -> None:
+    writer.create("prob", prob.shape[1:], np.uint8)
+    if label is not None:
+        writer.create("label_prob", label.shape[1:], np.float32)
