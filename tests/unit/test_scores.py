@@ -1,0 +1,116 @@
+"""The file with all scores."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_decide import SPACE, store_run
+
+from foldbelt import blend, compare, decide, metrics, rle, scores, store
+from foldbelt.files import InputError
+
+SPEC = {"metric": "salt_score", "space": SPACE, "bootstrap": 100}
+
+
+def finished(root):
+    """Two models, two rounds (the second the same, so that its gain is nil), eight test images."""
+    common, _, truth, _, _ = store_run(root, seed=6)
+    rest = {key: common[key] for key in ("data", "folds")}
+    weights = str(root / "weights.json")
+    spec = {"optimise": True, "mean": "probability", "step": 0.5}
+    blend.run_oof(**common, spec=spec, metric="salt_score", out=str(root / "o.h5"), weights=weights)
+    decisions = {number: str(root / f"round{number}.json") for number in (0, 1)}
+    for path in decisions.values():
+        decide.run(**common, weights=weights, spec=SPEC, seed=1, out=path)
+    random = np.random.default_rng(0)
+    names = [f"x{i}" for i in range(8)]
+    hidden = random.random((8, 8, 9)) < 0.5
+    hidden[:3] = False
+    prob = np.clip(100 * hidden + random.integers(0, 120, hidden.shape), 0, 255).astype(np.uint8)
+    table = pd.DataFrame({"id": names})
+    store.write(root / "test.h5", {"image": prob}, table=table)
+    label = random.random((8, 1)).astype(np.float32)
+    store.write(root / "blend.h5", {"prob": prob[::-1], "label_prob": label}, table=table[::-1])
+    runs = pd.DataFrame({"id": [*names, "more"], "rle_mask": [*map(rle.encode, hidden), "1 2"]})
+    runs.sample(frac=1, random_state=0).to_csv(root / "truth.csv", index=False)
+    for rule, name in (("train", "a/fold0.txt"), ("train", "b.txt"), ("fold", "all.txt")):
+        path = root / "benchmarks" / rule / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t-\n")
+    members = {f"{m}/round{r}": paths for r in (1, 0) for m, paths in common["members"].items()}
+    arguments = {
+        "members": members,
+        "decisions": decisions,
+        **rest,
+        "spec": SPEC,
+        "seed": 1,
+        "truth": str(root / "truth.csv"),
+        "test": str(root / "test.h5"),
+        "blend_test": str(root / "blend.h5"),
+        "select": {"m0": ["last"], "m1": ["last"]},
+        "benchmarks": str(root / "benchmarks"),
+        "out": str(root / "scores.json"),
+    }
+    return arguments, truth, hidden, prob, label[::-1]
+
+
+def test_every_score(tmp_path):
+    arguments, truth, hidden, prob, label = finished(tmp_path)
+    scores.run(**arguments)
+    first = (tmp_path / "scores.json").read_bytes()
+    found = json.loads(first)
+    last = decide.load(arguments["decisions"][1])
+    assert found["rounds"] == [last.score, last.score]
+    assert found["score"] == last.score
+    assert found["interval"] == last.interval
+    assert found["optimistic"] == last.optimistic
+    assert found["baseline"] == metrics.salt_score(truth, 0 * truth).mean()
+    assert 0 < found["baseline"] < found["score"]
+    assert sorted(found["members"]) == ["m0/round0", "m0/round1", "m1/round0", "m1/round1"]
+    rest = (arguments["data"], arguments["folds"], SPEC, 1)
+    one = decide.member(arguments["members"]["m1/round0"], *rest)
+    assert found["members"]["m1/round0"] == one.score
+    assert found["member_intervals"]["m1/round0"] == one.interval
+    masks = decide.apply(prob, last, label)
+    assert found["hidden"] == pytest.approx(metrics.salt_score(hidden, masks).mean())
+    assert found["select"] == {"m0": ["last"], "m1": ["last"]}
+    assert found["seconds"] == {"fold": 1.5, "train": 3.0}
+    assert found["images"] == 48
+    by_pair = {(row["of"], row["over"]): row for row in found["differences"]}
+    assert by_pair["blend, round 1", "blend, round 0"]["difference"] == 0
+    best = max(("m0/round1", "m1/round1"), key=found["members"].get)
+    member = decide.member(arguments["members"][best], *rest)
+    groups = last.images["group"]
+    expected = compare.paired(last.images["score"], member.images["score"], groups, 100, 1)
+    row = by_pair["blend, round 1", best]
+    assert (row["difference"], *row["interval"]) == expected
+    scores.run(**arguments)
+    assert (tmp_path / "scores.json").read_bytes() == first
+
+
+def test_without_hidden_truth_or_benchmarks(tmp_path):
+    arguments, *_ = finished(tmp_path)
+    scores.run(**{**arguments, "truth": None, "benchmarks": str(tmp_path / "none")})
+    found = json.loads((tmp_path / "scores.json").read_text())
+    assert found["hidden"] is None
+    assert found["seconds"] == {}
+
+
+def test_baseline_leaves_ignored_pixels_out(tmp_path):
+    mask = np.zeros((3, 4, 4), np.uint8)
+    mask[1:, 0, 0] = 1
+    ignore = np.zeros_like(mask)
+    ignore[1, 0, 0] = 1
+    table = pd.DataFrame({"id": ["a", "b", "c"]})
+    store.write(tmp_path / "train.h5", {"mask": mask, "ignore": ignore}, table=table)
+    found = scores.all_empty(tmp_path / "train.h5", ["c", "b", "a"], "salt_score")
+    assert found.tolist() == [0, 1, 1]
+
+
+def test_a_test_image_without_truth_is_named(tmp_path):
+    arguments, *_ = finished(tmp_path)
+    table = pd.read_csv(arguments["truth"], keep_default_na=False)
+    table[~table["id"].isin(["x2", "x5"])].to_csv(arguments["truth"], index=False)
+    with pytest.raises(InputError, match=r"(?s)x2.*x5"):
+        scores.run(**arguments)

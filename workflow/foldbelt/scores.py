@@ -1,0 +1,220 @@
+"""All scores of a run in one file: every member, every round, the product, and what they cost."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import compare, competitions, decide, metrics, store
+from foldbelt.blend import same_ids
+from foldbelt.decide.oof import at_size
+from foldbelt.files import InputError, PathLike, write_json
+
+
+def run(
+    *,
+    members: Mapping[str, Sequence[PathLike]],
+    decisions: Mapping[int, PathLike],
+    data: PathLike,
+    folds: PathLike,
+    spec: Mapping[str, Any],
+    seed: int,
+    truth: PathLike | None,
+    test: PathLike,
+    blend_test: PathLike,
+    select: Mapping[str, Any],
+    benchmarks: PathLike,
+    out: PathLike,
+    competition: str = "salt",
+) -> None:
+    """Write ``scores.json``.
+
+    Parameters
+    ----------
+    members
+        "model/round" → its ``oof.h5`` files, one a fold.
+    decisions
+        Round → the decision's JSON.
+    data, folds
+        ``train.h5``, and the csv with id, fold and group.
+    spec
+        The config's ``decision``: metric, space, bootstrap.
+    seed
+        Of the bootstrap.
+    truth
+        Table of the test images' hidden truth, if it is known.
+    test, blend_test
+        ``test.h5`` of the data and the blended test predictions of the last round.
+    select
+        What the report shall know of how each model's weights were selected.
+    benchmarks
+        Directory of benchmark files, ``<rule>/….txt``.
+    out
+        The JSON: score, interval, optimistic (of the last round), baseline (all masks empty),
+        hidden (null where unknown), members {"model/round": score with its own decision}, rounds
+        [score], select, seconds {rule: total}, and besides metric, images, groups,
+        member_intervals, round_intervals and differences (paired, with intervals: each round over
+        the one before, the last blend over its best member and over the baseline).
+    competition
+        Whose format the hidden truth has.
+
+    Raises
+    ------
+    InputError
+        If predictions, truth or decisions do not belong together.
+    """
+    found = {number: decide.load(decisions[number]) for number in sorted(decisions, key=int)}
+    alone = {name: decide.member(paths, data, folds, spec, seed) for name, paths in members.items()}
+    rounds = list(found.values())
+    last = rounds[-1]
+    empty = all_empty(data, last.images["id"], last.metric)
+    content = {
+        "metric": last.metric,
+        "score": last.score,
+        "interval": last.interval,
+        "optimistic": last.optimistic,
+        "baseline": float(empty.mean()),
+        "hidden": hidden(truth, test, blend_test, last, competition) if truth else None,
+        "members": {name: one.score for name, one in alone.items()},
+        "member_intervals": {name: one.interval for name, one in alone.items()},
+        "rounds": [one.score for one in rounds],
+        "round_intervals": [one.interval for one in rounds],
+        "differences": _differences(found, alone, empty, spec.get("bootstrap", 1000), seed),
+        "images": len(empty),
+        "groups": len(set(last.images["group"])),
+        "select": dict(select),
+        "seconds": seconds(benchmarks),
+    }
+    write_json(out, content)
+
+
+def all_empty(data: PathLike, ids: Sequence[str], metric: str) -> np.ndarray:
+    """Score images as if every mask were predicted empty; (N,) float64."""
+    on = []
+    for mask, ignore in store.truth(data, list(ids)):
+        known = mask if ignore is None else mask * ~ignore[..., None]
+        on.append(np.count_nonzero(known, axis=(0, 1)))
+    areas = np.array(on)
+    nothing = np.zeros_like(areas)
+    return metrics.from_counts(metric)(nothing, nothing, areas).mean(axis=1)
+
+
+def hidden(
+    truth: PathLike,
+    test: PathLike,
+    blend_test: PathLike,
+    decision: decide.Decision,
+    competition: str = "salt",
+) -> float | None:
+    """Score the test predictions on their hidden truth.
+
+    Parameters
+    ----------
+    truth
+        The table that the competition's ``read_truth`` reads.
+    test, blend_test
+        ``test.h5`` of the data and the blended predictions.
+    decision
+        The final one.
+    competition
+        Name of a module in :mod:`foldbelt.competitions`.
+
+    Returns
+    -------
+    float or None
+        The mean over the images; None if there are none.
+
+    Raises
+    ------
+    InputError
+        If the competition has no hidden truth in a table, or images lack theirs.
+    """
+    reader = getattr(competitions.load(competition), "read_truth", None)
+    if reader is None:
+        raise InputError(f"{truth}: the competition {competition} reads no table of hidden truth.")
+    ids = same_ids([test, blend_test])
+    if not ids:
+        return None
+    sizes = {tuple(size) for size in store.original_sizes(test).tolist()}
+    if len(sizes) > 1:
+        raise InputError(f"{truth}: a table of hidden truth needs test images of one size.")
+    size = sizes.pop()
+    masks = iter(reader(truth, ids, size))
+    labelled = store.has(blend_test, "label_prob")
+    scores = []
+    for part, probs in store.blocks(blend_test, "prob", ids):
+        some = ids[part]
+        labels = store.read(blend_test, "label_prob", some) if labelled else [None] * len(some)
+        for prob, label in zip(probs, labels, strict=True):
+            pred = decide.apply(at_size(prob, size), decision, label)
+            true = np.asarray(next(masks)).reshape(pred.shape)
+            scores.append(metrics.score_images(decision.metric, true[None], pred[None])[0])
+    return float(np.mean(scores))
+
+
+def seconds(benchmarks: PathLike) -> dict[str, float]:
+    """Add up the wall time of the jobs of each rule.
+
+    Parameters
+    ----------
+    benchmarks
+        Directory with Snakemake's benchmark files (tab-separated, column ``s``), of one rule in one
+        folder named like it. A directory that does not exist holds none.
+
+    Returns
+    -------
+    dict
+        Rule → seconds, in order of the names.
+    """
+    root = Path(benchmarks)
+    total: dict[str, float] = {}
+    for path in sorted([*root.rglob("*.txt"), *root.rglob("*.tsv")]):
+        rule = path.relative_to(root).with_suffix("").parts[0]
+        table = pd.read_csv(path, sep="\t")
+        if "s" not in table:
+            raise InputError(f"{path}: is no benchmark file, it has no column s. Delete it.")
+        total[rule] = total.get(rule, 0.0) + float(pd.to_numeric(table["s"], "coerce").sum())
+    return {rule: round(value, 3) for rule, value in sorted(total.items())}
+
+
+def _differences(
+    rounds: Mapping[int, decide.Decision],
+    alone: Mapping[str, decide.Decision],
+    empty: np.ndarray,
+    bootstrap: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    numbers = list(rounds)
+    last = rounds[numbers[-1]]
+    ids, groups = last.images["id"], last.images["group"]
+    own = {name: one for name, one in alone.items() if _round(name) == str(numbers[-1])}
+    blend = f"blend, round {numbers[-1]}"
+    pairs = [(blend, "all empty", last, empty)]
+    if own:
+        best = max(own, key=lambda name: own[name].score)
+        pairs.append((blend, best, last, _scores(own[best], ids)))
+    for before, after in pairwise(numbers):
+        names = f"blend, round {after}", f"blend, round {before}"
+        pairs.append((*names, rounds[after], _scores(rounds[before], ids)))
+    rows = []
+    for name, over, one, other in pairs:
+        gain, *interval = compare.paired(_scores(one, ids), other, groups, bootstrap, seed)
+        rows.append({"of": name, "over": over, "difference": gain, "interval": interval})
+    return rows
+
+
+def _round(name: str) -> str:
+    """Give the round of a "model/round0" or "model/0"."""
+    return name.rpartition("/")[2].removeprefix("round")
+
+
+def _scores(decision: decide.Decision, ids: Sequence[str]) -> np.ndarray:
+    """Score of each image in the order of `ids`."""
+    known = pd.Series(decision.images["score"], index=decision.images["id"])
+    lost = sorted(set(ids) - set(known.index))
+    if lost:
+        raise InputError(f"a decision lacks the images {', '.join(lost)}. Search it again.")
+    return known.loc[list(ids)].to_numpy(np.float64)
