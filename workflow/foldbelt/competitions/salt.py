@@ -61,11 +61,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
     findings += broken + broken_masks
     size = _images.common_size(sizes.values())
     findings += _check_sizes(root, files, sizes, mask_sizes, size)
-    runs = (
-        {}
-        if train_table is None
-        else dict(zip(train_table["id"], train_table["rle_mask"], strict=True))
-    )
+    runs = _runs_told_once(train_table)
     train = [
         Item(key, path, sizes[key], Truth(files.masks[key], runs[key]), {"depth": depths.get(key)})
         for key, path in sorted(files.images.items())
@@ -135,6 +131,14 @@ def _read_tables(
             findings += _tables.check_rows(name, table, sorted(images))
     depths, wrong = _read_depths(tables["depths.csv"])
     return tables["train.csv"], depths, findings + wrong
+
+
+def _runs_told_once(table: pd.DataFrame | None) -> dict[str, str]:
+    """Give id → RLE; which of an id's several rows is meant, nobody knows."""
+    if table is None:
+        return {}
+    once = table.drop_duplicates("id", keep=False)
+    return dict(zip(once["id"], once["rle_mask"], strict=True))
 
 
 def _read_depths(table: pd.DataFrame | None) -> tuple[dict[str, float], list[Finding]]:

@@ -1,0 +1,74 @@
+"""Competitions are found by name; their tables and truths are read strictly."""
+
+import numpy as np
+import pytest
+from raw_folders import SIDE, TRAIN, add_row, make_salt, salt_masks, save_table
+
+from foldbelt import competitions, members, metrics, rle
+from foldbelt.competitions import salt
+from foldbelt.files import InputError
+
+
+def test_every_member_offers_the_whole_protocol():
+    names = members.known("competitions")
+    assert {"salt", "folder"} <= set(names)
+    for name in names:
+        member = competitions.load(name)
+        for function in ("scan", "read", "write_submission", "check_submission"):
+            assert callable(getattr(member, function)), (name, function)
+        assert callable(getattr(metrics, member.METRIC)), name
+
+
+@pytest.mark.parametrize("name", ["slat", "_images", "os", "../salt", ""])
+def test_an_unknown_competition_is_named_with_those_there_are(name):
+    with pytest.raises(InputError, match=r"unknown competition .*folder.*salt"):
+        competitions.load(name)
+
+
+def test_settings_leave_out_where_the_files_lie():
+    spec = {"path": "/somewhere", "truth": "x.csv", "survey": None, "size": 64}
+    settings = competitions.settings(spec)
+    assert settings["size"] == [64, 64]
+    assert settings["on_problem"] == "error"
+    assert not {"path", "truth", "survey"} & settings.keys()
+
+
+@pytest.mark.parametrize("spec", [{"on_problem": "ignore"}, {"color": "gray"}])
+def test_settings_out_of_range_are_named(spec):
+    with pytest.raises(InputError, match=f"data.{next(iter(spec))} is"):
+        competitions.settings(spec)
+
+
+def write_truth(path, names=TRAIN):
+    masks = salt_masks()
+    save_table(path, {"id": names, "rle_mask": [rle.encode(masks[name]) for name in names]})
+    return path
+
+
+def test_truth_comes_in_the_order_asked_for(tmp_path):
+    path = write_truth(tmp_path / "truth.csv")
+    order = ["c3", "a1", "b2"]
+    read = list(salt.read_truth(path, order, (SIDE, SIDE)))
+    assert np.array_equal(read, [salt_masks()[name] for name in order])
+    assert list(salt.read_truth(path, [], (SIDE, SIDE))) == []
+
+
+def test_truth_names_all_its_faults(tmp_path):
+    path = write_truth(tmp_path / "truth.csv")
+    add_row(path, "c3", "")
+    add_row(path, "e5", "4 3 2")
+    with pytest.raises(InputError) as caught:
+        salt.read_truth(path, [*TRAIN, "e5", "q0"], (SIDE, SIDE))
+    for part in ("id c3 is duplicate", "no row for id q0", "id e5: RLE holds an odd count"):
+        assert part in str(caught.value)
+    with pytest.raises(InputError, match=r"gone\.csv: is missing"):
+        salt.read_truth(tmp_path / "gone.csv", TRAIN, (SIDE, SIDE))
+
+
+def test_scan_decodes_nothing(tmp_path, monkeypatch):
+    root = make_salt(tmp_path / "raw")
+    monkeypatch.setattr(salt._images, "decode", lambda path: pytest.fail(f"decoded {path}"))
+    listing = salt.scan(root, competitions.settings({}))
+    assert [item.id for item in listing.train] == TRAIN
+    assert listing.size == (SIDE, SIDE)
+    assert listing.findings == []

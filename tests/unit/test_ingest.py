@@ -1,0 +1,653 @@
+"""What is stored is what the files hold, and every spoilt input is named before a file appears."""
+
+import re
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from raw_folders import (
+    TEST,
+    TRAIN,
+    add_row,
+    block,
+    cut,
+    drop_row,
+    edit_table,
+    make_folder,
+    make_salt,
+    salt_masks,
+    save,
+    save_table,
+    tile,
+)
+
+from foldbelt import ingest, store
+from foldbelt.files import InputError
+
+
+class Run:
+    """Ingest into tmp_path/out, and the three results."""
+
+    def __init__(self, tmp_path):
+        self.root = tmp_path / "raw"
+        out = tmp_path / "out"
+        self.train, self.test = out / "train.h5", out / "test.h5"
+        self.problems = out / "problems.csv"
+
+    def __call__(self, competition, **spec):
+        args = (competition, self.root, spec, self.train, self.test, self.problems)
+        ingest.run(*args)
+        return self
+
+    def refused(self, competition, **spec):
+        """Ingest, which must fail and leave no data; gives the message."""
+        with pytest.raises(InputError) as caught:
+            self(competition, **spec)
+        assert not self.train.exists()
+        assert not self.test.exists()
+        return str(caught.value)
+
+    def table(self):
+        return pd.read_csv(self.problems, na_filter=False)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+@pytest.fixture
+def salt(run):
+    make_salt(run.root)
+    return run
+
+
+# --- salt: sound data
+
+
+def test_salt_stores_tiles_masks_and_columns(salt):
+    salt("salt")
+    assert store.read(salt.train, "id").tolist() == TRAIN
+    assert store.read(salt.test, "id").tolist() == TEST
+    images = store.read(salt.train, "image")
+    assert images.dtype == np.uint8
+    assert np.array_equal(images[:3], np.stack([tile(seed) for seed in range(3)]))
+    masks = np.stack([salt_masks()[name] for name in TRAIN])
+    assert np.array_equal(store.read(salt.train, "mask"), masks)
+    assert store.read(salt.train, "labels").tolist() == [[1], [1], [0], [0]]
+    table = store.table(salt.train).set_index("id")
+    assert table["empty"].tolist() == [0, 0, 1, 1]
+    assert table["vertical"].tolist() == [0, 1, 0, 0]
+    assert table["black"].tolist() == [0, 0, 0, 1]
+    assert table["depth"].tolist() == [70, 80, 90, 100]
+    assert table["coverage"].tolist() == pytest.approx(masks.mean(axis=(1, 2)))
+    assert store.table(salt.test)["depth"].tolist() == [50, 60]
+    assert not any(store.has(salt.test, name) for name in ("mask", "ignore", "labels"))
+    assert not store.has(salt.train, "original")
+    assert salt.problems.read_text() == "file,reason,action\n"
+    assert store.attrs(salt.train)["class_names"] == ["salt"]
+
+
+def test_salt_accepts_test_tiles_straight_in_test(salt):
+    for path in (salt.root / "test/images").iterdir():
+        path.rename(salt.root / "test" / path.name)
+    (salt.root / "test/images").rmdir()
+    salt("salt")
+    assert store.read(salt.test, "id").tolist() == TEST
+
+
+def test_same_bytes_whatever_the_order_of_rows_and_the_place(salt, tmp_path):
+    salt("salt")
+    first = salt.train.read_bytes(), salt.test.read_bytes()
+    moved = Run(tmp_path / "elsewhere")
+    make_salt(moved.root)
+    moved("salt")
+    assert (moved.train.read_bytes(), moved.test.read_bytes()) == first
+    rows = (moved.root / "depths.csv").read_text().splitlines()
+    (moved.root / "depths.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n")
+    moved("salt")
+    tables = [store.table(run.train) for run in (salt, moved)]
+    assert tables[0].equals(tables[1])
+
+
+def test_blocks_do_not_change_what_is_stored(salt, monkeypatch):
+    names = ("id", "image", "mask", "labels")
+    salt("salt")
+    whole = [store.read(salt.train, name) for name in names]
+    table = store.table(salt.train)
+    monkeypatch.setattr(ingest, "BLOCK", 3)
+    salt("salt")
+    parts = [store.read(salt.train, name) for name in names]
+    assert all(np.array_equal(*pair) for pair in zip(whole, parts, strict=True))
+    assert store.table(salt.train).equals(table)
+
+
+def test_inputs_digest_follows_tables_and_listings(salt):
+    salt("salt")
+    before = store.attrs(salt.train)["inputs"]
+    edit_table(salt.root / "depths.csv", "a1", "z", "500")
+    salt("salt")
+    after = store.attrs(salt.train)["inputs"]
+    assert {key for key in before if before[key] != after[key]} == {"depths.csv"}
+
+
+def test_hidden_files_and_viewers_litter_are_ignored(salt):
+    for name in (".DS_Store", "._a1.png", "Thumbs.db"):
+        (salt.root / "train/images" / name).write_bytes(b"litter")
+    salt("salt")
+    assert store.length(salt.train) == len(TRAIN)
+
+
+# --- salt: spoilt data, each with the file and the reason that the message must give
+
+SPOILT = {
+    "image missing": (
+        lambda r: (r / "train/images/a1.png").unlink(),
+        [r"train/masks/a1\.png: has no image", r"train\.csv: id a1 is unknown"],
+    ),
+    "mask missing": (
+        lambda r: (r / "train/masks/a1.png").unlink(),
+        [r"train/images/a1\.png: has no mask"],
+    ),
+    "image extra": (
+        lambda r: save(r / "train/images/z0.png", tile(9)),
+        [r"train/images/z0\.png: has no mask", r"train\.csv: has no row for id z0"],
+    ),
+    "mask extra": (
+        lambda r: save(r / "train/masks/z0.png", tile(9)),
+        [r"train/masks/z0\.png: has no image"],
+    ),
+    "test image missing": (
+        lambda r: (r / "test/images/x8.png").unlink(),
+        [r"sample_submission\.csv: id x8 is unknown"],
+    ),
+    "test image extra": (
+        lambda r: save(r / "test/images/z0.png", tile(9)),
+        [r"sample_submission\.csv: has no row for id z0", r"depths\.csv: has no row for id z0"],
+    ),
+    "in train and test": (
+        lambda r: save(r / "test/images/a1.png", tile(9)),
+        [r"test/images/a1\.png: has the id of a train tile"],
+    ),
+    "strange file": (
+        lambda r: (r / "train/images/notes.txt").write_text("x"),
+        [r"train/images/notes\.txt: is an extra file"],
+    ),
+    "no image at all": (
+        lambda r: (r / "train/images/a1.png").write_bytes(b"no image"),
+        [r"train/images/a1\.png: cannot be read as an image"],
+    ),
+    "image of no bytes": (
+        lambda r: (r / "test/images/x8.png").write_bytes(b""),
+        [r"test/images/x8\.png: is empty"],
+    ),
+    "image cut short": (
+        lambda r: cut(r / "train/images/a1.png"),
+        [r"train/images/a1\.png: cannot be decoded"],
+    ),
+    "mask cut short": (
+        lambda r: cut(r / "train/masks/a1.png"),
+        [r"train/masks/a1\.png: cannot be decoded"],
+    ),
+    "test image cut short": (
+        lambda r: cut(r / "test/images/y9.png"),
+        [r"test/images/y9\.png: cannot be decoded"],
+    ),
+    "another size": (
+        lambda r: save(r / "test/images/x8.png", tile(1, (101, 102))),
+        [r"test/images/x8\.png: is 101×102 where most tiles are 101×101"],
+    ),
+    "mask unlike its image": (
+        lambda r: save(r / "train/masks/c3.png", np.zeros((50, 101), np.uint8)),
+        [r"train/masks/c3\.png: is 50×101, unlike its image \(101×101\)"],
+    ),
+    "coloured": (
+        lambda r: save(r / "train/images/a1.png", tile(1, (101, 101, 3))),
+        [r"train/images/a1\.png: is coloured"],
+    ),
+    "RLE overruns": (
+        lambda r: edit_table(r / "train.csv", "a1", "rle_mask", "10200 9"),
+        [r"train\.csv: id a1: .*overruns"],
+    ),
+    "RLE overlaps": (
+        lambda r: edit_table(r / "train.csv", "a1", "rle_mask", "5 9 8 2"),
+        [r"train\.csv: id a1: .*overlap"],
+    ),
+    "RLE unsorted": (
+        lambda r: edit_table(r / "train.csv", "a1", "rle_mask", "50 2 8 2"),
+        [r"train\.csv: id a1: .*unsorted"],
+    ),
+    "RLE odd": (
+        lambda r: edit_table(r / "train.csv", "a1", "rle_mask", "50 2 8"),
+        [r"train\.csv: id a1: .*odd"],
+    ),
+    "RLE unlike PNG": (
+        lambda r: edit_table(r / "train.csv", "c3", "rle_mask", "1 2"),
+        [r"train/masks/c3\.png: differs from its rle_mask in train\.csv in 2 pixels"],
+    ),
+    "train.csv row twice": (
+        lambda r: add_row(r / "train.csv", "a1", "1 2"),
+        [r"train\.csv: id a1 is duplicate \(2 rows\)"],
+    ),
+    "train.csv row absent": (
+        lambda r: drop_row(r / "train.csv", "a1"),
+        [r"train\.csv: has no row for id a1"],
+    ),
+    "depth twice": (
+        lambda r: add_row(r / "depths.csv", "x8", "5"),
+        [r"depths\.csv: id x8 is duplicate"],
+    ),
+    "depth of nobody": (
+        lambda r: add_row(r / "depths.csv", "q0", "5"),
+        [r"depths\.csv: id q0 is unknown"],
+    ),
+    "depth NaN": (
+        lambda r: edit_table(r / "depths.csv", "a1", "z", "NaN"),
+        [r"depths\.csv: id a1 has the depth 'NaN'"],
+    ),
+    "depth empty": (
+        lambda r: edit_table(r / "depths.csv", "x8", "z", ""),
+        [r"depths\.csv: id x8 has the depth ''"],
+    ),
+    "depth row absent": (
+        lambda r: drop_row(r / "depths.csv", "x8"),
+        [r"depths\.csv: has no row for id x8"],
+    ),
+    "sample row twice": (
+        lambda r: add_row(r / "sample_submission.csv", "x8", ""),
+        [r"sample_submission\.csv: id x8 is duplicate"],
+    ),
+    "id leaves the folder": (
+        lambda r: add_row(r / "train.csv", "../../etc/passwd", "1 2"),
+        [r"train\.csv: id '\.\./\.\./etc/passwd' is not a plain file name"],
+    ),
+}
+
+FATAL = {
+    "table missing": (lambda r: (r / "depths.csv").unlink(), [r"depths\.csv: is missing"]),
+    "column missing": (
+        lambda r: save_table(r / "train.csv", {"id": TRAIN, "rle": [""] * 4}),
+        [r"train\.csv: lacks the column rle_mask \(it has id, rle\)"],
+    ),
+    "table ragged": (
+        lambda r: add_row(r / "train.csv", "a1", "1 2", "3"),
+        [r"train\.csv: cannot be read as a csv"],
+    ),
+    "folder missing": (
+        lambda r: [(r / "train/masks").rename(r / "train/elsewhere")],
+        [r"train/masks: is missing"],
+    ),
+    "class never seen": (
+        lambda r: [
+            (
+                save(r / f"train/masks/{name}.png", np.zeros((101, 101), np.uint8)),
+                edit_table(r / "train.csv", name, "rle_mask", ""),
+            )
+            for name in ("a1", "b2")
+        ],
+        [r"masks: class salt is never seen"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_spoilt_salt_is_refused_and_dropped(salt, case):
+    spoil, reasons = SPOILT[case]
+    spoil(salt.root)
+    message = salt.refused("salt")
+    for reason in reasons:
+        assert re.search(reason, message), message
+    assert "data.on_problem: drop" in message
+    assert set(salt.table()["action"]) == {"stopped"}
+    salt("salt", on_problem="drop")
+    assert set(salt.table()["action"]) == {"dropped"}
+    assert len(salt.table()) == message.count("\n") - 1  # all but title and cure
+    left = [*store.read(salt.train, "id"), *store.read(salt.test, "id")]
+    spoilt = set(re.findall(r"\b(?:a1|b2|c3|d4|x8|y9)\b", message)) - {"z0"}
+    assert set(left) == {*TRAIN, *TEST} - spoilt
+    assert len(store.read(salt.train, "mask")) == len(store.table(salt.train))
+
+
+@pytest.mark.parametrize("mode", ["error", "drop"])
+@pytest.mark.parametrize("case", FATAL)
+def test_what_no_dropping_mends_is_fatal(salt, case, mode):
+    spoil, reasons = FATAL[case]
+    spoil(salt.root)
+    message = salt.refused("salt", on_problem=mode)
+    for reason in reasons:
+        assert re.search(reason, message), message
+
+
+def test_all_offenders_come_at_once(salt):
+    cases = ["image cut short", "depth NaN", "another size", "RLE unlike PNG", "strange file"]
+    for case in cases:
+        SPOILT[case][0](salt.root)
+    message = salt.refused("salt")
+    for case in cases:
+        assert all(re.search(reason, message) for reason in SPOILT[case][1]), case
+    assert len(salt.table()) == len(cases)
+    assert "5 problems" in message
+
+
+def test_one_image_may_have_several_faults(salt):
+    cut(salt.root / "train/images/a1.png")
+    edit_table(salt.root / "train.csv", "a1", "rle_mask", "50 2 8")
+    edit_table(salt.root / "depths.csv", "a1", "z", "deep")
+    assert "3 problems" in salt.refused("salt")
+
+
+def test_a_failure_leaves_the_data_of_before(salt):
+    salt("salt")
+    before = salt.train.read_bytes()
+    cut(salt.root / "train/images/d4.png")  # late in the file, when rows are written already
+    with pytest.raises(InputError, match=r"d4\.png"):
+        salt("salt")
+    assert salt.train.read_bytes() == before
+    assert [path.name for path in salt.train.parent.glob(".*")] == []
+
+
+def test_dropping_every_positive_is_fatal(salt):
+    for name in ("a1", "b2"):
+        cut(salt.root / f"train/images/{name}.png")
+    assert "class salt is never seen" in salt.refused("salt", on_problem="drop")
+
+
+@pytest.mark.parametrize("setting", [{"size": 64}, {"color": "rgb"}, {"ignore": 3}])
+def test_settings_that_salt_has_no_use_for_are_refused(salt, setting):
+    assert f"data.{next(iter(setting))}" in salt.refused("salt", **setting)
+
+
+def test_a_root_that_is_no_folder_is_named(run):
+    assert str(run.root) in run.refused("salt")
+
+
+# --- folder
+
+
+def test_folder_of_one_size(run):
+    make_folder(run.root, {"a": (40, 60), "b": (40, 60)}, test=True)
+    run("folder")
+    assert np.array_equal(store.read(run.train, "image"), [tile(0, (40, 60)), tile(1, (40, 60))])
+    assert np.array_equal(store.read(run.train, "mask"), [block((40, 60))] * 2)
+    assert store.read(run.train, "labels").tolist() == [[1], [1]]
+    assert not store.has(run.train, "original")
+    assert not store.has(run.train, "ignore")
+    assert store.read(run.test, "id").tolist() == ["test_a", "test_b"]
+    assert store.original_sizes(run.test).tolist() == [[40, 60]] * 2
+    assert store.table(run.train)["coverage"].tolist() == [0.125, 0.125]
+
+
+def test_mixed_sizes_ask_for_a_storage_size(run):
+    make_folder(run.root, {"a": (40, 60), "b": (40, 60), "c": (80, 30)})
+    assert re.search(r"images/c\.png: is 80×30 .*set data\.size", run.refused("folder"))
+
+
+def test_mixed_sizes_are_stored_at_one_and_truth_at_its_own(run):
+    sizes = {"a": (40, 60), "b": (80, 32), "c": (24, 24)}
+    make_folder(run.root, sizes)
+    run("folder", size=[32, 48])
+    assert store.read(run.train, "image").shape == (3, 32, 48)
+    assert store.original_sizes(run.train).tolist() == [list(size) for size in sizes.values()]
+    for (mask, ignore), size in zip(store.truth(run.train), sizes.values(), strict=True):
+        assert np.array_equal(mask[..., 0], block(size))
+        assert ignore is None
+    # upper half, left quarter, whatever the size
+    assert np.array_equal(store.read(run.train, "mask"), [block((32, 48))] * 3)
+    assert store.length(run.test) == 0
+    assert store.stored_size(run.test) == (32, 48)
+    shrunk = store.read(run.train, "image")[1].mean()
+    assert shrunk == pytest.approx(tile(1, sizes["b"]).mean(), abs=1)
+
+
+def test_mask_is_resized_centre_to_centre():
+    mask = np.eye(6, dtype=np.uint8)
+    assert np.array_equal(ingest.resize_mask(mask, (3, 3)), mask[1::2, 1::2])
+    doubled = ingest.resize_mask(mask, (12, 12))
+    assert np.array_equal(doubled, np.kron(mask, np.ones((2, 2), np.uint8)))
+
+
+def test_ignored_pixels_are_kept_apart(run, monkeypatch):
+    monkeypatch.setattr(ingest, "BLOCK", 2)
+    make_folder(run.root, {name: (40, 40) for name in "abcde"})
+    mask = block((40, 40)) * 255
+    mask[30:] = 127
+    save(run.root / "masks/d.png", mask)  # the first blocks know nothing of ignored pixels yet
+    run("folder", ignore=127, classes={"lung": 255})
+    ignore = store.read(run.train, "ignore")
+    assert np.array_equal(ignore[3], mask == 127)
+    assert not ignore[[0, 1, 2, 4]].any()
+    assert not store.read(run.train, "mask")[3, 30:].any()
+    assert store.table(run.train)["coverage"][3] == pytest.approx(0.125 * 4 / 3)
+
+
+def test_ignore_without_classes_is_no_foreground(run):
+    make_folder(run.root, {"a": (40, 40)})
+    mask = block((40, 40)) * 255
+    mask[30:] = 7
+    save(run.root / "masks/a.png", mask)
+    run("folder", ignore=7)
+    assert np.array_equal(store.read(run.train, "mask")[0], block((40, 40)))
+    assert np.array_equal(store.read(run.train, "ignore")[0], mask == 7)
+
+
+def test_classes_become_channels(run):
+    make_folder(run.root, {"a": (40, 40), "b": (40, 40)})
+    values = np.zeros((40, 40), np.uint16)
+    values[:5], values[10:20], values[30:] = 1, 300, 9
+    save(run.root / "masks/a.png", values)
+    save(run.root / "masks/b.png", np.ones((40, 40), np.uint8))
+    run("folder", classes={"far": 300, "near": 1}, ignore=9, size=20)
+    masks = store.read(run.train, "mask")
+    assert masks.shape == (2, 20, 20, 2)
+    assert np.array_equal(masks[0], np.stack([values == 300, values == 1], -1)[1::2, 1::2])
+    assert store.read(run.train, "labels").tolist() == [[1, 1], [0, 1]]
+    assert store.attrs(run.train)["class_names"] == ["far", "near"]
+    (mask, ignore), _ = store.truth(run.train)
+    assert np.array_equal(mask, np.stack([values == 300, values == 1], -1))
+    assert np.array_equal(ignore, values == 9)
+
+
+def test_values_that_mean_nothing_are_named(run):
+    make_folder(run.root, {"a": (40, 40)})
+    mask = block((40, 40)) * 255
+    mask[-1, :2] = 3, 200
+    save(run.root / "masks/a.png", mask)
+    message = run.refused("folder", classes={"lung": 255}, ignore=127)
+    assert re.search(r"masks/a\.png: holds the values 3, 200.*lung 255.*ignore \(127\)", message)
+
+
+def test_a_named_class_never_seen_is_fatal(run):
+    make_folder(run.root, {"a": (40, 40)})
+    message = run.refused("folder", classes={"lung": 255, "heart": 4}, on_problem="drop")
+    assert "class heart is never seen" in message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"classes": {"a": 5, "b": 5}}, {"classes": {"a": 5}, "ignore": 5}, {"ignore": 0}],
+)
+def test_values_that_clash_are_refused(run, spec):
+    make_folder(run.root, {"a": (40, 40)})
+    assert re.search(r"data\.(classes|ignore)", run.refused("folder", **spec))
+
+
+def test_sixteen_bits_are_scaled_by_the_type_not_the_image(run):
+    make_folder(run.root, {"a": (16, 256)})
+    ramp = np.linspace(0, 40000, 16 * 256).astype(np.uint16).reshape(16, 256)
+    save(run.root / "images/a.png", ramp)
+    run("folder")
+    assert np.array_equal(store.read(run.train, "image")[0], np.round(ramp / 257))
+
+
+def test_colour_modes_come_to_the_one_asked_for(run):
+    make_folder(run.root, {name: (24, 24) for name in ("alpha", "grey", "palette", "rgb")})
+    colours = tile(7, (24, 24, 4))
+    save(run.root / "images/rgb.png", colours[..., :3])
+    save(run.root / "images/alpha.png", colours)
+    few = Image.fromarray(colours[..., :3]).quantize(16)
+    few.save(run.root / "images/palette.png")
+    run("folder", color="rgb")
+    stored = dict(zip(store.read(run.train, "id"), store.read(run.train, "image"), strict=True))
+    assert np.array_equal(stored["rgb"], colours[..., :3])
+    assert np.array_equal(stored["alpha"], colours[..., :3])
+    assert np.array_equal(stored["palette"], np.array(few.convert("RGB")))
+    assert np.array_equal(stored["grey"], np.repeat(tile(1, (24, 24))[..., None], 3, axis=2))
+    run("folder", color="grey")
+    grey = colours[..., :3] @ [0.299, 0.587, 0.114]
+    assert np.abs(store.read(run.train, "image", ["rgb"])[0] - grey).max() <= 1
+    assert np.array_equal(store.read(run.train, "image", ["grey"])[0], tile(1, (24, 24)))
+
+
+def test_suffixes_pair_by_stem_and_turning_tags_are_ignored(run):
+    make_folder(run.root, {"a": (24, 40), "b": (24, 40)})
+    for name in "ab":
+        (run.root / f"images/{name}.png").unlink()
+    exif = Image.Exif()
+    exif[0x112] = 6  # "turn me by 90°"
+    flat = np.full((24, 40), 90, np.uint8)
+    Image.fromarray(flat).save(run.root / "images/a.JPG", exif=exif)
+    Image.fromarray(flat).save(run.root / "images/b.tiff")
+    run("folder")
+    assert np.abs(store.read(run.train, "image").astype(int) - 90).max() <= 1
+    assert store.stored_size(run.train) == (24, 40)
+
+
+def test_masks_of_other_kinds(run):
+    make_folder(run.root, {name: (24, 24) for name in ("bits", "colours", "jpeg", "palette")})
+    masks = run.root / "masks"
+    mask = block((24, 24))
+    Image.fromarray(mask * 255).convert("1").save(masks / "bits.png")
+    save(masks / "colours.png", np.repeat(mask[..., None] * 9, 3, axis=2))
+    indexed = Image.fromarray(mask * 3, "L").convert("P")
+    indexed.putpalette([255, 0, 0] * 3 + [0, 0, 0] * 253)  # colours that lie about the values
+    indexed.putdata((mask * 3).ravel().tolist())
+    indexed.save(masks / "palette.png")
+    (masks / "jpeg.png").unlink()
+    cv2.imwrite(str(masks / "jpeg.jpg"), mask * 255, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    run("folder")
+    assert np.array_equal(store.read(run.train, "mask"), [mask] * 4)
+
+
+FOLDER_SPOILT = {
+    "same stem": (
+        lambda r: save(r / "images/a.tif", tile(5, (40, 40))),
+        r"images/a\.tif: has the same id as a\.png",
+    ),
+    "mask stem twice": (
+        lambda r: save(r / "masks/a.tif", tile(5, (40, 40))),
+        r"masks/a\.tif: has the same id as a\.png",
+    ),
+    "no mask": (lambda r: (r / "masks/a.png").unlink(), r"images/a\.png: has no mask"),
+    "no image": (lambda r: (r / "images/a.png").unlink(), r"masks/a\.png: has no image"),
+    "mask unlike its image": (
+        lambda r: save(r / "masks/a.png", tile(5, (41, 40))),
+        r"masks/a\.png: is 41×40, unlike its image \(40×40\)",
+    ),
+    "coloured mask": (
+        lambda r: save(r / "masks/a.png", tile(5, (40, 40, 3))),
+        r"masks/a\.png: is a coloured mask",
+    ),
+    "float pixels": (
+        lambda r: Image.fromarray(np.zeros((40, 40), np.float32)).save(r / "test/float.tif"),
+        r"test/float\.tif: holds float32 pixels",
+    ),
+    "pages": (
+        lambda r: Image.new("L", (40, 40)).save(
+            r / "test/p.tif", save_all=True, append_images=[Image.new("L", (40, 40))]
+        ),
+        r"test/p\.tif: holds 2 pages",
+    ),
+    "in train and test": (
+        lambda r: save(r / "test/a.png", tile(3, (40, 40))),
+        r"test/a\.png: has the id of a train image",
+    ),
+    "meta for nobody": (
+        lambda r: save_table(r / "meta.csv", {"id": ["a", "b", "c", "z"], "age": [1, 2, 3, 4]}),
+        r"meta\.csv: id z is unknown",
+    ),
+    "no meta": (
+        lambda r: save_table(r / "meta.csv", {"id": ["b", "c"], "age": [1, 2]}),
+        r"meta\.csv: has no row for id a",
+    ),
+    "meta not a number": (
+        lambda r: save_table(r / "meta.csv", {"id": ["a", "b", "c"], "age": ["", 2, 3]}),
+        r"meta\.csv: id a has no number in the column age",
+    ),
+    "meta twice": (
+        lambda r: save_table(r / "meta.csv", {"id": ["a", "b", "c", "a"], "age": [1, 2, 3, 4]}),
+        r"meta\.csv: id a is duplicate",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDER_SPOILT)
+def test_spoilt_folder_is_refused_and_dropped(run, case):
+    make_folder(run.root, {name: (40, 40) for name in "abc"}, test=True)
+    spoil, reason = FOLDER_SPOILT[case]
+    spoil(run.root)
+    assert re.search(reason, run.refused("folder"))
+    run("folder", on_problem="drop")
+    assert {"b", "c"} <= set(store.read(run.train, "id")) <= {"a", "b", "c"}
+    assert len(run.table()) >= 1
+
+
+def test_jpeg_masks_are_refused_where_values_matter(run):
+    make_folder(run.root, {"a": (24, 24)})
+    (run.root / "masks/a.png").unlink()
+    save(run.root / "masks/a.jpg", block((24, 24)) * 255)
+    assert "is a JPEG, which blurs values" in run.refused("folder", classes={"lung": 255})
+
+
+def test_two_test_folders_are_one_too_many(run):
+    make_folder(run.root, {"a": (24, 24)}, test=True)
+    (run.root / "test_images").mkdir()
+    assert "stands beside test" in run.refused("folder")
+
+
+def test_nothing_there_is_fatal(run):
+    run.root.mkdir()
+    message = run.refused("folder", on_problem="drop")
+    assert "images: is missing or empty" in message
+    assert "masks: is missing or empty" in message
+
+
+def test_meta_columns_keep_their_kind(run):
+    make_folder(run.root, {name: (24, 24) for name in "abc"})
+    columns = {
+        "id": ["c", "a", "b"],
+        "patient": ["007", "12", "7"],
+        "age": [3, 1, 2],
+        "dose": [0.5, 1, 2],
+        "site": ["x", "", "y"],
+        "a/b": [1, 2, 3],
+    }
+    save_table(run.root / "meta.csv", columns)
+    run("folder")
+    table = store.table(run.train)
+    assert table["patient"].tolist() == ["12", "7", "007"]
+    assert table["age"].tolist() == [1, 2, 3]
+    assert table["age"].dtype == np.int64
+    assert table["dose"].tolist() == [1, 2, 0.5]
+    assert table["site"].tolist() == ["", "y", "x"]
+    assert table["a/b"].tolist() == [2, 3, 1]
+
+
+def test_meta_of_foldbelts_own_names_is_refused(run):
+    make_folder(run.root, {"a": (24, 24)})
+    save_table(run.root / "meta.csv", {"id": ["a"], "coverage": [1]})
+    assert "names: coverage; rename" in run.refused("folder")
+
+
+def test_a_meta_column_can_be_the_label(run):
+    make_folder(run.root, {name: (24, 24) for name in "abc"})
+    save_table(run.root / "meta.csv", {"id": ["a", "b", "c"], "view": ["PA", "AP", "PA"]})
+    run("folder", label="view")
+    assert store.attrs(run.train)["label_names"] == ["AP", "PA"]
+    assert store.read(run.train, "labels").tolist() == [[0, 1], [1, 0], [0, 1]]
+    save_table(run.root / "meta.csv", {"id": ["a", "b", "c"], "view": ["PA", "", "PA"]})
+    with pytest.raises(InputError, match="id b has no label"):
+        run("folder", label="view")
+    with pytest.raises(InputError, match="no column 'vue'"):
+        run("folder", label="vue")
