@@ -77,50 +77,53 @@ def lovasz_hinge(
     if ignore is not None:
         hidden = ignore.to(logits.device, torch.bool).reshape(count, 1, -1)
         hidden = hidden.expand(count, classes, hidden.shape[-1]).reshape(count * classes, -1)
-    loss = _extension(scores, truth, hidden, margin)
-    if symmetric:
-        loss = (loss + _extension(-scores, ~truth, hidden, margin)) / 2
+    loss = _extension(scores, truth, hidden, margin, symmetric)
     if hidden is None:
         return loss.mean()
     seen = (~hidden).any(dim=1)
     return loss.masked_fill(~seen, 0).sum() / seen.sum().clamp(min=1)
 
 
-def _extension(scores: Tensor, truth: Tensor, hidden: Tensor | None, margin: Margin) -> Tensor:
+def _extension(
+    scores: Tensor, truth: Tensor, hidden: Tensor | None, margin: Margin, symmetric: bool
+) -> Tensor:
     """Loss of each row: scores (R, P) float32, truth and hidden (R, P) bool; returns (R,)."""
     errors = torch.where(truth, 1 - scores, 1 + scores)
     if hidden is not None:
         # Sorted behind all others as no positives, ignored pixels change no other's weight. Both
         # margins make 0 of -∞ or have their factor set to 0, and pass no gradient on.
         errors = errors.masked_fill(hidden, -torch.inf)
-        truth = truth & ~hidden
     with torch.no_grad():
-        weights = _weights(errors, truth)
+        order = torch.sort(errors, dim=1, descending=True, stable=True).indices
+        # The errors of (−logits, 1 − target) are the same: one sort serves both classes.
+        sides = [truth, ~truth] if symmetric else [truth]
+        if hidden is not None:
+            sides = [side & ~hidden for side in sides]
+        gains = torch.stack([_gains(side.gather(1, order)) for side in sides]).mean(dim=0)
+        weights = torch.empty_like(gains).scatter_(1, order, gains)
         if hidden is not None:
             weights = weights.masked_fill(hidden, 0)
     margins = functional.relu(errors) if margin == "relu" else functional.elu(errors) + 1
     return (margins * weights).sum(dim=1)
 
 
-def _weights(errors: Tensor, truth: Tensor) -> Tensor:
-    """What each pixel adds to the Jaccard loss of the pixels with larger errors, (R, P) float32.
+def _gains(positive: Tensor) -> Tensor:
+    """What each pixel adds to the Jaccard loss of those before it, (R, P) float32.
 
-    Over the pixels in falling order, I positives are still right and U is the union. A positive
-    takes 1 from I and adds 1/U; a negative adds 1 to U and I/(U (U − 1)): written so, without the
-    difference of two nearly equal Jaccard losses, and with whole numbers in the cumulative sum
-    (exact, and deterministic on a GPU).
+    Over the pixels `positive` (R, P) in the order of falling errors, I positives are still right
+    and U is the union. A positive takes 1 from I and adds 1/U; a negative adds 1 to U and
+    I/(U (U − 1)): written so, without the difference of two nearly equal Jaccard losses, and with
+    whole numbers in the cumulative sum (exact, and deterministic on a GPU).
     """
-    order = torch.sort(errors, dim=1, descending=True, stable=True).indices
-    positive = truth.gather(1, order)
     total = positive.sum(dim=1, keepdim=True)
     passed = positive.cumsum(dim=1)
-    rank = torch.arange(1, errors.shape[1] + 1, device=errors.device)
+    rank = torch.arange(1, positive.shape[1] + 1, device=positive.device)
     right = (total - passed).float()
     union = (total + rank - passed).float()
     gains = torch.where(positive, 1 / union, right / (union * (union - 1).clamp(min=1)))
     # No positives: the first pixel takes the Jaccard loss from 0 to 1, all others change nothing.
     gains[:, :1] += (total == 0).float()
-    return torch.empty_like(gains).scatter_(1, order, gains)
+    return gains
 
 
 class Lovasz(nn.Module):
