@@ -136,17 +136,29 @@ def test_ties_go_to_the_first_of_the_grid():
 
 
 def test_equal_means_are_equal_however_the_sums_round():
-    # Threshold .5 scores .1, .2, .3 … in one order, .3 the same in reverse: a tie in truth.
-    scores = [17, 11, 13, 16, 12, 19, 14, 15, 18]
-    prob = np.zeros((18, 1, 20), np.uint8)
-    for row, (high, low) in enumerate(zip(scores, reversed(scores), strict=True)):
-        prob[row, 0, : min(high, low)] = 200
-        prob[row, 0, min(high, low) : low] = 100
-    prob[9:] = prob[:9]
-    truth = np.ones_like(prob)
-    for values in itertools.permutations([0.2, 0.3]):
-        found = decide.search(prob, truth, np.arange(18) % 2, {"threshold": values}, "salt_score")
-        assert found.params["threshold"] == values[0]
+    # At .5 and at .3 the images of a fold have the same scores in another order: a tie in truth.
+    def row(high, low):
+        """20 true pixels; scores high/10 at .5 and low/10 at .3."""
+        prob = np.zeros(60, np.uint8)
+        prob[: 10 + high] = 200
+        prob[10 + high : 10 + low] = 100
+        extra = next(k for k in range(40) if -(-20 * (10 + max(high, low)) // (20 + k)) - 10 == low)
+        prob[20 : 20 + extra] = 100
+        return prob
+
+    random, rounded = np.random.default_rng(0), 0
+    for _ in range(20):
+        scores = random.integers(1, 10, 15)
+        other = random.permutation(scores)
+        rounded += sum(scores / 10) != sum(other / 10)
+        prob = np.array([row(*pair) for pair in zip(scores, other, strict=True)] * 2)[:, None]
+        truth = np.broadcast_to(np.arange(60) < 20, prob.shape)
+        for values in ([0.5, 0.3], [0.3, 0.5]):
+            folds = np.arange(30) // 15
+            found = decide.search(prob, truth, folds, {"threshold": values}, "salt_score")
+            assert found.curves[0]["all"] == pytest.approx([np.mean(scores) / 10] * 2, abs=1e-9)
+            assert found.params["threshold"] == values[0]
+    assert rounded > 3
 
 
 def test_a_pixel_is_on_above_the_threshold_exactly():
