@@ -1,0 +1,5 @@
+"""Synthetic data to try the whole line on."""
+
+from foldbelt.survey.seismic import DEMO_SECTIONS, MOST_TILES, TILE, seismic
+
+__all__ = ["DEMO_SECTIONS", "MOST_TILES", "TILE", "seismic"]
