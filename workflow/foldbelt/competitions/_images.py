@@ -155,21 +155,18 @@ def by_stem(
     found: dict[str, Path] = {}
     findings = []
     for path in files:
-        where = relative(path, root)
+        name = path.stem
         if path.suffix.lower() not in suffixes:
-            kinds = ", ".join(suffixes)
-            findings.append(
-                Finding(where, f"is an extra file, none of {kinds}; move it away", path.name)
-            )
-        elif not _utf8(path.stem):
-            findings.append(
-                Finding(ascii(where), "has a name that is not UTF-8; rename it", path.stem)
-            )
-        elif path.stem in found:
-            other = found[path.stem].name
-            findings.append(Finding(where, f"has the same id as {other}; rename one", path.stem))
+            reason = f"is an extra file, none of {', '.join(suffixes)}; move it away"
+            findings.append(Finding(relative(path, root), reason, path.name))
+        elif not _utf8(name):
+            reason = "has a name that is not UTF-8; rename it"
+            findings.append(Finding(ascii(relative(path, root)), reason, name))
+        elif name in found:
+            reason = f"has the same id as {found[name].name}; rename one"
+            findings.append(Finding(relative(path, root), reason, name))
         else:
-            found[path.stem] = path
+            found[name] = path
     return found, findings
 
 
