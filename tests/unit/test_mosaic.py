@@ -116,7 +116,7 @@ def test_hopeless_tiles_never_share_a_cell(levels: int) -> None:
 
 def test_a_link_is_mutual_near_and_between_two_tiles() -> None:
     rng = np.random.default_rng(0)
-    right, left = rng.normal(size=(2, 6, 400))
+    right, left = 3 * rng.normal(size=(2, 6, 400))
     right[0] = left[1] + 0.1 * rng.normal(size=400)
     right[2] = left[1] + 0.4 * rng.normal(size=400)  # 1 is its nearest, but has a nearer one
     right[3] = left[4] + 1.5 * rng.normal(size=400)  # mutual and clear, but not near

@@ -1,0 +1,189 @@
+"""Folds hold every image once, keep groups whole, and are alike."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldbelt import folds, store
+from foldbelt.files import InputError
+
+STRATIFY = ["coverage", "depth", "empty"]
+
+
+def survey(count: int = 600, seed: int = 0) -> pd.DataFrame:
+    """A table like that of a salt survey: groups of up to 12, four images in ten empty."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, count // 4, count)
+    depth = 50 + 900 * rng.random(count // 4)[group] + 5 * rng.random(count)
+    coverage = np.where(rng.random(count) < 0.4, 0.0, rng.beta(1, 2, count))
+    table = pd.DataFrame(
+        {
+            "id": [f"{k:06x}" for k in rng.permutation(2 * count)[:count]],
+            "depth": depth,
+            "coverage": coverage,
+            "empty": (coverage == 0).astype(np.uint8),
+            "mosaic": np.where(rng.random(count) < 0.5, -1, group),
+        }
+    )
+    return table
+
+
+@pytest.mark.parametrize("count", range(2, 11))
+def test_every_id_once_groups_whole_and_folds_alike(count: int) -> None:
+    table = survey()
+    found = folds.split(table, count, STRATIFY, "mosaic", seed=1)
+    assert list(found.columns) == ["id", "fold"]
+    assert found["id"].tolist() == table["id"].tolist()
+    assert sorted(found["fold"].unique()) == list(range(count))
+    table["fold"] = found["fold"]
+    grouped = table[table["mosaic"] >= 0]
+    assert (grouped.groupby("mosaic")["fold"].nunique() == 1).all()
+    by = table.groupby("fold")
+    assert by.size().max() - by.size().min() <= 4
+    assert np.ptp(by["empty"].mean()) < 0.06
+    assert np.ptp(by["coverage"].mean()) < 0.06
+    assert np.ptp(by["depth"].mean()) < 60
+
+
+def test_joint_strata_are_balanced_not_only_each_column() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"id": range(400), "a": rng.integers(0, 4, 400), "b": rng.choice(list("xyz"), 400)}
+    )
+    table["fold"] = folds.split(table, 5, ["a", "b"], None, 0)["fold"]
+    counts = pd.crosstab([table["a"], table["b"]], table["fold"])
+    assert (counts.max(axis=1) - counts.min(axis=1)).max() <= 1
+
+
+@pytest.mark.parametrize("group", ["mosaic", None])
+def test_the_order_of_the_rows_does_not_matter(group: str | None) -> None:
+    table = survey()
+    shuffled = table.sample(frac=1, random_state=3)
+    one = folds._plan(table, 5, STRATIFY, group, 0).set_index("id")
+    other = folds._plan(shuffled, 5, STRATIFY, group, 0)
+    assert other["id"].tolist() == shuffled["id"].tolist()
+    pd.testing.assert_frame_equal(other.set_index("id").loc[one.index], one)
+
+
+def test_the_seed_decides() -> None:
+    table = survey()
+    one, again, other = (folds.split(table, 5, STRATIFY, "mosaic", seed) for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(one, again)
+    assert (one["fold"] != other["fold"]).mean() > 0.5
+
+
+@pytest.mark.parametrize("none", [-1, np.nan, "", None])
+def test_images_without_a_group_stand_alone(none: object) -> None:
+    table = pd.DataFrame({"id": range(40), "group": [none] * 30 + ["a"] * 5 + ["b"] * 5})
+    plan = folds._plan(table, 4, [], "group", 0)
+    assert plan["group"].nunique() == 32
+    assert plan["fold"].value_counts().tolist() == [10] * 4
+    for part in (plan["fold"][30:35], plan["fold"][35:]):
+        assert part.nunique() == 1
+
+
+def test_bins_keep_zero_apart_and_few_values_as_they_are() -> None:
+    coverage = np.r_[np.zeros(30), np.linspace(0.01, 1, 70)]
+    labels = folds._labels(pd.Series(coverage, name="coverage"))
+    assert set(labels[:30]) == {"coverage 0"}
+    assert "coverage 0" not in labels[30:]
+    assert pd.Series(labels[30:]).value_counts().tolist() == [14] * 5
+    assert folds._labels(pd.Series([1.0, 0.5, np.nan], name="a")) == ["a 1", "a 0.5", "a missing"]
+    assert folds._labels(pd.Series(["x", None], name="b")) == ["b x", "b missing"]
+    times = pd.Series(1_700_000_000 + np.arange(100), name="time")  # alike in their first digits
+    assert pd.Series(folds._labels(times)).value_counts().tolist() == [20] * 5
+
+
+def test_rare_strata_are_merged_from_the_last_column_up() -> None:
+    rows = pd.DataFrame({"a": list("xxxxxxxyyyzw"), "b": list("ppppqrspqrpp")})
+    labels = folds._strata(rows, ["a", "b"], 3)
+    assert labels == ["a x, b p"] * 4 + ["a x"] * 3 + ["a y"] * 3 + ["other"] * 2
+    assert folds._strata(rows, [], 3) == ["all"] * 12
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    table = pd.DataFrame({"id": ["a", "b", "a"], "depth": 1})
+    with pytest.raises(InputError) as caught:
+        folds.split(table, 1, ["depht", "depth", "cover"], "patient", 0)
+    text = str(caught.value)
+    for part in ("'depht'", "'cover'", "'patient'", "available: depth", "a: this id occurs 2"):
+        assert part in text
+    assert "1 folds" in text
+    assert text.startswith("folds: 5 problems")
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    table = pd.DataFrame({"id": range(30), "patient": [0, 1, 2] * 10})
+    with pytest.raises(InputError, match="30 images in 3 groups cannot be split into 4 folds"):
+        folds.split(table, 4, [], "patient", 0)
+    assert folds.split(table, 3, [], "patient", 0)["fold"].nunique() == 3
+
+
+@pytest.mark.parametrize("column", ["empty", "coverage"])
+def test_a_fold_without_positives_is_refused(column: str) -> None:
+    table = pd.DataFrame({"id": range(50), "empty": 1, "coverage": 0.0})
+    table.loc[:3, ["empty", "coverage"]] = [0, 0.2]
+    table = table[["id", column]]
+    with pytest.raises(InputError, match=r"no positive image in fold \d of 5 \(4 of 50"):
+        folds.split(table, 5, [column], None, 0)
+    assert folds.split(table, 4, [column], None, 0)["fold"].nunique() == 4
+
+
+def data(folder: Path, count: int = 40) -> Path:
+    """Images of which 10 and 11, 11 and 12 are copies, and the last eight are black."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (count, 6, 5), dtype=np.uint8)
+    images[11] = images[12] = images[10]
+    images[-8:] = 0
+    table = survey(count)
+    table["mosaic"] = -7  # the file's own column gives way to the mosaics found
+    store.write(folder / "train.h5", {"image": images}, table)
+    return folder / "train.h5"
+
+
+def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
+    train = data(tmp_path)
+    ids = store.table(train)["id"].tolist()
+    mosaic = np.full(len(ids), -1)
+    mosaic[[0, 10]] = 3  # through a copy, 0 belongs to 12
+    others = pd.DataFrame({"id": ["t"], "mosaic": 3})
+    table = pd.concat([pd.DataFrame({"id": ids, "mosaic": mosaic})[::-1], others])
+    table.to_csv(tmp_path / "mosaic.csv", index=False)
+    spec = {"count": 4, "stratify": ["coverage"], "group": "mosaic", "seed": 0}
+    folds.run(train, tmp_path / "mosaic.csv", spec, tmp_path / "folds.csv")
+
+    found = pd.read_csv(tmp_path / "folds.csv", dtype={"id": str})
+    assert list(found.columns) == ["id", "fold", "strata", "group"]
+    assert found["id"].tolist() == ids
+    together = found.iloc[[0, 10, 11, 12]]
+    assert together["group"].nunique() == together["fold"].nunique() == 1
+    assert found["group"].nunique() == len(ids) - 3  # black images are no copies
+    held = [folds.members(tmp_path / "folds.csv", fold) for fold in range(4)]
+    assert sorted(name for part in held for name in part) == sorted(ids)
+    assert held[1] == found.loc[found["fold"] == 1, "id"].tolist()
+
+    balance = folds.balance(tmp_path / "folds.csv", train)
+    assert balance["tiles"].sum() == len(ids)
+    assert balance["groups"].sum() == len(ids) - 3
+    whole = store.table(train)
+    for name in ("empty", "coverage", "depth"):
+        assert np.average(balance[name], weights=balance["tiles"]) == pytest.approx(
+            whole[name].mean()
+        )
+
+
+def test_a_run_without_mosaics(tmp_path: Path) -> None:
+    train = data(tmp_path)
+    spec = {"count": 3, "stratify": [], "group": None, "seed": 0}
+    folds.run(train, None, spec, tmp_path / "folds.csv")
+    with pytest.raises(InputError, match="there is no fold 3, only 0, 1, 2"):
+        folds.members(tmp_path / "folds.csv", 3)
+    with pytest.raises(InputError, match="no table of mosaics was given"):
+        folds.run(train, None, {**spec, "group": "mosaic"}, tmp_path / "folds.csv")
+    (tmp_path / "mosaic.csv").write_text("id,mosaic\n")
+    with pytest.raises(InputError, match=r"mosaic\.csv: 40 problems"):
+        folds.run(
+            train, tmp_path / "mosaic.csv", {**spec, "group": "mosaic"}, tmp_path / "folds.csv"
+        )

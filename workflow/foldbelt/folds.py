@@ -1,0 +1,320 @@
+"""Split images into folds: alike in what they show, and with what belongs together in one fold.
+
+Folds are stratified jointly on several columns, and groups (neighbouring tiles, patients, copies of
+an image) are never split: a model that trained on one member of a group has seen part of the answer
+for the others. The folds are dealt by scikit-learn's StratifiedGroupKFold.
+"""
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import store
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+
+_BINS = 5
+_MANY = 10  # a numeric column with more values than this is put in bins
+
+
+def split(
+    table: pd.DataFrame, count: int, stratify: Sequence[str], group: str | None, seed: int
+) -> pd.DataFrame:
+    """Deal images to folds.
+
+    Parameters
+    ----------
+    table
+        One row an image, with a column `id`.
+    count
+        Number of folds, at least 2.
+    stratify
+        Columns to balance jointly, the most important first. A numeric column of more than ten
+        values is put in five bins of equal share, with zero in a bin of its own; any other column
+        counts as it is. Where a joint stratum has fewer than `count` images, its last columns are
+        left out until it has enough.
+    group
+        Column of what must not be split, None if there is none. Images with -1, NaN or "" there
+        belong to no group.
+    seed
+        Another seed gives other folds.
+
+    Returns
+    -------
+    pd.DataFrame
+        id and fold (int64, from 0), in the order of `table`. Which image lies in which fold does
+        not depend on that order.
+
+    Raises
+    ------
+    InputError
+        If columns are missing, ids occur twice, there are fewer groups than folds, or (where the
+        table has `empty` or `coverage`) a fold is left without an image that is not empty.
+    """
+    return _plan(table, count, stratify, group, seed)[["id", "fold"]]
+
+
+def run(train: PathLike, mosaic: PathLike | None, spec: Mapping[str, Any], out: PathLike) -> None:
+    """Split the images of a data file, and write the folds.
+
+    Identical images are kept in one fold, besides what `spec` asks for; images of one grey level
+    (black tiles) are not taken for copies.
+
+    Parameters
+    ----------
+    train
+        Data file; its `table/` has the columns that `spec` names.
+    mosaic
+        Table of mosaics; needed if the group is "mosaic".
+    spec
+        count, stratify (list of columns), group ("mosaic", a column, or None) and seed.
+    out
+        CSV file of id, fold, strata (what the image was balanced as, in words) and group (a number;
+        an image that belongs to none has one of its own).
+
+    Raises
+    ------
+    InputError
+        As `split` does, and if the table of mosaics is missing or lacks images.
+    """
+    table = store.table(train)
+    group = spec["group"]
+    if group == "mosaic":
+        table["mosaic"] = _mosaics(mosaic, table["id"])
+    plan = _plan(table, spec["count"], spec["stratify"], group, spec["seed"], _copies(train))
+    write_csv(out, plan)
+
+
+def members(path: PathLike, fold: int) -> list[str]:
+    """Give the ids of one fold, in the order of the file.
+
+    Parameters
+    ----------
+    path
+        CSV file that `run` wrote.
+    fold
+        Number of the fold, from 0.
+
+    Returns
+    -------
+    list of str
+        The ids.
+
+    Raises
+    ------
+    InputError
+        If there is no such fold.
+    """
+    table = _read(path)
+    ids = table.loc[table["fold"] == fold, "id"].tolist()
+    if not ids:
+        known = ", ".join(map(str, sorted(table["fold"].unique())))
+        raise InputError(f"{path}: there is no fold {fold}, only {known or 'an empty table'}.")
+    return ids
+
+
+def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
+    """Tell how alike the folds are.
+
+    Parameters
+    ----------
+    folds
+        CSV file that `run` wrote.
+    data
+        Data file of the same images.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a fold: fold, tiles, groups, and the mean of each numeric column of the data's table
+        (of `empty`, the share of empty images), in the table's order.
+    """
+    table = _read(folds)
+    columns = store.table(data, table["id"].tolist()).drop(columns=["id", "fold"], errors="ignore")
+    numeric = columns.select_dtypes(["number", "bool"]).astype(np.float64)
+    by = table.groupby("fold")
+    sizes = pd.DataFrame({"tiles": by.size(), "groups": by["group"].nunique()})
+    return sizes.join(numeric.groupby(table["fold"]).mean()).reset_index()
+
+
+def _read(path: PathLike) -> pd.DataFrame:
+    texts = {"id": str, "strata": str, "group": str}
+    return pd.read_csv(path, dtype={**texts, "fold": np.int64}, keep_default_na=False)
+
+
+def _plan(
+    table: pd.DataFrame,
+    count: int,
+    stratify: Sequence[str],
+    group: str | None,
+    seed: int,
+    copies: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share."""
+    _check_columns(table, count, stratify, group)
+    order = np.argsort(table["id"].to_numpy(str), kind="stable")
+    rows = table.iloc[order].reset_index(drop=True)
+    keys: list[list[Hashable]] = [_group_keys(rows, group)]
+    keys += [[copies.get(name) for name in rows["id"]]] if copies else []
+    groups = _join(keys, len(rows))
+    strata = _strata(rows, stratify, count)
+    found = len(np.unique(groups))
+    if found < count:
+        raise InputError(
+            f"folds: {len(rows)} images in {found} groups cannot be split into {count} folds. "
+            "Ask for fewer folds, or group by another column."
+        )
+    rows = rows[["id"]].assign(fold=_deal(strata, groups, count, seed), strata=strata, group=groups)
+    _check_positives(table.iloc[order], rows["fold"].to_numpy(), count)
+    return rows.iloc[np.argsort(order)].reset_index(drop=True)
+
+
+def _check_columns(
+    table: pd.DataFrame, count: int, stratify: Sequence[str], group: str | None
+) -> None:
+    if "id" not in table:
+        raise InputError("folds: the table has no column `id`.")
+    problems = []
+    available = ", ".join(str(column) for column in table.columns if column != "id") or "none"
+    wanted = [("stratify", column) for column in stratify]
+    wanted += [("group", group)] if group is not None else []
+    for use, column in wanted:
+        if column not in table:
+            reason = f"there is no column {column!r}; available: {available}"
+            problems.append(Problem(use, reason))
+    if count < 2:
+        problems.append(Problem("count", f"{count} folds; at least 2 are needed"))
+    seen = Counter(table["id"])
+    problems += [Problem(str(k), f"this id occurs {n} times") for k, n in seen.items() if n > 1]
+    raise_all(problems, "folds", "Mend the scheme's settings, or the table of images.")
+
+
+def _check_positives(rows: pd.DataFrame, folds: np.ndarray, count: int) -> None:
+    if "empty" in rows:
+        positive = rows["empty"].to_numpy(np.float64) == 0
+    elif "coverage" in rows:
+        positive = rows["coverage"].to_numpy(np.float64) > 0
+    else:
+        return
+    without = np.flatnonzero(np.bincount(folds[positive], minlength=count) == 0)
+    if len(without):
+        raise InputError(
+            f"folds: no positive image in fold {', '.join(map(str, without))} of {count} "
+            f"({positive.sum()} of {len(rows)} images are not empty). Ask for fewer folds, "
+            "stratify by `empty`, or try another seed."
+        )
+
+
+def _group_keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
+    """Give each row's group, None where it belongs to none."""
+    if group is None:
+        return [None] * len(rows)
+    values = zip(rows[group].tolist(), rows[group].isna(), strict=True)
+    return [None if missing or value in (-1, "", "-1") else value for value, missing in values]
+
+
+def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:
+    """Join the rows that share a key in any of the lists (None is no key).
+
+    Groups are numbered in the order of their first rows.
+    """
+    parent = list(range(count))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    for column in keys:
+        first: dict[Hashable, int] = {}
+        for row, key in enumerate(column):
+            if key is not None:
+                a, b = root(row), root(first.setdefault(key, row))
+                parent[max(a, b)] = min(a, b)
+    numbers: dict[int, int] = {}
+    roots = [root(row) for row in range(count)]
+    return np.array([numbers.setdefault(row, len(numbers)) for row in roots], np.int64)
+
+
+def _strata(rows: pd.DataFrame, stratify: Sequence[str], count: int) -> list[str]:
+    """Give each row its joint stratum in words, rare ones merged."""
+    parts = [_labels(rows[column]) for column in stratify]
+    labels = list(zip(*parts, strict=True)) if parts else [()] * len(rows)
+    for depth in range(len(parts), 0, -1):
+        sizes = Counter(labels)
+        rare = {label for label, size in sizes.items() if len(label) == depth and size < count}
+        labels = [label[:-1] if label in rare else label for label in labels]
+    return [", ".join(label) or ("other" if stratify else "all") for label in labels]
+
+
+def _labels(values: pd.Series) -> list[str]:
+    """Name the bin, or the value, of each row of a column."""
+    name, given = str(values.name), values.dropna()
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    bins: list[str] = []
+    edges = np.zeros(0)
+    if numeric and given.nunique() > _MANY:
+        edges = np.unique(np.quantile(given[given != 0], np.linspace(0, 1, _BINS + 1)))
+        digits = next(n for n in range(3, 18) if len({f"{e:.{n}g}" for e in edges}) == len(edges))
+        bins = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in pairwise(edges)]
+
+    def label(value: Any, missing: bool) -> str:
+        if missing:
+            return "missing"
+        if bins and value != 0:  # the first bin holds its lower edge, every one its upper
+            return bins[max(int(np.searchsorted(edges, value)) - 1, 0)]
+        return f"{value:g}" if _is_number(value) else str(value)
+
+    rows = zip(values.tolist(), values.isna(), strict=True)
+    return [f"{name} {label(value, bool(missing))}" for value, missing in rows]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    # Here, not above: who only reads folds need not wait for scikit-learn.
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _, codes = np.unique(np.array(strata), return_inverse=True)
+    folds = np.full(len(codes), -1, np.int64)
+    if (np.bincount(codes) < count).all():  # too few rows of any kind: scikit-learn refuses
+        codes = np.zeros_like(codes)
+    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # of strata smaller than `count`: what is left after merging
+        warnings.simplefilter("ignore", UserWarning)
+        for fold, (_, held_out) in enumerate(dealer.split(codes, codes, groups)):
+            folds[held_out] = fold
+    return folds
+
+
+def _mosaics(path: PathLike | None, ids: pd.Series) -> np.ndarray:
+    if path is None:
+        raise InputError("folds: the group is `mosaic`, but no table of mosaics was given.")
+    table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+    found = dict(zip(table["id"], table["mosaic"], strict=True))
+    lost = [
+        Problem(str(name), "this id is not in the table of mosaics")
+        for name in ids
+        if name not in found
+    ]
+    raise_all(lost, f"folds, {Path(path).name}", "Make the table of mosaics again.")
+    return np.array([found[name] for name in ids], np.int64)
+
+
+def _copies(train: PathLike) -> dict[str, str]:
+    """Give the digest of every image that is not of one grey level, by id."""
+    ids = store.table(train)["id"].tolist()
+    found = {}
+    for rows, images in store.blocks(train, "image"):
+        for name, image in zip(ids[rows], images, strict=True):
+            if (image != image[:1, :1]).any():
+                found[name] = hashlib.sha256(image.tobytes()).hexdigest()
+    return found
