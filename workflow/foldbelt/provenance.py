@@ -43,6 +43,8 @@ _MAIN_PACKAGES = (
     "torchvision",
 )
 
+_SKIPPED = {"ctx", "kind", "type_ignores"}
+
 # (level, module, name): level 0 is absolute; name is None for `import module`.
 _Import = tuple[int, str, str | None]
 
@@ -122,9 +124,9 @@ def _file_of(name: str, package: Path) -> Path | None:
     first, *rest = name.split(".")
     if first != package.name or not all(part.isidentifier() for part in rest):
         return None
-    place = package.joinpath(*rest)
-    candidates = [place / "__init__.py"] + ([place.with_suffix(".py")] if rest else [])
-    return next((file for file in candidates if file.is_file()), None)
+    place = os.path.join(package, *rest)  # pathlib would take as long as the parsing
+    candidates = (f"{place}/__init__.py", f"{place}.py")[: 2 if rest else 1]
+    return next((Path(file) for file in candidates if os.path.isfile(file)), None)
 
 
 def _imported(
@@ -168,51 +170,48 @@ def _dump(value: Any, pieces: list[str], imports: list[_Import]) -> None:
     of empty ones varies. Hence fields that are None or empty are left out, and with them the
     context (load, store), which follows from the place, and a constant's kind (u"").
     """
-    if isinstance(value, ast.AST):
-        if isinstance(value, ast.Import):
-            imports += [(0, alias.name, None) for alias in value.names]
-        elif isinstance(value, ast.ImportFrom):
-            imports += [(value.level, value.module or "", alias.name) for alias in value.names]
-        pieces.append(f"({type(value).__name__}")
-        for field in value._fields:
-            child = getattr(value, field, None)
-            if child is None or child == [] or field in ("ctx", "kind", "type_ignores"):
-                continue
-            if isinstance(value, ast.JoinedStr):
-                child = _without_empty(child)
-            pieces.append(f" {field}=")
-            _dump(child, pieces, imports)
-        pieces.append(")")
-    elif isinstance(value, list):
+    kind = type(value)
+    if kind is str:  # not repr, which depends on the Unicode tables
+        pieces.append(f"str{len(value)}:{value}")
+    elif kind is list:
         pieces.append("[")
         for item in value:
-            if _is_noise(item):
+            if type(item) is ast.Expr and _is_noise(item):
                 continue
-            if _is_type_checking(item):  # never run: only what stands under `else` counts
+            if type(item) is ast.If and _is_type_checking(item):  # never run: its `else` is
                 for statement in item.orelse:
                     _dump(statement, pieces, imports)
                 continue
             _dump(item, pieces, imports)
             pieces.append(",")
         pieces.append("]")
-    elif isinstance(value, str):  # not repr, which depends on the Unicode tables
-        pieces.append(f"str{len(value)}:{value}")
+    elif isinstance(value, ast.AST):
+        if isinstance(value, ast.Import):
+            imports += [(0, alias.name, None) for alias in value.names]
+        elif isinstance(value, ast.ImportFrom):
+            imports += [(value.level, value.module or "", alias.name) for alias in value.names]
+        pieces.append(f"({kind.__name__}")
+        for field in kind._fields:
+            if field in _SKIPPED:
+                continue
+            child = getattr(value, field, None)
+            if child is None or child == []:
+                continue
+            if kind is ast.JoinedStr:
+                child = _without_empty(child)
+            pieces.append(f" {field}=")
+            _dump(child, pieces, imports)
+        pieces.append(")")
     else:
-        pieces.append(f"{type(value).__name__}:{value!r}")
+        pieces.append(f"{kind.__name__}:{value!r}")
 
 
-def _is_noise(node: Any) -> bool:
+def _is_noise(node: ast.Expr) -> bool:
     """Tell whether a statement is a docstring, or a string that stands alone like one."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _is_type_checking(node: Any) -> bool:
-    if not isinstance(node, ast.If):
-        return False
+def _is_type_checking(node: ast.If) -> bool:
     test = node.test
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
     return name == "TYPE_CHECKING"
