@@ -4,8 +4,8 @@ Snakemake counts GPUs but assigns none, so two local jobs would both take device
 locks one physical device before torch is imported and shows CUDA only that one. The kernel drops
 a lock when its holder dies, however it dies, so there is nothing to clean up.
 
-The lock files lie in one world-readable, sticky folder, not in a folder per user, since two users of
-one machine must not meet on a device either. ``FOLDBELT_GPU_LOCKS`` names another folder,
+The lock files lie in one world-readable, sticky folder, not in a folder per user, since two users
+of one machine must not meet on a device either. ``FOLDBELT_GPU_LOCKS`` names another folder,
 ``FOLDBELT_GPUS`` (``0,1``) replaces what ``nvidia-smi`` says.
 
 Standard library only, because of what it has to run before.

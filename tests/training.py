@@ -1,0 +1,122 @@
+"""A tiny competition on disk for the tests of training and prediction."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import store
+from foldbelt.geometry import Fit
+
+STORED, SIZE = (13, 13), (16, 16)
+MODEL = {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "weights": None}
+STAGE = {
+    "loss": {"bce": 1},
+    "label_weight": 0.1,
+    "epochs": 3,
+    "batch_size": 4,
+    "accumulate": 1,
+    "optimizer": {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01},
+    "schedule": {"name": "cosine", "warmup": 1, "floor": 0.0, "patience": 2, "factor": 0.5},
+    "early_stopping": None,
+    "select": "last",
+    "ema": None,
+    "amp": False,
+    "clip": None,
+    "augment": [{"HorizontalFlip": {"p": 0.5}}],
+    "pseudo_ratio": 1.0,
+}
+
+
+class Competition:
+    """18 train tiles in three folds, 10 test tiles, two channels; masks are bright squares."""
+
+    def __init__(self, root: Path, classes: int = 1, ignore: bool = False, seed: int = 0) -> None:
+        self.root = root
+        self.random = np.random.default_rng(seed)
+        self.classes = classes
+        self.train_ids = [f"t{number:02d}" for number in range(18)]
+        self.test_ids = [f"u{number:02d}" for number in range(10)]
+        self.fold = np.arange(18) % 3
+        self.mask = self._masks(18)
+        self.ignore = self.random.random((18, *STORED)) < 0.1 if ignore else None
+        self.image = self._images(self.mask)
+        self.test_mask = self._masks(10)
+        self.test_image = self._images(self.test_mask)
+        self.path = {
+            name: str(root / name)
+            for name in ("train.h5", "test.h5", "x_train.h5", "x_test.h5", "folds.csv", "pseudo.h5")
+        }
+        self.write()
+
+    def _masks(self, count: int) -> np.ndarray:
+        mask = np.zeros((count, *STORED, self.classes), np.uint8)
+        for number in range(count - count // 4):
+            top, left = self.random.integers(0, 7, 2)
+            mask[number, top : top + 6, left : left + 5, number % self.classes] = 1
+        return mask
+
+    def _images(self, mask: np.ndarray) -> np.ndarray:
+        noise = self.random.integers(0, 120, (*mask.shape[:3], 2))
+        return (noise + 120 * mask.any(axis=3, keepdims=True)).astype(np.uint8)
+
+    def squeeze(self, mask: np.ndarray) -> np.ndarray:
+        return mask[..., 0] if self.classes == 1 else mask
+
+    def write(self, order: np.ndarray | None = None) -> None:
+        order = np.arange(18) if order is None else order
+        ids = [self.train_ids[row] for row in order]
+        arrays = {"image": self.image[order, ..., 0], "mask": self.squeeze(self.mask[order])}
+        arrays["labels"] = self.mask[order].any(axis=(1, 2)).astype(np.uint8)
+        if self.ignore is not None:
+            arrays["ignore"] = self.ignore[order].astype(np.uint8)
+        table = pd.DataFrame({"id": ids})
+        store.write(self.path["train.h5"], arrays, table, {}, self.classes)
+        test = {"image": self.test_image[..., 0]}
+        store.write(self.path["test.h5"], test, pd.DataFrame({"id": self.test_ids}), {})
+        fit = Fit("pad-reflect", STORED, SIZE)
+        attrs = {
+            "names": ["image", "copy"],
+            "scale": [1 / 64, 1 / 64],
+            "offset": [-2.0, -2.0],
+            "fit": "pad-reflect",
+            "size": list(SIZE),
+            "source": list(STORED),
+        }
+        store.write(self.path["x_train.h5"], {"x": fit.images(self.image[order])}, table, attrs)
+        table = pd.DataFrame({"id": self.test_ids})
+        store.write(self.path["x_test.h5"], {"x": fit.images(self.test_image)}, table, attrs)
+        folds = pd.DataFrame({"id": ids, "fold": self.fold[order], "strata": 0, "group": ids})
+        folds.to_csv(self.path["folds.csv"], index=False)
+
+    def write_pseudo(self, rows: int = 7) -> None:
+        table = pd.DataFrame({"id": self.test_ids[:rows][::-1]})
+        mask = self.squeeze(self.test_mask[:rows][::-1])
+        confidence = np.ones(rows, np.float32)
+        arrays = {"mask": mask, "confidence": confidence}
+        store.write(self.path["pseudo.h5"], arrays, table, {}, self.classes)
+
+    def arguments(self, name: str = "w", **changes: object) -> dict:
+        """Give keyword arguments of `foldbelt.train.run`; keys of STAGE change the stage."""
+        stage = {**STAGE, **{key: value for key, value in changes.items() if key in STAGE}}
+        rest = {key: value for key, value in changes.items() if key not in STAGE}
+        return {
+            "channels": self.path["x_train.h5"],
+            "data": self.path["train.h5"],
+            "folds": self.path["folds.csv"],
+            "fold": 1,
+            "model": MODEL,
+            "stage": stage,
+            "stage_name": "bce",
+            "key": {"model": "tiny", "round": 0, "fold": 1, "stage": "bce"},
+            "seed": 5,
+            "weights": str(self.root / f"{name}.safetensors"),
+            "history": str(self.root / f"{name}.csv"),
+            "metric": "salt_score" if self.classes == 1 else "mean_dice",
+            "cpu_threads": 1,
+            "memory_gib": 1.0,
+            "state_root": str(self.root / "state"),
+            "fingerprint": "code",
+            "device": "cpu",
+            **rest,
+        }

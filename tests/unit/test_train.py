@@ -1,0 +1,400 @@
+"""Training: the same inputs give the same bytes, and nothing else enters."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from training import MODEL, SIZE, STAGE, STORED, Competition
+
+import foldbelt.train
+from foldbelt import weights
+from foldbelt.augment import Augment
+from foldbelt.files import InputError
+from foldbelt.geometry import Fit
+from foldbelt.train import optimisers, samplers, schedules, state
+from foldbelt.train.data import Samples, Source, Tiles, labels_of
+from foldbelt.train.ema import Average
+from foldbelt.train.objective import Objective
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Competition(tmp_path)
+
+
+def train(competition, name="w", **changes):
+    """Train quietly; give the bytes of the weights and the log."""
+    lines = []
+    arguments = competition.arguments(name, **changes)
+    foldbelt.train.run(**arguments, log=lines.append)
+    return Path(arguments["weights"]).read_bytes(), lines
+
+
+def history(competition, name="w"):
+    return pd.read_csv(competition.root / f"{name}.csv")
+
+
+def test_the_same_inputs_give_the_same_bytes(tiny):
+    first, lines = train(tiny, "a", ema=0.9, pseudo_ratio=0.5)
+    assert train(tiny, "b", ema=0.9, pseudo_ratio=0.5)[0] == first
+    assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+    assert list(history(tiny, "a").columns) == [
+        "epoch", "lr", "train_loss", "valid_loss", "valid_metric",
+    ]  # fmt: skip
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    assert len(epochs) == STAGE["epochs"]
+    assert all("tiles/s" in line and "left" in line for line in epochs)
+
+
+def test_neither_the_order_of_the_files_nor_streaming_matters(tiny):
+    first, _ = train(tiny, "a")
+    tiny.write(np.random.default_rng(1).permutation(18))
+    assert train(tiny, "b")[0] == first
+    assert train(tiny, "c", memory_gib=0.0)[0] == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 6},
+        {"key": {"model": "tiny", "round": 1, "fold": 1}},
+        {"stage_name": "lovasz"},
+        {"loss": {"dice": 1}},
+        {"label_weight": 0.2},
+        {"accumulate": 2},
+        {"clip": 0.01},
+        {"ema": 0.9},
+        {"augment": []},
+        {"optimizer": {"name": "sgd", "lr": 0.01}},
+        {"schedule": {"name": "constant"}},
+    ],
+)
+def test_every_setting_is_used(tiny, change):
+    assert train(tiny, "a", epochs=1)[0] != train(tiny, "b", epochs=1, **change)[0]
+
+
+def test_the_validation_truth_enters_nothing_with_select_last(tiny):
+    settings = {"ema": 0.9, "epochs": 2}
+    first, _ = train(tiny, "a", **settings)
+    tiny.mask[tiny.fold == 1] ^= 1
+    tiny.write()
+    assert train(tiny, "b", **settings)[0] == first
+    assert history(tiny, "a")["valid_loss"].ne(history(tiny, "b")["valid_loss"]).all()
+    tiny.mask[0] ^= 1  # a training mask
+    tiny.write()
+    assert train(tiny, "c", **settings)[0] != first
+
+
+def test_validation_does_not_disturb_training(tiny):
+    changes = {"validate_every": 3}
+    arguments = tiny.arguments("a")
+    arguments["stage"] |= changes
+    foldbelt.train.run(**arguments, log=lambda text: None)
+    assert Path(arguments["weights"]).read_bytes() == train(tiny, "b")[0]
+    assert history(tiny, "a")["valid_loss"].notna().tolist() == [False, False, True]
+
+
+def test_it_learns_and_keeps_the_scores_of_what_it_keeps(tiny):
+    quick = {"optimizer": {"name": "adamw", "lr": 0.03}, "loss": {"lovasz": 1}}
+    train(tiny, epochs=16, ema=0.5, **quick)
+    table = history(tiny)
+    assert table["train_loss"].iloc[-1] < 0.6 * table["train_loss"].iloc[0]
+    assert table["valid_metric"].iloc[-1] > 0.5
+
+
+def test_best_is_a_copy_of_the_best_epoch(tiny):
+    wild = {"optimizer": {"name": "sgd", "lr": 0.3}, "schedule": {"name": "constant"}}
+    train(tiny, "best", epochs=8, select="best", **wild)
+    table = history(tiny, "best")
+    best = int(table["valid_metric"].argmax()) + 1
+    assert best < 8  # else the test tests nothing
+    train(tiny, "short", epochs=best, **wild)
+    (kept, meta), (short, _) = (
+        weights.load(tiny.root / f"{name}.safetensors") for name in ("best", "short")
+    )
+    assert meta["best_epoch"] == best
+    assert all(torch.equal(kept[name], short[name]) for name in kept)
+
+
+def test_early_stopping_ends_after_patience_validations(tiny):
+    frozen = {"optimizer": {"name": "sgd", "lr": 0.0}, "ema": 0.5}
+    train(tiny, epochs=9, early_stopping={"patience": 2}, **frozen)
+    assert len(history(tiny)) < 9
+
+
+def test_metadata_is_one_sorted_key_without_paths(tiny):
+    train(tiny, epochs=1)
+    with safe_open(tiny.root / "w.safetensors", "pt") as file:
+        everything = file.metadata()
+    assert list(everything) == ["foldbelt"]
+    meta = json.loads(everything["foldbelt"])
+    assert everything["foldbelt"] == json.dumps(meta, sort_keys=True, separators=(",", ":"))
+    assert str(tiny.root) not in everything["foldbelt"]
+    assert meta["architecture"]["name"] == "vanilla"
+    assert meta["best_epoch"] is None
+
+
+def test_a_stage_starts_from_the_weights_before(tiny):
+    train(tiny, "a")
+    start = str(tiny.root / "a.safetensors")
+    frozen = {"optimizer": {"name": "sgd", "lr": 0.0}, "epochs": 1}
+    train(tiny, "b", start=start, **frozen)
+    before, _ = weights.load(start)
+    after, _ = weights.load(tiny.root / "b.safetensors")
+    parameters = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(before[name], after[name]) for name in parameters)
+    wide = {**MODEL, "width": 6}
+    with pytest.raises(InputError, match=r"a\.safetensors does not fit"):
+        train(tiny, "c", start=start, model=wide)
+
+
+def test_pseudo_labels_join_the_training(tiny):
+    tiny.write_pseudo()
+    more = {"pseudo": tiny.path["pseudo.h5"], "test_channels": tiny.path["x_test.h5"]}
+    first, lines = train(tiny, "a", epochs=1, **more)
+    assert "12 + 7 pseudo-labelled" in lines[0]
+    assert train(tiny, "b", epochs=1)[0] != first
+    assert train(tiny, "c", epochs=1, memory_gib=0.0, **more)[0] == first
+    tiny.write_pseudo(0)  # none admitted
+    assert train(tiny, "d", epochs=1, **more)[0] == train(tiny, "e", epochs=1)[0]
+
+
+def test_several_classes_are_read_and_streamed_alike(tmp_path):
+    tiny = Competition(tmp_path, classes=3, ignore=True)
+    assert train(tiny, "a", epochs=1)[0] == train(tiny, "b", epochs=1, memory_gib=0.0)[0]
+
+
+def test_ignored_pixels_change_no_loss(tmp_path):
+    tiny = Competition(tmp_path, classes=2, ignore=True)
+    settings = {"label_weight": 0.0, "epochs": 2}
+    first, _ = train(tiny, "a", **settings)
+    tiny.mask[tiny.ignore] ^= 1
+    tiny.write()
+    assert train(tiny, "b", **settings)[0] == first
+    assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+
+
+def test_divergence_says_where_and_what_to_do(tiny):
+    explode = {"optimizer": {"name": "sgd", "lr": 1e30}, "schedule": {"name": "constant"}}
+    with pytest.raises(InputError, match=r"Stage bce, epoch \d, learning rate 1e\+30.*Lower"):
+        train(tiny, **explode)
+    assert not (tiny.root / "w.safetensors").exists()
+
+
+def test_the_state_goes_on_success(tiny):
+    train(tiny, epochs=1)
+    assert list((tiny.root / "state").iterdir()) == []
+
+
+def test_a_spoilt_state_starts_over(tiny):
+    whole, _ = train(tiny, "a")
+    explode = tiny.arguments("b")
+
+    def stop(text):
+        if text.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        foldbelt.train.run(**explode, log=stop)
+    (file,) = (tiny.root / "state").glob("*/state.pt")
+    file.write_bytes(file.read_bytes()[:1000])
+    again, lines = train(tiny, "b")
+    assert again == whole
+    assert any("Starting over" in line for line in lines)
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
+    settings = {"epochs": 6, "select": select, "ema": 0.9, "early_stopping": {"patience": 4}}
+    settings["schedule"] = {"name": "plateau", "patience": 0, "factor": 0.5, "warmup": 1}
+    whole, _ = train(tiny, "a", **settings)
+
+    def stop(text):
+        if text.startswith("epoch 3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        foldbelt.train.run(**tiny.arguments("b", **settings), log=stop)
+    again, lines = train(tiny, "b", **settings)
+    assert any("Resuming after epoch 3" in line for line in lines)
+    assert again == whole
+    assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+
+
+def test_what_decides_the_result_decides_the_state(tiny):
+    keys = set()
+    original = state.key_of
+    try:
+        state.key_of = lambda params: keys.add(original(params)) or original(params)
+        train(tiny, "a", epochs=1)
+        train(tiny, "b", epochs=1)  # another place: the same state
+        assert len(keys) == 1
+        train(tiny, "b", epochs=1, fingerprint="new code")
+        tiny.mask[0] ^= 1
+        tiny.write()
+        train(tiny, "b", epochs=1)
+        assert len(keys) == 3
+    finally:
+        state.key_of = original
+
+
+def test_tensorboard_gets_the_curves(tiny):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tiny.root / "events"
+    train(tiny, epochs=2, tensorboard=str(folder))
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    scalars = events.Scalars("loss/train")
+    assert [event.step for event in scalars] == [1, 2]
+    assert scalars[1].value == pytest.approx(history(tiny)["train_loss"][1])
+
+
+def test_every_true_tile_comes_once_an_epoch_and_pseudo_ones_in_proportion():
+    parts = (1, "m", 0, 0, "s")
+    rows = samplers.epoch_rows(10, 30, 0.5, 0, parts)
+    assert sorted(rows[rows < 10]) == list(range(10))
+    assert len(rows) == 15
+    assert len(set(rows)) == 15
+    other = samplers.epoch_rows(10, 30, 0.5, 1, parts)
+    assert set(rows[rows >= 10]) != set(other[other >= 10])
+    assert len(samplers.epoch_rows(10, 3, 1.0, 0, parts)) == 13
+    seen = np.concatenate([samplers.epoch_rows(10, 30, 0.5, e, parts) for e in range(60)])
+    assert set(seen) == set(range(40))
+
+
+@pytest.mark.parametrize(("count", "size"), [(17, 16), (33, 16), (16, 16), (5, 16), (267, 16)])
+def test_batches_hold_all_rows_and_differ_by_one(count, size):
+    parts = samplers.batches(np.arange(count), size)
+    lengths = [len(part) for part in parts]
+    assert np.concatenate(parts).tolist() == list(range(count))
+    assert max(lengths) <= size
+    assert max(lengths) - min(lengths) <= 1
+    assert len(parts) == math.ceil(count / size)
+
+
+def test_schedules_rise_fall_and_respect_the_floor():
+    cosine = schedules.build({"name": "cosine", "warmup": 2, "floor": 0.1}, 10)
+    factors = [cosine.factor(position) for position in np.arange(0.05, 10, 0.1)]
+    peak = int(np.argmax(factors))
+    assert 1.9 <= 0.05 + 0.1 * peak <= 2.1
+    assert np.all(np.diff(factors[:peak]) > 0)
+    assert np.all(np.diff(factors[peak + 1 :]) < 0)
+    assert factors[-1] == pytest.approx(0.1, abs=0.01)
+    assert schedules.build({"name": "constant"}, 10).factor(7.3) == 1
+
+
+def test_plateau_agrees_with_torch():
+    losses = np.random.default_rng(0).random(40).cumsum() % 1.7
+    ours = schedules.build({"name": "plateau", "patience": 2, "factor": 0.5, "floor": 0.01}, 40)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimiser, patience=2, factor=0.5, min_lr=0.01
+    )
+    for epoch, loss in enumerate(losses):
+        ours.observe(float(loss))
+        theirs.step(float(loss))
+        assert ours.factor(epoch + 1.0) == pytest.approx(optimiser.param_groups[0]["lr"])
+
+
+def test_unknown_names_are_listed_with_the_known():
+    with pytest.raises(InputError, match=r"'cosin'.*constant, cosine"):
+        schedules.build({"name": "cosin"}, 3)
+    with pytest.raises(InputError, match=r"'lamb'.*adam"):
+        optimisers.build({"name": "lamb", "lr": 1}, torch.nn.Linear(1, 1))
+
+
+class Plain(torch.nn.Module):
+    """A network without batch norm: nothing in it depends on the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 1, 3, padding=1)
+
+    def forward(self, x):
+        return {"mask": self.conv(x)}
+
+
+def test_accumulated_batches_step_like_a_large_one(tiny, monkeypatch):
+    monkeypatch.setattr("foldbelt.models.build", lambda *_: Plain())
+    settings = {"optimizer": {"name": "sgd", "lr": 0.1}, "epochs": 2}
+    found = []
+    for size, accumulate in [(8, 1), (4, 2), (3, 2), (6, 1)]:
+        train(tiny, batch_size=size, accumulate=accumulate, **settings)
+        found.append(weights.load(tiny.root / "w.safetensors")[0]["conv.weight"])
+    # 12 tiles: 6+6 | (4+4), 4: other groups | (3+3), (3+3) | 6, 6
+    assert torch.allclose(found[0], found[2], atol=1e-6)
+    assert torch.allclose(found[0], found[3], atol=1e-6)
+    assert not torch.allclose(found[0], found[1], atol=1e-6)
+
+
+def test_the_average_follows_and_copies_counters():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    average = Average(model, 0.9)
+    for _ in range(200):
+        model(torch.randn(4, 1, 3, 3))
+        average.update(model)
+    target = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        model[0].weight.add_(1.0)
+    average.update(model)
+    moved = average.module.state_dict()
+    assert torch.allclose(moved["0.weight"], target["0.weight"] + 0.1, atol=1e-4)
+    assert moved["1.num_batches_tracked"] == 200
+    assert torch.allclose(moved["1.running_mean"], target["1.running_mean"], atol=0.1)
+    assert not average.module.training
+
+
+def test_targets_are_fitted_like_images(tmp_path):
+    tiny = Competition(tmp_path, ignore=True)
+    source = Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids[4:9])
+    fit = Fit("pad-reflect", STORED, SIZE)
+    labels = np.zeros((5, 1), np.float32)
+    for memory in (True, False):
+        tiles = Tiles(source, fit, 2, 1, labels, memory)
+        rows = np.array([3, 0, 3])
+        target = tiles.targets(rows)
+        assert np.array_equal(target[..., 0], fit.masks(tiny.mask[[7, 4, 7], ..., 0]))
+        assert np.array_equal(target[..., 1], fit.masks(tiny.ignore[[7, 4, 7]]))
+        truth, ignore = tiles.truth(rows)
+        assert np.array_equal(truth, tiny.mask[[7, 4, 7]])
+        assert np.array_equal(ignore, tiny.ignore[[7, 4, 7]])
+
+
+def test_a_sample_does_not_depend_on_its_batch(tiny):
+    source = Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids)
+    tiles = Tiles(source, Fit("pad-reflect", STORED, SIZE), 1, 1, np.zeros((18, 1)), True)
+    spec = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 1}}]
+    samples = Samples([tiles], Augment(spec, SIZE, 2, 1), (1, "m", 0, 0, "s"))
+    alone = samples.__getitems__([(2, 7)])
+    among = samples.__getitems__([(2, 3), (1, 7), (2, 7)])
+    assert torch.equal(alone["x"][0], among["x"][2])
+    assert not torch.equal(among["x"][1], among["x"][2])  # another epoch
+    before = tiles.x.array.copy()
+    samples.__getitems__([(0, row) for row in range(18)])
+    assert np.array_equal(tiles.x.array, before)  # augmented in a copy
+
+
+def test_the_label_head_is_weighed():
+    outputs = {"mask": torch.zeros(2, 1, 4, 4), "label": torch.tensor([[3.0], [-3.0]])}
+    target, label = torch.zeros(2, 4, 4, 1, dtype=torch.uint8), torch.ones(2, 1)
+    losses = [
+        float(Objective({"loss": {"bce": 1}, "label_weight": weight}, 1)(outputs, target, label))
+        for weight in (0.0, 0.5)
+    ]
+    bce = float(torch.nn.functional.binary_cross_entropy_with_logits(outputs["label"], label))
+    assert losses[1] - losses[0] == pytest.approx(0.5 * bce)
+
+
+def test_labels_are_derived_from_masks():
+    mask = np.zeros((2, 3, 3, 2), np.uint8)
+    mask[1, 0, 0, 1] = 1
+    assert labels_of(mask, 1).tolist() == [[0], [1]]
+    assert labels_of(mask, 2).tolist() == [[0, 0], [0, 1]]
+    assert labels_of(mask, 0).shape == (2, 0)

@@ -1,0 +1,142 @@
+"""Augmentation by albumentations, named and parametrised in the config, seeded per sample.
+
+A pipeline is a list of ``{Name: {argument: value}}``, names and arguments as in albumentations
+2.0.8; ``OneOf``, ``SomeOf`` and ``Sequential`` take their members under ``transforms``. Images stay
+u8, and what moves out of the frame's border is background unless the transform's arguments say so.
+
+What albumentations gets wrong is mended here: its random state repeats in every worker and epoch,
+and ``Compose.set_random_seed`` gives every transform the *same* stream, so that two flips of
+probability one half always come together or not at all. One generator, seeded per sample, goes
+through the whole pipeline instead.
+"""
+
+import os
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask a package index at import
+
+import albumentations
+import cv2
+import numpy as np
+
+from foldbelt.files import InputError
+
+cv2.setNumThreads(0)  # threads for tiles of a hundred pixels cost more than they bring
+
+
+class Augment:
+    """A pipeline for one image and its mask planes.
+
+    Parameters
+    ----------
+    spec
+        ``[{HorizontalFlip: {p: 0.5}}, …]``; may be empty.
+    size
+        Height and width of the images; the pipeline must return them unchanged.
+    channels, planes
+        Numbers of image channels and of mask planes, to try the pipeline on.
+
+    Raises
+    ------
+    InputError
+        If a name or an argument is unknown, or if the pipeline does not run on such images. All
+        offenders are listed.
+    """
+
+    def __init__(
+        self, spec: Sequence[Mapping[str, Any]], size: tuple[int, int], channels: int, planes: int
+    ) -> None:
+        problems: list[str] = []
+        transforms = _transforms(spec, problems)
+        if problems:
+            raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
+        self.compose = albumentations.Compose(transforms) if transforms else None
+        self._try(transforms, size, channels, planes)
+
+    def __bool__(self) -> bool:
+        return self.compose is not None
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Augment one sample.
+
+        Parameters
+        ----------
+        image
+            (H,W,C) u8.
+        mask
+            (H,W,P) u8 of 0/1, all planes moved alike (classes, ignored pixels).
+        seed
+            The same seed gives the same sample, whatever was augmented before.
+
+        Returns
+        -------
+        image, mask
+            As they came in, shapes included.
+        """
+        if self.compose is None:
+            return image, mask
+        self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        out = self.compose(image=image, mask=mask)
+        return out["image"].reshape(image.shape), out["mask"].reshape(mask.shape)
+
+    def _try(
+        self, transforms: Sequence[Any], size: tuple[int, int], channels: int, planes: int
+    ) -> None:
+        """Run every transform once on an empty sample, so that nothing fails an hour later."""
+        image = np.zeros((*size, channels), np.uint8)
+        mask = np.zeros((*size, planes), np.uint8)
+        problems = []
+        for transform in transforms:
+            name = type(transform).__name__
+            single = albumentations.Compose([transform])
+            chance, transform.p = transform.p, 1.0
+            single.set_random_state(np.random.default_rng(0), random.Random(0))
+            try:
+                out = single(image=image, mask=mask)["image"]
+            except Exception as error:  # albumentations raises all kinds
+                problems.append(f"  {name}: {error}")
+            else:
+                if out.shape[:2] != size or out.dtype != np.uint8 or out.size != image.size:
+                    problems.append(
+                        f"  {name}: gives {out.shape[0]}×{out.shape[1]} {out.dtype}; the network "
+                        f"takes {size[0]}×{size[1]} uint8 (crops take `size`: {list(size)})"
+                    )
+            transform.p = chance
+        if problems:
+            title = f"augment: not usable on u8 images of {channels} channels:"
+            raise InputError("\n".join([title, *problems]))
+
+
+def _transforms(spec: Sequence[Mapping[str, Any]], problems: list[str]) -> list[Any]:
+    """Build the members of a pipeline; what cannot be built goes to `problems`."""
+    built = []
+    for entry in spec:
+        for name, arguments in entry.items():
+            kind = getattr(albumentations, name, None)
+            if not (isinstance(kind, type) and hasattr(kind, "set_random_state")):
+                problems.append(
+                    f"  {name}: albumentations {albumentations.__version__} has no such"
+                )
+                continue
+            settings = dict(arguments or {})
+            if "transforms" in settings:
+                settings["transforms"] = _transforms(settings["transforms"], problems)
+            try:
+                built.append(_strict(kind, settings))
+            except Exception as error:  # pydantic's and albumentations' own
+                reason = " ".join(str(error).split())
+                problems.append(f"  {name}: {reason}")
+    return built
+
+
+def _strict(kind: type, settings: dict[str, Any]) -> Any:
+    """Build one transform; albumentations only warns of arguments that it does not know."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message=".*not valid for transform.*")
+        return kind(**settings)

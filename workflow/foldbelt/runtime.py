@@ -1,0 +1,85 @@
+"""How torch computes: threads, determinism, device; and how u8 channels become its input."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from foldbelt.files import InputError
+
+
+def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
+    """Make torch reproducible and choose the device.
+
+    Sums on a CPU depend on the number of threads, so it is set, not found. On a GPU, an operation
+    that has no deterministic form warns rather than stops.
+
+    Parameters
+    ----------
+    cpu_threads
+        Compute threads.
+    device
+        ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    InputError
+        If ``"cuda"`` is asked for and torch sees none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device: a GPU is demanded, but torch sees none. Check the driver (nvidia-smi) and "
+            "that torch was built for CUDA, or set device: auto."
+        )
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.set_num_threads(cpu_threads)
+    # The same as use_deterministic_algorithms, which loads torch's compiler (2 s a job) besides.
+    torch.set_deterministic_debug_mode("warn" if chosen.type == "cuda" else "error")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    # Uninitialised memory is filled in deterministic mode: a price without a use here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return chosen
+
+
+class Normaliser:
+    """Turn u8 images on the host into whitened floats on the device: ``x * scale + offset``.
+
+    Parameters
+    ----------
+    scale, offset
+        One number a channel, from the channels file.
+    device
+        Where to compute.
+    """
+
+    def __init__(
+        self, scale: Sequence[float], offset: Sequence[float], device: torch.device
+    ) -> None:
+        self.device = device
+        shape = (1, -1, 1, 1)
+        self.scale = torch.tensor(np.asarray(scale), dtype=torch.float32, device=device)
+        self.offset = torch.tensor(np.asarray(offset), dtype=torch.float32, device=device)
+        self.scale, self.offset = self.scale.reshape(shape), self.offset.reshape(shape)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise a batch.
+
+        Parameters
+        ----------
+        x
+            (N,H,W,C) u8 tensor.
+
+        Returns
+        -------
+        (N,C,H,W) f32 tensor
+            On the device; on a GPU in channels-last order, which its tensor cores prefer.
+        """
+        batch = x.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        if self.device.type == "cpu":
+            batch = batch.contiguous()
+        return batch.to(torch.float32) * self.scale + self.offset
