@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from foldbelt.files import InputError
 from foldbelt.train import devices
 
