@@ -57,7 +57,8 @@ rule summarise_scores:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("summarise_scores"),
+        code=competition_code("summarise_scores"),
+        competition=config["competition"],
         models=MODELS,
         rounds=ROUNDS,
         select={

@@ -22,4 +22,5 @@ with job(snakemake.log[0]):
         select=snakemake.params.select,
         benchmarks=str(Path(snakemake.output.scores).parent / "benchmarks"),
         out=snakemake.output.scores,
+        competition=snakemake.params.competition,
     )

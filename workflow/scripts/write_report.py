@@ -14,7 +14,7 @@ with job(snakemake.log[0]), atomic(snakemake.output.report) as temporary:
         "-m",
         "snakemake",
         "--snakefile",
-        str(Path(snakemake.scriptdir).parents[1] / "Snakefile"),
+        str(Path(snakemake.scriptdir).resolve().parents[1] / "Snakefile"),
         "--configfile",
         snakemake.input.config,
         "--report",
