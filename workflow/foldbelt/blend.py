@@ -75,17 +75,14 @@ def run_oof(
     }
     table = pd.DataFrame({"id": oof.ids, "fold": oof.fold})
     with store.Writer(out, table=table, attrs={"weights": content}) as writer:
-        laid_out = False
-        for block in oof.blocks():
-            prob = mix(block.probs, without[block.fold])
-            label = mix_labels(block.labels, without[block.fold])
-            if not laid_out:
-                _lay_out(writer, prob, label)
-                laid_out = True
-            for i, row in enumerate(block.rows.tolist()):
-                writer.put("prob", row, prob[i : i + 1])
-                if label is not None:
-                    writer.put("label_prob", row, label[i : i + 1])
+        for run in oof.runs():
+            rows = np.concatenate([block.rows for block in run])
+            order = np.argsort(rows)
+            prob = np.concatenate([mix(block.probs, without[block.fold]) for block in run])
+            labels = [mix_labels(block.labels, without[block.fold]) for block in run]
+            known = [label for label in labels if label is not None]
+            label = np.concatenate(known) if len(known) == len(run) else None
+            _put(writer, int(rows.min()), prob[order], None if label is None else label[order])
     write_json(weights, content)
 
 
@@ -113,15 +110,10 @@ def run_test(
     with store.Writer(out, table=pd.DataFrame({"id": np.array(ids, dtype=object)})) as writer:
         names = list(members)
         parts = zip(*(mean_over_files(members[name], ids) for name in names), strict=True)
-        for number, block in enumerate(parts):
+        for block in parts:
             same_shapes([prob for _, prob, _ in block], names)
             prob = mix([prob for _, prob, _ in block], vector)
-            label = mix_labels([label for *_, label in block], vector)
-            if number == 0:
-                _lay_out(writer, prob, label)
-            writer.put("prob", block[0][0].start, prob)
-            if label is not None:
-                writer.put("label_prob", block[0][0].start, label)
+            _put(writer, block[0][0].start, prob, mix_labels([x for *_, x in block], vector))
 
 
 def optimise(
@@ -304,7 +296,11 @@ def mean_over_files(
         yield slice(start, start + len(some)), prob, label
 
 
-def _lay_out(writer: store.Writer, prob: np.ndarray, label: np.ndarray | None) -> None:
-    writer.create("prob", prob.shape[1:], np.uint8)
-    if label is not None:
-        writer.create("label_prob", label.shape[1:], np.float32)
+def _put(writer: store.Writer, start: int, prob: np.ndarray, label: np.ndarray | None) -> None:
+    """Write a run of rows; the first lays out the datasets."""
+    for name, array, dtype in (("prob", prob, np.uint8), ("label_prob", label, np.float32)):
+        if array is None:
+            continue
+        if start == 0:
+            writer.create(name, array.shape[1:], dtype)
+        writer.put(name, start, array)

@@ -83,6 +83,9 @@ class OutOfFold:
         fold_of = pd.Series(self.fold, index=self.ids)
         self.paths = [_by_fold(name, members[name], fold_of, problems) for name in members]
         raise_all(problems, "out-of-fold predictions", "Make these predictions again.")
+        self._labelled = [
+            all(store.has(path, "label_prob") for path in own.values()) for own in self.paths
+        ]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -95,10 +98,30 @@ class OutOfFold:
             ids = self.ids[rows].tolist()
             paths = [own[fold] for own in self.paths]
             probs = zip(*(store.blocks(p, "prob", ids, size) for p in paths), strict=True)
-            labels = zip(*(_label_blocks(p, ids, size) for p in paths), strict=True)
+            every = zip(paths, self._labelled, strict=True)
+            labels = zip(*(_label_blocks(p, has, ids, size) for p, has in every), strict=True)
             for prob, label in zip(probs, labels, strict=True):
                 same_shapes([part for _, part in prob], paths)
                 yield Block(fold, rows[prob[0][0]], [part for _, part in prob], list(label))
+
+    def runs(self) -> Iterator[list[Block]]:
+        """Give runs of images in the order of the ids, each as one block a fold."""
+        size = self._block_size()
+        for start in range(0, len(self), size):
+            fold = self.fold[start : start + size]
+            yield [
+                self._read(f, start + np.flatnonzero(fold == f)) for f in np.unique(fold).tolist()
+            ]
+
+    def _read(self, fold: int, rows: np.ndarray) -> Block:
+        paths, ids = [own[fold] for own in self.paths], self.ids[rows].tolist()
+        probs = [store.read(path, "prob", ids) for path in paths]
+        same_shapes(probs, paths)
+        labels = [
+            store.read(path, "label_prob", ids) if has else None
+            for path, has in zip(paths, self._labelled, strict=True)
+        ]
+        return Block(fold, rows, probs, labels)
 
     def with_truth(
         self,
@@ -176,8 +199,10 @@ def same_shapes(arrays: Sequence[np.ndarray], paths: Sequence[PathLike]) -> None
         raise InputError(f"predictions of different shapes cannot be averaged ({shapes}).")
 
 
-def _label_blocks(path: PathLike, ids: list[str], size: int) -> Iterator[np.ndarray | None]:
-    if store.has(path, "label_prob"):
+def _label_blocks(
+    path: PathLike, labelled: bool, ids: list[str], size: int
+) -> Iterator[np.ndarray | None]:
+    if labelled:
         yield from (part for _, part in store.blocks(path, "label_prob", ids, size))
     else:
         yield from (None for _ in range(0, len(ids), size))

@@ -155,8 +155,9 @@ def count_blends(
     for block, truths in oof.with_truth():
         rows.append(block.rows)
         for vector, counter, parts in zip(vectors, counters, labels, strict=True):
-            for prob, (truth, ignore) in zip(mix(block.probs, vector), truths, strict=True):
-                counter.add(at_size(prob, truth.shape[:2]), truth, ignore)
+            # Image by image: arrays of one image stay in the cache, those of a block do not.
+            for *probs, (truth, ignore) in zip(*block.probs, truths, strict=True):
+                counter.add(at_size(mix(probs, vector), truth.shape[:2]), truth, ignore)
             parts.append(mix_labels(block.labels, vector))
     order = np.concatenate(rows)
     found = []
