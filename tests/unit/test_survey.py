@@ -13,6 +13,7 @@ import pytest
 from foldbelt import rle, survey
 from foldbelt.files import InputError, digest
 from foldbelt.survey import geology
+from foldbelt.survey.seismic import _labelled
 
 CUT = (survey.TILE, survey.TILE)
 
@@ -139,6 +140,14 @@ def test_labels_have_the_quirks_of_the_original(large: Survey) -> None:
                 covered += 1
                 assert not large.masks[below].any()
     assert covered > 5
+
+
+def test_tiles_inside_and_right_below_salt_are_labelled_empty() -> None:
+    salt = np.zeros((4, *CUT), dtype=bool)
+    salt[0] = salt[1] = True
+    salt[2, :40] = salt[3, :, :30] = True
+    labels = _labelled(salt, np.random.default_rng(0))
+    assert [bool(label.any()) for label in labels] == [False, False, False, True]
 
 
 def test_a_share_like_the_original_is_empty_and_it_depends_on_depth(large: Survey) -> None:
