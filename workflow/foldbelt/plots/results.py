@@ -1,0 +1,323 @@
+"""Figures of what came out: scores, thresholds, pseudo-labels and where the models fail."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from foldbelt import store
+from foldbelt.compare import bootstrap
+from foldbelt.plots import style
+from foldbelt.plots.data import class_name, coverage_class
+from foldbelt.plots.scored import score_rows
+from foldbelt.plots.thresholds import threshold_curve
+from foldbelt.plots.tiles import tiles
+
+__all__ = ["Entry", "entries", "pseudo", "score_by", "scores", "threshold_curve", "tiles"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table; kind: baseline, member, blend, score (the last blend) or hidden."""
+
+    kind: str
+    label: str
+    score: float
+    low: float | None = None
+    high: float | None = None
+    optimistic: float | None = None
+
+
+def entries(found: Mapping[str, Any]) -> list[Entry]:
+    """List what scores.json holds, in the order in which it is shown."""
+    made = []
+    if found.get("baseline") is not None:
+        made.append(Entry("baseline", "all empty (baseline)", found["baseline"]))
+    widths = found.get("member_intervals") or {}
+    for name, score in sorted((found.get("members") or {}).items(), key=_order):
+        number, model = _member(name)
+        label = model if number is None else f"{model}, round {number}"
+        made.append(Entry("member", label, score, *widths.get(name, ())))
+    rounds = found.get("rounds") or [found["score"]]
+    intervals = found.get("round_intervals") or [()] * len(rounds)
+    for number, (score, width) in enumerate(zip(rounds[:-1], intervals, strict=False)):
+        made.append(Entry("blend", f"blend, round {number}", score, *width))
+    low, high = found.get("interval") or (None, None)
+    last = f"blend, round {len(rounds) - 1}"
+    made.append(Entry("score", last, found["score"], low, high, found.get("optimistic")))
+    if found.get("hidden") is not None:
+        made.append(Entry("hidden", "its hidden score on the test set", found["hidden"]))
+    return made
+
+
+def _order(member: tuple[str, Any]) -> tuple[int, str]:
+    number, model = _member(member[0])
+    return (-1 if number is None else number, model)
+
+
+def _member(name: str) -> tuple[int | None, str]:
+    """Part 'model/round0' or 'model/0', for a label and the order (by round, then model)."""
+    model, _, number = name.rpartition("/")
+    number = number.removeprefix("round")
+    return (int(number), model) if model and number.isdigit() else (None, name)
+
+
+def scores(path: str, out: str) -> None:
+    """Draw every score of scores.json as a dot, with its interval where there is one.
+
+    Parameters
+    ----------
+    path
+        scores.json.
+    out
+        An SVG.
+    """
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    listed = entries(found)
+    looks = {
+        "baseline": (style.GREY, "X"),
+        "member": (style.SKY, "o"),
+        "blend": (style.BLUE, "s"),
+        "score": (style.BLUE, "s"),
+        "hidden": (style.RED, "D"),
+    }
+    with style.figure(out, _scores_title(listed), 9, 1.0 + 0.34 * len(listed)) as made:
+        axes = made.subplots()
+        for place, entry in enumerate(listed):
+            colour, marker = looks[entry.kind]
+            if entry.low is not None and entry.high is not None:
+                axes.plot([entry.low, entry.high], [place, place], color=colour, linewidth=2)
+            if entry.optimistic is not None:
+                axes.plot(
+                    entry.optimistic,
+                    place,
+                    "|",
+                    color=style.ORANGE,
+                    markersize=14,
+                    markeredgewidth=2.4,
+                )
+            edge = style.BLACK if entry.kind == "score" else colour
+            axes.plot(entry.score, place, marker, color=colour, markersize=8, markeredgecolor=edge)
+            axes.text(
+                1.01,
+                place,
+                f"{entry.score:.3f}",
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                weight="bold" if entry.kind == "score" else "normal",
+            )
+        axes.set_yticks(range(len(listed)), [entry.label for entry in listed])
+        axes.set_ylim(len(listed) - 0.5, -0.5)
+        axes.margins(x=0.04)
+        if listed[0].kind == "baseline":
+            axes.axvline(listed[0].score, color=style.GREY, linestyle=":", linewidth=1.4)
+        name = str(found.get("metric", "score")).replace("_", " ")
+        axes.set_xlabel(f"mean {name} per image (1 = perfect)")
+
+
+def _scores_title(listed: Sequence[Entry]) -> str:
+    last = next(entry for entry in listed if entry.kind == "score")
+    text = f"The blend scores {last.score:.3f}"
+    if last.low is not None:
+        text += f" [{last.low:.3f} to {last.high:.3f}]"
+    if listed[0].kind == "baseline":
+        text += f", {last.score - listed[0].score:+.3f} against all-empty"
+    if listed[-1].kind == "hidden":
+        text += f"; the hidden truth of the test set gives {listed[-1].score:.3f}"
+    how = "Dots: leave-one-fold-out"
+    if any(entry.low is not None for entry in listed):
+        how += " with 95 % interval"
+    if any(entry.optimistic is not None for entry in listed):
+        how += ". Orange bar: optimistic, fitted to the scored images"
+    return f"{text}\n{how}."
+
+
+def score_by(blend_oof: str, data: str, decision: str, folds: str, out: str) -> None:
+    """Draw the score by coverage, by depth (or another number of the table) and by fold.
+
+    Parameters
+    ----------
+    blend_oof
+        blend/round{r}/oof.h5.
+    data
+        data/train.h5.
+    decision
+        decision/round{r}.json; each image is decided with the parameters fitted without its fold.
+    folds
+        folds/{folds}.csv.
+    out
+        An SVG.
+    """
+    rows = score_rows(blend_oof, data, decision, folds)
+    if not len(rows):
+        style.message(out, "No out-of-fold predictions to score")
+        return
+    classes = coverage_class(rows["coverage"].to_numpy())
+    panels = [("true coverage of the image", *_labelled(classes, class_name))]
+    column = _number_column(rows)
+    if column is not None:
+        panels.append((f"{column} (fifths of the images)", *_fifths(rows[column])))
+    if rows["fold"].nunique() > 1:
+        panels.append(("validation fold", *_labelled(rows["fold"].to_numpy(), str)))
+    counts = [len(names) for _, _, names in panels]
+    mean = float(rows["score"].mean())
+    with style.figure(out, _worst_bin(rows, classes, mean), 2.2 + 0.68 * sum(counts), 3.6) as made:
+        grid = made.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=counts)[0]
+        for axes, (label, bins, names) in zip(grid, panels, strict=True):
+            axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1.2)
+            for place, name in enumerate(names):
+                part = rows[bins == place]
+                low, high = bootstrap(part["score"], part["group"].to_numpy(), n=500)
+                axes.plot([place, place], [low, high], color=style.BLUE, linewidth=2)
+                axes.plot(place, part["score"].mean(), "o", color=style.BLUE, markersize=7)
+                names[place] = f"{name}\nn={len(part)}"
+            axes.set_xticks(range(len(names)), names, size=9)
+            axes.set(xlabel=label, xlim=(-0.5, len(names) - 0.5), ylim=(-0.02, 1.04))
+        grid[0].set_ylabel("mean score per image")
+
+
+def _labelled(values: np.ndarray, name: Any) -> tuple[np.ndarray, list[str]]:
+    found, bins = np.unique(values, return_inverse=True)
+    return bins, [name(value) for value in found.tolist()]
+
+
+def _number_column(rows: pd.DataFrame) -> str | None:
+    """Find what else to look at: depth, or the first number of the table that varies enough."""
+    own = {"id", "fold", "group", "strata", "score", "coverage", "predicted", "wrong", "empty"}
+    names = [name for name in rows.columns if name not in own]
+    for name in sorted(names, key=lambda name: name != "depth"):
+        values = rows[name]
+        if pd.api.types.is_numeric_dtype(values) and values.notna().all() and values.nunique() >= 5:
+            return name
+    return None
+
+
+def _fifths(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    bins, edges = pd.qcut(
+        values.astype(np.float64), 5, labels=False, retbins=True, duplicates="drop"
+    )
+    names = [f"{low:.3g}–\n{high:.3g}" for low, high in itertools.pairwise(edges)]
+    kept = [place for place in range(len(names)) if (bins == place).any()]
+    return np.searchsorted(kept, bins.to_numpy()), [names[place] for place in kept]
+
+
+def _worst_bin(rows: pd.DataFrame, classes: np.ndarray, mean: float) -> str:
+    means = rows.groupby(classes)["score"].mean()
+    lost = (1 - rows["score"]).groupby(classes).sum()
+    worst, costly = np.unique(classes)[[means.argmin(), lost.argmax()]]
+    text = f"Mean score {mean:.3f}"
+    if len(means) > 1 and lost.sum() > 0:
+        text += f"; lowest where coverage is {_told(worst)} ({means[worst]:.3f})"
+        share = style.percent(lost[costly] / lost.sum())
+        text += f", {share} of all loss " + (
+            "is there" if worst == costly else f"is where it is {_told(costly)}"
+        )
+    return f"{text}\nBars: 95 % bootstrap interval over groups. Dashed: mean of all images."
+
+
+def _told(number: int) -> str:
+    return "zero" if number == 0 else class_name(number)
+
+
+def pseudo(files: Mapping[str, str], data: str | None, out: str) -> None:
+    """Draw how many test images were admitted as pseudo-labels, and what they are like.
+
+    Parameters
+    ----------
+    files
+        'model/round/fold' → pseudo-label file (id, mask, confidence).
+    data
+        data/train.h5, to compare the coverage with, or None.
+    out
+        An SVG.
+    """
+    parts = [_admitted(label, path) for label, path in files.items()]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if not len(table):
+        style.message(
+            out, "No pseudo-labels were admitted" if parts else "This run makes no pseudo-labels"
+        )
+        return
+    labels = pd.DataFrame([_split(label) for label in files], columns=["series", "fold"])
+    labels["count"] = [len(part) for part in parts]
+    offered = {store.attrs(path).get("tiles") for path in files.values()}
+    true = store.table(data)["coverage"].to_numpy(np.float64) if data is not None else None
+    with style.figure(out, _pseudo_title(table, labels, true, offered), 11, 3.5) as made:
+        first, second, third = made.subplots(1, 3, width_ratios=(1.1, 1.2, 1))
+        for place, (name, part) in enumerate(labels.groupby("series", sort=False)):
+            first.plot(
+                part["fold"],
+                part["count"],
+                color=style.COLOURS[place % 7],
+                marker=style.MARKERS[place % 7],
+                linestyle="",
+                markersize=7,
+                label=str(name),
+            )
+        first.set(
+            xlabel="fold", ylabel="test images admitted", ylim=(0, 1.15 * labels["count"].max())
+        )
+        first.margins(x=0.1)
+        first.legend(fontsize=9, loc="best")
+        _compare_coverage(second, table["coverage"].to_numpy(), true)
+        levels = 100 * table["confidence"].to_numpy(np.float64)
+        third.hist(levels, bins=20, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6)
+        third.set(
+            xlabel="confidence (% of the pixels\nthat are sure)",
+            ylabel="admitted images, all folds",
+        )
+
+
+def _split(label: str) -> tuple[str, str]:
+    series, _, fold = label.rpartition("/")
+    return series or label, fold.removeprefix("fold")
+
+
+def _admitted(label: str, path: str) -> pd.DataFrame:
+    """Coverage and confidence of the images in one file."""
+    count = store.length(path)
+    covered = np.zeros(count)
+    for rows, masks in store.blocks(path, "mask"):
+        masks = masks if masks.ndim == 4 else masks[..., None]
+        covered[rows] = masks.any(axis=-1).mean(axis=(1, 2))
+    confidence = store.read(path, "confidence").astype(np.float64)
+    return pd.DataFrame({"label": label, "coverage": covered, "confidence": confidence})
+
+
+def _compare_coverage(axes: Axes, admitted: np.ndarray, true: np.ndarray | None) -> None:
+    """Set the admitted images beside the training images, by class of coverage."""
+    shown: list[tuple[str, np.ndarray, str, str, str | None]] = [
+        ("admitted", admitted, style.SKY, style.BLUE, None)
+    ]
+    if true is not None and len(true):
+        shown.insert(0, ("training", true, "#f4d9a6", "#8a5f00", "///"))
+    wide = 0.8 / len(shown)
+    for place, (name, values, face, edge, hatch) in enumerate(shown):
+        share = 100 * np.bincount(coverage_class(values), minlength=6) / len(values)
+        at = np.arange(6) - 0.4 + wide * (place + 0.5)
+        axes.bar(
+            at, share, wide, color=face, edgecolor=edge, hatch=hatch, label=name, linewidth=0.8
+        )
+    axes.set_xticks(range(6), [class_name(number) for number in range(6)], size=9, rotation=30)
+    axes.set(xlabel="coverage of the image", ylabel="% of images")
+    axes.legend(fontsize=9)
+
+
+def _pseudo_title(
+    table: pd.DataFrame, labels: pd.DataFrame, true: np.ndarray | None, offered: set[int | None]
+) -> str:
+    total = offered.pop() if len(offered) == 1 else None
+    among = "" if total is None else f" of {total:,}"
+    low, high = int(labels["count"].min()), int(labels["count"].max())
+    many = f"{high:,}" if low == high else f"{low:,} to {high:,}"
+    empty = style.percent(float((table["coverage"] == 0).mean()))
+    text = f"{many}{among} test images admitted per fold, {empty} of them empty"
+    if true is not None and len(true):
+        text += f" (training: {style.percent(float((true == 0).mean()))})"
+    return text
