@@ -117,7 +117,7 @@ def _settle(made: Figure) -> None:
     process; the last digits of its answers would move single pixels.
     """
     engine = made.get_layout_engine()
-    if engine is None:
+    if engine is None or not made.axes:
         return
     engine.execute(made)
     places = [(axes, axes.get_position(original=True).bounds) for axes in made.axes]
