@@ -133,7 +133,7 @@ def test_of_two_links_that_contradict_the_stronger_wins() -> None:
     assert found == {0: (0, 0), 1: (0, 1), 2: (0, 2)}  # 3 would lie on 0
 
 
-def test_mosaics_are_joined_only_where_most_touching_edges_agree() -> None:
+def test_mosaics_are_joined_only_where_the_touching_edges_agree_in_the_median() -> None:
     base = np.random.default_rng(0).normal(size=(3, 100))
     right = np.stack([base[0], base[1], base[2], *-base])
     edges = {"right": right, "left": right.copy(), "down": np.full((6, 100), np.nan)}
@@ -144,6 +144,11 @@ def test_mosaics_are_joined_only_where_most_touching_edges_agree() -> None:
     assert len(mosaic._place([*columns, bridge], edges)) == 2
     edges["left"][4] = base[1]
     assert len(mosaic._place([*columns, bridge], edges)) == 1
+    # Of two, one that agrees well does not outvote one that is the very opposite.
+    edges["left"][5] = np.nan
+    assert len(mosaic._place([*columns, bridge], edges)) == 1
+    edges["left"][4] = -base[1]
+    assert len(mosaic._place([*columns, bridge], edges)) == 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

@@ -5,7 +5,7 @@ seen some of the answer. The mosaics found here serve as groups for the folds. T
 the “salt mosaics” kernels of the TGS competition (V. Gaitan, A. Cadet, 2018), on the compatibility
 of jigsaw pieces by Pomeranz et al. (2011): an edge is extrapolated by one pixel, compared with all
 opposite edges, and a pair counts when each is the other's nearest by far. Beyond it, two mosaics
-are joined only where most of the edges that would touch agree.
+are joined only where the edges that would touch agree in the median.
 """
 
 from collections.abc import Iterable
@@ -202,11 +202,15 @@ def _place(links: Iterable[_Link], edges: _Edges) -> list[_Cells]:
 
 
 def _fits(here: _Cells, moved: _Cells, edges: _Edges) -> bool:
-    """Tell whether no cell is taken twice, and at least half of the touching edges are near."""
+    """Tell whether no cell is taken twice, and the median of the touching edges is near.
+
+    The median is that of the correlation, which goes with the squared distance: of two edges, one
+    that agrees well must not outvote one that does not agree at all.
+    """
     tiles = {cell: tile for tile, cell in here.items()}
     if not tiles.keys().isdisjoint(moved.values()):
         return False
-    near = []
+    ratios = []
     for tile, (row, column) in moved.items():
         for side, opposite, cell in (
             ("right", "left", (row, column + 1)),
@@ -215,8 +219,7 @@ def _fits(here: _Cells, moved: _Cells, edges: _Edges) -> bool:
             ("up", "down", (row - 1, column)),
         ):
             if cell in tiles:
-                other = tiles[cell]
-                mine, its = edges[side][[tile]], edges[opposite][[other]]
-                distance = _distance(mine, its)[0]
-                near += [] if np.isnan(distance) else [distance < _far(mine)]
-    return 2 * sum(near) >= len(near)
+                mine, its = edges[side][[tile]], edges[opposite][[tiles[cell]]]
+                ratios.append(float(_distance(mine, its)[0] / _far(mine)) ** 2)
+    compared = [ratio for ratio in ratios if not np.isnan(ratio)]
+    return not compared or float(np.median(compared)) < 1
