@@ -1,7 +1,9 @@
 """Training: the same inputs give the same bytes, and nothing else enters."""
 
+import fcntl
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -212,7 +214,9 @@ def test_a_spoilt_state_starts_over(tiny):
 def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
     settings = {"epochs": 6, "select": select, "ema": 0.9, "early_stopping": {"patience": 4}}
     settings["schedule"] = {"name": "plateau", "patience": 0, "factor": 0.5, "warmup": 1}
+    settings["optimizer"] = {"name": "sgd", "lr": 1.5}  # so much that the loss rises now and then
     whole, _ = train(tiny, "a", **settings)
+    assert history(tiny, "a")["lr"][2] < 1.5  # the schedule has something to remember
 
     def stop(text):
         if text.startswith("epoch 3"):
@@ -224,6 +228,22 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
     assert any("Resuming after epoch 3" in line for line in lines)
     assert again == whole
     assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+
+
+def test_a_lock_on_a_removed_file_is_no_lock(tmp_path, monkeypatch):
+    real, calls = fcntl.flock, []
+
+    def flock(descriptor, operation):
+        if not calls:  # its holder finishes just now, and removes it
+            shutil.rmtree(tmp_path / "key")
+        calls.append(operation)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(state.fcntl, "flock", flock)
+    with state.locked(tmp_path, "key", print), (tmp_path / "key" / "lock").open() as other:
+        with pytest.raises(BlockingIOError):
+            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert len(calls) == 2
 
 
 def test_what_decides_the_result_decides_the_state(tiny):

@@ -1,5 +1,6 @@
 """One training job: a (model, round, fold, stage), from files to a weights file."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -121,6 +122,8 @@ def run(
         task, shape = _task(sources, stage, stage_name, metric, memory_gib, chosen, parts)
         module = _module(model, shape, start, parts, chosen)
         log(_opening(stage_name, task, module, chosen))
+        if device is None and chosen.type == "cpu" and os.environ.get("CUDA_VISIBLE_DEVICES"):
+            log("Beware: a GPU was granted, but torch sees none; this runs on the CPU.")
         writer = (lambda epoch: _writer(tensorboard, epoch)) if tensorboard else None
         with state.Signals() as signals:
             trainer = Trainer(module, task, saved, log, writer)
