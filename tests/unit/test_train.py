@@ -240,9 +240,12 @@ def test_a_lock_on_a_removed_file_is_no_lock(tmp_path, monkeypatch):
         real(descriptor, operation)
 
     monkeypatch.setattr(state.fcntl, "flock", flock)
-    with state.locked(tmp_path, "key", print), (tmp_path / "key" / "lock").open() as other:
-        with pytest.raises(BlockingIOError):
-            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (
+        state.locked(tmp_path, "key", print),
+        (tmp_path / "key" / "lock").open() as other,
+        pytest.raises(BlockingIOError),
+    ):
+        real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert len(calls) == 2
 
 

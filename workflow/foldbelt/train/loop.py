@@ -338,7 +338,7 @@ class Trainer:
         }
 
     def _resume(self) -> None:
-        state = self.state.load(self.device)
+        state = self.state.load()
         if state is None:
             return
         self.model.load_state_dict(state["model"])
@@ -349,8 +349,8 @@ class Trainer:
             self.average.steps = state["average_steps"]
         self.best = state["best"]
         self.progress = Progress(**state["progress"])
-        torch.set_rng_state(state["random"].cpu())
+        torch.set_rng_state(state["random"])
         if state["random_cuda"] is not None:
-            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
         progress = self.progress
         self.log(f"Resuming after epoch {progress.epoch}, step {progress.step}.")

@@ -41,12 +41,15 @@ class State:
         self.path = folder / "state.pt"
         self.log = log
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """Read the state, or None where there is none or it cannot be read (which is said)."""
+    def load(self) -> dict[str, Any] | None:
+        """Read the state, or None where there is none or it cannot be read (which is said).
+
+        Tensors stay on the CPU: modules and optimisers take them to where each belongs.
+        """
         if not self.path.exists():
             return None
         try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
             if state["version"] != VERSION:
                 raise ValueError(f"version {state['version']}, not {VERSION}")
         except Exception as error:  # whatever a spoilt file makes torch raise
