@@ -16,4 +16,5 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         batch_size=snakemake.params.predict["batch_size"],
         out=snakemake.output.predictions,
         cpu_threads=snakemake.params.cpu_threads,
+        device="cuda" if snakemake.config["device"] == "gpu" else None,
     )

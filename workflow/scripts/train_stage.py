@@ -36,6 +36,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         test_channels=snakemake.input.get("test_channels") or None,
         metric=snakemake.params.metric,
         cpu_threads=snakemake.params.cpu_threads,
+        device="cuda" if snakemake.config["device"] == "gpu" else None,
         memory_gib=snakemake.config["memory_gib"],
         state_root=str(logs.parent / "state"),
         fingerprint=snakemake.params.code,
