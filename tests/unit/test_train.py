@@ -362,11 +362,11 @@ def test_the_average_follows_and_copies_counters():
     average = Average(model, 0.9)
     for _ in range(200):
         model(torch.randn(4, 1, 3, 3))
-        average.update(model)
+        average.update()
     target = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         model[0].weight.add_(1.0)
-    average.update(model)
+    average.update()
     moved = average.module.state_dict()
     assert torch.allclose(moved["0.weight"], target["0.weight"] + 0.1, atol=1e-4)
     assert moved["1.num_batches_tracked"] == 200

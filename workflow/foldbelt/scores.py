@@ -1,5 +1,7 @@
 """All scores of a run in one file: every member, every round, the product, and what they cost."""
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -218,3 +220,33 @@ def _scores(decision: decide.Decision, ids: Sequence[str]) -> np.ndarray:
     if lost:
         raise InputError(f"a decision lacks the images {', '.join(lost)}. Search it again.")
     return known.loc[list(ids)].to_numpy(np.float64)
+
+
+def describe(path: PathLike) -> str:
+    """Say in a few lines what a run's scores.json holds.
+
+    Parameters
+    ----------
+    path
+        A scores.json.
+
+    Returns
+    -------
+    str
+        The scores, one a line, the honest one first.
+    """
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    low, high = found["interval"]
+    lines = [
+        f"{found['metric']}, leave-one-fold-out   {found['score']:.4f}  (95 %: {low:.4f} to {high:.4f})",
+        f"  optimistic, for comparison       {found['optimistic']:.4f}",
+        f"  all masks empty                  {found['baseline']:.4f}",
+    ]
+    if found["hidden"] is not None:
+        lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
+    lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(describe(sys.argv[1]))

@@ -24,18 +24,19 @@ class Average:
         self.module = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.steps = 0
+        # The tensors themselves, which training changes in place; gathering them costs more than
+        # averaging them.
+        own, other = self.module.state_dict().values(), model.state_dict().values()
+        pairs = list(zip(own, other, strict=True))
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, model: torch.nn.Module) -> None:
+    def update(self) -> None:
         """Take in the model's weights after an optimiser step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        pairs = list(
-            zip(self.module.state_dict().values(), model.state_dict().values(), strict=True)
-        )
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        mine, theirs = zip(*floats, strict=True)
+        mine, theirs = zip(*self._floats, strict=True)
         get_ema_multi_avg_fn(decay)(mine, theirs, 0)
-        for own, other in pairs:
-            if not own.is_floating_point():  # counters
-                own.copy_(other)
+        for own, other in self._counters:
+            own.copy_(other)

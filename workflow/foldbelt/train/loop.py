@@ -234,7 +234,7 @@ class Trainer:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self.average:
-            self.average.update(self.model)
+            self.average.update()
 
     @torch.no_grad()
     def _validate(self, signals: Signals) -> tuple[float, float]:
