@@ -332,3 +332,22 @@ def test_weights_of_another_encoder_are_refused_with_what_they_lack(file, tmp_pa
     save_file(state, tmp_path / "hole.safetensors")
     with pytest.raises(InputError, match=r"lacks 1 of .*\(layer2.0.conv1.weight\)"):
         unet.make_encoder("test_resnet", 3, str(tmp_path / "hole.safetensors"), True)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "unet"])
+def test_a_short_training_makes_foreground_likely(name):
+    """Probabilities must not be stuck at one half where background prevails."""
+    torch.manual_seed(1)
+    spec = {"vanilla": {"name": "vanilla", "width": 4, "depth": 2}, "unet": TINY}[name]
+    model = models.build(spec, 1, 1, 0).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters(), 0.006)
+    for step in range(40):
+        truth = torch.zeros(4, 1, 32, 32)
+        place = step % 16
+        truth[:, :, place : place + 16, place : place + 16] = 1
+        logits = model(truth + 0.3 * torch.randn(4, 1, 32, 32))["mask"]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert torch.sigmoid(logits[truth > 0]).median() > 0.75

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import timm
+import torch
 from running import ROOT, TINY, Run
+from safetensors.torch import load_file, save_file
 
 from foldbelt import rle, store
 
@@ -73,6 +76,26 @@ def test_no_key_of_the_demo_is_left_in_a_recipe(tmp_path: Path) -> None:
     assert "demo" not in written
     assert "resnet" not in written.replace("encoder: resnet34", "")
     assert (ROOT / "config" / "config.yaml").read_text().count("demo") > 0
+
+
+def test_a_local_file_of_pretrained_weights_is_where_training_starts(
+    finished: Run, tmp_path: Path
+) -> None:
+    encoder = timm.create_model("test_resnet", num_classes=0)
+    for parameter in encoder.parameters():
+        torch.nn.init.constant_(parameter, 0.125)
+    save_file(encoder.state_dict(), tmp_path / "encoder.safetensors")
+    run = finished.copy(tmp_path / "run")
+    architecture = {"name": "unet", "encoder": "test_resnet", "decoder_channels": [4, 4, 4, 4, 4]}
+    architecture |= {"weights": str(tmp_path / "encoder.safetensors"), "sha256": None}
+    stages = {"still": {"loss": {"bce": 1}, "epochs": 1, "optimizer": {"lr": 1e-12}}}
+    models = {"started": {"stages": ["still"], "architecture": architecture}}
+    run.configure({**TINY, "stages": stages, "models": models})
+    target = run.results / "models" / "started" / "round0" / "fold0" / "still.safetensors"
+    run.snakemake("--", str(target.relative_to(run.folder)))
+    trained = [value for name, value in load_file(target).items() if "layer1.0.conv1" in name]
+    assert trained
+    assert all(torch.allclose(value, torch.tensor(0.125), atol=1e-6) for value in trained)
 
 
 def test_a_mistyped_key_is_refused_with_its_name_and_the_right_one(tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ def prediction_code(wildcards):
     return code("predict_images", *members.models(architecture))
 
 
+def neighbours(wildcards):
+    """The tiles' neighbours, where a fold scheme keeps them together."""
+    return "<results>/mosaic.csv" if config["folds"][wildcards.folds]["group"] == "mosaic" else []
+
+
 def model_channels(part):
     """Input function: the channels file of a model."""
     return lambda wildcards: (

@@ -28,11 +28,7 @@ rule find_neighbours:
 rule split_folds:
     input:
         data="<results>/data/train.h5",
-        mosaic=branch(
-            lookup(within=config, dpath="folds/{folds}/group"),
-            cases={"mosaic": "<results>/mosaic.csv"},
-            otherwise=[],
-        ),
+        mosaic=neighbours,
     output:
         folds="<results>/folds/{folds}.csv",
     log:

@@ -21,7 +21,7 @@ rule fetch_weights:
         code=code("fetch_weights"),
         encoder=lookup(within=config, dpath="models/{model}/architecture/encoder", default=None),
         source=lookup(within=config, dpath="models/{model}/architecture/weights"),
-        sha256=lookup(within=config, dpath="models/{model}/architecture/sha256", default=None),
+        sha256=lambda wildcards: config["models"][wildcards.model]["architecture"].get("sha256"),
     message:
         "Fetch the pretrained encoder of {wildcards.model}"
     script:
