@@ -52,7 +52,8 @@ class Watch(threading.Thread):
 
 
 def test_every_job_by_slurm_with_a_device_of_its_own_and_the_same_bytes(tmp_path: Path) -> None:
-    config = {**TINY, "memory_gib": 1}
+    models = {"small": TINY["models"]["small"]}
+    config = {**TINY, "memory_gib": 1, "models": models, "pseudo": {"rounds": 0}}
     local = Run(tmp_path / "local", config)
     local.snakemake()
     remote = Run(tmp_path / "remote", config)

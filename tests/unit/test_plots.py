@@ -16,7 +16,7 @@ from PIL import Image
 from foldbelt import store
 from foldbelt.decide import Decision
 from foldbelt.metrics import score_images
-from foldbelt.plots import data, pages, results, scored, style, tiles, training
+from foldbelt.plots import data, pages, results, scoreboard, scored, style, tiles, training
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -372,14 +372,14 @@ def test_provenance_page_holds_config_versions_and_durations(tmp_path: Path) -> 
 
 
 def test_score_table_keeps_the_order_of_rounds_and_marks_the_last_blend() -> None:
-    listed = results.entries(SCORES)
+    listed = scoreboard.entries(SCORES)
     assert [entry.kind for entry in listed] == [
         "baseline", "member", "member", "member", "blend", "score", "hidden",
     ]  # fmt: skip
     assert [entry.label for entry in listed[2:4]] == ["b, round 2", "b, round 10"]
     assert (listed[2].low, listed[2].high) == (0.4, 0.6)
     assert listed[5].optimistic == 0.82
-    assert [entry.kind for entry in results.entries({"score": 0.5})] == ["score"]
+    assert [entry.kind for entry in scoreboard.entries({"score": 0.5})] == ["score"]
 
 
 def test_coverage_classes_keep_empty_images_apart() -> None:

@@ -238,7 +238,8 @@ def describe(path: PathLike) -> str:
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     low, high = found["interval"]
     lines = [
-        f"{found['metric']}, leave-one-fold-out   {found['score']:.4f}  (95 %: {low:.4f} to {high:.4f})",
+        f"{found['metric']} of the run {Path(path).resolve().parent.name}",
+        f"  leave-one-fold-out               {found['score']:.4f}  (95 %: {low:.4f} to {high:.4f})",
         f"  optimistic, for comparison       {found['optimistic']:.4f}",
         f"  all masks empty                  {found['baseline']:.4f}",
     ]

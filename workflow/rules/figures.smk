@@ -4,6 +4,7 @@
 rule draw_data:
     input:
         train="<results>/data/train.h5",
+        test="<results>/data/test.h5",
         problems="<results>/data/problems.csv",
         folds=f"<results>/folds/{SCHEME}.csv",
         channels=expand("<results>/channels/{channels}/train.h5", channels=RECIPES),

@@ -1,5 +1,6 @@
 """Draw the data and its folds."""
 
+from foldbelt import store
 from foldbelt.logs import job
 from foldbelt.plots import data, pages
 
@@ -12,4 +13,5 @@ with job(snakemake.log[0]):
         drawn.channels,
     )
     data.balance(source.folds, source.train, drawn.balance, drawn.balance_table)
-    pages.problems(source.problems, drawn.problems)
+    checked = store.length(source.train) + store.length(source.test)
+    pages.problems(source.problems, drawn.problems, checked)

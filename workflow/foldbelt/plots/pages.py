@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from foldbelt.files import write_text
+from foldbelt.plots.scoreboard import entries
 
 CSS = """
 body { font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a;
@@ -151,8 +152,6 @@ def scores(path: str, out: str) -> None:
     out
         An HTML page.
     """
-    from foldbelt.plots.results import entries
-
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     baseline = found.get("baseline")
     lines: list[list[str | None]] = []
