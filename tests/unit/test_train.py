@@ -110,7 +110,7 @@ def test_it_learns_and_keeps_the_scores_of_what_it_keeps(tiny):
 
 
 def test_best_is_a_copy_of_the_best_epoch(tiny):
-    wild = {"optimizer": {"name": "sgd", "lr": 0.3}, "schedule": {"name": "constant"}}
+    wild = {"optimizer": {"name": "sgd", "lr": 1.0}, "schedule": {"name": "constant"}}
     train(tiny, "best", epochs=8, select="best", **wild)
     table = history(tiny, "best")
     best = int(table["valid_metric"].argmax()) + 1
