@@ -135,9 +135,8 @@ def _title(table: pd.DataFrame, sizes: np.ndarray) -> str:
         size = f"From {size} to {high[0]}×{high[1]}"
     covered = "there is nothing to find"
     if len(filled):
-        covered = (
-            f"the median of the others is covered by {style.percent(float(np.median(filled)))}"
-        )
+        those = "the median" + (" of the others" if len(filled) < len(table) else "")
+        covered = f"{those} is covered by {style.percent(float(np.median(filled)))}"
     return (
         f"{style.plural(len(table), 'training image')}: {empty} empty, {covered}\n"
         f"{size} (height × width). Rows: share of the image that the mask covers; "
