@@ -71,3 +71,5 @@ rule all:
         rules.decide.input,
         rules.submission.input,
         rules.report.input,
+    message:
+        "Every artefact is there"

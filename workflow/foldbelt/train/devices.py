@@ -104,8 +104,9 @@ def lease(mode: str, gpus_allowed: int, log: Log = print) -> Lease:
     else:
         candidates = _visible()
         if candidates is None:
-            log("Device: the GPU that the scheduler has allotted.")
-            return Lease("cuda", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+            value = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            log(f"Device: GPU {value}, which the scheduler has allotted.")
+            return Lease("cuda", value)
         if candidates:
             return _wait(candidates, log)
         reason = "this machine shows no GPU"
