@@ -49,6 +49,7 @@ def point(params):
 
 def brute(prob, truth, folds, metric, ignore=None, label=None, space=SPACE):
     """Search one class by looping over the grid; per-image scores (G, N) and the results."""
+    prob = prob if ignore is None else np.where(ignore, 0, prob).astype(np.uint8)
     points = list(itertools.product(space["threshold"], space["min_area"], space["gate"]))
     table = np.array(
         [metrics.score_images(metric, truth, decided(prob, p, label), ignore) for p in points]
@@ -96,14 +97,20 @@ def test_search_equals_brute_force(metric, ignored, labelled):
     assert len({p[0] for p in chosen}) > 1
 
 
-def test_ignored_pixels_count_for_the_area_only():
-    prob = np.full((2, 1, 6), 200, np.uint8)
-    truth, ignore = np.ones((2, 1, 6), np.uint8), np.zeros((2, 1, 6), bool)
-    ignore[..., 1:] = True
-    space = {"min_area": [6, 0]}  # six pixels are on, one of them known
+def test_ignored_pixels_count_nowhere():
+    prob, truth, folds = data(3)
+    ignore = np.random.default_rng(1).random(prob.shape) < 0.3
+    first = decide.search(prob, truth, folds, SPACE, "salt_score", ignore=ignore)
+    prob[ignore] = 255 - prob[ignore]
+    truth[ignore] = 1 - truth[ignore]
+    second = decide.search(prob, truth, folds, SPACE, "salt_score", ignore=ignore)
+    assert first.params == second.params
+    assert first.per_fold == second.per_fold
+    space = {"min_area": [2, 1]}  # two pixels are on, one of them known
+    prob, truth = np.full((2, 1, 2), 200, np.uint8), np.ones((2, 1, 2), np.uint8)
+    ignore = np.array([[[False, True]]] * 2)
     found = decide.search(prob, truth, [0, 1], space, "salt_score", ignore=ignore)
-    assert found.params["min_area"] == 6
-    assert found.score == 1
+    assert found.params["min_area"] == 1
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -349,6 +356,9 @@ def test_run_scores_at_the_original_size(tmp_path):
         for i in np.flatnonzero(folds == fold):
             mask = decide.apply(resize_to(prob[i], tuple(sizes[i])), one)
             ignore = None if ignores[i] is None else ignores[i][None]
+            if ignores[i] is not None:
+                resized = resize_to(prob[i], tuple(sizes[i]))
+                mask = decide.apply(np.where(ignores[i][..., None], 0, resized), one)
             score = metrics.mean_dice(truths[i][None], mask[None], ignore=ignore)
             assert found.images["score"][i] == pytest.approx(score, abs=1e-12)
 

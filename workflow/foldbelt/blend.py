@@ -17,9 +17,10 @@ import pandas as pd
 
 from foldbelt import metrics, store
 from foldbelt.decide.grid import EQUAL, Grid, fold_sums, grid
-from foldbelt.decide.oof import BLOCK_BYTES, OutOfFold, mix, mix_labels, same_shapes
+from foldbelt.decide.oof import OutOfFold, mix, mix_labels
 from foldbelt.decide.stage import count_blends, read_weights
-from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
+from foldbelt.files import InputError, PathLike, write_json
+from foldbelt.predictions import mean_over_files, same_ids, same_shapes
 
 Weights = tuple[float, ...]
 Parts = tuple[int, ...]  # weights as numbers of steps
@@ -179,7 +180,9 @@ class Table:
     def compute(self, candidates: Sequence[Parts]) -> None:
         """Score those candidates that were not scored before, in one pass over the files."""
         new = [parts for parts in dict.fromkeys(candidates) if parts not in self._sums]
-        group = max(1, 2**26 // (len(self.oof) * len(THRESHOLDS) * 12))  # bounds the counts' memory
+        # Two counts of 4 bytes an image, class and threshold: bounded to 64 MiB of them.
+        each = len(self.oof) * self.oof.classes() * len(THRESHOLDS) * 8
+        group = max(1, 2**26 // each)
         for start in range(0, len(new), group):
             some = new[start : start + group]
             vectors = [tuple(part / sum(parts) for part in parts) for parts in some]
@@ -233,67 +236,6 @@ def check_mean(spec: Mapping[str, Any]) -> None:
     """Raise InputError if the config asks for a mean that is unknown."""
     if spec["mean"] not in MEANS:
         raise InputError(f"blend.mean is {spec['mean']!r}; choose one of {', '.join(MEANS)}.")
-
-
-def same_ids(paths: Sequence[PathLike]) -> list[str]:
-    """Give the ids of the first file after making sure that every file holds each exactly once.
-
-    Raises
-    ------
-    InputError
-        Listing every id that a file lacks, repeats or has alone.
-    """
-    first = store.read(paths[0], "id").astype(str).tolist()
-    problems = []
-    for path in paths:
-        ids = store.read(path, "id").astype(str)
-        names, times = np.unique(ids, return_counts=True)
-        more = sorted(set(names) - set(first))
-        problems += [Problem(str(path), f"{name} is not in {paths[0]}") for name in more]
-        lost = sorted(set(first) - set(names))
-        problems += [Problem(str(path), f"{name} of {paths[0]} is missing") for name in lost]
-        twice = names[times > 1].tolist()
-        problems += [Problem(str(path), f"{name} occurs more than once") for name in twice]
-    raise_all(problems, "test predictions", "Make these predictions again.")
-    return first
-
-
-def mean_over_files(
-    paths: Sequence[PathLike], ids: Sequence[str]
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-    """Average predictions of the same images, block by block, with equal weights.
-
-    Parameters
-    ----------
-    paths
-        Prediction files.
-    ids
-        Which images, in which order.
-
-    Yields
-    ------
-    slice
-        Where the block lies among `ids`.
-    ndarray
-        (n, H, W[, K]) float32, 0 … 255; at least one block comes, an empty one without images.
-    ndarray or None
-        (n, L) float32 label probabilities, if all files have them.
-    """
-    labelled = all(store.has(path, "label_prob") for path in paths)
-    pixels = max(int(np.prod(store.read(path, "prob", []).shape[1:])) for path in paths)
-    size = int(np.clip(BLOCK_BYTES // 4 // pixels, 1, 256))
-    for start in range(0, max(len(ids), 1), size):
-        some = ids[start : start + size]
-        parts = [store.read(path, "prob", some) for path in paths]
-        same_shapes(parts, paths)
-        total = np.add.reduce(parts, axis=0, dtype=np.float32)  # of whole numbers: exact
-        prob = np.divide(total, np.float32(len(paths)), out=total)
-        label = None
-        if labelled:
-            labels = [store.read(path, "label_prob", some) for path in paths]
-            same_shapes(labels, paths)
-            label = np.asarray(np.mean(labels, axis=0, dtype=np.float64), np.float32)
-        yield slice(start, start + len(some)), prob, label
 
 
 def _put(writer: store.Writer, start: int, prob: np.ndarray, label: np.ndarray | None) -> None:

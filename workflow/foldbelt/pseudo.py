@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.blend import mean_over_files, same_ids
-from foldbelt.decide.counting import level
 from foldbelt.files import InputError, PathLike
+from foldbelt.predictions import mean_over_files, same_ids
 
 RULES = ("confidence", "everything")
 
@@ -44,6 +43,8 @@ def run(*, predictions: Sequence[PathLike], spec: Mapping[str, Any], out: PathLi
     ids = np.array(same_ids(predictions), dtype=object)
     sure = [share_confident(prob, spec["low"], spec["high"]) for prob in _means(predictions, ids)]
     confidence = np.concatenate(sure)
+    if not len(ids):
+        print("There are no test images, so the next round trains on the truth alone, too.")
     admitted = np.flatnonzero((confidence >= spec["share"]) | (spec["rule"] == "everything"))
     keys = ("rule", "threshold", *(("low", "high", "share") if spec["rule"] == RULES[0] else ()))
     attrs = {
@@ -62,8 +63,9 @@ def run(*, predictions: Sequence[PathLike], spec: Mapping[str, Any], out: PathLi
         file.create("confidence", (), np.float32)
         file.put("confidence", 0, confidence[admitted].astype(np.float32))
         start = 0
+        on = (np.arange(256) / 255 > spec["threshold"]).astype(np.uint8)
         for prob in _means(predictions, chosen):
-            mask = (prob >= level(spec["threshold"])).astype(np.uint8)
+            mask = on[prob]
             file.put("mask", start, mask.reshape(len(mask), *tail))
             start += len(mask)
 

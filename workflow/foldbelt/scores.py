@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import compare, competitions, decide, metrics, store
-from foldbelt.blend import same_ids
 from foldbelt.decide.oof import at_size
 from foldbelt.files import InputError, PathLike, write_json
+from foldbelt.predictions import same_ids
 
 
 def run(

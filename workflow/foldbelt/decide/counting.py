@@ -25,11 +25,8 @@ class Counts:
     ----------
     levels
         (L,) int, rising, 0 … 256.
-    area
-        (N, K, L) pixels on, ignored ones included: what the smallest area is compared with, since
-        no image to be predicted comes with pixels marked as ignored.
     pred
-        (N, K, L) pixels on, without ignored ones.
+        (N, K, L) pixels on. Ignored pixels count nowhere, the smallest area and the gate included.
     inter
         (N, K, L) pixels on that are truly on.
     truth
@@ -42,7 +39,6 @@ class Counts:
     """
 
     levels: np.ndarray
-    area: np.ndarray
     pred: np.ndarray
     inter: np.ndarray
     truth: np.ndarray
@@ -59,7 +55,7 @@ class Counts:
 
     def take(self, rows: np.ndarray) -> "Counts":
         """Give the counts of some images, in the order of `rows`."""
-        names = ("area", "pred", "inter", "truth", "gate")
+        names = ("pred", "inter", "truth", "gate")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -96,7 +92,7 @@ def count_image(
     Returns
     -------
     ndarray
-        (3, K, 257) int64: of all pixels, of those with a known truth, of those truly on.
+        (2, K, 257) int64: of the pixels with a known truth, of those truly on.
     """
     classes = prob.shape[2]
     code: np.ndarray = prob.astype(np.uint16 if classes * 768 < 2**16 else np.uint32)
@@ -105,14 +101,13 @@ def count_image(
         code[ignore] = prob[ignore] + code.dtype.type(512)
     if classes > 1:
         code += np.arange(classes, dtype=code.dtype) * code.dtype.type(768)
-    off, on, unknown = (
+    off, on, _ = (
         np.bincount(code.reshape(-1), minlength=classes * 768)
         .reshape(classes, 3, 256)
         .transpose(1, 0, 2)
     )
-    known = off + on
-    tails = np.zeros((3, classes, LEVELS), np.int64)
-    tails[..., :256] = np.stack([known + unknown, known, on])[..., ::-1].cumsum(-1)[..., ::-1]
+    tails = np.zeros((2, classes, LEVELS), np.int64)
+    tails[..., :256] = np.stack([off + on, on])[..., ::-1].cumsum(-1)[..., ::-1]
     return tails
 
 
@@ -141,13 +136,13 @@ class Counter:
                 f"image {len(self._tails)}: probabilities {prob.shape}, truth {truth.shape} and "
                 f"ignored pixels {None if ignore is None else ignore.shape} must agree in size."
             )
-        if truth.max(initial=0) > 1:
+        if not ((truth == 0) | (truth == 1)).all():
             raise InputError(
                 f"image {len(self._tails)}: its truth holds values other than 0 and 1."
             )
         tails = count_image(prob, truth, None if ignore is None else np.asarray(ignore, bool))
         self._tails.append(tails[..., self.levels].astype(np.uint32))
-        self._truth.append(tails[2, :, 0])
+        self._truth.append(tails[1, :, 0].copy())  # a view would keep all levels in memory
         self._peak.append((tails[0] > 0).sum(axis=-1) - 1)
 
     def counts(
@@ -171,11 +166,11 @@ class Counter:
             raise InputError("there is no image to search decision parameters on.")
         order = slice(None) if rows is None else np.argsort(rows, kind="stable")
         truth = np.stack(self._truth)[order]
-        area, pred, inter = np.stack(self._tails, axis=1)[:, order]
+        pred, inter = np.stack(self._tails, axis=1)[:, order]
         peak = np.stack(self._peak)[order] / 255
         gate = gate_values(peak, None if label_prob is None else np.asarray(label_prob)[order])
         on = "peak" if label_prob is None else "label"
-        return Counts(self.levels, area, pred, inter, truth, gate, on)
+        return Counts(self.levels, pred, inter, truth, gate, on)
 
 
 def counts(

@@ -124,6 +124,8 @@ def apply(
     single = prob.ndim == 2 or (prob.ndim == 3 and prob.shape[2] == classes)
     batch = prob[None] if single else prob
     batch = batch[..., None] if batch.ndim == 3 else batch
+    if classes == 1 and batch.ndim == 4:
+        classes = batch.shape[3]  # one number serves all classes
     if batch.ndim != 4 or batch.shape[3] != classes:
         raise InputError(
             f"probabilities have shape {prob.shape}; the decision is for {classes} "

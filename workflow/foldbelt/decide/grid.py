@@ -111,8 +111,7 @@ def search(
     groups
         (N,) what the bootstrap draws; None: single images.
     ignore
-        (N, H, W) pixels without a known truth. They count in no score; only min_area sees them,
-        as it will when predicting.
+        (N, H, W) pixels without a known truth. They count nowhere, as if they were off.
     seed
         Of the bootstrap.
     label_prob
@@ -249,7 +248,7 @@ def fold_sums(
     columns = _columns(counts, steps)
     for k in range(counts.classes):
         truth = counts.truth[:, k, None]
-        area = counts.area[:, k, columns]
+        area = counts.pred[:, k, columns]
         full = score(counts.inter[:, k, columns], counts.pred[:, k, columns], truth)
         empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
         for m, least in enumerate(steps.min_area):
@@ -285,7 +284,7 @@ def _at(
     scores = np.empty(counts.truth.shape)
     for k, (t, m, g) in enumerate(chosen):
         at = (slice(None), k, columns[t])
-        keep = counts.area[at] >= steps.min_area[m]
+        keep = counts.pred[at] >= steps.min_area[m]
         if steps.gate[g] > 0:
             keep &= counts.gate[:, k] > steps.gate[g]
         scores[:, k] = score(counts.inter[at] * keep, counts.pred[at] * keep, counts.truth[:, k])

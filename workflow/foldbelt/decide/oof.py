@@ -12,6 +12,7 @@ import pandas as pd
 
 from foldbelt import geometry, store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
+from foldbelt.predictions import same_shapes
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
 
@@ -89,6 +90,11 @@ class OutOfFold:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def classes(self) -> int:
+        """K, the number of mask classes."""
+        shape = store.read(next(iter(self.paths[0].values())), "prob", []).shape
+        return shape[3] if len(shape) == 4 else 1
 
     def blocks(self) -> Iterator[Block]:
         """Give every image once, fold by fold, in the order of the ids within a fold."""
@@ -190,13 +196,6 @@ def mix_labels(labels: Sequence[np.ndarray | None], weights: Sequence[float]) ->
     share = np.array([w for _, w in used], np.float64)
     share = share / share.sum() if share.sum() > 0 else np.full(len(used), 1 / len(used))
     return np.sum([p * w for (p, _), w in zip(used, share, strict=True)], axis=0).astype(np.float32)
-
-
-def same_shapes(arrays: Sequence[np.ndarray], paths: Sequence[PathLike]) -> None:
-    """Raise InputError unless predictions that are to be averaged have one shape."""
-    if len({array.shape[1:] for array in arrays}) > 1:
-        shapes = ", ".join(f"{p}: {a.shape[1:]}" for p, a in zip(paths, arrays, strict=True))
-        raise InputError(f"predictions of different shapes cannot be averaged ({shapes}).")
 
 
 def _label_blocks(

@@ -204,10 +204,11 @@ def _selected(found: Any) -> str:
         return ""
     each = found if isinstance(found, Mapping) else {"all models": found}
     body = "<h2>Weights kept</h2>" + rows(["", ""], [[name, how] for name, how in each.items()])
-    if "best" in json.dumps(each):
+    if any(word in json.dumps(each) for word in ("best", "stopped early", "plateau")):
         body += (
-            '<p class="note">“best” chose its epoch on the validation fold, so these scores have '
-            "seen a little of their own answer.</p>"
+            '<p class="note">“best” and “stopped early” chose the epoch on the validation fold, '
+            "“plateau” the learning rate, so these scores have seen a little of their own answer."
+            "</p>"
         )
     return body
 

@@ -57,7 +57,8 @@ def predict(
         prob = resize_to(probs[row], truth.shape[:2])
         prob = prob if prob.ndim == 3 else prob[..., None]
         label = None if labels is None else labels[row]
-        mask = apply(prob, decisions[row], label)
+        known = prob if ignore is None else np.where(ignore[..., None], 0, prob).astype(np.uint8)
+        mask = apply(known, decisions[row], label)  # ignored pixels count nowhere
         made.append(Predicted(prob, mask, truth, ignore))
     return made
 

@@ -7,7 +7,8 @@ SCHEMA_VERSION = 1
 BYTES = h5py.vlen_dtype(np.uint8)
 """dtype of a dataset whose rows are byte strings of any length, such as PNG files."""
 
-BLOCK = 256  # rows moved at a time where the caller does not say
+BLOCK = 256  # rows moved at a time where the caller does not say, at most
+BLOCK_BYTES = 2**25  # and no more than this
 
 
 def stored_name(name: str) -> str:

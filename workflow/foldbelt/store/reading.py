@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.files import InputError, PathLike
-from foldbelt.store.layout import BLOCK, SCHEMA_VERSION, stored_name
+from foldbelt.store.layout import BLOCK, BLOCK_BYTES, SCHEMA_VERSION, stored_name
 from foldbelt.store.original import decode_original
 
 _GAP = 8  # rows: reading this many for nothing costs about as much as one more call to HDF5
@@ -42,7 +42,7 @@ def read(path: PathLike, name: str, ids: Sequence[str] | None = None) -> np.ndar
 
 
 def blocks(
-    path: PathLike, name: str, ids: Sequence[str] | None = None, size: int = BLOCK
+    path: PathLike, name: str, ids: Sequence[str] | None = None, size: int | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Read rows block by block, in bounded memory.
 
@@ -51,7 +51,7 @@ def blocks(
     path, name, ids
         As for `read`.
     size
-        Rows in a block.
+        Rows in a block; None: up to 256, as many as fit into 32 MiB.
 
     Yields
     ------
@@ -63,6 +63,7 @@ def blocks(
     with _open(path) as file:
         data = _dataset(file, name, path)
         rows = np.arange(len(data)) if ids is None else _positions(file, ids, path)
+        size = size or _block_size(data)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             yield slice(start, start + len(part)), _rows(data, part)
@@ -168,12 +169,20 @@ def truth(
         for _, block in blocks(path, "original", ids):
             yield from (decode_original(row, classes) for row in block)
         return
-    ignored = blocks(path, "ignore", ids) if has(path, "ignore") else None
-    for _, masks in blocks(path, "mask", ids):
+    with _open(path) as file:
+        size = _block_size(_dataset(file, "mask", path))
+    ignored = blocks(path, "ignore", ids, size) if has(path, "ignore") else None
+    for _, masks in blocks(path, "mask", ids, size):
         ignores = next(ignored)[1].astype(bool) if ignored else [None] * len(masks)
         for mask, ignore in zip(masks, ignores, strict=True):
             some = ignore if ignore is not None and ignore.any() else None
             yield (mask if mask.ndim == 3 else mask[..., None]), some
+
+
+def _block_size(data: h5py.Dataset) -> int:
+    """Rows of a block that takes a bounded number of bytes once it is unpacked."""
+    row = int(np.prod(data.shape[1:])) * max(1, int(data.attrs.get("classes", 1)))
+    return int(np.clip(BLOCK_BYTES // max(row * data.dtype.itemsize, 1), 1, BLOCK))
 
 
 def _open(path: PathLike) -> h5py.File:

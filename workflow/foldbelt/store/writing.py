@@ -233,7 +233,8 @@ def write(
     path
         The file, replaced whole or not at all.
     arrays : mapping of (N, ...) arrays
-        A list, or an array of dtype object, becomes a dataset of byte strings (`BYTES`).
+        A list, or an array of dtype object, becomes a dataset of byte strings (`BYTES`). `id` may
+        be among them where there is no table.
     table, attrs, classes
         As for `Writer`.
 
@@ -244,6 +245,11 @@ def write(
     ValueError
         If lengths, shapes or values do not fit.
     """
+    if "id" in arrays:
+        if table is not None:
+            raise ValueError(f"{path}: ids are given twice, among the arrays and with a table.")
+        arrays = dict(arrays)
+        table = pd.DataFrame({"id": np.asarray(arrays.pop("id"), dtype=object)})
     with Writer(path, table, attrs, classes) as out:
         for name, array in sorted(arrays.items()):
             if isinstance(array, list) or array.dtype == object:

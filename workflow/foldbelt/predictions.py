@@ -1,0 +1,81 @@
+"""Predictions of several models for the same images: whether they agree, and their mean.
+
+Apart from `blend` and `decide`, because pseudo-labels need this and must not depend on those.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from foldbelt import store
+from foldbelt.files import InputError, PathLike, Problem, raise_all
+
+BLOCK_BYTES = 2**24  # of pixels in one block
+
+
+def same_ids(paths: Sequence[PathLike]) -> list[str]:
+    """Give the ids of the first file after making sure that every file holds each exactly once.
+
+    Raises
+    ------
+    InputError
+        Listing every id that a file lacks, repeats or has alone.
+    """
+    first = store.read(paths[0], "id").astype(str).tolist()
+    problems = []
+    for path in paths:
+        ids = store.read(path, "id").astype(str)
+        names, times = np.unique(ids, return_counts=True)
+        more = sorted(set(names) - set(first))
+        problems += [Problem(str(path), f"{name} is not in {paths[0]}") for name in more]
+        lost = sorted(set(first) - set(names))
+        problems += [Problem(str(path), f"{name} of {paths[0]} is missing") for name in lost]
+        twice = names[times > 1].tolist()
+        problems += [Problem(str(path), f"{name} occurs more than once") for name in twice]
+    raise_all(problems, "test predictions", "Make these predictions again.")
+    return first
+
+
+def mean_over_files(
+    paths: Sequence[PathLike], ids: Sequence[str]
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    """Average predictions of the same images, block by block, with equal weights.
+
+    Parameters
+    ----------
+    paths
+        Prediction files.
+    ids
+        Which images, in which order.
+
+    Yields
+    ------
+    slice
+        Where the block lies among `ids`.
+    ndarray
+        (n, H, W[, K]) float32, 0 … 255; at least one block comes, an empty one without images.
+    ndarray or None
+        (n, L) float32 label probabilities, if all files have them.
+    """
+    labelled = all(store.has(path, "label_prob") for path in paths)
+    pixels = max(int(np.prod(store.read(path, "prob", []).shape[1:])) for path in paths)
+    size = int(np.clip(BLOCK_BYTES // 4 // pixels, 1, 256))
+    for start in range(0, max(len(ids), 1), size):
+        some = ids[start : start + size]
+        parts = [store.read(path, "prob", some) for path in paths]
+        same_shapes(parts, paths)
+        total = np.add.reduce(parts, axis=0, dtype=np.float32)  # of whole numbers: exact
+        prob = np.divide(total, np.float32(len(paths)), out=total)
+        label = None
+        if labelled:
+            labels = [store.read(path, "label_prob", some) for path in paths]
+            same_shapes(labels, paths)
+            label = np.asarray(np.mean(labels, axis=0, dtype=np.float64), np.float32)
+        yield slice(start, start + len(some)), prob, label
+
+
+def same_shapes(arrays: Sequence[np.ndarray], paths: Sequence[PathLike]) -> None:
+    """Raise InputError unless predictions that are to be averaged have one shape."""
+    if len({array.shape[1:] for array in arrays}) > 1:
+        shapes = ", ".join(f"{p}: {a.shape[1:]}" for p, a in zip(paths, arrays, strict=True))
+        raise InputError(f"predictions of different shapes cannot be averaged ({shapes}).")
