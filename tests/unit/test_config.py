@@ -9,6 +9,7 @@ import yaml
 
 from foldbelt import config, reference
 from foldbelt.files import InputError
+from foldbelt.train import state
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "config").glob("*.yaml"))
@@ -87,12 +88,19 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("channels/base/use", ["cumsun"], ["channels.base.use", "cumsum"]),
         ("data/path", None, ["data", "path", "survey"]),
         ("run", "../up", ["run", "../up"]),
+        ("data/classes", {1: 85}, ["data.classes.1", "quotes"]),
+        ("stages/one/loss", {"lovasz": {"weight": 1, "margn": "elu"}}, ["lovasz.margn", "margin"]),
+        ("blend/step", 0.3, ["blend.step", "0.3"]),
+        ("competition", "folder", ["data.truth", "folder"]),
         ("decision/space/threshold", [1.5], ["decision.space.threshold", "1.5"]),
     ],
 )
 def test_refuses_what_is_wrong_and_names_it(path: str, value: Any, words: list[str]) -> None:
+    given = changed(path, value)
+    if path == "competition":
+        given["data"]["truth"] = "truth.csv"
     with pytest.raises(InputError) as caught:
-        config.resolve(changed(path, value))
+        config.resolve(given)
     for word in words:
         assert word in str(caught.value)
 
@@ -136,3 +144,25 @@ def test_every_key_is_described() -> None:
     for name, part in schema["$defs"].items():
         missing += walk(part, name)
     assert [key for key in missing if key != "lossTerm.weight"] == []
+
+
+def test_early_stopping_reaches_the_trainer_as_text() -> None:
+    """YAML reads some words as numbers or truth values; a key of the schema must not be one."""
+    given = yaml.safe_load("{patience: 3, watch: loss}")
+    full = config.resolve(changed("stages/one/early_stopping", given))
+    assert full["stages"]["one"]["early_stopping"] == {"patience": 3, "watch": "loss"}
+    default = config.resolve(changed("stages/one/early_stopping", {"patience": 3}))
+    assert default["stages"]["one"]["early_stopping"]["watch"] == "metric"
+    assert state.key_of({"stage": default["stages"]["one"]})
+
+
+def test_the_listing_of_raw_files_tells_edits_but_not_notes(tmp_path: Path) -> None:
+    image = tmp_path / "images" / "a.png"
+    image.parent.mkdir()
+    image.write_bytes(b"one")
+    first = config.listing(tmp_path)
+    (tmp_path / "notes.txt").write_text("seen")
+    (tmp_path / ".hidden.png").write_text("seen")
+    assert config.listing(tmp_path) == first
+    image.write_bytes(b"two!")
+    assert config.listing(tmp_path) != first

@@ -5,6 +5,7 @@ Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 
 import copy
 import difflib
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from foldbelt.files import InputError, PathLike, Problem, raise_all
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 Config = dict[str, Any]
+
+_RAW = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".csv"}
 
 
 def load_schema(path: PathLike = SCHEMA) -> Config:
@@ -51,6 +54,7 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) 
         Listing every offending key with its value and what would be right.
     """
     schema = load_schema() if schema is None else schema
+    raise_all(list(_odd_keys(config, "")), "The config cannot be used")
     complete = copy.deepcopy(dict(config))
     problems = _inherit(complete.get("models"))
     validator = Draft202012Validator(schema)
@@ -66,6 +70,18 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) 
         own = _options(model["architecture"])
         model["architecture"] = {k: v for k, v in model["architecture"].items() if k in own}
     return complete
+
+
+def _odd_keys(value: Any, where: str) -> Iterable[Problem]:
+    """Yield keys that are not text: YAML reads `on`, `1` and `2.5` as something else."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                yield Problem(f"{where}{key}", f"the key {key!r} is not text; put it in quotes")
+            yield from _odd_keys(part, f"{where}{key}.")
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _odd_keys(part, f"{where}{place}.")
 
 
 def _inherit(models: Any) -> list[Problem]:
@@ -187,6 +203,7 @@ def _references(config: Config) -> Iterable[Problem]:
         yield from _member(f"models.{name}.architecture", members.models, model["architecture"])
     for name, stage in config["stages"].items():
         yield from _member(f"stages.{name}.loss", members.losses, stage["loss"])
+        yield from _loss_options(f"stages.{name}.loss", stage["loss"])
     for name, recipe in config["channels"].items():
         yield from _member(f"channels.{name}.use", members.channels, recipe)
     yield from _member("competition", members.competition, config["competition"])
@@ -197,7 +214,15 @@ def _references(config: Config) -> Iterable[Problem]:
             "the members of a blend must share one fold scheme, these name "
             f"{', '.join(sorted(schemes))}: what one has held out another has trained on",
         )
+    step = config["blend"]["step"]
+    if abs(round(1 / step) * step - 1) > 1e-6:
+        yield Problem("blend.step", f"{step} does not divide 1; take 0.1, 0.2, 0.25 …")
     data = config["data"]
+    if data["truth"] is not None and data["survey"] is not None:
+        yield Problem("data.truth", "a survey brings its own; leave it out")
+    elif data["truth"] is not None and not members.defines(config["competition"], "read_truth"):
+        name = config["competition"]
+        yield Problem("data.truth", f"the competition {name!r} does not say how to read one")
     if (data["path"] is None) == (data["survey"] is None):
         yield Problem(
             "data", "give either `path`, the folder of the competition's files, or `survey`"
@@ -231,11 +256,36 @@ def _foreign_options(config: Config) -> Iterable[Problem]:
                 yield Problem(f"models.{name}.architecture.{key}", reason + _suggest(key, own))
 
 
+def _loss_options(where: str, loss: Mapping[str, Any]) -> Iterable[Problem]:
+    """Yield options that a loss does not have: found now, not when its stage begins."""
+    for name, given in loss.items():
+        if isinstance(given, dict) and name in members.known("losses"):
+            own = {"weight", *members.options(f"foldbelt.losses.{name}")}
+            for key in sorted(set(given) - own):
+                yield Problem(f"{where}.{name}.{key}", "unknown key" + _suggest(key, own))
+
+
 def _member(where: str, room: Any, named: Any) -> Iterable[Problem]:
     try:
         room(named)
     except InputError as error:
         yield Problem(where, str(error))
+
+
+def listing(root: PathLike) -> str:
+    """Digest of the names, sizes and times of all images and tables below a folder.
+
+    Looks at no content, so that it costs a tenth of a second for 20,000 files. Other files, such as
+    notes and hidden ones, do not matter.
+    """
+    total = hashlib.sha256()
+    for path in sorted(Path(root).rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in _RAW and not hidden and path.is_file():
+            state = path.stat()
+            line = f"{path.relative_to(root)}\0{state.st_size}\0{state.st_mtime_ns}\n"
+            total.update(line.encode())
+    return total.hexdigest()
 
 
 def final_stage(config: Config, model: str) -> str:

@@ -106,6 +106,15 @@ def options(module: str) -> list[str]:
     raise InputError(f"{file}: a member of a room needs a function `build`, and this has none")
 
 
+def defines(competition: str, function: str) -> bool:
+    """Tell whether a competition's module has a function, without importing it."""
+    file = _PACKAGE / "competitions" / f"{competition}.py"
+    if not file.is_file():
+        return False
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in body)
+
+
 def losses(spec: Mapping[str, Any]) -> list[str]:
     """Modules of the losses that a stage names, as {name: weight, …}."""
     return find("losses", spec, "loss")
