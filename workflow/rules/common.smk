@@ -35,15 +35,13 @@ TRUTH = (
 )
 
 
-def raw_files(wildcards):
-    """The competition's folders and tables; a folder's time tells when a file came or went."""
-    root = Path(ROOT)
-    if SURVEY or not root.is_dir():
-        return [ROOT]
-    folders = [path for path in root.glob("*/") if path.is_dir()]
-    below = [path for folder in folders for path in folder.glob("*/") if path.is_dir()]
-    tables = [path for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
-    return sorted(map(str, [root, *folders, *below, *tables]))
+def raw_listing(wildcards):
+    """Digest of the raw files' names, sizes and times; a survey follows from its params."""
+    if SURVEY:
+        return None
+    if not Path(ROOT).is_dir():
+        raise WorkflowError(f"data.path: {ROOT} is no folder; set it to where the raw files lie.")
+    return settings.listing(ROOT)
 
 
 def code(script, *modules):
@@ -68,6 +66,18 @@ def training_code(wildcards):
     return code("train_stage", *members.models(architecture), *members.losses(loss))
 
 
+def training_architecture(wildcards):
+    """A model's network, less where its pretrained weights come from: they are an input."""
+    architecture = config["models"][wildcards.model]["architecture"]
+    return {k: v for k, v in architecture.items() if k not in ("weights", "sha256")}
+
+
+def training_stage(wildcards):
+    """A stage's settings, less those of pseudo-labels where there are none."""
+    stage = config["stages"][wildcards.stage]
+    return {k: v for k, v in stage.items() if k != "pseudo_ratio" or int(wildcards.round)}
+
+
 def prediction_code(wildcards):
     """Fingerprint of prediction with the model's network."""
     architecture = config["models"][wildcards.model]["architecture"]
@@ -77,6 +87,14 @@ def prediction_code(wildcards):
 def neighbours(wildcards):
     """The tiles' neighbours, where a fold scheme keeps them together."""
     return "<results>/mosaic.csv" if config["folds"][wildcards.folds]["group"] == "mosaic" else []
+
+
+def kept_weights(stage):
+    """Say which weights a stage keeps, and what of the validation fold decided on them."""
+    settings = config["stages"][stage]
+    knew = ["stopped early"] if settings["early_stopping"] else []
+    knew += ["plateau"] if settings["schedule"]["name"] == "plateau" else []
+    return ", ".join([settings["select"], *knew])
 
 
 def model_channels(part):

@@ -245,3 +245,8 @@ rule write_report:
 rule report:
     input:
         rules.write_report.output,
+        rules.draw_data.output,
+        expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
+        rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
+        rules.draw_results.output,
+        rules.describe_run.output,

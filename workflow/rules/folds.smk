@@ -53,3 +53,4 @@ rule split_folds:
 rule folds:
     input:
         f"<results>/folds/{SCHEME}.csv",
+        "<results>/mosaic.csv" if config["folds"][SCHEME]["group"] == "mosaic" else [],

@@ -29,7 +29,7 @@ if SURVEY:
 
 rule ingest_images:
     input:
-        raw=raw_files,
+        raw=ROOT if SURVEY else ancient(ROOT),
     output:
         train="<results>/data/train.h5",
         test="<results>/data/test.h5",
@@ -47,6 +47,7 @@ rule ingest_images:
     params:
         code=competition_code("ingest_images"),
         competition=config["competition"],
+        raw=raw_listing,
         data={k: config["data"][k] for k in ("on_problem", "size", "color", "ignore", "classes")},
     message:
         "Check the raw files and store them as arrays"

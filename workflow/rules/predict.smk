@@ -17,7 +17,7 @@ rule predict_images:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
     resources:
-        gpu=1,
+        gpu=0 if config["device"] == "cpu" else 1,
         mem_mb=6000,
         runtime=120,
     params:

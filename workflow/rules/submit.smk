@@ -3,7 +3,7 @@
 
 rule write_submission:
     input:
-        raw=raw_files,
+        raw=ROOT if SURVEY else ancient(ROOT),
         test="<results>/data/test.h5",
         blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
         decision=f"<results>/decision/round{ROUNDS[-1]}.json",
@@ -62,8 +62,7 @@ rule summarise_scores:
         models=MODELS,
         rounds=ROUNDS,
         select={
-            model: [config["stages"][s]["select"] for s in config["models"][model]["stages"]]
-            for model in MODELS
+            model: [kept_weights(s) for s in config["models"][model]["stages"]] for model in MODELS
         },
         decision=config["decision"],
         seed=config["seed"],

@@ -48,13 +48,13 @@ rule train_stage:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
     resources:
-        gpu=1,
+        gpu=0 if config["device"] == "cpu" else 1,
         mem_mb=int(1024 * (config["memory_gib"] + 4)),
         runtime=720,
     params:
         code=training_code,
-        architecture=lookup(within=config, dpath="models/{model}/architecture"),
-        stage=lookup(within=config, dpath="stages/{stage}"),
+        architecture=training_architecture,
+        stage=training_stage,
         metric=lookup(within=config, dpath="decision/metric"),
         seed=config["seed"],
         cpu_threads=config["cpu_threads"],

@@ -6,7 +6,7 @@ from foldbelt.logs import job
 with job(snakemake.log[0]):
     submission.run(
         snakemake.params.competition,
-        snakemake.input.raw[0] if isinstance(snakemake.input.raw, list) else snakemake.input.raw,
+        snakemake.input.raw,
         snakemake.params.data,
         test=snakemake.input.test,
         blend=snakemake.input.blend,
