@@ -89,7 +89,9 @@ def test_leases_of_one_process_differ_and_closing_frees():
 
 
 @pytest.mark.usefixtures("machine")
-@pytest.mark.parametrize("variables", [{"CUDA_VISIBLE_DEVICES": "3"}, {"SLURM_JOB_GPUS": "1"}])
+@pytest.mark.parametrize(
+    "variables", [{"CUDA_VISIBLE_DEVICES": "3", "SLURM_JOB_ID": "7"}, {"SLURM_JOB_GPUS": "1"}]
+)
 def test_an_allotment_is_left_alone(monkeypatch, tmp_path, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -98,6 +100,23 @@ def test_an_allotment_is_left_alone(monkeypatch, tmp_path, variables):
         assert devices.lease("auto", 1, lambda text: None).device == "cuda"
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
     assert not (tmp_path / "locks").exists()
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_device_set_by_hand_is_still_leased_once(monkeypatch):
+    monkeypatch.setattr(devices, "_POLL", 0.01)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    first = devices.lease("auto", 1, lambda text: None)
+
+    class Waiting(Exception):
+        pass
+
+    def stop(text):
+        raise Waiting(text)
+
+    with pytest.raises(Waiting, match="Waiting for a free GPU"):
+        devices.lease("auto", 1, stop)
+    first.close()
 
 
 @pytest.mark.usefixtures("machine")

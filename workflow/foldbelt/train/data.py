@@ -6,6 +6,7 @@ read before, so batches may be made in any number of processes.
 
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,9 +250,21 @@ def _same(batch: Any) -> Batch:
 
 
 def _worker(number: int) -> None:
-    """Let the trainer alone decide what a signal means; die with it."""
+    """Let the trainer alone decide what a signal means; die of its SIGTERM only.
+
+    A scheduler signals the whole process group, and the trainer still needs its workers to finish
+    the step and save its state.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    trainer = os.getppid()
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
     torch.set_num_threads(1)
 
 
@@ -273,10 +286,14 @@ def fits(sources: Sequence[Source], size: tuple[int, int], planes: int, budget_g
     -------
     bool
     """
-    pixels = sum(len(source.ids) for source in sources) * size[0] * size[1]
-    channels = max(len(store.attrs(source.channels)["names"]) for source in sources)
-    # Masks are held twice for a while: at storage size and at network size.
-    return pixels * (channels + 2 * planes) <= budget_gib * 2**30
+    total = 0
+    for source in sources:
+        attrs = store.attrs(source.channels)
+        height, width = attrs["source"]
+        # Masks are held twice: at network size, and at storage size, where they are scored.
+        network = size[0] * size[1] * (len(attrs["names"]) + planes)
+        total += len(source.ids) * (network + height * width * planes)
+    return total <= budget_gib * 2**30
 
 
 def labels_of(mask: np.ndarray, count: int) -> np.ndarray:

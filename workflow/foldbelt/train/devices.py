@@ -26,6 +26,9 @@ from types import TracebackType
 from foldbelt.files import InputError
 
 _FOLDER = "/tmp/foldbelt-gpus"  # not TMPDIR, which differs between jobs and users
+# Each sets its variable in every job. Without one, CUDA_VISIBLE_DEVICES was set by hand for the
+# whole workflow, and its jobs must still not share the device.
+_SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "OAR_JOB_ID", "FLUX_JOB_ID")
 _POLL = 1.0  # seconds between two looks at the devices
 _REMIND = 300.0  # seconds between two messages while waiting
 
@@ -71,7 +74,7 @@ def lease(mode: str, gpus_allowed: int, log: Log = print) -> Lease:
 
     Sets CUDA_VISIBLE_DEVICES and CUBLAS_WORKSPACE_CONFIG (without which CUDA is not
     deterministic). Devices that a scheduler or the user has set in CUDA_VISIBLE_DEVICES are
-    respected: a single one is left alone, of several one is leased.
+    respected: a single one that a scheduler gave is left alone, of others one is leased.
 
     Parameters
     ----------
@@ -130,7 +133,7 @@ def _refuse_late() -> None:
 def _visible() -> list[tuple[str, str]] | None:
     """List the devices to choose from as (value for CUDA, name of the lock).
 
-    None stands for an allotment to leave alone. A list of several devices in
+    None stands for a scheduler's allotment of one device, to leave alone. A list of several in
     CUDA_VISIBLE_DEVICES is not: a whole workflow inside one allocation of two GPUs shows each of
     its jobs both.
     """
@@ -141,7 +144,7 @@ def _visible() -> list[tuple[str, str]] | None:
     values = [value.strip() for value in allotted.split(",") if value.strip()]
     if not values or values[0] == "-1":
         return []
-    if len(values) == 1:
+    if len(values) == 1 and any(name in os.environ for name in _SCHEDULERS):
         return None
     # Inside a container of the scheduler, index 0 is another device in every job: lock the UUID.
     uuids = {str(index): uuid for index, (uuid, _) in enumerate(physical)}

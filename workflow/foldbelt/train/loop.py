@@ -74,8 +74,10 @@ class Progress:
         Sum of the losses of this epoch's samples so far, and their number.
     rows
         The history.
-    best, best_epoch, bad
-        Best value of what is watched, its epoch (from 1), validations since.
+    best, best_epoch
+        Best validation metric and its epoch (from 1).
+    watched, bad
+        Best value of what early stopping watches, and the validations since.
     """
 
     epoch: int = 0
@@ -85,6 +87,7 @@ class Progress:
     rows: list[list[float]] = field(default_factory=list)
     best: float = -math.inf
     best_epoch: int = 0
+    watched: float = -math.inf
     bad: int = 0
 
 
@@ -260,12 +263,14 @@ class Trainer:
     def _watch(self, row: list[float]) -> None:
         """Keep a copy of the best weights, and count the validations without a better one."""
         stopping = self.task.stage.get("early_stopping")
-        value = -row[3] if stopping and stopping.get("on") == "loss" else row[4]
         progress = self.progress
-        if value > progress.best:
-            progress.best, progress.best_epoch, progress.bad = value, int(row[0]), 0
+        if row[4] > progress.best:
+            progress.best, progress.best_epoch = row[4], int(row[0])
             if self.task.stage["select"] == "best":
                 self.best = copy.deepcopy(self.kept.state_dict())
+        watched = -row[3] if stopping and stopping.get("watch") == "loss" else row[4]
+        if watched > progress.watched:
+            progress.watched, progress.bad = watched, 0
         else:
             progress.bad += 1
 
