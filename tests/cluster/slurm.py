@@ -80,7 +80,15 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
-    environment = os.environ | {"SLURM_CONF": str(conf)}
+    # Snakemake clears SLURM's variables for its jobs, so the commands themselves must know.
+    commands = folder / "bin"
+    commands.mkdir()
+    for name in ("sbatch", "srun", "squeue", "scontrol", "sinfo", "scancel", "sacct"):
+        wrapper = commands / name
+        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which(name)} "$@"\n')
+        wrapper.chmod(0o755)
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"SLURM_CONF": str(conf), "PATH": path}
     folder.chmod(0o755)
     daemons = [
         [

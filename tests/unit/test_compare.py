@@ -57,3 +57,10 @@ def test_nonsense_is_refused():
         compare.bootstrap([1.0, 2.0], ["a"])
     with pytest.raises(InputError, match="pair them"):
         compare.paired([1.0, 2.0], [1.0])
+
+
+def test_images_without_a_group_are_groups_of_their_own():
+    values = np.random.default_rng(0).random(60)
+    alone = compare.bootstrap(values)
+    for none in (-1, float("nan"), ""):
+        assert compare.bootstrap(values, [none] * 60) == alone

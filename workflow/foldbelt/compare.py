@@ -7,6 +7,7 @@ drawn group brings all its images, and the score of a draw is the mean over the 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from foldbelt.files import InputError
@@ -99,7 +100,10 @@ def _draws(values: np.ndarray, groups: Any, n: int, seed: int) -> np.ndarray:
     if groups is None:
         member = np.arange(len(values))
     else:
-        member = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+        names = pd.Series(groups, dtype=object).reset_index(drop=True)
+        alone = names.isna() | names.isin([-1, ""])
+        names[alone] = [("alone", number) for number in np.flatnonzero(alone)]
+        member = pd.factorize(names)[0]
     if len(member) != len(values):
         raise InputError(f"there are {len(values)} scores and {len(member)} groups.")
     total, size = np.bincount(member, values), np.bincount(member)

@@ -140,7 +140,9 @@ def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
     numeric = columns.select_dtypes(["number", "bool"]).astype(np.float64)
     by = table.groupby("fold")
     sizes = pd.DataFrame({"tiles": by.size(), "groups": by["group"].nunique()})
-    return sizes.join(numeric.groupby(table["fold"]).mean()).reset_index()
+    means = numeric.groupby(table["fold"]).mean()
+    clash = {name: f"{name} (column)" for name in means if name in sizes}
+    return sizes.join(means.rename(columns=clash)).reset_index()
 
 
 def _read(path: PathLike) -> pd.DataFrame:

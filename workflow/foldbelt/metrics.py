@@ -111,6 +111,7 @@ def mean_average_precision(truth: pd.DataFrame, pred: pd.DataFrame) -> float:
     ranked = pred.iloc[order].reset_index(drop=True)
     right = _right(truth.reset_index(drop=True), ranked)
     classes = truth["class"].value_counts(sort=False)
+    classes = classes[classes > 0]  # a categorical column counts those that are absent, too
     scores = [
         _average_precision(right[(ranked["class"] == name).to_numpy()], int(number))
         for name, number in classes.items()

@@ -108,7 +108,10 @@ def _edges(images: np.ndarray) -> _Edges:
 
 
 def _assemble(edges: _Edges) -> pd.DataFrame:
+    copies = _copies(edges)
     edges = {side: _standardise(lines) for side, lines in edges.items()}
+    for lines in edges.values():
+        lines[copies] = np.nan
     links = _links(edges["right"], edges["left"], (0, 1))
     links += _links(edges["down"], edges["up"], (1, 0))
     table = np.full((len(edges["right"]), 4), -1, np.int64)
@@ -119,6 +122,17 @@ def _assemble(edges: _Edges) -> pd.DataFrame:
         for tile, (row, column) in cells.items():
             table[tile, 1:] = number, row - top, column - left
     return pd.DataFrame(table, columns=["tile", "mosaic", "row", "column"])
+
+
+def _copies(edges: _Edges) -> np.ndarray:
+    """Tell which tiles have the edges of an earlier one, (N,) bool.
+
+    A copy is as near to every neighbour as its original, so neither would be clearly the nearest.
+    """
+    whole = np.concatenate([edges[side] for side in sorted(edges)], axis=1)
+    copy = np.ones(len(whole), bool)
+    copy[np.unique(whole, axis=0, return_index=True)[1]] = False
+    return copy
 
 
 def _standardise(edges: np.ndarray) -> np.ndarray:

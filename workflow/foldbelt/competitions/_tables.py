@@ -96,10 +96,11 @@ def check_rows(name: str, table: pd.DataFrame, wanted: Iterable[str]) -> list[Fi
     ]
 
 
-def typed(table: pd.DataFrame, name: str, file: str) -> tuple[list[Any], list[Finding]]:
+def typed(table: pd.DataFrame, name: str) -> list[Any]:
     """Read a column as numbers if all its entries are some, else as text.
 
-    Codes with leading zeros stay text: "007" and "7" are two patients.
+    Codes with leading zeros stay text: "007" and "7" are two patients. A missing number becomes
+    NaN; whoever needs the column complains.
     """
     texts = table[name].str.strip()
     missing = texts.str.lower().isin(_MISSING)
@@ -107,13 +108,9 @@ def typed(table: pd.DataFrame, name: str, file: str) -> tuple[list[Any], list[Fi
     numbers = pd.to_numeric(texts.mask(missing), errors="coerce").to_numpy(np.float64)
     codes = given.str.fullmatch(r"[+-]?0\d.*").any()
     if codes or given.empty or not np.isfinite(numbers[~missing]).all():
-        return table[name].tolist(), []
-    findings = [
-        Finding(file, f"id {key} has no number in the column {name} ({text!r})", key)
-        for key, text in zip(table["id"][missing], texts[missing], strict=True)
-    ]
+        return table[name].tolist()
     whole = given.str.fullmatch(r"[+-]?\d{1,15}").all() and not missing.any()
-    return (numbers.astype(np.int64) if whole else numbers).tolist(), findings
+    return (numbers.astype(np.int64) if whole else numbers).tolist()
 
 
 def check_runs(where: str, text: str, mask: np.ndarray) -> list[Finding]:

@@ -199,8 +199,7 @@ def _read_meta(
         reason = f"has columns of foldbelt's own names: {', '.join(clash)}; rename them"
         return columns, {}, [*findings, Finding("meta.csv", reason)]
     for name in table.columns.drop("id"):
-        values, wrong = _tables.typed(table, name, "meta.csv")
-        findings += wrong
+        values = _tables.typed(table, name)
         for key, value in zip(table["id"], values, strict=True):
             if key in images or (key in test and covered):
                 columns[key].setdefault(name, value)
