@@ -49,6 +49,13 @@ def test_defaults_reach_every_part() -> None:
     assert "encoder" not in full["models"]["net"]["architecture"], "an option of another network"
 
 
+def test_the_metric_is_the_competitions_own_unless_the_config_says_otherwise() -> None:
+    assert config.resolve({**SMALL, "competition": "folder"})["decision"]["metric"] == "mean_dice"
+    assert config.resolve(SMALL)["decision"]["metric"] == "salt_score"
+    other = {**SMALL, "decision": {"metric": "mean_dice"}}
+    assert config.resolve(other)["decision"]["metric"] == "mean_dice"
+
+
 def test_nothing_given_is_changed() -> None:
     given = copy.deepcopy(SMALL)
     config.resolve(given)

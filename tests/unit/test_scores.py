@@ -114,3 +114,19 @@ def test_a_test_image_without_truth_is_named(tmp_path):
     table[~table["id"].isin(["x2", "x5"])].to_csv(arguments["truth"], index=False)
     with pytest.raises(InputError, match=r"(?s)x2.*x5"):
         scores.run(**arguments)
+
+
+def test_times_of_models_and_rounds_no_longer_configured_do_not_count(tmp_path):
+    for name in ("unet/round0/fold0/bce", "unet/round1/fold0/bce", "gone/round0/fold0/bce"):
+        path = tmp_path / "train_stage" / f"{name}.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text("s\n2.0\n")
+    for name in ("blend_oof/round0", "blend_oof/round1", "make_channels/gone/train"):
+        path = tmp_path / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\n1.0\n")
+    assert scores.seconds(tmp_path, ["unet/round0"], [0]) == {
+        "blend_oof": 1.0,
+        "make_channels": 1.0,
+        "train_stage": 2.0,
+    }

@@ -65,6 +65,8 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) 
     raise_all(problems, "The config cannot be used")
     raise_all(list(_foreign_options(complete)), "The config cannot be used")
     _fill(complete, schema, schema)
+    if complete["decision"]["metric"] is None:
+        complete["decision"]["metric"] = members.metric(complete["competition"])
     raise_all(list(_references(complete)), "The config contradicts itself")
     for model in complete["models"].values():
         own = _options(model["architecture"])

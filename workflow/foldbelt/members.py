@@ -108,11 +108,28 @@ def options(module: str) -> list[str]:
 
 def defines(competition: str, function: str) -> bool:
     """Tell whether a competition's module has a function, without importing it."""
-    file = _PACKAGE / "competitions" / f"{competition}.py"
-    if not file.is_file():
-        return False
-    body = ast.parse(file.read_text(encoding="utf-8")).body
+    body = _body("competitions", competition)
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in body)
+
+
+def metric(competition: str) -> str | None:
+    """Name of a competition's own metric, read from its module without importing it.
+
+    Examples
+    --------
+    >>> metric("salt")
+    'salt_score'
+    """
+    for node in _body("competitions", competition):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METRIC":
+            return ast.literal_eval(node.value)
+    return None
+
+
+def _body(room: str, member: str) -> list[ast.stmt]:
+    """Statements of a member's module; none where there is no such module."""
+    file = _PACKAGE / room / f"{member}.py"
+    return ast.parse(file.read_text(encoding="utf-8")).body if file.is_file() else []
 
 
 def losses(spec: Mapping[str, Any]) -> list[str]:

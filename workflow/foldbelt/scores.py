@@ -1,8 +1,9 @@
 """All scores of a run in one file: every member, every round, the product, and what they cost."""
 
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def run(
         "images": len(empty),
         "groups": len(set(last.images["group"])),
         "select": dict(select),
-        "seconds": seconds(benchmarks),
+        "seconds": seconds(benchmarks, members, found),
     }
     write_json(out, content)
 
@@ -157,7 +158,9 @@ def hidden(
     return float(np.mean(scores))
 
 
-def seconds(benchmarks: PathLike) -> dict[str, float]:
+def seconds(
+    benchmarks: PathLike, members: Iterable[str] = (), rounds: Iterable[int] = ()
+) -> dict[str, float]:
     """Add up the wall time of the jobs of each rule.
 
     Parameters
@@ -165,6 +168,9 @@ def seconds(benchmarks: PathLike) -> dict[str, float]:
     benchmarks
         Directory with Snakemake's benchmark files (tab-separated, column ``s``), of one rule in one
         folder named like it. A directory that does not exist holds none.
+    members, rounds
+        The "model/roundN" and the rounds there are: other files are left from an earlier config.
+        Without any, every file counts.
 
     Returns
     -------
@@ -173,8 +179,15 @@ def seconds(benchmarks: PathLike) -> dict[str, float]:
     """
     root = Path(benchmarks)
     total: dict[str, float] = {}
+    models = {name.partition("/")[0] for name in members}
+    numbers = {f"round{number}" for number in rounds}
     for path in sorted([*root.rglob("*.txt"), *root.rglob("*.tsv")]):
-        rule = path.relative_to(root).with_suffix("").parts[0]
+        rule, *job = path.relative_to(root).with_suffix("").parts
+        of_a_round = [part for part in job if re.fullmatch(r"round\d+", part)]
+        if numbers and of_a_round and not numbers.issuperset(of_a_round):
+            continue
+        if models and len(job) > 1 and job[1:2] == of_a_round and job[0] not in models:
+            continue
         table = pd.read_csv(path, sep="\t")
         if "s" not in table:
             raise InputError(f"{path}: is no benchmark file, it has no column s. Delete it.")
