@@ -12,6 +12,55 @@ from foldbelt.files import InputError, PathLike, Problem, raise_all
 
 BLOCK_BYTES = 2**24  # of pixels in one block
 
+CURE = (
+    "Make these predictions again. Predictions made elsewhere are one file of all images, as "
+    "`foldbelt.store.write` makes it: `id`, `prob` uint8 at storage size (255 is certain), and "
+    "`label_prob` float32 if there are any."
+)
+
+
+def faults(path: PathLike, shape: Sequence[int] | None = None) -> list[Problem]:
+    """List what is wrong with the form of a prediction file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        (h, w) or (h, w, K) of a prediction; None: it does not matter.
+
+    Raises
+    ------
+    InputError
+        If it is not a store at all.
+    """
+    missing = [name for name in ("id", "prob") if not store.has(path, name)]
+    if missing:
+        return [Problem(str(path), f"lacks {' and '.join(f'`{name}`' for name in missing)}")]
+    ids = store.read(path, "id").astype(str)
+    names, times = np.unique(ids, return_counts=True)
+    found = [Problem(str(path), f"{name} occurs more than once") for name in names[times > 1]]
+    kind = _kind(path, "prob")
+    if kind not in (None, np.uint8):
+        found.append(Problem(str(path), f"`prob` is {kind}, not uint8"))
+    own = store.shape(path, "prob")
+    expected = own[1:] if shape is None else tuple(shape)
+    if own != (len(ids), *expected) or len(own) not in (3, 4):
+        wanted = ", ".join(map(str, (len(ids), *expected)))
+        found.append(Problem(str(path), f"`prob` has the shape {own}, not ({wanted})"))
+    if store.has(path, "label_prob"):
+        labels = store.shape(path, "label_prob")
+        kind = _kind(path, "label_prob")
+        if not (kind is None or kind.kind == "f") or len(labels) != 2 or labels[0] != len(ids):
+            reason = f"`label_prob` is {kind} of the shape {labels}, not float32 ({len(ids)}, L)"
+            found.append(Problem(str(path), reason))
+    return found
+
+
+def _kind(path: PathLike, name: str) -> np.dtype | None:
+    """Type of a dataset, read off its first row."""
+    return next((block.dtype for _, block in store.blocks(path, name, size=1)), None)
+
 
 def same_ids(paths: Sequence[PathLike]) -> list[str]:
     """Give the ids of the first file after making sure that every file holds each exactly once.
@@ -32,7 +81,7 @@ def same_ids(paths: Sequence[PathLike]) -> list[str]:
         problems += [Problem(str(path), f"{name} of {paths[0]} is missing") for name in lost]
         twice = names[times > 1].tolist()
         problems += [Problem(str(path), f"{name} occurs more than once") for name in twice]
-    raise_all(problems, "test predictions", "Make these predictions again.")
+    raise_all(problems, "test predictions", CURE)
     return first
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from foldbelt import geometry, store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
-from foldbelt.predictions import same_shapes
+from foldbelt.means import mix, mix_labels  # noqa: F401
+from foldbelt.predictions import CURE, faults, same_shapes
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
 
@@ -45,7 +46,8 @@ class OutOfFold:
     Parameters
     ----------
     members
-        Model → its ``oof.h5`` files, one a fold, in any order.
+        Model → its ``oof.h5`` files, one a fold, in any order, or one file of all images, such as
+        predictions made elsewhere.
     data
         ``train.h5``.
     folds
@@ -65,8 +67,8 @@ class OutOfFold:
     Raises
     ------
     InputError
-        If the files do not hold every image of every member exactly once, in the file of its fold;
-        all offenders are listed.
+        If the files do not hold every image of every member exactly once, in the file of its fold
+        where there are several, or are not of the form of predictions; all offenders are listed.
     """
 
     def __init__(
@@ -81,9 +83,13 @@ class OutOfFold:
         if not self.members:
             raise InputError("there is no model whose predictions could be read.")
         problems: list[Problem] = []
+        shape = store.shape(data, "mask")[1:]
+        for path in dict.fromkeys(path for paths in members.values() for path in paths):
+            problems += faults(path, shape)
         fold_of = pd.Series(self.fold, index=self.ids)
-        self.paths = [_by_fold(name, members[name], fold_of, problems) for name in members]
-        raise_all(problems, "out-of-fold predictions", "Make these predictions again.")
+        readable = [n for n in members if all(store.has(path, "id") for path in members[n])]
+        self.paths = [_by_fold(name, members[name], fold_of, problems) for name in readable]
+        raise_all(problems, "out-of-fold predictions", CURE)
         self._labelled = [
             all(store.has(path, "label_prob") for path in own.values()) for own in self.paths
         ]
@@ -150,54 +156,6 @@ def at_size(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return prob if prob.shape[:2] == size else geometry.resize_to(prob, size)
 
 
-def mix(probs: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Average probabilities, in float32, and round to uint8.
-
-    Parameters
-    ----------
-    probs
-        Of each member, uint8 or float32 on the scale 0 … 255, of one shape.
-    weights
-        Their weights, which sum to 1.
-
-    Returns
-    -------
-    ndarray
-        uint8.
-    """
-    used = [(p, w) for p, w in zip(probs, weights, strict=True) if w > 0]
-    if len(used) == 1 and used[0][0].dtype == np.uint8:
-        return used[0][0]
-    total = used[0][0] * np.float32(used[0][1])
-    for prob, weight in used[1:]:
-        total += prob * np.float32(weight)
-    return np.rint(total, out=total).astype(np.uint8)
-
-
-def mix_labels(labels: Sequence[np.ndarray | None], weights: Sequence[float]) -> np.ndarray | None:
-    """Average label probabilities over the members that have them.
-
-    Parameters
-    ----------
-    labels
-        Of each member (n, L) float32, or None.
-    weights
-        Their weights. Where those of the members with labels sum to 0 these count equally.
-
-    Returns
-    -------
-    ndarray or None
-        (n, L) float32; None if no member has labels.
-    """
-    used = [(p, w) for p, w in zip(labels, weights, strict=True) if p is not None]
-    if not used:
-        return None
-    same_shapes([p for p, _ in used], ["label_prob"] * len(used))
-    share = np.array([w for _, w in used], np.float64)
-    share = share / share.sum() if share.sum() > 0 else np.full(len(used), 1 / len(used))
-    return np.sum([p * w for (p, _), w in zip(used, share, strict=True)], axis=0).astype(np.float32)
-
-
 def _label_blocks(
     path: PathLike, labelled: bool, ids: list[str], size: int
 ) -> Iterator[np.ndarray | None]:
@@ -240,7 +198,7 @@ def _by_fold(
         problems += [Problem(str(path), f"{name} is in {seen[name]}, too") for name in again]
         seen.update(dict.fromkeys(ids, path))
         own = sorted(set(fold_of[[name for name in ids if name in fold_of.index]].tolist()))
-        if len(own) > 1:
+        if len(own) > 1 and len(paths) > 1:
             listed = ", ".join(map(str, own))
             problems.append(Problem(str(path), f"holds images of several folds ({listed})"))
         found.update(dict.fromkeys(own, path))

@@ -1,0 +1,106 @@
+"""Predictions made elsewhere: members like any other, given as one file of all images."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from test_decide import SPEC as DECISION
+from test_decide import store_run
+
+from foldbelt import blend, decide, store
+from foldbelt.files import InputError
+
+SPEC = {"optimise": True, "mean": "probability", "step": 0.25}
+
+
+def join(paths, out, seed=0):
+    """Write all folds' predictions to one file, images in any order."""
+    names = [name for name in ("prob", "label_prob") if store.has(paths[0], name)]
+    ids = np.concatenate([store.read(path, "id") for path in paths])
+    order = np.random.default_rng(seed).permutation(len(ids))
+    arrays = {n: np.concatenate([store.read(path, n) for path in paths])[order] for n in names}
+    store.write(out, arrays, table=pd.DataFrame({"id": ids[order]}))
+    return str(out)
+
+
+@pytest.mark.parametrize("mean", ["probability"])
+def test_a_file_of_all_folds_is_the_model_itself(tmp_path, mean):
+    common, *_ = store_run(tmp_path, seed=1)
+    whole = join(common["members"]["m0"], tmp_path / "elsewhere.h5")
+    made = []
+    for own in (common["members"]["m0"], [whole]):
+        given = {**common, "members": {**common["members"], "m0": own}}
+        out, weights = tmp_path / "oof.h5", tmp_path / "weights.json"
+        spec = {**SPEC, "mean": mean}
+        blend.run_oof(**given, spec=spec, metric="salt_score", out=str(out), weights=str(weights))
+        decision = tmp_path / "decision.json"
+        decide.run(**given, weights=str(weights), spec=DECISION, seed=0, out=str(decision))
+        made.append([path.read_bytes() for path in (out, weights, decision)])
+    assert made[0] == made[1]
+    assert all(0 < weight < 1 for weight in json.loads(made[0][1])["all"])  # else it shows nothing
+
+
+def external(tmp_path, change=None, **arrays):
+    common, ids, *_ = store_run(tmp_path)
+    path = join(common["members"]["m1"], tmp_path / "elsewhere.h5")
+    own = store.read(path, "id")
+    content = {"prob": store.read(path, "prob"), **arrays}
+    if change is not None:
+        own, content = change(own, content)
+    store.write(path, content, table=pd.DataFrame({"id": own}))
+    common["members"]["m1"] = [path]
+    return common, ids, path
+
+
+def refused(common, *lines):
+    with pytest.raises(InputError) as error:
+        decide.oof.OutOfFold(**common)
+    for line in lines:
+        assert line in str(error.value)
+    assert "foldbelt.store.write" in str(error.value)
+
+
+def test_strange_and_missing_images_are_listed(tmp_path):
+    common, ids, path = external(
+        tmp_path, lambda own, a: (["alien", *own[2:]], {"prob": a["prob"][1:]})
+    )
+    lost = sorted(set(ids) - set(store.read(path, "id")))
+    assert len(lost) == 2
+    refused(common, f"{path}: alien is in no fold", *(f"m1: {name} (fold" for name in lost))
+
+
+def test_form_is_checked(tmp_path):
+    def smaller(own, arrays):
+        return own, {
+            "prob": arrays["prob"][:, 1:].astype(np.float32),
+            "label_prob": np.zeros(48, np.float32),
+        }
+
+    common, _, path = external(tmp_path, smaller)
+    lines = ("`prob` is float32", "(48, 7, 9), not (48, 8, 9)", "`label_prob` is float32")
+    refused(common, *(f"{path}: {line}" for line in lines[:1]), *lines[1:])
+
+
+def test_repeated_images_are_listed(tmp_path):
+    common, _, path = external(tmp_path)
+    with h5py.File(path, "r+") as file:  # foldbelt itself would not write it
+        file["id"][3] = file["id"][5]
+    refused(common, f"{path}: {store.read(path, 'id')[5]} occurs more than once")
+
+
+def test_a_file_without_ids_or_probabilities_is_refused(tmp_path):
+    common, _, path = external(tmp_path)
+    for name in ("prob", "id"):
+        with h5py.File(path, "r+") as file:
+            del file[name]
+        refused(common, f"{path}: lacks", f"`{name}`")
+
+
+def test_several_files_hold_a_fold_each(tmp_path):
+    common, *_ = store_run(tmp_path)
+    first, second, *rest = common["members"]["m1"]
+    both = join([first, second], tmp_path / "both.h5")
+    common["members"]["m1"] = [both, *rest]
+    refused(common, f"{both}: holds images of several folds (0, 1)")
