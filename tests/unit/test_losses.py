@@ -13,6 +13,7 @@ from foldbelt.losses import lovasz_hinge
 MARGINS = {"relu": torch.relu, "elu": lambda error: torch.nn.functional.elu(error) + 1}
 EVERY = {
     "bce": {"weight": 1.0, "pos_weight": [2.0, 0.5]},
+    "focal": {"weight": 1.0, "gamma": 1.5, "alpha": 0.3},
     "dice": 1.0,
     "lovasz": {"weight": 1.0, "margin": "elu", "symmetric": True},
 }
@@ -218,7 +219,7 @@ def test_a_sum_is_the_sum_of_its_parts():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"lovas": 1}, "did you mean 'lovasz'.*known are: bce, dice, lovasz"),
+        ({"lovas": 1}, "did you mean 'lovasz'.*known are: bce, dice, focal, lovasz"),
         ({"bce": "0.5"}, "bce.*must be a number, not '0.5'"),
         ({"bce": -1}, "not negative: -1"),
         ({"bce": float("nan")}, "finite"),
@@ -226,6 +227,11 @@ def test_a_sum_is_the_sum_of_its_parts():
         ({"lovasz": {"weight": 1, "marign": "elu"}}, "did you mean 'margin'"),
         ({"lovasz": {"weight": 1, "margin": "gelu"}}, "'relu' or 'elu', not 'gelu'"),
         ({"dice": {"smooth": 0}}, "smooth"),
+        ({"dice": {"empty": "drop"}}, "dice: empty is 'score' or 'skip', not 'drop'"),
+        ({"lovasz": {"empty": "drop"}}, "lovasz: empty is 'score' or 'skip', not 'drop'"),
+        ({"focal": {"gamma": -1}}, "gamma must be .* not negative, not -1"),
+        ({"focal": {"alpha": 1.5}}, "alpha must lie between 0 and 1"),
+        ({"focal": {"gamma": "2"}}, "'focal': {'gamma': '2'} cannot be used"),
         ({"bce": {"pos_weight": [1, -1]}}, "pos_weight"),
         ({}, "at least one"),
     ],
@@ -257,7 +263,7 @@ def test_modules_are_found_without_importing_torch_or_a_loss():
         "print(sorted(name for name in sys.modules if name.startswith('foldbelt.losses.')))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "['foldbelt.losses.bce']"
+    assert shown.stdout.strip() == "['foldbelt.losses._means', 'foldbelt.losses.bce']"
 
 
 def test_a_room_lists_its_members_and_not_their_helpers():

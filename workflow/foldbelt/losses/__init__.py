@@ -112,7 +112,10 @@ def build(spec: Mapping[str, Any]) -> WeightedSum:
                 members.unknown_names(f"option of loss {name!r}", unknown, ["weight", *allowed])
             )
         if weight > 0:
-            terms[name], weights[name] = make(**given), float(weight)
+            try:
+                terms[name], weights[name] = make(**given), float(weight)
+            except TypeError as error:  # text where a number should be
+                raise InputError(f"loss {name!r}: {given} cannot be used: {error}") from error
     if not terms:
         raise InputError(
             f"every loss has the weight 0, so that nothing would be learnt: {dict(spec)}"

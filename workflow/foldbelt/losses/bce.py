@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldbelt.files import InputError
+from foldbelt.losses._means import mean_over_pixels
 
 
 class BCE(nn.Module):
@@ -46,10 +47,7 @@ class BCE(nn.Module):
         loss = functional.binary_cross_entropy_with_logits(
             logits, target, reduction="none", pos_weight=weight
         )
-        if ignore is None:
-            return loss.mean()
-        counted = (~ignore).sum() * logits.shape[1]
-        return loss.masked_fill(ignore, 0).sum() / counted.clamp(min=1)
+        return mean_over_pixels(loss, ignore)
 
 
 def build(pos_weight: Sequence[float] | float | None = None) -> BCE:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldbelt.files import InputError
+from foldbelt.losses._means import Empty, check, mean_over
 
 Margin = Literal["relu", "elu"]
 
@@ -23,11 +24,13 @@ def lovasz_hinge(
     margin: Margin = "relu",
     symmetric: bool = False,
     ignore: Tensor | None = None,
+    empty: Empty = "score",
 ) -> Tensor:
     """Lovász hinge of each image, then the mean, computed in float32.
 
     An empty mask has only its worst pixel in the loss, as follows from the definition: one false
     pixel costs the whole Jaccard index. Images of which every pixel is ignored leave the mean.
+    The loss is one of sets: targets between 0 and 1, as from label smoothing, are rounded.
 
     Parameters
     ----------
@@ -43,6 +46,9 @@ def lovasz_hinge(
         background counts too.
     ignore
         Bool, (N, H, W) or (N, 1, H, W): pixels that count in neither value nor gradient.
+    empty
+        "score" takes empty masks as above; "skip" leaves them out of the mean, which then is over
+        the classes present, as in the paper's Lovász-Softmax.
 
     Returns
     -------
@@ -65,6 +71,7 @@ def lovasz_hinge(
     """
     if margin not in ("relu", "elu"):
         raise InputError(f"the margin of the Lovász hinge is 'relu' or 'elu', not {margin!r}")
+    check("lovasz", empty)
     if logits.shape != target.shape or logits.ndim not in (3, 4):
         raise InputError(
             "the Lovász hinge takes logits and target of one shape, (N, H, W) or (N, K, H, W), not "
@@ -78,10 +85,9 @@ def lovasz_hinge(
         hidden = ignore.to(logits.device, torch.bool).reshape(count, 1, -1)
         hidden = hidden.expand(count, classes, hidden.shape[-1]).reshape(count * classes, -1)
     loss = _extension(scores, truth, hidden, margin, symmetric)
-    if hidden is None:
-        return loss.mean()
-    seen = (~hidden).any(dim=1)
-    return loss.masked_fill(~seen, 0).sum() / seen.sum().clamp(min=1)
+    if empty == "skip":
+        return mean_over(loss, (truth if hidden is None else truth & ~hidden).any(dim=1))
+    return loss.mean() if hidden is None else mean_over(loss, (~hidden).any(dim=1))
 
 
 def _extension(
@@ -131,22 +137,26 @@ class Lovasz(nn.Module):
 
     Parameters
     ----------
-    margin, symmetric
+    margin, symmetric, empty
         See `lovasz_hinge`.
     """
 
-    def __init__(self, margin: Margin = "relu", symmetric: bool = False) -> None:
+    def __init__(
+        self, margin: Margin = "relu", symmetric: bool = False, empty: Empty = "score"
+    ) -> None:
         super().__init__()
         if margin not in ("relu", "elu"):
             raise InputError(f"lovasz: margin is 'relu' or 'elu', not {margin!r}")
+        check("lovasz", empty)
         self.margin: Margin = margin
         self.symmetric = symmetric
+        self.empty: Empty = empty
 
     def forward(self, logits: Tensor, target: Tensor, ignore: Tensor | None = None) -> Tensor:
         """Loss of logits (N, K, H, W) against target (N, K, H, W), a scalar."""
-        return lovasz_hinge(logits, target, self.margin, self.symmetric, ignore)
+        return lovasz_hinge(logits, target, self.margin, self.symmetric, ignore, self.empty)
 
 
-def build(margin: Margin = "relu", symmetric: bool = False) -> Lovasz:
+def build(margin: Margin = "relu", symmetric: bool = False, empty: Empty = "score") -> Lovasz:
     """Make the loss; see `Lovasz`."""
-    return Lovasz(margin, symmetric)
+    return Lovasz(margin, symmetric, empty)
