@@ -30,7 +30,9 @@ def predictions(root, shape=SHAPE, n=300, models=2, seed=0):
 
 def run(root, paths, **changes):
     out = root / "pseudo.h5"
-    pseudo.run(predictions=paths, spec={**SPEC, **changes}, out=str(out))
+    place = {"fold": 0, "round": 0}
+    place |= {key: changes.pop(key) for key in list(changes) if key in place}
+    pseudo.run(predictions=paths, spec={**SPEC, **changes}, out=str(out), **place)
     return out
 
 
@@ -67,6 +69,40 @@ def test_everything_and_nothing(tmp_path):
     assert store.read(out, "confidence").shape == (0,)
     with pytest.raises(InputError, match="some"):
         run(tmp_path, paths, rule="some")
+
+
+def test_halves_share_the_images_out(tmp_path):
+    paths, ids, mean = predictions(tmp_path)
+    half = {}
+    for fold in range(3):
+        for number in range(3):
+            out = run(tmp_path, paths, rule="halves", fold=fold, round=number)
+            found = store.read(out, "id").tolist()
+            assert len(set(found)) == len(found)
+            at = [int(name[1:]) for name in found]
+            np.testing.assert_array_equal(store.read(out, "mask"), mean[at] / 255 > 0.4)
+            half.setdefault((fold + number) % 2, set()).add(tuple(sorted(found)))
+    assert [len(lists) for lists in half.values()] == [1, 1]  # of fold + round alone
+    one, other = (set(*lists) for lists in half.values())
+    assert not one & other
+    assert one | other == set(ids)
+    assert 0.4 < len(one) / len(ids) < 0.6
+    # The same names fall into the same halves whatever else there is.
+    few, *_ = predictions(tmp_path / "few", n=50)
+    found = store.read(run(tmp_path, few, rule="halves"), "id").tolist()
+    # Fold 0 is trained in round 1 on half (0 + 1) % 2, labelled in round 0.
+    assert set(found) == {name for name in ids[:50] if pseudo.half_of(name) == 1}
+
+
+def test_the_file_names_a_source_that_knows_the_truth(tmp_path):
+    paths, *_ = predictions(tmp_path, models=3)
+    own = run(tmp_path, paths).read_bytes()
+    assert run(tmp_path, paths, source="fold").read_bytes() == own
+    leaky = run(tmp_path, paths, source="all")
+    assert store.attrs(leaky)["source"] == "all"
+    assert store.attrs(leaky)["rule"] == SPEC
+    with pytest.raises(InputError, match=r"pseudo\.source is 'some'"):
+        run(tmp_path, paths, source="some")
 
 
 def test_without_test_images(tmp_path):

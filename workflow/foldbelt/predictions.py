@@ -41,7 +41,7 @@ def faults(path: PathLike, shape: Sequence[int] | None = None) -> list[Problem]:
     names, times = np.unique(ids, return_counts=True)
     found = [Problem(str(path), f"{name} occurs more than once") for name in names[times > 1]]
     kind = _kind(path, "prob")
-    if kind not in (None, np.uint8):
+    if kind is not None and kind != np.uint8:
         found.append(Problem(str(path), f"`prob` is {kind}, not uint8"))
     own = store.shape(path, "prob")
     expected = own[1:] if shape is None else tuple(shape)
@@ -60,6 +60,14 @@ def faults(path: PathLike, shape: Sequence[int] | None = None) -> list[Problem]:
 def _kind(path: PathLike, name: str) -> np.dtype | None:
     """Type of a dataset, read off its first row."""
     return next((block.dtype for _, block in store.blocks(path, name, size=1)), None)
+
+
+def check(paths: Sequence[PathLike]) -> None:
+    """Raise InputError unless all files have the form of predictions, the first one's shape."""
+    problems = faults(paths[0])
+    shape = None if problems else store.shape(paths[0], "prob")[1:]
+    problems += [fault for path in paths[1:] for fault in faults(path, shape)]
+    raise_all(problems, "test predictions", CURE)
 
 
 def same_ids(paths: Sequence[PathLike]) -> list[str]:
@@ -86,7 +94,7 @@ def same_ids(paths: Sequence[PathLike]) -> list[str]:
 
 
 def mean_over_files(
-    paths: Sequence[PathLike], ids: Sequence[str]
+    paths: Sequence[PathLike], ids: Sequence[str], use: np.ndarray | None = None
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
     """Average predictions of the same images, block by block, with equal weights.
 
@@ -96,6 +104,9 @@ def mean_over_files(
         Prediction files.
     ids
         Which images, in which order.
+    use
+        (files, ids) bool: which file's prediction counts for which image, at least one for each;
+        None: all do.
 
     Yields
     ------
@@ -113,14 +124,25 @@ def mean_over_files(
         some = ids[start : start + size]
         parts = [store.read(path, "prob", some) for path in paths]
         same_shapes(parts, paths)
-        total = np.add.reduce(parts, axis=0, dtype=np.float32)  # of whole numbers: exact
-        prob = np.divide(total, np.float32(len(paths)), out=total)
+        own = None if use is None else use[:, start : start + size]
+        prob = _mean(parts, own, np.float32)  # of whole numbers: an exact sum
         label = None
         if labelled:
             labels = [store.read(path, "label_prob", some) for path in paths]
             same_shapes(labels, paths)
-            label = np.asarray(np.mean(labels, axis=0, dtype=np.float64), np.float32)
+            label = _mean(labels, own, np.float64).astype(np.float32)
         yield slice(start, start + len(some)), prob, label
+
+
+def _mean(parts: Sequence[np.ndarray], use: np.ndarray | None, kind: type) -> np.ndarray:
+    """Average arrays (n, …), of each image those that `use` (arrays, n) says."""
+    number: np.ndarray = np.array(len(parts), kind)
+    if use is not None:
+        rows = (-1, *[1] * (parts[0].ndim - 1))
+        parts = [part * used.reshape(rows) for part, used in zip(parts, use, strict=True)]
+        number = use.sum(axis=0).reshape(rows).astype(kind)
+    total = np.add.reduce(parts, axis=0, dtype=kind)
+    return np.divide(total, number, out=total)
 
 
 def same_shapes(arrays: Sequence[np.ndarray], paths: Sequence[PathLike]) -> None:

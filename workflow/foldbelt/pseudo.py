@@ -2,9 +2,14 @@
 
 An image is admitted by the share of its pixels whose probability is below `low` or above `high`
 (first place of the TGS Salt Identification Challenge, 2018: p < .2 or p > .8, share .90); the rule
-``everything`` admits all (second place). Only predictions of models that never saw fold f make the
-labels for fold f, with equal weights and a level from the config: blend weights and decisions know
-the truth of fold f, so they must not enter.
+``everything`` admits all (second place). The rule ``halves`` admits one half of the images for
+every other fold and the other half for the rest, and changes them about with every round: so there
+are always models that were not trained on an image to label it again, and to predict it at the end.
+
+Only predictions of models that never saw fold f make the labels for fold f, with equal weights and
+a level from the config: blend weights and decisions know the truth of fold f, so they must not
+enter. With ``source: all`` the caller gives the predictions of all folds' models, most of which
+were trained on fold f: then the file says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,30 +19,44 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.files import InputError, PathLike
+from foldbelt.files import InputError, PathLike, seed_for
 from foldbelt.predictions import mean_over_files, same_ids
 
-RULES = ("confidence", "everything")
+RULES = ("confidence", "everything", "halves")
+SOURCES = ("fold", "all")
 
 
-def run(*, predictions: Sequence[PathLike], spec: Mapping[str, Any], out: PathLike) -> None:
+def run(
+    *,
+    predictions: Sequence[PathLike],
+    spec: Mapping[str, Any],
+    fold: int,
+    round: int,
+    out: PathLike,
+) -> None:
     """Choose the test images that become training images of one fold, and write their masks.
 
     Parameters
     ----------
     predictions
-        ``test.h5`` of that fold, one a model, all of the same images.
+        ``test.h5`` of that fold, one a model, all of the same images; with ``source: all`` those of
+        all folds.
     spec
-        The config's ``pseudo``: rule, low, high, share, threshold.
+        The config's ``pseudo``: rule, source, low, high, share, threshold.
+    fold, round
+        Of the predictions; the models of that fold are trained on the labels in the next round.
     out
         id, mask (at storage size), confidence float32; the attributes say which rule admitted how
-        many of how many. No admitted image is legal.
+        many of how many, and ``source`` where it is ``all``. No admitted image is legal.
 
     Raises
     ------
     InputError
-        If the files differ in their images or the rule is unknown.
+        If the files differ in their images, or the rule or the source is unknown.
     """
+    source = spec.get("source", "fold")
+    if source not in SOURCES:
+        raise InputError(f"pseudo.source is {source!r}; choose one of {', '.join(SOURCES)}.")
     if spec["rule"] not in RULES:
         raise InputError(f"pseudo.rule is {spec['rule']!r}; choose one of {', '.join(RULES)}.")
     ids = np.array(same_ids(predictions), dtype=object)
@@ -45,12 +64,17 @@ def run(*, predictions: Sequence[PathLike], spec: Mapping[str, Any], out: PathLi
     confidence = np.concatenate(sure)
     if not len(ids):
         print("There are no test images, so the next round trains on the truth alone, too.")
-    admitted = np.flatnonzero((confidence >= spec["share"]) | (spec["rule"] == "everything"))
-    keys = ("rule", "threshold", *(("low", "high", "share") if spec["rule"] == RULES[0] else ()))
+    admitted = np.flatnonzero(_admits(spec, ids, confidence, fold, round))
+    keys = (
+        "rule",
+        "threshold",
+        *(("low", "high", "share") if spec["rule"] == "confidence" else ()),
+    )
     attrs = {
         "rule": {key: spec[key] for key in keys},
         "tiles": len(ids),
         "admitted": len(admitted),
+        **({} if source == "fold" else {"source": source}),
     }
     chosen = ids[admitted]
     shape = store.read(predictions[0], "prob", []).shape[1:]
@@ -68,6 +92,29 @@ def run(*, predictions: Sequence[PathLike], spec: Mapping[str, Any], out: PathLi
             mask = on[prob]
             file.put("mask", start, mask.reshape(len(mask), *tail))
             start += len(mask)
+
+
+def half_of(name: str) -> int:
+    """Give the half, 0 or 1, to which a test image belongs: by its name alone, as by a coin.
+
+    Examples
+    --------
+    >>> [half_of(name) for name in ("a", "b", "c", "d")]
+    [1, 1, 1, 0]
+    """
+    return seed_for("half", name) % 2
+
+
+def _admits(
+    spec: Mapping[str, Any], ids: np.ndarray, confidence: np.ndarray, fold: int, round: int
+) -> np.ndarray:
+    """Tell (N,) which images the rule admits."""
+    if spec["rule"] == "confidence":
+        return confidence >= spec["share"]
+    if spec["rule"] == "halves":
+        trained = (fold + round + 1) % 2
+        return np.array([half_of(name) == trained for name in ids], bool)
+    return np.ones(len(ids), bool)
 
 
 def share_confident(prob: np.ndarray, low: float, high: float) -> np.ndarray:
