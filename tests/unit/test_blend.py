@@ -9,8 +9,8 @@ import pytest
 from test_decide import store_run
 
 from foldbelt import blend, metrics, store
-from foldbelt.decide.oof import mix, mix_labels
 from foldbelt.files import InputError
+from foldbelt.means import mix, mix_labels
 
 SPEC = {"optimise": True, "mean": "probability", "step": 0.25}
 
@@ -21,12 +21,11 @@ def run(root, common, spec=SPEC, metric="salt_score"):
     return json.loads((root / "weights.json").read_text())
 
 
-def brute(probs, truth, rows, metric, candidates):
+def brute(probs, truth, rows, metric, candidates, mean="probability"):
     """Try every weight and threshold; give the weights of the best, closest to equal ones."""
     best = []
     for vector in candidates:
-        mixed = sum(p * np.float32(w) for p, w in zip(probs.values(), vector, strict=True))
-        mixed = np.rint(mixed).astype(np.uint8)[rows] / 255
+        mixed = mix(list(probs.values()), vector, mean)[rows] / 255
         means = [
             np.mean(metrics.score_images(metric, truth[rows], mixed > t)) for t in blend.THRESHOLDS
         ]
@@ -36,20 +35,24 @@ def brute(probs, truth, rows, metric, candidates):
     return candidates[ties[far.index(min(far))]]
 
 
-@pytest.mark.parametrize("metric", ["salt_score", "mean_dice"])
-def test_weights_equal_brute_force(tmp_path, metric):
+@pytest.mark.parametrize(
+    ("metric", "mean"),
+    [("salt_score", "probability"), ("mean_dice", "probability"), ("salt_score", "geometric")],
+)
+def test_weights_equal_brute_force(tmp_path, metric, mean):
     common, _, truth, folds, probs = store_run(tmp_path, seed=1, members=3)
-    found = run(tmp_path, common, metric=metric)
+    found = run(tmp_path, common, {**SPEC, "mean": mean}, metric)
     candidates = [
         (a / 4, b / 4, (4 - a - b) / 4)
         for a, b in itertools.product(range(5), repeat=2)
         if a + b <= 4
     ]
-    assert tuple(found["all"]) == brute(probs, truth, folds >= 0, metric, candidates)
+    assert tuple(found["all"]) == brute(probs, truth, folds >= 0, metric, candidates, mean)
     for fold in range(4):
-        expected = brute(probs, truth, folds != fold, metric, candidates)
+        expected = brute(probs, truth, folds != fold, metric, candidates, mean)
         assert tuple(found["without"][str(fold)]) == expected
     assert found["members"] == ["m0", "m1", "m2"]
+    assert found["mean"] == mean
 
 
 def test_rows_of_a_fold_are_blended_with_weights_that_never_saw_it(tmp_path):
@@ -137,8 +140,8 @@ def test_mean_is_rounded_and_one_member_untouched():
 
 def test_unknown_settings_are_refused(tmp_path):
     common, *_ = store_run(tmp_path)
-    with pytest.raises(InputError, match="geometric"):
-        run(tmp_path, common, {**SPEC, "mean": "geometric"})
+    with pytest.raises(InputError, match="harmonic"):
+        run(tmp_path, common, {**SPEC, "mean": "harmonic"})
     with pytest.raises(InputError, match="divide 1"):
         run(tmp_path, common, {**SPEC, "step": 0.3})
 

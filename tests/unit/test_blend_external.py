@@ -25,7 +25,7 @@ def join(paths, out, seed=0):
     return str(out)
 
 
-@pytest.mark.parametrize("mean", ["probability"])
+@pytest.mark.parametrize("mean", ["probability", "logit"])
 def test_a_file_of_all_folds_is_the_model_itself(tmp_path, mean):
     common, *_ = store_run(tmp_path, seed=1)
     whole = join(common["members"]["m0"], tmp_path / "elsewhere.h5")

@@ -1,4 +1,4 @@
-"""The blend of the models: weighted means of their probabilities.
+"""The blend of the models: weighted means of their probabilities, or of logits and the like.
 
 Weights lie on a grid over the simplex and are fitted together with the pixel threshold, so that a
 blend is not judged at a threshold that suits another. Where the grid would be large, forward
@@ -17,15 +17,15 @@ import pandas as pd
 
 from foldbelt import metrics, store
 from foldbelt.decide.grid import EQUAL, Grid, fold_sums, grid
-from foldbelt.decide.oof import OutOfFold, mix, mix_labels
+from foldbelt.decide.oof import OutOfFold
 from foldbelt.decide.stage import count_blends, read_weights
-from foldbelt.files import InputError, PathLike, write_json
-from foldbelt.predictions import mean_over_files, same_ids, same_shapes
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
+from foldbelt.means import PLAIN, Mean, mean_of, mix, mix_labels, read_mean
+from foldbelt.predictions import check, mean_over_files, same_ids, same_shapes
 
 Weights = tuple[float, ...]
 Parts = tuple[int, ...]  # weights as numbers of steps
 
-MEANS = ("probability",)
 CANDIDATES = 300  # above, weights are selected greedily
 THRESHOLDS = np.arange(4, 17) / 20  # .20, .25 … .80
 
@@ -45,32 +45,32 @@ def run_oof(
     Parameters
     ----------
     members
-        Model → its ``oof.h5`` files, one a fold.
+        Model → its ``oof.h5`` files, one a fold, or one file of all images.
     data
         ``train.h5``.
     folds
         The csv with id, fold and group.
     spec
-        The config's ``blend``: optimise, mean, step.
+        The config's ``blend``: optimise, mean, power, step.
     metric
         What the weights maximise.
     out
         The blended predictions, in the order of `data`; rows of fold f with weights found without
         it.
     weights
-        The weights' JSON: members, mean, all [w], without {fold: [w]}.
+        The weights' JSON: members, mean, its power if it has one, all [w], without {fold: [w]}.
 
     Raises
     ------
     InputError
         If the predictions do not hold every image exactly once, or `spec` is wrong.
     """
-    check_mean(spec)
+    mean = mean_of(spec)
     oof = OutOfFold(members, data, folds)
     without, final = optimise(oof, spec, metric)
     content = {
         "members": oof.members,
-        "mean": spec["mean"],
+        **mean.to_dict(),
         "all": list(final),
         "without": {str(fold): list(vector) for fold, vector in without.items()},
     }
@@ -79,8 +79,8 @@ def run_oof(
         for run in oof.runs():
             rows = np.concatenate([block.rows for block in run])
             order = np.argsort(rows)
-            prob = np.concatenate([mix(block.probs, without[block.fold]) for block in run])
-            labels = [mix_labels(block.labels, without[block.fold]) for block in run]
+            prob = np.concatenate([mix(block.probs, without[block.fold], *mean) for block in run])
+            labels = [mix_labels(block.labels, without[block.fold], *mean) for block in run]
             known = [label for label in labels if label is not None]
             label = np.concatenate(known) if len(known) == len(run) else None
             _put(writer, int(rows.min()), prob[order], None if label is None else label[order])
@@ -88,33 +88,66 @@ def run_oof(
 
 
 def run_test(
-    *, members: Mapping[str, Sequence[PathLike]], weights: PathLike, out: PathLike
+    *,
+    members: Mapping[str, Sequence[PathLike]],
+    weights: PathLike,
+    out: PathLike,
+    labelled: Mapping[str, Sequence[PathLike]] | None = None,
 ) -> None:
     """Blend the test predictions: the mean over folds of each member, then the weighted mean.
+
+    Over folds probabilities are averaged, over members what the weights' file says.
 
     Parameters
     ----------
     members
-        Model → its ``test.h5`` files, one a fold, all of the same images.
+        Model → its ``test.h5`` files, one a fold, all of the same images; or one file.
     weights
-        The JSON that :func:`run_oof` wrote; ``all`` is used.
+        The JSON that :func:`run_oof` wrote; ``all`` and the mean are used.
     out
         The blended predictions, in the order of the first file.
+    labelled
+        Model → the pseudo-labels on which it was trained, in the order of its files. An image is
+        then predicted by those folds alone that were not trained on it. Members that are not named
+        count with all their files.
 
     Raises
     ------
     InputError
-        If the files differ in their images, or the weights are others'.
+        If the files differ in their images or their form, the weights are others', or all folds of
+        a member were trained on an image.
     """
     _, vector = read_weights(weights, list(members))
-    ids = same_ids([path for paths in members.values() for path in paths])
+    mean = read_mean(weights)
+    paths = [path for own in members.values() for path in own]
+    check(paths)
+    ids = same_ids(paths)
+    use = {m: _untaught(m, members[m], taught, ids) for m, taught in (labelled or {}).items()}
     with store.Writer(out, table=pd.DataFrame({"id": np.array(ids, dtype=object)})) as writer:
         names = list(members)
-        parts = zip(*(mean_over_files(members[name], ids) for name in names), strict=True)
+        parts = zip(*(mean_over_files(members[n], ids, use.get(n)) for n in names), strict=True)
         for block in parts:
             same_shapes([prob for _, prob, _ in block], names)
-            prob = mix([prob for _, prob, _ in block], vector)
-            _put(writer, block[0][0].start, prob, mix_labels([x for *_, x in block], vector))
+            prob = mix([prob for _, prob, _ in block], vector, *mean)
+            label = mix_labels([label for *_, label in block], vector, *mean)
+            _put(writer, block[0][0].start, prob, label)
+
+
+def _untaught(
+    member: str, paths: Sequence[PathLike], labelled: Sequence[PathLike], ids: Sequence[str]
+) -> np.ndarray:
+    """Tell (files, ids) which models were not trained on which images."""
+    if len(labelled) != len(paths):
+        raise InputError(
+            f"{member}: {len(labelled)} files of pseudo-labels for {len(paths)} of predictions; "
+            "give one a fold, in the same order."
+        )
+    use = np.stack([~np.isin(ids, store.read(path, "id").astype(str)) for path in labelled])
+    lost = np.array(ids)[~use.any(axis=0)].tolist()
+    problems = [Problem(member, f"all its folds were trained on {name}") for name in lost]
+    cure = "Halves need models of a fold with an even number and of one with an odd number."
+    raise_all(problems, "test predictions", cure)
+    return use
 
 
 def optimise(
@@ -129,7 +162,7 @@ def optimise(
     oof
         The members' out-of-fold predictions.
     spec
-        optimise (False: equal weights) and step.
+        optimise (False: equal weights), step, mean and power.
     metric
         What to maximise, over weights and threshold together.
 
@@ -148,7 +181,7 @@ def optimise(
     steps = round(1 / spec["step"])
     if abs(steps * spec["step"] - 1) > 1e-6:
         raise InputError(f"blend.step is {spec['step']}; it must divide 1, as .1 or .05 do.")
-    table = Table(oof, metric)
+    table = Table(oof, metric, mean_of(spec))
     left_out = [*range(len(folds)), None]
     if comb(steps + number - 1, number - 1) <= CANDIDATES:
         best = _exhaustive(table, left_out, number, steps)
@@ -167,10 +200,13 @@ class Table:
         The members' out-of-fold predictions.
     metric
         Name of the metric.
+    mean
+        What the candidates are the weights of.
     """
 
-    def __init__(self, oof: OutOfFold, metric: str) -> None:
+    def __init__(self, oof: OutOfFold, metric: str, mean: Mean = PLAIN) -> None:
         self.oof = oof
+        self.mean = mean
         self.score = metrics.from_counts(metric)
         self.grid: Grid = grid({"threshold": THRESHOLDS})
         self.folds, self.member = np.unique(oof.fold, return_inverse=True)
@@ -186,7 +222,7 @@ class Table:
         for start in range(0, len(new), group):
             some = new[start : start + group]
             vectors = [tuple(part / sum(parts) for part in parts) for parts in some]
-            counted = count_blends(self.oof, vectors, self.grid.levels)
+            counted = count_blends(self.oof, vectors, self.grid.levels, self.mean)
             for parts, counts in zip(some, counted, strict=True):
                 sums = fold_sums(counts, self.grid, self.score, self.member, len(self.folds))
                 self._sums[parts] = sums[..., 0, 0]
@@ -230,12 +266,6 @@ def compositions(steps: int, number: int) -> Iterator[Parts]:
     for bars in combinations(range(steps + number - 1), number - 1):
         edges = (-1, *bars, steps + number - 1)
         yield tuple(b - a - 1 for a, b in pairwise(edges))
-
-
-def check_mean(spec: Mapping[str, Any]) -> None:
-    """Raise InputError if the config asks for a mean that is unknown."""
-    if spec["mean"] not in MEANS:
-        raise InputError(f"blend.mean is {spec['mean']!r}; choose one of {', '.join(MEANS)}.")
 
 
 def _put(writer: store.Writer, start: int, prob: np.ndarray, label: np.ndarray | None) -> None:

@@ -6,12 +6,14 @@ solutions (mean of p^½; 2019) does, one above 1 to those that say yes (root mea
 mean is brought back to the scale of probabilities, so that thresholds keep their meaning.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from foldbelt.files import InputError
+from foldbelt.files import InputError, PathLike
 from foldbelt.predictions import same_shapes
 
 MEANS = ("probability", "logit", "geometric", "power")
@@ -28,6 +30,14 @@ class Mean(NamedTuple):
     mean: str = "probability"
     power: float = 0.5
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give what `mean_of` reads, without a power that means nothing."""
+        return self._asdict() if self.mean == "power" else {"mean": self.mean}
+
+
+PLAIN = Mean()
+"""The mean of probabilities."""
+
 
 def mean_of(spec: Mapping[str, Any]) -> Mean:
     """Read the mean from the config's ``blend`` or from ``weights.json``.
@@ -43,6 +53,11 @@ def mean_of(spec: Mapping[str, Any]) -> Mean:
     if found.mean == "power" and not found.power > 0:
         raise InputError(f"blend.power is {found.power}; it must be above 0.")
     return found
+
+
+def read_mean(path: PathLike) -> Mean:
+    """Read the mean that a ``weights.json`` is for."""
+    return mean_of(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def mix(

@@ -17,8 +17,9 @@ import numpy as np
 from foldbelt.decide.counting import Counter, Counts
 from foldbelt.decide.decision import Decision
 from foldbelt.decide.grid import grid, search_counts
-from foldbelt.decide.oof import OutOfFold, at_size, mix, mix_labels
+from foldbelt.decide.oof import OutOfFold, at_size
 from foldbelt.files import InputError, PathLike, write_json
+from foldbelt.means import PLAIN, Mean, mix, mix_labels, read_mean
 
 Weights = tuple[float, ...]
 
@@ -61,7 +62,7 @@ def run(
     without, final = read_weights(weights, oof.members, np.unique(oof.fold).tolist())
     every: dict[int | None, Weights] = dict(without.items())
     every[None] = final
-    decision = fit(oof, every, spec, seed)
+    decision = fit(oof, every, spec, seed, read_mean(weights))
     write_json(out, decision.to_dict())
 
 
@@ -94,7 +95,11 @@ def member(
 
 
 def fit(
-    oof: OutOfFold, weights: Mapping[int | None, Weights], spec: Mapping[str, Any], seed: int
+    oof: OutOfFold,
+    weights: Mapping[int | None, Weights],
+    spec: Mapping[str, Any],
+    seed: int,
+    mean: Mean = PLAIN,
 ) -> Decision:
     """Search the decision of a blend.
 
@@ -108,6 +113,8 @@ def fit(
         metric, space and bootstrap.
     seed
         Of the bootstrap.
+    mean
+        What the members are averaged by.
 
     Returns
     -------
@@ -116,7 +123,7 @@ def fit(
     """
     vectors = list(dict.fromkeys(weights.values()))
     levels = grid(spec["space"]).levels
-    counted = dict(zip(vectors, count_blends(oof, vectors, levels), strict=True))
+    counted = dict(zip(vectors, count_blends(oof, vectors, levels, mean), strict=True))
     decision = search_counts(
         {fold: counted[vector] for fold, vector in weights.items()},
         oof.fold,
@@ -131,7 +138,10 @@ def fit(
 
 
 def count_blends(
-    oof: OutOfFold, vectors: Sequence[Sequence[float]], levels: np.ndarray
+    oof: OutOfFold,
+    vectors: Sequence[Sequence[float]],
+    levels: np.ndarray,
+    mean: Mean = PLAIN,
 ) -> list[Counts]:
     """Count the pixels of several blends of the same members in one pass over the files.
 
@@ -143,6 +153,8 @@ def count_blends(
         Of each blend the members' weights.
     levels
         Which uint8 levels are needed.
+    mean
+        What the members are averaged by.
 
     Returns
     -------
@@ -157,8 +169,8 @@ def count_blends(
         for vector, counter, parts in zip(vectors, counters, labels, strict=True):
             # Image by image: arrays of one image stay in the cache, those of a block do not.
             for *probs, (truth, ignore) in zip(*block.probs, truths, strict=True):
-                counter.add(at_size(mix(probs, vector), truth.shape[:2]), truth, ignore)
-            parts.append(mix_labels(block.labels, vector))
+                counter.add(at_size(mix(probs, vector, *mean), truth.shape[:2]), truth, ignore)
+            parts.append(mix_labels(block.labels, vector, *mean))
     order = np.concatenate(rows)
     found = []
     for counter, parts in zip(counters, labels, strict=True):
