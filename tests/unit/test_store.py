@@ -111,6 +111,19 @@ def test_the_same_content_gives_the_same_bytes(tmp_path, table, arrays):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+def test_what_was_compressed_before_does_not_show(tmp_path):
+    rng = np.random.default_rng(0)
+    smooth = np.clip(rng.normal(128, 3, (20, 101, 101)).cumsum(axis=1) / 40, 0, 255)
+    images, ids = smooth.astype(np.uint8), pd.DataFrame({"id": [str(i) for i in range(20)]})
+    written = set()
+    for number in range(6):
+        other = rng.integers(0, 4 + number, (20, 101, 101)).astype(np.uint8)
+        store.write(tmp_path / "other.h5", {"image": other}, ids)
+        store.write(tmp_path / "x.h5", {"image": images}, ids)
+        written.add((tmp_path / "x.h5").read_bytes())
+    assert len(written) == 1
+
+
 def test_streaming_equals_writing_at_once(tmp_path, table, arrays):
     with store.Writer(tmp_path / "x.h5") as out:
         out.create("image", (40, 30), "uint8")

@@ -1,11 +1,16 @@
 """What writing and reading a store agree on."""
 
 import h5py
+import hdf5plugin
 import numpy as np
 
 SCHEMA_VERSION = 1
 BYTES = h5py.vlen_dtype(np.uint8)
 """dtype of a dataset whose rows are byte strings of any length, such as PNG files."""
+
+COMPRESSION = dict(hdf5plugin.Zstd(clevel=1))
+"""Of rows worth it. Not lzf: its output depends on what its hash table held before, so that equal
+content need not give equal bytes."""
 
 BLOCK = 256  # rows moved at a time where the caller does not say, at most
 BLOCK_BYTES = 2**25  # and no more than this

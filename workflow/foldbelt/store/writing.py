@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.files import InputError, PathLike, atomic
-from foldbelt.store.layout import BLOCK, BYTES, SCHEMA_VERSION, stored_name
+from foldbelt.store.layout import BLOCK, BYTES, COMPRESSION, SCHEMA_VERSION, stored_name
 
 _SMALL = 1024  # bytes: rows below this are not compressed, and share chunks
 
@@ -113,7 +113,7 @@ class Writer:
         big = row >= _SMALL
         options: dict[str, Any] = {"chunks": (1 if big else max(1, 65536 // max(row, 1)), *tail)}
         if big:
-            options |= {"compression": "lzf", "shuffle": dtype.itemsize > 1}
+            options |= {**COMPRESSION, "shuffle": dtype.itemsize > 1}
         self._reserve((length or 0) * row)
         self._file.create_dataset(
             name, (length or 0, *tail), dtype, maxshape=(None, *tail), track_times=False, **options
