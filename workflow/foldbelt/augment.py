@@ -4,6 +4,10 @@ A pipeline is a list of ``{Name: {argument: value}}``, names and arguments as in
 2.0.8; ``OneOf``, ``SomeOf`` and ``Sequential`` take their members under ``transforms``. Images stay
 u8, and what moves out of the frame's border is background unless the transform's arguments say so.
 
+Not every channel is an image. Transforms that change grey values (brightness, gamma, blur, noise …)
+are given the image channels only; the others move with the image where it moves, but a channel that
+is constant over an image, such as its depth, stays what it is: no border, no hole.
+
 What albumentations gets wrong is mended here: its random state repeats in every worker and epoch,
 and ``Compose.set_random_seed`` gives every transform the *same* stream, so that two flips of
 probability one half always come together or not at all. One generator, seeded per sample, goes
@@ -12,8 +16,9 @@ through the whole pipeline instead.
 
 import os
 import random
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask a package index at import
@@ -38,6 +43,9 @@ class Augment:
         Height and width of the images; the pipeline must return them unchanged.
     channels, planes
         Numbers of image channels and of mask planes, to try the pipeline on.
+    names
+        Names of the channels: ``image``, or ``image0`` and so on for colours, are images, others
+        are not. None: all are.
 
     Raises
     ------
@@ -47,14 +55,21 @@ class Augment:
     """
 
     def __init__(
-        self, spec: Sequence[Mapping[str, Any]], size: tuple[int, int], channels: int, planes: int
+        self,
+        spec: Sequence[Mapping[str, Any]],
+        size: tuple[int, int],
+        channels: int,
+        planes: int,
+        names: Sequence[str] | None = None,
     ) -> None:
+        images = [c for c, name in enumerate(names or ()) if re.fullmatch(r"image\d*", name)]
+        self.others = [c for c in range(len(names or ())) if c not in images]
         problems: list[str] = []
-        transforms = _transforms(spec, problems)
+        transforms = _transforms(spec, images if self.others else None, problems)
         if problems:
             raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
         self.compose = albumentations.Compose(transforms) if transforms else None
-        self._try(transforms, size, channels, planes)
+        _try(transforms, size, channels, planes)
 
     def __bool__(self) -> bool:
         return self.compose is not None
@@ -82,38 +97,21 @@ class Augment:
             return image, mask
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         out = self.compose(image=image, mask=mask)
-        return out["image"].reshape(image.shape), out["mask"].reshape(mask.shape)
-
-    def _try(
-        self, transforms: Sequence[Any], size: tuple[int, int], channels: int, planes: int
-    ) -> None:
-        """Run every transform once on an empty sample, so that nothing fails an hour later."""
-        image = np.zeros((*size, channels), np.uint8)
-        mask = np.zeros((*size, planes), np.uint8)
-        problems = []
-        for transform in transforms:
-            name = type(transform).__name__
-            single = albumentations.Compose([transform])
-            chance, transform.p = transform.p, 1.0
-            single.set_random_state(np.random.default_rng(0), random.Random(0))
-            try:
-                out = single(image=image, mask=mask)["image"]
-            except Exception as error:  # albumentations raises all kinds
-                problems.append(f"  {name}: {error}")
-            else:
-                if out.shape[:2] != size or out.dtype != np.uint8 or out.size != image.size:
-                    problems.append(
-                        f"  {name}: gives {out.shape[0]}×{out.shape[1]} {out.dtype}; the network "
-                        f"takes {size[0]}×{size[1]} uint8 (crops take `size`: {list(size)})"
-                    )
-            transform.p = chance
-        if problems:
-            title = f"augment: not usable on u8 images of {channels} channels:"
-            raise InputError("\n".join([title, *problems]))
+        moved, moved_mask = out["image"].reshape(image.shape), out["mask"].reshape(mask.shape)
+        for channel in self.others:
+            plane = image[..., channel]
+            if (plane == plane[:1, :1]).all():
+                moved[..., channel] = plane
+        return moved, moved_mask
 
 
-def _transforms(spec: Sequence[Mapping[str, Any]], problems: list[str]) -> list[Any]:
-    """Build the members of a pipeline; what cannot be built goes to `problems`."""
+def _transforms(
+    spec: Sequence[Mapping[str, Any]], images: Sequence[int] | None, problems: list[str]
+) -> list[Any]:
+    """Build the members of a pipeline; what cannot be built goes to `problems`.
+
+    Where `images` lists channels, transforms of grey values are limited to them.
+    """
     built = []
     for entry in spec:
         for name, arguments in entry.items():
@@ -124,13 +122,22 @@ def _transforms(spec: Sequence[Mapping[str, Any]], problems: list[str]) -> list[
                 )
                 continue
             settings = dict(arguments or {})
+            selective = kind is albumentations.SelectiveChannelTransform
             if "transforms" in settings:
-                settings["transforms"] = _transforms(settings["transforms"], problems)
+                inside = None if selective else images  # the config says itself which channels
+                settings["transforms"] = _transforms(settings["transforms"], inside, problems)
             try:
-                built.append(_strict(kind, settings))
+                transform = _strict(kind, settings)
             except Exception as error:  # pydantic's and albumentations' own
                 reason = " ".join(str(error).split())
                 problems.append(f"  {name}: {reason}")
+                continue
+            if images is not None and isinstance(transform, albumentations.ImageOnlyTransform):
+                if not images:
+                    problems.append(f"  {name}: changes images only, and no channel is an image")
+                chance, transform.p = transform.p, 1.0
+                transform = albumentations.SelectiveChannelTransform([transform], images, chance)
+            built.append(transform)
     return built
 
 
@@ -140,3 +147,44 @@ def _strict(kind: type, settings: dict[str, Any]) -> Any:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", message=".*not valid for transform.*")
         return kind(**settings)
+
+
+def _try(transforms: Sequence[Any], size: tuple[int, int], channels: int, planes: int) -> None:
+    """Run every transform once on an empty sample, so that nothing fails an hour later."""
+    mask = np.zeros((*size, planes), np.uint8)
+    problems = []
+    for transform, count in _units(transforms, channels):
+        name = type(transform).__name__
+        image = np.zeros((*size, count), np.uint8)
+        single = albumentations.Compose([transform])
+        chance, transform.p = transform.p, 1.0
+        single.set_random_state(np.random.default_rng(0), random.Random(0))
+        try:
+            out = single(image=image, mask=mask)["image"]
+        except Exception as error:  # albumentations raises all kinds
+            problems.append(f"  {name}: {error}")
+        else:
+            if out.shape[:2] != size or out.dtype != np.uint8 or out.size != image.size:
+                problems.append(
+                    f"  {name}: gives {out.shape[0]}×{out.shape[1]} {out.dtype}; the network "
+                    f"takes {size[0]}×{size[1]} uint8 (crops take `size`: {list(size)})"
+                )
+        transform.p = chance
+    if problems:
+        title = f"augment: not usable on u8 images of {channels} channels:"
+        raise InputError("\n".join([title, *problems]))
+
+
+def _units(transforms: Sequence[Any], channels: int) -> Iterator[tuple[Any, int]]:
+    """Give what must keep size and type of an image, each with the channels that it sees.
+
+    A choice (OneOf, SomeOf …) may take any of its members, a sequence takes them all.
+    """
+    whole = (albumentations.BasicTransform, albumentations.Sequential, albumentations.Compose)
+    for transform in transforms:
+        if isinstance(transform, whole):
+            yield transform, channels
+        elif isinstance(transform, albumentations.SelectiveChannelTransform):
+            yield from _units(transform.transforms, len(transform.channels))
+        else:
+            yield from _units(transform.transforms, channels)
