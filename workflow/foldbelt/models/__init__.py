@@ -1,9 +1,11 @@
 """Networks by name: `build` makes what a model's `architecture` describes.
 
 One module an architecture. Its ``build(in_channels, mask_channels, label_classes, *, options…)``
-returns a module whose ``forward(x)`` takes images (N, C, H, W) of any size and gives a dict of
-logits: "mask" (N, K, H, W) and what its heads add ("label" (N, L)). `blocks`, `heads` and
-`weights` are what they share.
+returns a module whose ``forward(x)`` takes images (N, C, H, W) of any size and gives a dict: logits
+"mask" (N, K, H, W) and what its heads add, "label" (N, L), "depth" (N, 1) and, in training, "deep",
+a list of (N, K, H, W). A `build` with an argument `variant` gets what follows the slash in its
+name. `blocks`, `heads`, `weights` and the modules with an underscore are what they share, and
+`encoders` holds encoders of foldbelt's own.
 """
 
 import importlib
@@ -18,7 +20,7 @@ from foldbelt.members import models as modules
 
 __all__ = ["build", "modules"]
 
-_SIZES = ("in_channels", "mask_channels", "label_classes")
+_SIZES = ("in_channels", "mask_channels", "label_classes", "variant")
 _OTHERS = ("name", "sha256")  # keys of a spec that are no argument; the digest is for the fetching
 
 
@@ -42,8 +44,11 @@ def build(
     Returns
     -------
     nn.Module
-        ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W) and,
-        if `label_head` and L > 0, "label" logits (N, L).
+        ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
+        `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
+        `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
+        level of the decoder, from deep to shallow. Parameters of an encoder are those of
+        ``model.encoder``; `vanilla` has none apart.
 
     Raises
     ------
@@ -57,7 +62,7 @@ def build(
     >>> {name: tuple(logits.shape) for name, logits in model(torch.zeros(2, 3, 101, 101)).items()}
     {'mask': (2, 1, 101, 101), 'label': (2, 2)}
     """
-    (module,) = modules(spec)
+    module = modules(spec)[0]
     every = [f"foldbelt.models.{name}" for name in members.known("models")]
     known = {option for member in every for option in members.options(member)} - {*_SIZES}
     unknown = [key for key in spec if key not in known and key not in _OTHERS]
@@ -70,6 +75,8 @@ def build(
         )
     own = members.options(module)
     options = {key: value for key, value in spec.items() if key in own}
+    if "variant" in own:
+        options["variant"] = str(spec["name"]).partition("/")[2]
     return importlib.import_module(module).build(
         in_channels, mask_channels, label_classes, **options
     )

@@ -1,4 +1,4 @@
-"""What a network says: a mask, and labels of the image."""
+"""What a network says: a mask, and numbers of the image (its labels, its depth)."""
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ def mask_head(channels: int, classes: int) -> nn.Conv2d:
     return head
 
 
-class LabelHead(nn.Module):
-    """Image labels from the deepest map: mean and maximum over pixels, dropout, one linear layer.
+class ImageHead(nn.Module):
+    """Numbers from the deepest map: mean and maximum over pixels, dropout, one linear layer.
 
     The maximum is there for small objects, which a mean over the whole image washes out.
 
@@ -26,20 +26,20 @@ class LabelHead(nn.Module):
     ----------
     channels
         Of the deepest map.
-    labels
-        Number of labels, L.
+    outputs
+        How many numbers: one a label, or one for the depth.
     dropout
         Share of features dropped in training.
     """
 
-    def __init__(self, channels: int, labels: int, dropout: float = 0.0) -> None:
+    def __init__(self, channels: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(2 * channels, labels)
+        self.linear = nn.Linear(2 * channels, outputs)
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, deep: Tensor) -> Tensor:
-        """Logits (N, L) of maps (N, C, h, w)."""
+        """Numbers (N, outputs) of maps (N, C, h, w)."""
         pooled = torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
         return self.linear(self.dropout(pooled))

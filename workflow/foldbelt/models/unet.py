@@ -1,16 +1,14 @@
-"""U-Net on any convolutional timm encoder (Ronneberger et al. 2015; encoders: Wightman, timm)."""
+"""U-Net on any convolutional encoder (Ronneberger, Fischer & Brox, MICCAI 2015)."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import timm
 from torch import Tensor, nn
 
 from foldbelt.files import InputError
-from foldbelt.models import weights as files
-from foldbelt.models.blocks import DecoderBlock, initialise
-from foldbelt.models.heads import LabelHead, mask_head
+from foldbelt.models._encoders import levels, make_encoder
+from foldbelt.models._network import Network, entering
+from foldbelt.models.blocks import DecoderBlock, LateChannels, initialise
 
 
 class Decoder(nn.Module):
@@ -24,12 +22,18 @@ class Decoder(nn.Module):
         How many times smaller than the image the shallowest map is.
     widths
         Channels of the blocks, deep to shallow. If there are more than blocks, the last are taken.
-    scse
-        Whether `SCSE` ends every block.
+    scse, norm, attention
+        See `DecoderBlock`.
     """
 
     def __init__(
-        self, channels: Sequence[int], reduction: int, widths: Sequence[int], scse: bool
+        self,
+        channels: Sequence[int],
+        reduction: int,
+        widths: Sequence[int],
+        scse: bool,
+        norm: str = "batch",
+        attention: bool = False,
     ) -> None:
         super().__init__()
         skips = [*reversed(channels[:-1])] + [0] * math.ceil(math.log2(reduction))
@@ -38,13 +42,12 @@ class Decoder(nn.Module):
                 f"decoder_channels: {list(widths)} has {len(widths)} numbers, and this encoder "
                 f"needs {len(skips)}, one for each doubling of the size"
             )
-        widths = list(widths)[len(widths) - len(skips) :]
-        inputs = [channels[-1], *widths]
+        self.widths = list(widths)[len(widths) - len(skips) :]
+        inputs = [channels[-1], *self.widths]
         self.blocks = nn.ModuleList(
-            DecoderBlock(inputs[level], skip, widths[level], scse)
+            DecoderBlock(inputs[level], skip, self.widths[level], scse, norm, attention)
             for level, skip in enumerate(skips)
         )
-        self.channels = inputs[-1]
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> list[Tensor]:
         """Maps after every block, deep to shallow; the last is (N, channels, *size)."""
@@ -63,75 +66,22 @@ class Decoder(nn.Module):
         return maps
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """U-Net of an encoder that gives a list of maps; `build` describes the parameters."""
 
     def __init__(
-        self, encoder: nn.Module, decoder: Decoder, mask: nn.Module, label: nn.Module | None
+        self, encoder: nn.Module, decoder: Decoder, late: LateChannels | None, late_channels: int
     ) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.mask, self.label = encoder, decoder, mask, label
+        super().__init__(late, late_channels)
+        self.encoder, self.decoder = encoder, decoder
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits "mask" (N, K, H, W) of images (N, C, H, W) and, with the head, "label" (N, L)."""
-        features = self.encoder(x)
-        maps = self.decoder(features, (x.shape[-2], x.shape[-1]))
-        outputs = {"mask": self.mask(maps[-1])}
-        if self.label is not None:
-            outputs["label"] = self.label(features[-1])
-        return outputs
+    def encode(self, image: Tensor) -> Sequence[Tensor]:
+        """Maps of an image (N, C, H, W), shallow to deep."""
+        return self.encoder(image)
 
-
-def make_encoder(name: str, in_channels: int, weights: str | None, stem_pool: bool) -> nn.Module:
-    """Make a timm encoder that gives its maps from shallow to deep.
-
-    Parameters
-    ----------
-    name
-        A timm model that works on images of any size.
-    in_channels
-        Channels of the image; pretrained weights of the first convolution are adapted to them.
-    weights
-        A file of pretrained weights, or None for random ones.
-    stem_pool
-        False takes the first max-pool away: every map after it is twice as high and wide.
-
-    Raises
-    ------
-    InputError
-        For models that timm does not know, that need one image size or have no max-pool to take
-        away, and for weights that do not fit.
-    """
-    known = files.describe(name)
-    if known is not None and known.fixed_input_size:
-        raise InputError(
-            f"encoder: {name!r} takes images of one size only; choose a convolutional network"
-        )
-    try:
-        encoder = timm.create_model(
-            name, features_only=True, in_chans=in_channels, **files.pretrained(name, weights)
-        )
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"encoder: timm cannot make {name!r} with weights {weights}: {error}"
-        ) from error
-    files.forget(encoder)
-    if str(getattr(encoder, "output_fmt", "NCHW")).endswith("NHWC"):
-        raise InputError(f"encoder: {name!r} is no convolutional network; choose one that is")
-    if not stem_pool:
-        _remove_stem_pool(encoder, name)
-    return encoder
-
-
-def _remove_stem_pool(encoder: nn.Module, name: str) -> None:
-    """Put an identity in the place of the encoder's first max-pool."""
-    for path, module in encoder.named_modules():
-        # In some residual networks `maxpool` is a max-pool and a blur, or a convolution.
-        if path == "maxpool" or (isinstance(module, nn.MaxPool2d) and module.stride in (2, (2, 2))):
-            parent, _, child = path.rpartition(".")
-            setattr(encoder.get_submodule(parent), child, nn.Identity())
-            return
-    raise InputError(f"stem_pool: encoder {name!r} has no max-pool to remove; set it to true")
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Sequence[Tensor]:
+        """Maps after every block of the decoder, deep to shallow."""
+        return self.decoder(features, size)
 
 
 def build(
@@ -143,8 +93,14 @@ def build(
     weights: str | None = None,
     stem_pool: bool = True,
     decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
+    norm: str = "batch",
+    attention: bool = False,
+    hypercolumn: bool = False,
+    deep_supervision: bool = False,
+    late_channels: int = 0,
     scse: bool = False,
     label_head: bool = False,
+    depth_head: bool = False,
     dropout: float = 0.0,
 ) -> UNet:
     """Make a U-Net.
@@ -154,7 +110,7 @@ def build(
     in_channels, mask_channels, label_classes
         C, K and L of the data.
     encoder
-        Name of a timm model.
+        Name of a timm model, or of a module of `foldbelt.models.encoders`.
     weights
         File of pretrained weights of the encoder, as `foldbelt.models.weights.fetch` writes it.
         Leave it out where trained weights are loaded afterwards.
@@ -164,24 +120,47 @@ def build(
     decoder_channels
         Channels of the decoder's blocks, deep to shallow. An encoder with fewer levels takes the
         last of them.
+    norm
+        Normalisation in the decoder: batch, group or none.
+    attention
+        Whether an `AttentionGate` scales every map of the encoder that is joined.
+    hypercolumn
+        Whether the mask is read from the maps of all blocks, see `Hypercolumn`.
+    deep_supervision
+        Whether, in training, the mask is predicted from the map of every block (Lee et al. 2015).
+    late_channels
+        So many last channels do not enter the encoder; see `LateChannels`.
     scse
         Whether `SCSE` ends every block of the decoder.
     label_head
         Whether the image's labels are predicted too, where there are any.
+    depth_head
+        Whether the image's depth is predicted too.
     dropout
         Share of features dropped before the label head.
 
     Raises
     ------
     InputError
-        See `make_encoder` and `Decoder`.
+        See `make_encoder`, `Decoder` and `entering`.
     """
-    body = make_encoder(encoder, in_channels, weights, stem_pool)
-    info: Any = body.feature_info  # which torch's types take for a submodule
-    channels, reductions = info.channels(), info.reduction()
-    decoder = Decoder(channels, reductions[0], decoder_channels, scse)
+    body = make_encoder(encoder, entering(in_channels, late_channels), weights, stem_pool)
+    channels, reductions = levels(body)
+    late = LateChannels(late_channels, channels[-1]) if late_channels else None
+    joined = channels[-1] + (late.width if late is not None else 0)
+    decoder = Decoder(
+        [*channels[:-1], joined], reductions[0], decoder_channels, scse, norm, attention
+    )
     initialise(decoder)
-    mask = mask_head(decoder.channels, mask_channels)
-    labels = label_classes if label_head else 0
-    label = LabelHead(channels[-1], labels, dropout) if labels else None
-    return UNet(body, decoder, mask, label)
+    network = UNet(body, decoder, late, late_channels)
+    network.add_heads(
+        channels[-1],
+        decoder.widths,
+        mask_channels,
+        label_classes if label_head else 0,
+        dropout,
+        depth_head,
+        deep_supervision,
+        norm if hypercolumn else None,
+    )
+    return network

@@ -5,16 +5,18 @@ the encoder's map joined, channels doubled with every level. Unlike it: batch no
 convolutions, so that the mask has the image's size.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foldbelt.models.blocks import SCSE, conv_norm_act, initialise
-from foldbelt.models.heads import LabelHead, mask_head
+from foldbelt.models._network import Network, entering
+from foldbelt.models.blocks import SCSE, LateChannels, conv_norm_act, initialise
 
 
 class UpBlock(nn.Module):
-    """Transposed convolution to half the channels, the encoder's map joined, two convolutions."""
+    """Transposed convolution to fewer channels, the encoder's map joined, two convolutions."""
 
     def __init__(self, inputs: int, outputs: int, scse: bool) -> None:
         super().__init__()
@@ -25,54 +27,54 @@ class UpBlock(nn.Module):
         self.attention = SCSE(outputs) if scse else nn.Identity()
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Take x (N, 2C, h, w) and skip (N, C, H, W), with h = ceil(H / 2), to (N, C, H, W)."""
+        """Take x (N, inputs, h, w) and skip (N, C, H, W), with h = ceil(H / 2), to (N, C, H, W)."""
         x = self.up(x)[..., : skip.shape[-2], : skip.shape[-1]]
         return self.attention(self.convs(torch.cat([x, skip], dim=1)))
 
 
-class Vanilla(nn.Module):
+class Vanilla(Network):
     """Plain U-Net; `build` describes the parameters."""
 
     def __init__(
         self,
         in_channels: int,
-        mask_channels: int,
-        label_classes: int,
-        width: int,
-        depth: int,
+        widths: Sequence[int],
         scse: bool,
-        dropout: float,
+        late: LateChannels | None,
+        late_channels: int,
     ) -> None:
-        super().__init__()
-        widths = [width * 2**level for level in range(depth + 1)]
+        super().__init__(late, late_channels)
         self.down = nn.ModuleList(
             nn.Sequential(conv_norm_act(before, after), conv_norm_act(after, after))
             for before, after in zip([in_channels, *widths], widths, strict=False)
         )
+        deeper = [*widths[1:-1], widths[-1] + (late.width if late is not None else 0)]
         self.up = nn.ModuleList(
-            UpBlock(2 * channels, channels, scse) for channels in reversed(widths[:-1])
+            UpBlock(below, channels, scse)
+            for below, channels in zip(reversed(deeper), reversed(widths[:-1]), strict=True)
         )
         initialise(self)
-        self.mask = mask_head(width, mask_channels)
-        self.label = LabelHead(widths[-1], label_classes, dropout) if label_classes else None
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits "mask" (N, K, H, W) of images (N, C, H, W) and, with the head, "label" (N, L)."""
-        skips: list[Tensor] = []
+    def encode(self, image: Tensor) -> Sequence[Tensor]:
+        """Maps of an image (N, C, H, W) at every level, shallow to deep."""
+        maps: list[Tensor] = []
+        x = image
         for level, convs in enumerate(self.down):
             if level:
                 # Rounding the size up, a last odd row is not lost.
                 x = functional.max_pool2d(x, 2, ceil_mode=True)
             x = convs(x)
-            skips.append(x)
-        deep = skips.pop()
-        x = deep
-        for block in self.up:
-            x = block(x, skips.pop())
-        outputs = {"mask": self.mask(x)}
-        if self.label is not None:
-            outputs["label"] = self.label(deep)
-        return outputs
+            maps.append(x)
+        return maps
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Sequence[Tensor]:
+        """Maps after every block up, deep to shallow."""
+        maps: list[Tensor] = []
+        x = features[-1]
+        for block, skip in zip(self.up, reversed(features[:-1]), strict=True):
+            x = block(x, skip)
+            maps.append(x)
+        return maps
 
 
 def build(
@@ -82,8 +84,11 @@ def build(
     *,
     width: int = 16,
     depth: int = 4,
+    deep_supervision: bool = False,
+    late_channels: int = 0,
     scse: bool = False,
     label_head: bool = False,
+    depth_head: bool = False,
     dropout: float = 0.0,
 ) -> Vanilla:
     """Make a plain U-Net.
@@ -96,12 +101,35 @@ def build(
         Channels of the first level (64 in the paper).
     depth
         Number of down-samplings (4 in the paper).
+    deep_supervision
+        Whether, in training, the mask is predicted after every block up (Lee et al. 2015).
+    late_channels
+        So many last channels join at the deepest level only; see `LateChannels`.
     scse
         Whether `SCSE` ends every block of the decoder.
     label_head
         Whether the image's labels are predicted too, where there are any.
+    depth_head
+        Whether the image's depth is predicted too.
     dropout
         Share of features dropped before the label head.
+
+    Raises
+    ------
+    InputError
+        If no channel is left that is not late.
     """
-    labels = label_classes if label_head else 0
-    return Vanilla(in_channels, mask_channels, labels, width, depth, scse, dropout)
+    widths = [width * 2**level for level in range(depth + 1)]
+    images = entering(in_channels, late_channels)
+    late = LateChannels(late_channels, widths[-1]) if late_channels else None
+    network = Vanilla(images, widths, scse, late, late_channels)
+    network.add_heads(
+        widths[-1],
+        widths[-2::-1],
+        mask_channels,
+        label_classes if label_head else 0,
+        dropout,
+        depth_head,
+        deep_supervision,
+    )
+    return network
