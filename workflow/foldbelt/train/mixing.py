@@ -108,7 +108,7 @@ class Mixer:
     ) -> tuple[torch.Tensor, list[Share]]:
         """Paste one box, at the same place for all, of every image's partner into it."""
         height, width = x.shape[2:]
-        area = 1 - random.beta(self.cutmix, self.cutmix)  # as in the paper: λ is what is left
+        area = random.beta(self.cutmix, self.cutmix)
         rows, columns = (_stretch(side, area, random) for side in (height, width))
         x, target = x.clone(), target.clone()
         # Indexing by `order` copies, so nothing is read that was already pasted over.
