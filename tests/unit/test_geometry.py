@@ -5,7 +5,7 @@ import pytest
 from skimage.restoration import inpaint_biharmonic
 
 from foldbelt.files import InputError
-from foldbelt.geometry import METHODS, Fit, resize_to
+from foldbelt.geometry import METHODS, Fit, centre, resize_to
 
 PADS = [method for method in METHODS if method != "resize"]
 SHAPES = [((21, 33), (32, 64)), ((20, 20), (21, 20)), ((5, 4), (32, 32)), ((1, 3), (4, 4))]
@@ -123,6 +123,64 @@ def test_downsizing_a_mask_takes_the_majority():
     assert Fit("resize", (2, 6), (1, 3)).masks(mask).tolist() == [[[1, 0, 0]]]  # half is not more
 
 
+@pytest.mark.parametrize("scale", range(2, 9))
+@pytest.mark.parametrize("method", PADS)
+def test_enlarging_is_undone_at_the_same_size_and_keeps_every_mask(method, scale):
+    source, size = (9, 12), (9 * scale + 3, 12 * scale + 8)
+    fit = Fit(method, source, size, scale)
+    rng = np.random.default_rng(scale)
+    masks = rng.random((20, *source, 2)) < 0.5
+    large = fit.masks(masks)
+    assert large.shape == (20, *size, 2)
+    assert np.array_equal(fit.undo(large.astype(np.float32)) > 0.5, masks)
+    ramp = (np.mgrid[:9, :12] * np.array([14, 8])[:, None, None]).sum(0).astype(np.uint8)[None]
+    there = fit.images(ramp)
+    assert there.shape == (1, *size)
+    inner = there[:, 1 : 1 + 9 * scale, 4 : 4 + 12 * scale].astype(int)
+    assert 0 < np.diff(inner, axis=1).max() <= 14 / scale + 1  # a ramp, not steps
+    assert np.abs(fit.undo(there).astype(int) - ramp)[:, 1:-1, 1:-1].max() <= 1
+    prob = np.repeat(rng.random((1, *source)).astype(np.float32), scale, 1).repeat(scale, 2)
+    framed = np.pad(prob, [(0, 0), (1, 2), (4, 4)])
+    np.testing.assert_allclose(fit.undo(framed), prob[:, ::scale, ::scale], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("method", PADS)
+@pytest.mark.parametrize("size", [(48, 57), (47, 56), (48, 44)])
+def test_every_window_of_the_canvas_holds_the_image(method, scale, size):
+    source = (21, 22)
+    plain, fit = Fit(method, source, size, scale), Fit(method, source, size, scale, "random")
+    images = np.random.default_rng(0).integers(0, 256, (2, *source, 2), dtype=np.uint8)
+    canvas, masks = fit.images(images), fit.masks(images > 128)
+    (top, left), (height, width) = np.subtract(size, plain.tile), plain.tile
+    assert canvas.shape == (2, *fit.canvas, 2) == (2, size[0] + top, size[1] + left, 2)
+    random = np.random.default_rng(1)
+    starts = np.array([fit.window(random) for _ in range(500)])
+    assert set(starts[:, 0]) == set(range(top + 1))
+    assert set(starts[:, 1]) == set(range(left + 1))
+    tile = canvas[:, top : top + height, left : left + width]  # seen from every window
+    assert np.array_equal(tile, Fit(method, source, plain.tile, scale).images(images))
+    # in the central one the image lies where it does without a canvas, so one crop undoes both
+    middle = centre(canvas, size)
+    assert middle.shape == (2, *size, 2)
+    assert np.array_equal(fit.undo(middle), plain.undo(plain.images(images)))
+    assert np.array_equal(centre(masks, size), plain.masks(images > 128))
+    if method != "pad-biharmonic":  # whose surface ends at another border
+        assert np.array_equal(middle, plain.images(images))
+    assert centre(middle, size) is not canvas
+    assert np.array_equal(centre(middle, size), middle)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("offset", ["centre", "random"])
+def test_attributes_tell_the_fit(scale, offset):
+    fit = Fit("pad-edge", (10, 12), (32, 33), scale, offset)
+    attrs = fit.attrs()
+    assert Fit.of({"names": ["image"], "scale": [0.1], "offset": [3], **attrs}) == fit
+    assert ("canvas" in attrs, "enlarge" in attrs) == (offset == "random", scale > 1)
+    assert attrs.get("canvas", attrs["size"]) == list(fit.canvas)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_no_images(method):
     fit = Fit(method, (16, 24), (32, 32))
@@ -148,6 +206,18 @@ def test_what_cannot_be_is_refused():
         Fit("pad-edge", (101, 101), (128, 96))
     with pytest.raises(InputError, match="'pad' is unknown; choose one of pad-reflect"):
         Fit("pad", (101, 101), (128, 128))
+    with pytest.raises(InputError, match="101×101 pixels, enlarged to 202×202, cannot be padded"):
+        Fit("pad-edge", (101, 101), (128, 256), 2)
+    with pytest.raises(InputError, match="those of 202×202 fill it; raise the network size or set"):
+        Fit("pad-edge", (101, 101), (202, 202), 2, "random")
+    with pytest.raises(
+        InputError, match=r"resize fills.*so scale: 2 and offset: random mean"
+    ):
+        Fit("resize", (101, 101), (128, 128), 2, "random")
+    with pytest.raises(InputError, match="offset one of centre, random, not 1 and 'left'"):
+        Fit("pad-edge", (101, 101), (128, 128), 1, "left")
+    with pytest.raises(InputError, match="scale is a whole number from 1"):
+        Fit("pad-edge", (101, 101), (128, 128), 0)
     fit = Fit("pad-edge", (10, 10), (16, 16))
     with pytest.raises(ValueError, match="expected an array"):
         fit.images(np.zeros((1, 16, 16), np.uint8))

@@ -1,12 +1,14 @@
 """Fit images of one storage size to the network, and take predictions back exactly.
 
 Networks want sides divisible by 32, tiles have 101 pixels. Padding keeps the pixels as they are and
-is undone by a crop; resizing uses the whole input. Padding was worth 0 to .004 on salt.
+is undone by a crop; resizing uses the whole input. Padding was worth 0 to .004 on salt. Several of
+its best solutions enlarge first, 101 → 202 → 256, so that the network's coarsest maps see more.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ from scipy.sparse import linalg
 from foldbelt.files import InputError
 
 METHODS = ("pad-reflect", "pad-edge", "pad-biharmonic", "resize")
+OFFSETS = ("centre", "random")
 
 _HALF = 0.5 + 1e-6  # rounds as usual, but leaves no exact tie for the last bit of a sum to decide
 
@@ -38,11 +41,18 @@ class Fit:
         Storage size.
     size : (H, W)
         Network size; equal to `source` it is the identity.
+    scale
+        Enlarge images so many times, by linear interpolation, before they are padded.
+    offset
+        ``centre``, or ``random``: images are padded to a larger `canvas`, from which training cuts
+        a window of network size anywhere around the image. The window of prediction is the central
+        one, in which the image lies as it would without.
 
     Raises
     ------
     InputError
-        If the method is unknown, or an image to be padded is larger than the network size.
+        If method or offset are unknown, an image to be padded is larger than the network size, or
+        settings exclude each other.
 
     References
     ----------
@@ -59,6 +69,21 @@ class Fit:
     method: str
     source: tuple[int, int]
     size: tuple[int, int]
+    scale: int = 1
+    offset: str = "centre"
+
+    @classmethod
+    def of(cls, attrs: Mapping[str, Any]) -> "Fit":
+        """Give the fit of a channels file from its attributes."""
+        scale, offset = attrs.get("enlarge", 1), "random" if "canvas" in attrs else "centre"
+        return cls(attrs["fit"], tuple(attrs["source"]), tuple(attrs["size"]), scale, offset)
+
+    def attrs(self) -> dict[str, Any]:
+        """Attributes of a channels file from which `of` makes this again."""
+        attrs: dict[str, Any] = {"fit": self.method}
+        attrs |= {"size": list(self.size), "source": list(self.source)}
+        attrs |= {"enlarge": self.scale} if self.scale > 1 else {}
+        return attrs | ({"canvas": list(self.canvas)} if self.offset == "random" else {})
 
     def __post_init__(self) -> None:
         for name in ("source", "size"):
@@ -70,14 +95,58 @@ class Fit:
             )
         if min(*self.source, *self.size) < 1:
             raise InputError(f"fit: sizes must be positive, not {self.source} and {self.size}.")
-        if self.method != "resize" and any(np.less(self.size, self.source)):
+        if self.scale < 1 or self.offset not in OFFSETS:
             raise InputError(
-                f"fit: images of {_show(self.source)} pixels cannot be padded to "
+                f"fit: scale is a whole number from 1 and offset one of {', '.join(OFFSETS)}, not "
+                f"{self.scale} and '{self.offset}'."
+            )
+        if self.method == "resize":
+            self._check_resize()
+        elif any(np.less(self.size, self.tile)):
+            enlarged = f", enlarged to {_show(self.tile)}," if self.scale > 1 else ""
+            raise InputError(
+                f"fit: images of {_show(self.source)} pixels{enlarged} cannot be padded to "
                 f"{_show(self.size)}; raise the network size or set fit: resize."
             )
+        elif self.offset == "random" and self.size == self.tile:
+            raise InputError(
+                f"offset: random moves images within the network's input, but those of "
+                f"{_show(self.tile)} fill it; raise the network size or set offset: centre."
+            )
+
+    def _check_resize(self) -> None:
+        wrong = [f"scale: {self.scale}"] if self.scale > 1 else []
+        wrong += ["offset: random"] if self.offset == "random" else []
+        if wrong:
+            raise InputError(
+                f"fit: resize fills the whole input, so {' and '.join(wrong)} mean nothing; leave "
+                "them out or pad."
+            )
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Size of an enlarged image, before it is padded; of a resized one the network size."""
+        height, width = self.source
+        return self.size if self.method == "resize" else (height * self.scale, width * self.scale)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Size to which images are fitted: that of the network, or larger for a random offset."""
+        if self.offset == "centre":
+            return self.size
+        (height, width), tile = self.size, self.tile
+        return 2 * height - tile[0], 2 * width - tile[1]
+
+    def window(self, random: np.random.Generator) -> tuple[int, int]:
+        """Draw the top and left of a window on the canvas, each equally likely.
+
+        It has network size and holds the whole image.
+        """
+        (height, width), (top, left) = self.size, self.canvas
+        return int(random.integers(top - height + 1)), int(random.integers(left - width + 1))
 
     def images(self, images: np.ndarray) -> np.ndarray:
-        """Bring images to network size.
+        """Bring images to network size, or that of the canvas.
 
         Parameters
         ----------
@@ -91,25 +160,27 @@ class Fit:
         images = self._checked(images, self.source)
         if images.dtype != np.uint8:
             raise ValueError(f"images to fit are uint8, not {images.dtype}.")
-        if self.source == self.size:
+        if self.source == self.canvas:
             return images.copy()
-        if self.method == "resize":
-            return _each_plane(images, self.size, lambda plane: _scale(plane, self.size))
+        if self.source != self.tile:
+            images = _each_plane(images, self.tile, lambda plane: _scale(plane, self.tile))
+        if self.tile == self.canvas:
+            return images
         padded = images[self._taken]
         if self.method == "pad-biharmonic" and len(images):
             planes = np.moveaxis(padded, 3, 1) if padded.ndim == 4 else padded
-            smooth = self._frame.fill(planes.reshape(-1, *self.size)).reshape(planes.shape)
+            smooth = self._frame.fill(planes.reshape(-1, *self.canvas)).reshape(planes.shape)
             padded = np.moveaxis(smooth, 1, 3) if padded.ndim == 4 else smooth
         return np.ascontiguousarray(padded)
 
     def masks(self, masks: np.ndarray) -> np.ndarray:
-        """Bring masks to network size; the padded border continues as that of the images does.
+        """Bring masks to the size of images; the padded border continues as theirs does.
 
         Parameters
         ----------
         masks : (N, h, w) or (N, h, w, K) bool or 0/1
-            Biharmonic padding repeats the border of a mask. Resizing interpolates as it does for
-            images; a pixel is on where more than half of it is.
+            Biharmonic padding repeats the border of a mask. Resizing and enlarging interpolate as
+            they do for images; a pixel is on where more than half of it is.
 
         Returns
         -------
@@ -117,20 +188,22 @@ class Fit:
             0 and 1.
         """
         masks = self._checked(masks, self.source).astype(np.uint8)
-        if self.source == self.size:
-            return masks
-        if self.method != "resize":
-            return np.ascontiguousarray(masks[self._taken])
-        return _each_plane(
-            masks, self.size, lambda plane: _scale(plane.astype(np.float32), self.size) > 0.5
-        )
+        if self.source != self.tile:
+            masks = _each_plane(
+                masks, self.tile, lambda plane: _scale(plane.astype(np.float32), self.tile) > 0.5
+            )
+        return masks if self.tile == self.canvas else np.ascontiguousarray(masks[self._taken])
 
     def undo(self, prob: np.ndarray) -> np.ndarray:
-        """Bring predictions back to storage size: an exact crop, or linear interpolation.
+        """Bring predictions back to storage size.
+
+        Padding is undone by an exact crop, enlarging by the mean of the pixels that a pixel became,
+        resizing by linear interpolation.
 
         Parameters
         ----------
         prob : (N, H, W) or (N, H, W, K) uint8 or float
+            At network size; where there is a canvas, of its central window.
 
         Returns
         -------
@@ -142,8 +215,12 @@ class Fit:
             return prob.copy()
         if self.method == "resize":
             return _each_plane(prob, self.source, lambda plane: _linear(plane, self.source))
-        (top, left), (height, width) = self._start, self.source
-        return np.ascontiguousarray(prob[:, top : top + height, left : left + width])
+        (height, width), (tall, wide) = self.tile, self.size
+        top, left = (tall - height) // 2, (wide - width) // 2
+        prob = np.ascontiguousarray(prob[:, top : top + height, left : left + width])
+        if self.scale == 1:
+            return prob
+        return _each_plane(prob, self.source, lambda plane: _scale(plane, self.source))
 
     def _checked(self, array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         array = np.asarray(array)
@@ -156,7 +233,7 @@ class Fit:
     @property
     def _start(self) -> tuple[int, int]:
         """Row and column at which the image begins within the padded one."""
-        return (self.size[0] - self.source[0]) // 2, (self.size[1] - self.source[1]) // 2
+        return (self.canvas[0] - self.tile[0]) // 2, (self.canvas[1] - self.tile[1]) // 2
 
     @property
     def _taken(self) -> tuple[slice, np.ndarray, np.ndarray]:
@@ -164,13 +241,36 @@ class Fit:
         mode = "reflect" if self.method == "pad-reflect" else "edge"
         rows, columns = (
             np.pad(np.arange(inner), (start, outer - inner - start), mode=mode)  # type: ignore[call-overload]
-            for inner, outer, start in zip(self.source, self.size, self._start, strict=True)
+            for inner, outer, start in zip(self.tile, self.canvas, self._start, strict=True)
         )
         return slice(None), rows[:, None], columns[None, :]
 
     @property
     def _frame(self) -> "_Frame":
-        return _frame(self.source, self.size, self._start)
+        return _frame(self.tile, self.canvas, self._start)
+
+
+def centre(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Give the central window of images on a canvas.
+
+    Where it cannot lie in the middle, it lies half a pixel lower and to the right: so the image in
+    it lies half a pixel higher and to the left, as without a canvas.
+
+    Parameters
+    ----------
+    x : (N, h, w) or (N, h, w, C)
+        At canvas size; at network size already, it is given back.
+    size : (H, W)
+        Network size.
+
+    Returns
+    -------
+    (N, H, W) or (N, H, W, C)
+        A view.
+    """
+    height, width = (int(side) for side in size)
+    top, left = (x.shape[1] - height + 1) // 2, (x.shape[2] - width + 1) // 2
+    return x[:, top : top + height, left : left + width]
 
 
 def resize_to(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:

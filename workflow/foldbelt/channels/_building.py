@@ -33,9 +33,11 @@ def build(
     out
         The file to write: ``id`` and ``x`` uint8 (N, H, W, C), with attributes ``names``,
         ``scale``, ``offset`` (value = x · scale + offset), ``fit``, ``size``, ``source``, ``use``,
-        ``whiten``.
+        ``whiten``; where images are enlarged ``enlarge``, and where their offset is random
+        ``canvas``, which is then the size of `x` (see `Fit.of`).
     recipe
-        ``use`` (names of channels), ``whiten``, ``size`` (a number or [height, width]), ``fit``.
+        ``use`` (names of channels), ``whiten``, ``size`` (a number or [height, width]), ``fit``,
+        perhaps ``scale`` and ``offset``.
     fitted_from
         The channels of train, whose numbers test shares; None for train itself.
 
@@ -56,13 +58,11 @@ def build(
     attrs = {
         **quantised,
         "names": plan.names,
-        "fit": plan.fit.method,
-        "size": list(plan.fit.size),
-        "source": list(plan.fit.source),
+        **plan.fit.attrs(),
         "use": plan.use,
     }
     with store.Writer(out, table=plan.table[["id"]], attrs=attrs) as writer:
-        writer.create("x", (*plan.fit.size, len(plan.names)), np.uint8)
+        writer.create("x", (*plan.fit.canvas, len(plan.names)), np.uint8)
         for rows, planes in plan.blocks():
             values = plan.whiten(planes, quantised["whiten"])
             writer.put("x", rows.start, plan.fit.images(quantise(values, scale, offset)))
@@ -94,7 +94,13 @@ class _Plan:
         self._check_names()
         size = recipe["size"]
         height, width = (size, size) if isinstance(size, int) else size
-        self.fit = Fit(str(recipe["fit"]), store.stored_size(data), (height, width))
+        self.fit = Fit(
+            str(recipe["fit"]),
+            store.stored_size(data),
+            (height, width),
+            int(recipe.get("scale", 1)),
+            str(recipe.get("offset", "centre")),
+        )
         self.modules = [importlib.import_module(f"foldbelt.channels.{name}") for name in self.use]
         self.table = store.table(data)
         self._check_columns()
