@@ -1,13 +1,19 @@
 """Channels: what they hold, that whitening whitens, and that train's numbers serve for test."""
 
+import importlib
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
 
-from foldbelt import channels, store
+import foldbelt
+from foldbelt import channels, members, provenance, store
 from foldbelt.files import InputError
 from foldbelt.geometry import Fit
 
@@ -61,6 +67,74 @@ def test_depth_is_a_plane():
     assert np.unique(planes).tolist() == [np.float32(0.05), np.float32(0.959)]
     with pytest.raises(InputError, match="2 depths lie outside 0–1000: 1001, nan"):
         channels.depth(np.array([1001, 5, np.nan]), (3, 4))
+
+
+@pytest.mark.parametrize("colours", [None, 3])
+def test_row_is_the_height_and_image_row_its_product_with_the_image(colours):
+    images = layered(5) if colours is None else np.stack([layered(5, s) for s in range(3)], -1)
+    table = pd.DataFrame(index=range(5))
+    row, product = (importlib.import_module(f"foldbelt.channels.{n}") for n in ("row", "image_row"))
+    y = row.planes(images, table)
+    assert y.shape == (5, *SIZE, 1)
+    assert (y == y[:1, :, :1]).all()
+    np.testing.assert_allclose(y[0, :, 0, 0], np.arange(37) / 36, atol=1e-6)
+    plain = importlib.import_module("foldbelt.channels.image").planes(images, table)
+    np.testing.assert_allclose(product.planes(images, table), plain * y, atol=1e-6)
+    assert len(product.names(colours or 1)) == product.planes(images, table).shape[3]
+    assert {y.dtype, product.planes(images, table).dtype} == {np.dtype(np.float32)}
+    assert row.planes(images[:, :1], table).max() == 0  # one row is the first
+
+
+def test_rows_are_written_and_padded_as_images_are(data):
+    recipe = {"use": ["row", "image", "image_row"], "whiten": "none", "size": 64}
+    channels.build(data / "train.h5", data / "c.h5", {**recipe, "fit": "pad-edge"})
+    x = store.read(data / "c.h5", "x")
+    assert store.attrs(data / "c.h5")["names"] == recipe["use"]
+    assert (x[..., 0] == x[:1, :, :1, 0]).all()
+    assert (x[:, :14, :, 0].max(), x[:, 49:, :, 0].min()) == (0, 255)
+    assert np.array_equal(x[:, 50:, :, 2], x[:, 50:, :, 1])
+    assert (np.abs(x[..., 2] - x[..., 0] / 255 * x[..., 1]) < 1).all()
+
+
+def test_functions_go_by_their_members_names_however_these_are_imported():
+    code = (
+        "import importlib, sys, numpy; from foldbelt import channels; "
+        "assert not {'foldbelt.channels.cumsum', 'foldbelt.channels.depth'} & set(sys.modules); "
+        "assert channels.cumsum(numpy.eye(4)).shape == (4, 4); "  # by its name first
+        "assert importlib.import_module('foldbelt.channels.cumsum').names(1) == ['cumsum']; "
+        "assert channels.cumsum(numpy.eye(4)).shape == (4, 4); "
+        "assert importlib.import_module('foldbelt.channels.depth').names(1) == ['depth']; "
+        "assert channels.depth(numpy.ones(2), (3, 4)).shape == (2, 3, 4)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    with pytest.raises(AttributeError, match="no attribute 'gabor'"):
+        _ = channels.gabor
+
+
+def test_the_code_of_a_channel_is_that_of_the_recipes_that_use_it_alone(tmp_path):
+    root = tmp_path / "foldbelt"
+    shutil.copytree(Path(foldbelt.__file__).parent, root)
+    script = str(Path(foldbelt.__file__).parents[1] / "scripts" / "make_channels.py")
+
+    def codes() -> dict[str, str]:
+        return {
+            name: provenance._fingerprint([script, *members.channels({"use": [name]})], root)
+            for name in members.known("channels")
+        }
+
+    before = codes()
+    assert len(set(before.values())) == len(before) == 5
+    for name in before:
+        with (root / "channels" / f"{name}.py").open("a") as file:
+            file.write("\n\ndef more():\n    return 1\n")
+        after = codes()
+        assert {other for other in after if after[other] != before[other]} == {name}
+        before = after
+    (root / "channels" / "gabor.py").write_text("RANGE = None\n")
+    assert codes() == before
+    with (root / "geometry.py").open("a") as file:  # what all go through
+        file.write("\n\ndef more():\n    return 1\n")
+    assert all(after != before[name] for name, after in codes().items())
 
 
 @pytest.mark.parametrize("method", ["none", "standard", "zca", "spectral"])
@@ -183,6 +257,21 @@ def test_images_lose_nothing(data):
         assert np.array_equal(x[..., 0], store.read(data / "train.h5", "image"))
 
 
+def test_enlarged_images_on_a_canvas(data):
+    recipe = {**ALL, "size": [96, 96], "scale": 2, "offset": "random", "fit": "pad-edge"}
+    channels.build(data / "train.h5", data / "c.h5", recipe)
+    channels.build(data / "test.h5", data / "d.h5", recipe, fitted_from=data / "c.h5")
+    attrs = store.attrs(data / "d.h5")
+    assert (attrs["enlarge"], attrs["canvas"]) == (2, [118, 110])
+    assert attrs["size"] == [96, 96]
+    fit = Fit.of(attrs)
+    assert fit == Fit("pad-edge", SIZE, (96, 96), 2, "random")
+    x = store.read(data / "d.h5", "x")
+    assert np.array_equal(x[..., 0], fit.images(store.read(data / "test.h5", "image")))
+    channels.build(data / "train.h5", data / "e.h5", ALL)
+    assert not {"enlarge", "canvas"} & set(store.attrs(data / "e.h5"))
+
+
 def test_test_images_change_nothing_that_train_fitted(data):
     recipe = {**ALL, "whiten": "zca"}
     channels.build(data / "train.h5", data / "c.h5", recipe)
@@ -231,7 +320,7 @@ def test_unfit_recipes_are_refused(data):
         channels.build(data / source, data / into, {**ALL, **change}, fitted_from)
 
     with pytest.raises(
-        InputError, match=r"different channels out of \['cumsum', 'depth', 'image'\]"
+        InputError, match=r"different channels out of \['cumsum', 'depth', 'image', 'image_row', 'r"
     ):
         build(use=["image", "image"])
     with pytest.raises(InputError, match="unknown: whitening, gabor"):

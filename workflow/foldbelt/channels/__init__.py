@@ -15,9 +15,37 @@ kind of channel is one module here, found by its name, with
     (N, h, w, C) float32 from images uint8 (N, h, w[, 3]) and those columns.
 """
 
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from foldbelt.channels._building import build
-from foldbelt.channels.cumsum import cumsum
-from foldbelt.channels.depth import depth
 from foldbelt.channels.whitening import whiten
 
+if TYPE_CHECKING:  # imported when they are asked for, see below
+    from foldbelt.channels.cumsum import cumsum
+    from foldbelt.channels.depth import depth
+
 __all__ = ["build", "cumsum", "depth", "whiten"]
+
+
+class _Room(ModuleType):
+    """A package whose members' functions go by the members' names: `channels.cumsum(image)`.
+
+    They are not imported here, because then they would be part of every recipe's code, and a change
+    of one would redo the channels of recipes that do not use it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        importlib.import_module(f"{self.__name__}.{name}")
+        return self.__dict__[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Bind a member's function where Python, on importing the member, binds the module."""
+        super().__setattr__(name, getattr(value, name, value) if name in __all__ else value)
+
+
+sys.modules[__name__].__class__ = _Room
