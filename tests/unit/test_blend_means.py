@@ -13,6 +13,7 @@ from foldbelt import blend, decide, pseudo, store
 from foldbelt.files import InputError
 from foldbelt.means import mix, mix_labels
 
+SPACE = {**DECISION["space"], "gate": np.linspace(0, 0.98, 50).tolist()}
 MEANS = [("logit", 0.5), ("geometric", 0.5), ("power", 0.5), ("power", 3)]
 
 
@@ -46,7 +47,8 @@ def test_the_truth_of_a_fold_never_touches_its_blended_rows(tmp_path, mean, powe
 def test_the_decision_is_that_of_the_blended_predictions(tmp_path, mean, power):
     common, *_ = store_run(tmp_path, seed=3, labelled=(True, True))
     run(tmp_path, common, {**SPEC, "mean": mean, "power": power, "optimise": False})
-    place = {"data": common["data"], "folds": common["folds"], "spec": DECISION, "seed": 0}
+    place = {"data": common["data"], "folds": common["folds"], "seed": 0}
+    place["spec"] = {**DECISION, "space": SPACE}
     out = tmp_path / "decision.json"
     decide.run(
         members=common["members"], weights=str(tmp_path / "weights.json"), out=str(out), **place
@@ -92,7 +94,8 @@ def label(root, members, round=0):
 
 
 @pytest.mark.parametrize("round", [0, 1])
-def test_by_halves_no_model_predicts_what_it_was_trained_on(tmp_path, round):
+def test_by_halves_no_model_predicts_what_it_was_trained_on(tmp_path, round, monkeypatch):
+    monkeypatch.setattr("foldbelt.predictions.BLOCK_BYTES", 4 * 20 * 16)  # 16 images a block
     members, ids, probs, labels = write_tests(tmp_path)
     labelled = label(tmp_path, members, round)
     given = {"members": members, "weights": weights(tmp_path), "out": str(tmp_path / "t.h5")}
