@@ -1,17 +1,21 @@
-"""Probabilities of a trained model for images, with flips at test time, streamed in blocks."""
+"""Probabilities of a trained model for images, with flips and scales at test time, in blocks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from foldbelt import runtime, store
 from foldbelt.files import InputError
-from foldbelt.geometry import Fit
+from foldbelt.geometry import Fit, centre
 from foldbelt.weights import load_model
 
 FLIPS: dict[str, tuple[int, ...]] = {"none": (), "hflip": (3,), "vflip": (2,), "hvflip": (2, 3)}
 """Axes of an (N,C,H,W) batch that each view turns."""
+
+_STEP = 8  # sides of scaled images are its multiples: they halve evenly a few times
 
 
 def run(
@@ -25,11 +29,13 @@ def run(
     out: str,
     cpu_threads: int,
     device: str | None = None,
+    scales: Sequence[float] = (1,),
 ) -> None:
     """Predict images and write their probabilities at storage size.
 
-    The mean over the views is taken of probabilities, brought back to storage size in floating
-    point, and only then rounded to u8. Memory is bounded by a block, whatever the number of images.
+    Every view is predicted at every scale. The mean over them is taken of probabilities, brought
+    back to storage size in floating point, and only then rounded to u8. Memory is bounded by a
+    block, whatever the number of images.
 
     Parameters
     ----------
@@ -50,11 +56,14 @@ def run(
         Compute threads.
     device
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+    scales
+        Sizes of the network's input, as factors of the one that it was trained with.
 
     Raises
     ------
     InputError
-        If a view is unknown, or the weights are for other channels or another size.
+        If a view is unknown, two scales give the same size, or the weights are for other channels
+        or another size.
     """
     unknown = [view for view in tta if view not in FLIPS]
     if unknown or not tta:
@@ -75,20 +84,63 @@ def run(
     source = (int(attrs["source"][0]), int(attrs["source"][1]))
     if store.length(data) and store.stored_size(data) != source:
         raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
-    predictor = Predictor(module, attrs, tta, chosen)
+    predictor = Predictor(module, attrs, tta, chosen, sizes_at(attrs["size"], scales))
     table = store.table(channels, ids)[["id"]]
     classes = metadata["mask_channels"]
     # Whether there is a label head, a blank image tells; there may be no other.
     _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
-    with store.Writer(out, table, {"tta": list(tta), "key": metadata["key"]}) as writer:
+    how: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
+    how |= {} if list(scales) == [1] else {"scales": list(scales)}
+    with store.Writer(out, table, how) as writer:
         writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
         if probe is not None:
             writer.create("label_prob", probe.shape[1:], "float32")
         for rows, x in store.blocks(channels, "x", ids, batch_size):
-            prob, labels = predictor(x)
+            prob, labels = predictor(centre(x, attrs["size"]))
             writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
             if labels is not None:
                 writer.put("label_prob", rows.start, labels)
+
+
+def sizes_at(
+    size: Sequence[int], scales: Sequence[float], step: int = _STEP
+) -> list[tuple[int, int]]:
+    """Give the sizes of the network's input at some scales.
+
+    Parameters
+    ----------
+    size
+        (H, W) at scale 1, which is not rounded.
+    scales
+        Factors.
+    step
+        Sides at other scales are rounded to its multiples.
+
+    Raises
+    ------
+    InputError
+        If there is no scale, or two of them give the same size.
+
+    Examples
+    --------
+    >>> sizes_at((128, 101), [1, 0.75, 1.25])
+    [(128, 101), (96, 72), (160, 128)]
+    """
+    height, width = int(size[0]), int(size[1])
+    found: dict[tuple[int, int], float] = {}
+    for scale in scales:
+        sides = [max(1, round(side * scale / step)) * step for side in (height, width)]
+        scaled = (height, width) if scale == 1 else (sides[0], sides[1])
+        if scaled in found:
+            raise InputError(
+                f"predict.scales: at {found[scaled]} and {scale} the network's input of "
+                f"{height}×{width} has one size, {scaled[0]}×{scaled[1]} (sides are multiples of "
+                f"{step}). Leave one out."
+            )
+        found[scaled] = scale
+    if not found:
+        raise InputError("predict.scales: an empty list cannot be used; [1] is the network's size.")
+    return list(found)
 
 
 class Predictor:
@@ -104,6 +156,8 @@ class Predictor:
         Names in `FLIPS`.
     device
         Where to compute.
+    sizes
+        Sizes (H, W) at which to predict; None for the network's own alone.
     """
 
     def __init__(
@@ -112,13 +166,15 @@ class Predictor:
         attrs: dict,
         tta: Sequence[str],
         device: torch.device,
+        sizes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.module = module.eval().to(device)
         if device.type == "cuda":
             self.module = self.module.to(memory_format=torch.channels_last)
-        self.fit = Fit(attrs["fit"], tuple(attrs["source"]), tuple(attrs["size"]))
+        self.fit = Fit.of(attrs)
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
         self.views = [FLIPS[name] for name in tta]
+        self.sizes = list(sizes or [self.fit.size])
 
     @torch.inference_mode()
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -137,12 +193,21 @@ class Predictor:
         batch = self.normalise(torch.from_numpy(x))
         masks: list[torch.Tensor] = []
         labels: list[torch.Tensor] = []
-        for axes in self.views:
-            outputs = self.module(batch.flip(axes) if axes else batch)
-            mask = torch.sigmoid(outputs["mask"].float())
-            masks.append(mask.flip(axes) if axes else mask)
-            if "label" in outputs:
-                labels.append(torch.sigmoid(outputs["label"].float()))
+        for size in self.sizes:
+            scaled = _resized(batch, size)
+            for axes in self.views:
+                outputs = self.module(scaled.flip(axes) if axes else scaled)
+                mask = torch.sigmoid(outputs["mask"].float())
+                masks.append(_resized(mask.flip(axes) if axes else mask, self.fit.size))
+                if "label" in outputs:
+                    labels.append(torch.sigmoid(outputs["label"].float()))
         mean = torch.stack(masks).mean(0).permute(0, 2, 3, 1).cpu().numpy()
         prob = np.rint(self.fit.undo(mean) * 255).astype(np.uint8)
         return prob, torch.stack(labels).mean(0).cpu().numpy() if labels else None
+
+
+def _resized(batch: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bring (N,C,H,W) to a size: linear up, area-weighted linear down, as a camera would see it."""
+    if tuple(batch.shape[2:]) == tuple(size):
+        return batch
+    return functional.interpolate(batch, size, mode="bilinear", antialias=True)
