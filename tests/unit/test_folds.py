@@ -174,6 +174,57 @@ def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("sample", [60, 200, 599, 5000])
+def test_a_sample_is_of_whole_groups_and_split_as_a_table_of_its_own(sample: int) -> None:
+    table = survey()
+    whole = folds._plan(table, 3, STRATIFY, "mosaic", 1).set_index("id")
+    plan = folds._plan(table, 3, STRATIFY, "mosaic", 1, sample=sample)
+    drawn = table[table["id"].isin(plan["id"])]
+    assert plan["id"].tolist() == drawn["id"].tolist()
+    assert abs(len(plan) - min(sample, 600)) <= 6
+    grouped = table[table["mosaic"] >= 0]
+    inside = grouped["id"].isin(plan["id"]).groupby(grouped["mosaic"]).mean()
+    assert set(inside) <= {0, 1}
+    kept = whole.loc[plan["id"], "group"]
+    assert kept.tolist() == plan["group"].tolist()
+    alone = folds.split(drawn, 3, STRATIFY, "mosaic", 1)
+    assert alone["fold"].tolist() == plan["fold"].tolist()
+    if sample == 5000:
+        assert plan.set_index("id").equals(whole)
+
+
+def test_a_sample_is_drawn_at_random_and_by_the_seed_alone() -> None:
+    table = survey()
+    shuffled = table.sample(frac=1, random_state=3)
+
+    def drawn(of: pd.DataFrame, seed: int) -> set[str]:
+        return set(folds._plan(of, 3, [], "mosaic", seed, sample=200)["id"])
+
+    assert drawn(table, 0) == drawn(shuffled, 0) != drawn(table, 1)
+    groups = folds._join([folds._group_keys(table, "mosaic")], len(table))
+    taken = np.array([np.isin(groups, folds._sample(groups, 200, seed)) for seed in range(200)])
+    assert np.abs(taken.mean(axis=0) - 1 / 3).max() < 0.15  # each image in a third of the samples
+    large = np.bincount(groups)[groups] > 3
+    assert abs(taken[:, large].mean() - 1 / 3) < 0.02  # large groups as often as small ones
+
+
+def test_a_run_writes_the_sample_alone(tmp_path: Path) -> None:
+    train = data(tmp_path)
+    spec = {"count": 3, "stratify": [], "group": None, "seed": 0}
+    folds.run(train, None, {**spec, "sample": None}, tmp_path / "all.csv")
+    folds.run(train, None, spec, tmp_path / "plain.csv")
+    assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+    copies = set(store.table(train)["id"][10:13])
+    for seed in range(6):
+        folds.run(train, None, {**spec, "sample": 15, "seed": seed}, tmp_path / "folds.csv")
+        ids = pd.read_csv(tmp_path / "folds.csv", dtype={"id": str})["id"]
+        assert 14 <= len(ids) <= 16
+        assert len(copies & set(ids)) in (0, 3)
+        assert folds.balance(tmp_path / "folds.csv", train)["tiles"].sum() == len(ids)
+    with pytest.raises(InputError, match="2 images in 2 groups cannot be split into 3"):
+        folds.run(train, None, {**spec, "sample": 2}, tmp_path / "folds.csv")
+
+
 def test_a_run_without_mosaics(tmp_path: Path) -> None:
     train = data(tmp_path)
     spec = {"count": 3, "stratify": [], "group": None, "seed": 0}

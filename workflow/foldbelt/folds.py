@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
 
 _BINS = 5
 _MANY = 10  # a numeric column with more values than this is put in bins
@@ -73,10 +73,11 @@ def run(train: PathLike, mosaic: PathLike | None, spec: Mapping[str, Any], out: 
     mosaic
         Table of mosaics; needed if the group is "mosaic".
     spec
-        count, stratify (list of columns), group ("mosaic", a column, or None) and seed.
+        count, stratify (list of columns), group ("mosaic", a column, or None), seed, and perhaps
+        sample: about how many images take part, in whole groups drawn at random; None takes all.
     out
         CSV file of id, fold, strata (what the image was balanced as, in words) and group (a number;
-        an image that belongs to none has one of its own).
+        an image that belongs to none has one of its own), of the images that take part.
 
     Raises
     ------
@@ -87,8 +88,8 @@ def run(train: PathLike, mosaic: PathLike | None, spec: Mapping[str, Any], out: 
     group = spec["group"]
     if group == "mosaic":
         table["mosaic"] = _mosaics(mosaic, table["id"])
-    plan = _plan(table, spec["count"], spec["stratify"], group, spec["seed"], _copies(train))
-    write_csv(out, plan)
+    scheme = (spec["count"], spec["stratify"], group, spec["seed"])
+    write_csv(out, _plan(table, *scheme, _copies(train), spec.get("sample")))
 
 
 def members(path: PathLike, fold: int) -> list[str]:
@@ -157,14 +158,21 @@ def _plan(
     group: str | None,
     seed: int,
     copies: Mapping[str, str] | None = None,
+    sample: int | None = None,
 ) -> pd.DataFrame:
-    """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share."""
+    """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share.
+
+    With `sample`, rows are left out.
+    """
     _check_columns(table, count, stratify, group)
     order = np.argsort(table["id"].to_numpy(str), kind="stable")
     rows = table.iloc[order].reset_index(drop=True)
     keys: list[list[Hashable]] = [_group_keys(rows, group)]
     keys += [[copies.get(name) for name in rows["id"]]] if copies else []
     groups = _join(keys, len(rows))
+    if sample is not None:
+        drawn = np.flatnonzero(np.isin(groups, _sample(groups, sample, seed)))
+        order, rows, groups = order[drawn], rows.iloc[drawn].reset_index(drop=True), groups[drawn]
     strata = _strata(rows, stratify, count)
     found = len(np.unique(groups))
     if found < count:
@@ -242,6 +250,13 @@ def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:
     numbers: dict[int, int] = {}
     roots = [root(row) for row in range(count)]
     return np.array([numbers.setdefault(row, len(numbers)) for row in roots], np.int64)
+
+
+def _sample(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw whole groups at random, as many as hold nearly `count` rows."""
+    shuffled = np.random.default_rng(seed_for(seed, "sample")).permutation(groups.max() + 1)
+    rows = np.cumsum(np.bincount(groups)[shuffled])
+    return shuffled[: int(np.argmin(np.abs(rows - count))) + 1]
 
 
 def _strata(rows: pd.DataFrame, stratify: Sequence[str], count: int) -> list[str]:
