@@ -113,6 +113,13 @@ def test_grey_values_change_in_images_alone(name, channels):
     assert (np.abs(alone.astype(int) - image[..., :1]) > 0).any()
 
 
+def test_the_chance_is_that_of_the_config():
+    image = images(2)
+    augment = Augment([{"GaussNoise": {"p": 0.3}}], SIZE, 2, 1, ["image", "depth"])
+    changed = [not np.array_equal(augment(image, masks(1), s)[0], image) for s in range(300)]
+    assert 0.2 < np.mean(changed) < 0.4
+
+
 def test_all_colours_of_an_image_change():
     image = images(4)
     augment = one("RandomGamma", 4, 1, ["image0", "image1", "image2", "depth"])

@@ -210,9 +210,7 @@ def test_what_cannot_be_is_refused():
         Fit("pad-edge", (101, 101), (128, 256), 2)
     with pytest.raises(InputError, match="those of 202×202 fill it; raise the network size or set"):
         Fit("pad-edge", (101, 101), (202, 202), 2, "random")
-    with pytest.raises(
-        InputError, match=r"resize fills.*so scale: 2 and offset: random mean"
-    ):
+    with pytest.raises(InputError, match=r"resize fills.*so scale: 2 and offset: random mean"):
         Fit("resize", (101, 101), (128, 128), 2, "random")
     with pytest.raises(InputError, match="offset one of centre, random, not 1 and 'left'"):
         Fit("pad-edge", (101, 101), (128, 128), 1, "left")

@@ -21,7 +21,6 @@ from foldbelt.geometry import Fit
 from foldbelt.train import optimisers, samplers, schedules, state
 from foldbelt.train.data import Samples, Source, Tiles, labels_of
 from foldbelt.train.ema import Average
-from foldbelt.train.objective import Objective
 
 
 @pytest.fixture
@@ -164,6 +163,16 @@ def test_pseudo_labels_join_the_training(tiny):
     assert train(tiny, "c", epochs=1, memory_gib=0.0, **more)[0] == first
     tiny.write_pseudo(0)  # none admitted
     assert train(tiny, "d", epochs=1, **more)[0] == train(tiny, "e", epochs=1)[0]
+
+
+def test_pseudo_labels_alone_need_pseudo_labels(tiny):
+    arguments = tiny.arguments("a", epochs=1)
+    arguments["stage"]["train_on"] = "pseudo"
+    lines = []
+    foldbelt.train.run(**arguments, log=lines.append)
+    assert "12 tiles" in lines[0]
+    assert "no pseudo-labels; this trains on the truth" in lines[1]
+    assert (tiny.root / "a.safetensors").read_bytes() == train(tiny, "b", epochs=1)[0]
 
 
 def test_several_classes_are_read_and_streamed_alike(tmp_path):
@@ -402,17 +411,6 @@ def test_a_sample_does_not_depend_on_its_batch(tiny):
     before = tiles.x.array.copy()
     samples.__getitems__([(0, row) for row in range(18)])
     assert np.array_equal(tiles.x.array, before)  # augmented in a copy
-
-
-def test_the_label_head_is_weighed():
-    outputs = {"mask": torch.zeros(2, 1, 4, 4), "label": torch.tensor([[3.0], [-3.0]])}
-    target, label = torch.zeros(2, 4, 4, 1, dtype=torch.uint8), torch.ones(2, 1)
-    losses = [
-        float(Objective({"loss": {"bce": 1}, "label_weight": weight}, 1)(outputs, target, label))
-        for weight in (0.0, 0.5)
-    ]
-    bce = float(torch.nn.functional.binary_cross_entropy_with_logits(outputs["label"], label))
-    assert losses[1] - losses[0] == pytest.approx(0.5 * bce)
 
 
 def test_labels_are_derived_from_masks():

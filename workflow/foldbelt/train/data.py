@@ -7,7 +7,7 @@ read before, so batches may be made in any number of processes.
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from foldbelt import store
 from foldbelt.augment import Augment
 from foldbelt.files import seed_for
-from foldbelt.geometry import Fit
+from foldbelt.geometry import Fit, centre
 from foldbelt.train.samplers import Parts
 
 Batch = dict[str, torch.Tensor]
@@ -104,13 +104,23 @@ class Tiles:
         (N,L) f32.
     memory
         Hold everything in memory.
+    depth
+        (N,1) f32, from `foldbelt.train.tables.depths`; None leaves it out of the batches.
     """
 
     def __init__(
-        self, source: Source, fit: Fit, planes: int, classes: int, labels: np.ndarray, memory: bool
+        self,
+        source: Source,
+        fit: Fit,
+        planes: int,
+        classes: int,
+        labels: np.ndarray,
+        memory: bool,
+        depth: np.ndarray | None = None,
     ) -> None:
         self.ids = list(source.ids)
         self.fit, self.planes, self.classes, self.labels = fit, planes, classes, labels
+        self.depth = depth
         self.x = Column(source.channels, "x", self.ids, memory)
         self.mask = Column(source.masks, "mask", self.ids, memory)
         ignore = planes > classes and source.has_ignore()
@@ -120,13 +130,18 @@ class Tiles:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """(n,H,W,C) u8 at network size."""
-        return self.x.take(rows)
+    def images(self, rows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+        """(n,H,W,C) u8 at network size.
 
-    def targets(self, rows: np.ndarray) -> np.ndarray:
+        Where images lie on a larger canvas, `starts` (n,2) are top and left of the windows; by
+        default they are the central ones.
+        """
+        return self._cut(self.x.take(rows), starts)
+
+    def targets(self, rows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
         """(n,H,W,P) u8 at network size: the classes, then the ignored pixels if there are any."""
-        return self._fitted(rows) if self.target is None else self.target[rows]
+        fitted = self._fitted(rows) if self.target is None else self.target[rows]
+        return self._cut(fitted, starts)
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Give masks (n,h,w,K) and ignored pixels (n,h,w) at storage size."""
@@ -134,8 +149,18 @@ class Tiles:
         ignore = None if self.ignore is None else self.ignore.take(rows)
         return mask.reshape(*mask.shape[:3], self.classes), ignore
 
+    def _cut(self, x: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
+        if starts is None:
+            return centre(x, self.fit.size)
+        height, width = self.fit.size
+        cut = [
+            one[top : top + height, left : left + width]
+            for one, (top, left) in zip(x, starts, strict=True)
+        ]
+        return np.stack(cut)
+
     def _fitted(self, rows: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(rows), *self.fit.size, self.planes), np.uint8)
+        out = np.zeros((len(rows), *self.fit.canvas, self.planes), np.uint8)
         for start in range(0, len(rows), 256):
             part = rows[start : start + 256]
             mask, ignore = self.truth(part)
@@ -153,7 +178,8 @@ class Samples(Dataset[Batch]):
     sets
         The rows of the second set follow those of the first.
     augment
-        The pipeline, or None to leave samples as they are.
+        The pipeline, or None to leave samples as they are; these lie in the centre of the window
+        even where their offset is random.
     parts
         What the seeds are derived from, besides epoch and id.
     """
@@ -176,27 +202,46 @@ class Samples(Dataset[Batch]):
         Returns
         -------
         dict
-            ``x`` (N,H,W,C) u8, ``target`` (N,H,W,P) u8, ``label`` (N,L) f32, ``row`` (N,) int64.
+            ``x`` (N,H,W,C) u8, ``target`` (N,H,W,P) u8, ``label`` (N,L) f32, ``row`` (N,) int64,
+            and ``depth`` (N,1) f32 where the tiles have it.
         """
         rows = np.array([row for _, row in items], np.int64)
+        epochs = np.array([epoch for epoch, _ in items], np.int64)
         parts = []
-        for tiles, start in zip(self.sets, self.starts[:-1], strict=True):
-            here = np.flatnonzero((rows >= start) & (rows < start + len(tiles)))
+        for tiles, first in zip(self.sets, self.starts[:-1], strict=True):
+            here = np.flatnonzero((rows >= first) & (rows < first + len(tiles)))
             if len(here):
-                parts.append((tiles, here, rows[here] - start))
-        back = np.argsort(np.concatenate([here for _, here, _ in parts]))
-        x = np.concatenate([tiles.images(own) for tiles, _, own in parts])[back]
-        target = np.concatenate([tiles.targets(own) for tiles, _, own in parts])[back]
-        label = np.concatenate([tiles.labels[own] for tiles, _, own in parts])[back]
-        names = np.concatenate([[tiles.ids[row] for row in own] for tiles, _, own in parts])[back]
+                own = rows[here] - first
+                parts.append((tiles, here, own, self._windows(tiles, own, epochs[here])))
+        back = np.argsort(np.concatenate([here for _, here, _, _ in parts]))
+
+        def gather(arrays: Iterable[np.ndarray]) -> np.ndarray:
+            return np.concatenate(list(arrays))[back]
+
+        x = gather(tiles.images(own, windows) for tiles, _, own, windows in parts)
+        target = gather(tiles.targets(own, windows) for tiles, _, own, windows in parts)
+        label = gather(tiles.labels[own] for tiles, _, own, _ in parts)
+        names = gather([tiles.ids[row] for row in own] for tiles, _, own, _ in parts)  # type: ignore[misc]
         if self.augment:
             for number, (epoch, _) in enumerate(items):
                 seed = seed_for(*self.parts, "augment", epoch, str(names[number]))
                 x[number], target[number] = self.augment(x[number], target[number], seed)
         batch = {"x": x, "target": target, "label": label, "row": rows}
+        if all(tiles.depth is not None for tiles in self.sets):
+            batch["depth"] = gather(tiles.depth[own] for tiles, _, own, _ in parts)  # type: ignore[index]
         return {
             name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()
         }
+
+    def _windows(self, tiles: Tiles, rows: np.ndarray, epochs: np.ndarray) -> np.ndarray | None:
+        """Draw top and left of each sample's window on the canvas, (n,2); None for central ones."""
+        if self.augment is None or tiles.fit.canvas == tiles.fit.size:
+            return None
+        starts = []
+        for row, epoch in zip(rows, epochs, strict=True):
+            seed = seed_for(*self.parts, "offset", int(epoch), tiles.ids[row])
+            starts.append(tiles.fit.window(np.random.default_rng(seed)))
+        return np.array(starts)
 
 
 class Plan:
@@ -290,8 +335,9 @@ def fits(sources: Sequence[Source], size: tuple[int, int], planes: int, budget_g
     for source in sources:
         attrs = store.attrs(source.channels)
         height, width = attrs["source"]
+        canvas = attrs.get("canvas", size)
         # Masks are held twice: at network size, and at storage size, where they are scored.
-        network = size[0] * size[1] * (len(attrs["names"]) + planes)
+        network = canvas[0] * canvas[1] * (len(attrs["names"]) + planes)
         total += len(source.ids) * (network + height * width * planes)
     return total <= budget_gib * 2**30
 

@@ -1,22 +1,19 @@
 """One training job: a (model, round, fold, stage), from files to a weights file."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 
-from foldbelt import files, models, runtime, store
+from foldbelt import files, runtime, store
 from foldbelt import weights as weights_files
-from foldbelt.augment import Augment
-from foldbelt.files import InputError, seed_for
-from foldbelt.geometry import Fit
-from foldbelt.train import state
-from foldbelt.train.data import Samples, Source, Tiles, fits, labels_of
-from foldbelt.train.loop import Task, Trainer
+from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.train import checks, state
+from foldbelt.train.data import Source
+from foldbelt.train.loop import Trainer
 from foldbelt.train.samplers import Parts
+from foldbelt.train.task import Task, load, network, split
 
 Log = Callable[[str], None]
 
@@ -44,6 +41,7 @@ def run(
     test_channels: str | None = None,
     tensorboard: str | None = None,
     device: str | None = None,
+    model_seed: int = 0,
     log: Log = print,
 ) -> None:
     """Train one model on all folds but one, through one stage, resuming if it was interrupted.
@@ -86,6 +84,8 @@ def run(
         Folder for event files.
     device
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+    model_seed
+        The model's own seed; 0 adds nothing to the recipe's.
     log
         Takes the messages.
 
@@ -97,9 +97,9 @@ def run(
         After SIGTERM or SIGINT (a SystemExit with status 143 or 130).
     """
     chosen = runtime.prepare(cpu_threads, device)
-    train_ids, valid_ids = _split(folds, fold)
+    train_ids, valid_ids = split(folds, fold)
     _check(stage, stage_name, train_ids, valid_ids, pseudo, test_channels)
-    parts: Parts = (seed, key["model"], int(key["round"]), int(key["fold"]), stage_name)
+    parts = seed_parts(seed, key, stage_name, model_seed)
     inputs = {"channels": channels, "data": data, "folds": folds, "start": start, "pseudo": pseudo}
     inputs |= {"test_channels": test_channels, "encoder": model.get("weights")}
     decisive = {
@@ -119,9 +119,11 @@ def run(
         if pseudo and test_channels:
             admitted = sorted(store.read(pseudo, "id")) if store.length(pseudo) else []
             sources.append(Source(test_channels, pseudo, admitted))
-        task, shape = _task(sources, stage, stage_name, metric, memory_gib, chosen, parts)
-        module = _module(model, shape, start, parts, chosen)
+        task, shape = load(sources, stage, stage_name, metric, memory_gib, chosen, parts)
+        module = network(model, shape, start, parts, chosen)
         log(_opening(stage_name, task, module, chosen))
+        for line in _remarks(task, start):
+            log(line)
         if device is None and chosen.type == "cpu" and os.environ.get("CUDA_VISIBLE_DEVICES"):
             log("Beware: a GPU was granted, but torch sees none; this runs on the CPU.")
         writer = (lambda epoch: _writer(tensorboard, epoch)) if tensorboard else None
@@ -134,11 +136,22 @@ def run(
         files.write_csv(history, trainer.history())
 
 
-def _split(folds: str, fold: int) -> tuple[list[str], list[str]]:
-    """Ids to train and to validate on, sorted: the result depends on no file's order."""
-    table = pd.read_csv(folds, dtype={"id": str}, keep_default_na=False)
-    inside = table["fold"].astype(int) == fold
-    return sorted(table["id"][~inside]), sorted(table["id"][inside])
+def seed_parts(seed: int, key: Mapping[str, Any], stage_name: str, model_seed: int = 0) -> Parts:
+    """Say what all seeds of a job derive from; see `run` for the parameters."""
+    parts: Parts = (seed, key["model"], int(key["round"]), int(key["fold"]), stage_name)
+    return (*parts, "model seed", model_seed) if model_seed else parts
+
+
+def check_stage(stage: Mapping[str, Any], name: str) -> None:
+    """Refuse settings that exclude each other.
+
+    Raises
+    ------
+    InputError
+        Naming each key.
+    """
+    problems = [Problem(f"stages.{name}.{key}", why) for key, why in checks.contradictions(stage)]
+    raise_all(problems, f"Stage {name} contradicts itself")
 
 
 def _check(
@@ -149,6 +162,7 @@ def _check(
     pseudo: str | None,
     test_channels: str | None,
 ) -> None:
+    check_stage(stage, name)
     if not train:
         raise InputError(f"Stage {name}: no tile to train on; all lie in the validation fold.")
     if pseudo and not test_channels:
@@ -160,101 +174,22 @@ def _check(
         raise InputError(f"Stage {name}: {', '.join(asks)} without a tile to validate on.")
 
 
-def _task(
-    sources: Sequence[Source],
-    stage: Mapping[str, Any],
-    stage_name: str,
-    metric: str,
-    memory_gib: float,
-    device: torch.device,
-    parts: Parts,
-) -> tuple[Task, dict[str, Any]]:
-    """Load training, validation and perhaps pseudo-labelled tiles."""
-    train = sources[0]
-    attrs = store.attrs(train.channels)
-    fit = Fit(attrs["fit"], tuple(attrs["source"]), tuple(attrs["size"]))
-    classes = train.classes()
-    planes = classes + train.has_ignore()
-    known = store.has(train.masks, "labels")
-    width = store.read(train.masks, "labels", train.ids[:1]).shape[1] if known else 0
-    memory = fits(sources, fit.size, planes, memory_gib)
-    sets = []
-    for source in sources:
-        if source.masks == train.masks:
-            labels = store.read(source.masks, "labels", source.ids) if known else _none(source)
-        else:
-            labels = _pseudo_labels(source, width)
-        sets.append(Tiles(source, fit, planes, classes, labels.astype(np.float32), memory))
-    augment = Augment(stage.get("augment") or [], fit.size, len(attrs["names"]), planes)
-    task = Task(
-        stage=stage,
-        stage_name=stage_name,
-        metric=metric,
-        samples=Samples([sets[0], *sets[2:]], augment, parts),
-        true=len(sets[0]),
-        pseudo=sum(len(tiles) for tiles in sets[2:]),
-        valid=sets[1],
-        normalise=runtime.Normaliser(attrs["scale"], attrs["offset"], device),
-        parts=parts,
-    )
-    shape = {
-        "in_channels": len(attrs["names"]),
-        "mask_channels": classes,
-        "label_classes": width,
-        "channels": attrs["names"],
-        "scale": attrs["scale"],
-        "offset": attrs["offset"],
-        "fit": attrs["fit"],
-        "size": attrs["size"],
-        "source": attrs["source"],
-    }
-    return task, shape
-
-
-def _none(source: Source) -> np.ndarray:
-    return np.zeros((len(source.ids), 0), np.float32)
-
-
-def _pseudo_labels(source: Source, width: int) -> np.ndarray:
-    labels = np.zeros((len(source.ids), width), np.float32)
-    for rows, block in store.blocks(source.masks, "mask", source.ids):
-        labels[rows] = labels_of(block, width)
-    return labels
-
-
-def _module(
-    model: Mapping[str, Any],
-    shape: Mapping[str, Any],
-    start: str | None,
-    parts: Parts,
-    device: torch.device,
-) -> torch.nn.Module:
-    """Build the network, from the weights of the stage before if there is one."""
-    torch.manual_seed(seed_for(*parts, "init"))
-    spec = {**model, "weights": None} if start and "weights" in model else dict(model)
-    module = models.build(
-        spec, shape["in_channels"], shape["mask_channels"], shape["label_classes"]
-    )
-    if start:
-        tensors, metadata = weights_files.load(start)
-        if metadata.get("channels") != shape["channels"]:
-            raise InputError(
-                f"{start} was trained on the channels {metadata.get('channels')}, "
-                f"this stage is given {shape['channels']}."
-            )
-        weights_files.fill(module, tensors, start)
-    if device.type == "cuda":
-        module = module.to(memory_format=torch.channels_last)
-    return module.to(device)
-
-
 def _opening(name: str, task: Task, module: torch.nn.Module, device: torch.device) -> str:
     size = sum(parameter.numel() for parameter in module.parameters())
-    mixed = f" + {task.pseudo} pseudo-labelled" if task.pseudo else ""
+    counts = {"truth": str(task.true), "pseudo": f"{task.pseudo} pseudo-labelled"}
+    counts["mixed"] = " + ".join(counts.values())
     return (
-        f"Stage {name}: {task.true}{mixed} tiles, {len(task.valid)} to validate on, "
+        f"Stage {name}: {counts[task.train_on]} tiles, {len(task.valid)} to validate on, "
         f"{size / 1e6:.2f} million parameters, on {device.type}."
     )
+
+
+def _remarks(task: Task, start: str | None) -> Iterator[str]:
+    """Say where a stage does something else than its name suggests."""
+    if task.stage.get("train_on") == "pseudo" and not task.pseudo:
+        yield "train_on: pseudo, but there are no pseudo-labels; this trains on the truth."
+    if task.mines and not start:
+        yield "sampler: hard without a stage before: the errors mined are those of random weights."
 
 
 def _writer(folder: str | None, epoch: int) -> Any:
@@ -279,6 +214,7 @@ def _save(
     """
     architecture = {**model, "weights": None} if "weights" in model else dict(model)
     metadata = {
+        **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),
         **shape,
         "architecture": architecture,
         "key": dict(key),

@@ -9,57 +9,29 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from foldbelt import metrics
 from foldbelt.files import InputError, seed_for
-from foldbelt.runtime import Normaliser
-from foldbelt.train import optimisers, samplers, schedules
-from foldbelt.train.data import Plan, Samples, Tiles, loader
+from foldbelt.train import evaluation, schedules
+from foldbelt.train.data import Plan, loader
 from foldbelt.train.ema import Average
-from foldbelt.train.objective import Objective
 from foldbelt.train.state import Interrupted, Signals, State
+from foldbelt.train.stepping import Stepper
+from foldbelt.train.swa import EpochAverage
+from foldbelt.train.task import Task
+from foldbelt.weights import with_snapshots
 
 Log = Callable[[str], None]
+Weights = dict[str, torch.Tensor]
 COLUMNS = ["epoch", "lr", "train_loss", "valid_loss", "valid_metric"]
 _NAN = math.nan
-
-
-@dataclass
-class Task:
-    """What one job trains on and what it is called.
-
-    Attributes
-    ----------
-    stage, stage_name
-        The stage's config and name.
-    metric
-        Name of the validation metric, at threshold .5.
-    samples, true, pseudo
-        Augmented training samples; how many of them have true masks, how many pseudo-labels.
-    valid
-        Validation tiles; there may be none.
-    normalise
-        From u8 batches to the network's input.
-    parts
-        What all seeds derive from.
-    """
-
-    stage: Mapping[str, Any]
-    stage_name: str
-    metric: str
-    samples: Samples
-    true: int
-    pseudo: int
-    valid: Tiles
-    normalise: Normaliser
-    parts: samplers.Parts
 
 
 @dataclass
@@ -78,6 +50,10 @@ class Progress:
         Best validation metric and its epoch (from 1).
     watched, bad
         Best value of what early stopping watches, and the validations since.
+    cycle
+        The schedule's cycle, from 0.
+    averaged
+        The last epoch (from 1) whose weights are in the average of epochs.
     """
 
     epoch: int = 0
@@ -89,6 +65,8 @@ class Progress:
     best_epoch: int = 0
     watched: float = -math.inf
     bad: int = 0
+    cycle: int = 0
+    averaged: int = 0
 
 
 class Trainer:
@@ -119,17 +97,15 @@ class Trainer:
         stage = task.stage
         self.model, self.task, self.state, self.log = model, task, state, log
         self.device = task.normalise.device
-        self.objective = Objective(stage, task.samples.sets[0].classes)
-        self.objective.mask.to(self.device)
-        self.optimiser = optimisers.build(stage["optimizer"], model)
-        self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.stepper = Stepper(model, task)
         self.schedule = schedules.build(stage["schedule"], stage["epochs"])
         decay = stage.get("ema")
-        self.average = Average(model, decay) if decay else None
-        self.best: dict[str, torch.Tensor] | None = None
+        self.moving = Average(model, decay) if decay else None
+        self.epoch_average = EpochAverage(model) if stage.get("swa") is not None else None
+        self.best: Weights | None = None
+        self.snapshots: dict[int, Weights] = {}
+        self.errors: np.ndarray | None = None
         self.progress = Progress()
-        self.accumulate = int(stage.get("accumulate") or 1)
-        self.amp = bool(stage.get("amp")) and self.device.type == "cuda"
         self._resume()
         self.writer = writer(self.progress.epoch) if writer else None
         self.plan = Plan()
@@ -138,10 +114,12 @@ class Trainer:
 
     @property
     def kept(self) -> torch.nn.Module:
-        """The module whose weights would be kept if training ended now: the average, if any."""
-        return self.average.module if self.average else self.model
+        """The module whose weights would be kept if training ended now: an average, if any."""
+        if self.epoch_average and self.epoch_average.steps:
+            return self.epoch_average.module
+        return self.moving.module if self.moving else self.model
 
-    def fit(self, signals: Signals) -> dict[str, torch.Tensor]:
+    def fit(self, signals: Signals) -> Weights:
         """Train to the end of the stage, or to early stopping.
 
         Parameters
@@ -152,7 +130,7 @@ class Trainer:
         Returns
         -------
         dict
-            The weights to keep.
+            The weights to keep, snapshots under their prefixes.
 
         Raises
         ------
@@ -162,57 +140,58 @@ class Trainer:
             When a loss is no longer finite.
         """
         stage, progress = self.task.stage, self.progress
+        check = partial(self._heed, signals)
+        if self.task.mines and self.errors is None:
+            self.errors = evaluation.errors(self.stepper, check)
         began, first = time.monotonic(), progress.epoch
         while progress.epoch < stage["epochs"] and not self._stopped():
             speed = self._train(signals)
-            row = [progress.epoch + 1, self._rate(), progress.loss / progress.seen, _NAN, _NAN]
+            row = [progress.epoch + 1, self.stepper.rate, progress.loss / progress.seen, _NAN, _NAN]
             self._check(row[2], row[1])
+            self._average(int(row[0]))
             every = int(stage.get("validate_every") or 1)
             last = progress.epoch + 1 == stage["epochs"]
             if len(self.task.valid) and (last or (progress.epoch + 1) % every == 0):
-                row[3], row[4] = self._validate(signals)
+                self._settle()
+                # Interrupted here, the epoch is not noted yet: its validation will be done again.
+                row[3], row[4] = evaluation.validate(self.stepper, self.kept, check)
                 self.schedule.observe(row[3])
                 self._watch(row)
             progress.rows.append(row)
             progress.epoch, progress.step, progress.loss, progress.seen = int(row[0]), 0, 0.0, 0
             self.state.save(self._pack())
             self._report(row, speed, (time.monotonic() - began) / (progress.epoch - first))
+        self._settle()
+        self._snapshot(self.schedule.cycle(progress.epoch))
         chosen = self.best if stage["select"] == "best" and self.best else self.kept.state_dict()
+        chosen = with_snapshots(chosen, self.snapshots)
         broken = [name for name, value in chosen.items() if not torch.isfinite(value).all()]
         if broken:
             self._diverged(
-                f"{len(broken)} weights, {broken[0]} first, are not finite", self._rate()
+                f"{len(broken)} weights, {broken[0]} first, are not finite", self.stepper.rate
             )
         return chosen
 
     def _train(self, signals: Signals) -> float:
         """Do the remaining steps of an epoch; give the samples per second."""
-        task, progress, size = self.task, self.progress, self.task.stage["batch_size"]
+        task, progress = self.task, self.progress
         epoch = progress.epoch
-        ratio = float(task.stage.get("pseudo_ratio") or 0.0)
-        rows = samplers.epoch_rows(task.true, task.pseudo, ratio, epoch, task.parts)
-        batches = samplers.batches(rows, size)
-        groups = [
-            batches[start : start + self.accumulate]
-            for start in range(0, len(batches), self.accumulate)
-        ]
+        groups = task.steps(epoch, self.errors)
         self.plan.set([batch for group in groups[progress.step :] for batch in group], epoch)
         if progress.step == 0:
             torch.manual_seed(seed_for(*task.parts, "epoch", epoch))
-        self.model.train()
+        self.stepper.start_epoch(epoch)
         running = torch.tensor(progress.loss, dtype=torch.float64, device=self.device)
         before, seen = time.monotonic(), 0
         stream = iter(self.loader)
         for step in range(progress.step, len(groups)):
             position = epoch + (step + 0.5) / len(groups)
-            self._set_rate(self.schedule.factor(position))
-            count = sum(len(batch) for batch in groups[step])
-            for batch in groups[step]:
-                _, loss = self._forward(self.model, next(stream))
-                # Samples weigh alike, though the batches of a group may differ by one.
-                (loss * (len(batch) / count)).backward()
-                running += loss.detach() * len(batch)
+            self._turn(self.schedule.cycle(position))
+            self.stepper.set_rate(self.schedule.factor(position))
+            for part in self.stepper.gather(groups[step], stream, (epoch, step)):
+                running += part
             self._step()
+            count = sum(len(batch) for batch in groups[step])
             seen += count
             progress.step, progress.seen = step + 1, progress.seen + count
             if signals.caught:
@@ -221,44 +200,34 @@ class Trainer:
         progress.loss = float(running)
         return seen / max(time.monotonic() - before, 1e-9)
 
-    def _forward(
-        self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]
-    ) -> tuple[Mapping[str, torch.Tensor], torch.Tensor]:
-        x = self.task.normalise(batch["x"])
-        target = batch["target"].to(self.device, non_blocking=True)
-        label = batch["label"].to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            outputs = model(x)
-        return outputs, self.objective(outputs, target, label)
-
     def _step(self) -> None:
-        if self.task.stage.get("clip"):
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.task.stage["clip"])
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        if self.average:
-            self.average.update()
+        self.stepper.update()
+        if self.moving:
+            self.moving.update()
 
-    @torch.no_grad()
-    def _validate(self, signals: Signals) -> tuple[float, float]:
-        """Loss at network size and metric at storage size of the weights that would be kept."""
-        tiles, total = self.task.valid, 0.0
-        model = self.kept.eval()
-        samples, scores = Samples([tiles], None, ()), []
-        size = int(self.task.stage["batch_size"])
-        for start in range(0, len(tiles), size):
-            rows = np.arange(start, min(start + size, len(tiles)))
-            outputs, loss = self._forward(
-                model, samples.__getitems__([(0, int(row)) for row in rows])
-            )
-            total += float(loss) * len(rows)
-            logits = outputs["mask"].float().permute(0, 2, 3, 1)
-            prob = tiles.fit.undo(torch.sigmoid(logits).cpu().numpy())
-            truth, ignore = tiles.truth(rows)
-            scores.append(metrics.score_images(self.task.metric, truth, prob > 0.5, ignore))
-            if signals.caught:  # before the epoch is noted: its validation will be done again
-                self._interrupt(signals)
-        return total / len(tiles), float(np.concatenate(scores).mean())
+    def _average(self, epoch: int) -> None:
+        """Take the weights at an epoch's end (from 1) into their average, where there is one."""
+        share = self.task.stage.get("swa")
+        late = share is not None and epoch > share * self.task.stage["epochs"]
+        # After an interruption in an epoch's validation, its end comes twice.
+        if self.epoch_average and late and epoch > self.progress.averaged:
+            self.epoch_average.update(self.model)
+            self.progress.averaged = epoch
+
+    def _settle(self) -> None:
+        if self.epoch_average and self.epoch_average.steps:
+            evaluation.settle(self.stepper, self.epoch_average)
+
+    def _turn(self, cycle: int) -> None:
+        """Enter a cycle of the schedule; the one before may leave a snapshot."""
+        if cycle > self.progress.cycle:
+            self._snapshot(self.progress.cycle)
+            self.progress.cycle = cycle
+
+    def _snapshot(self, cycle: int) -> None:
+        number = self.schedule.snapshot(cycle)
+        if number:
+            self.snapshots[number] = copy.deepcopy(self.kept.state_dict())
 
     def _watch(self, row: list[float]) -> None:
         """Keep a copy of the best weights, and count the validations without a better one."""
@@ -277,13 +246,6 @@ class Trainer:
     def _stopped(self) -> bool:
         stopping = self.task.stage.get("early_stopping")
         return stopping is not None and self.progress.bad >= max(1, int(stopping["patience"]))
-
-    def _set_rate(self, factor: float) -> None:
-        for group, rate in zip(self.optimiser.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * factor
-
-    def _rate(self) -> float:
-        return float(self.optimiser.param_groups[0]["lr"])
 
     def _check(self, loss: float, rate: float) -> None:
         if not math.isfinite(loss):
@@ -318,6 +280,10 @@ class Trainer:
         table = pd.DataFrame(self.progress.rows, columns=COLUMNS)
         return table.astype({"epoch": int})
 
+    def _heed(self, signals: Signals) -> None:
+        if signals.caught:
+            self._interrupt(signals)
+
     def _interrupt(self, signals: Signals) -> None:
         self.state.save(self._pack())
         number, step = int(signals.caught or 0), self.progress.step
@@ -330,13 +296,16 @@ class Trainer:
     def _pack(self) -> dict[str, Any]:
         """Gather tensors and plain values; the generators matter in mid-epoch only."""
         cuda = self.device.type == "cuda"
+        average = self.epoch_average or self.moving
         return {
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.stepper.optimiser.state_dict(),
             "schedule": self.schedule.state(),
-            "average": self.average.module.state_dict() if self.average else None,
-            "average_steps": self.average.steps if self.average else 0,
+            "average": average.module.state_dict() if average else None,
+            "average_steps": average.steps if average else 0,
             "best": self.best,
+            "snapshots": self.snapshots,
+            "errors": None if self.errors is None else torch.from_numpy(self.errors),
             "progress": dict(vars(self.progress)),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
@@ -347,12 +316,14 @@ class Trainer:
         if state is None:
             return
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.stepper.optimiser.load_state_dict(state["optimiser"])
         self.schedule.restore(state["schedule"])
-        if self.average:
-            self.average.module.load_state_dict(state["average"])
-            self.average.steps = state["average_steps"]
-        self.best = state["best"]
+        average = self.epoch_average or self.moving
+        if average:
+            average.module.load_state_dict(state["average"])
+            average.steps = state["average_steps"]
+        self.best, self.snapshots = state["best"], state["snapshots"]
+        self.errors = None if state["errors"] is None else state["errors"].numpy()
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["random"])
         if state["random_cuda"] is not None:

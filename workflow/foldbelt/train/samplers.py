@@ -1,17 +1,72 @@
-"""Which samples an epoch sees, in which order: a pure function of the seed and the epoch."""
+"""Which samples an epoch sees, in which order: a pure function of the seed and the epoch.
+
+``random``
+    Every true sample once.
+``balanced``
+    As many samples, of which a given share has a mask: of either kind every sample comes equally
+    often, give or take one.
+``hard``
+    As many samples, drawn by how much the stage's first weights err on them. A sample of twice the
+    error comes twice as often. The draw is systematic, as resampling in particle filters is [1]_: a
+    sample that should come 1.3 times comes once or twice, never less or more; with equal errors, or
+    a strength of zero, every sample comes once.
+
+Before any of it, images may be left out by what is in them. Pseudo-labelled samples are added
+after; no sampler and no filter looks at them.
+
+References
+----------
+.. [1] J. Carpenter, P. Clifford, P. Fearnhead: Improved particle filter for nonlinear problems. IEE
+   Proc. Radar, Sonar and Navigation 146, 1999.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from foldbelt.files import seed_for
 
 Parts = tuple[str | int | float | None, ...]
 
+_ALL = {"empty": True, "black": True, "vertical": 1, "min_area": 0}
 
-def epoch_rows(true: int, pseudo: int, ratio: float, epoch: int, parts: Parts) -> np.ndarray:
+
+def needs_images(stage: Mapping[str, Any]) -> bool:
+    """Tell whether the samples of a stage depend on what is in the images.
+
+    Parameters
+    ----------
+    stage
+        The stage's config.
+
+    Returns
+    -------
+    bool
+        If so, `epoch_rows` needs `foldbelt.train.tables.contents` as `images`.
+    """
+    asked = {**_ALL, **(stage.get("images") or {})}
+    return asked != _ALL or (stage.get("sampler") or {}).get("name") == "balanced"
+
+
+def epoch_rows(
+    true: int,
+    pseudo: int,
+    ratio: float,
+    epoch: int,
+    parts: Parts,
+    *,
+    images: pd.DataFrame | None = None,
+    keep: Mapping[str, Any] | None = None,
+    sampler: Mapping[str, Any] | None = None,
+    errors: np.ndarray | None = None,
+    train_on: str = "mixed",
+) -> np.ndarray:
     """Draw and shuffle the rows of one epoch.
 
-    Every true sample comes once. Of the pseudo-labelled ones, at most `ratio` times the number of
-    true ones are drawn afresh for each epoch, without repetition.
+    Of the pseudo-labelled samples, at most `ratio` times the number of true ones that the epoch
+    holds are drawn afresh for each epoch, without repetition.
 
     Parameters
     ----------
@@ -25,16 +80,104 @@ def epoch_rows(true: int, pseudo: int, ratio: float, epoch: int, parts: Parts) -
         From 0.
     parts
         What the seed is derived from, besides the epoch.
+    images
+        What is in the true samples: area, black, vertical; the index holds their ids. See
+        `foldbelt.train.tables.contents`. Needed where `keep` or `sampler` ask for it.
+    keep
+        The stage's `images`: empty, black, vertical, min_area. None keeps all.
+    sampler
+        The stage's `sampler`: name, share, strength. None is ``random``.
+    errors
+        (true,) error of every true sample, not negative; needed by ``hard``.
+    train_on
+        ``mixed``, ``pseudo`` or ``truth``; without pseudo-labelled samples always the truth.
 
     Returns
     -------
     (M,) int64 array
-        Rows in the order of training.
+        Rows in the order of training; those that a sampler draws repeatedly are repeated.
+
+    Raises
+    ------
+    ValueError
+        If `images` or `errors` are needed and missing, or not of `true` samples.
     """
-    drawn = min(pseudo, round(ratio * true))
     random = np.random.default_rng(seed_for(*parts, "order", epoch))
+    rows = _true_rows(true, epoch, parts, images, keep or {}, sampler or {}, errors)
+    drawn = min(pseudo, round(ratio * len(rows)))
     extra = true + random.permutation(pseudo)[:drawn]
-    return random.permutation(np.concatenate([np.arange(true), extra]).astype(np.int64))
+    if train_on == "truth":
+        extra = extra[:0]
+    elif pseudo and train_on == "pseudo":
+        rows = rows[:0]
+    return random.permutation(np.concatenate([rows, extra]).astype(np.int64))
+
+
+def _true_rows(
+    true: int,
+    epoch: int,
+    parts: Parts,
+    images: pd.DataFrame | None,
+    keep: Mapping[str, Any],
+    sampler: Mapping[str, Any],
+    errors: np.ndarray | None,
+) -> np.ndarray:
+    """Give the true samples of an epoch, not shuffled."""
+    if needs_images({"images": keep, "sampler": sampler}):
+        if images is None or len(images) != true:
+            raise ValueError(f"the table of what is in the {true} images is missing or another's.")
+        rows = np.flatnonzero(_kept(images, {**_ALL, **keep}, epoch, parts))
+    else:
+        rows = np.arange(true)
+    random = np.random.default_rng(seed_for(*parts, "sampler", epoch))
+    name = sampler.get("name", "random")
+    if name == "balanced" and images is not None:
+        positive = images["area"].to_numpy()[rows] > 0
+        return _balanced(rows, positive, float(sampler.get("share", 0.5)), random)
+    if name == "hard":
+        if errors is None or len(errors) != true:
+            raise ValueError(f"the errors of the {true} images are missing or others'.")
+        strength = float(sampler.get("strength", 1))
+        return _hard(rows, np.asarray(errors, float)[rows], strength, random)
+    return rows
+
+
+def _kept(images: pd.DataFrame, keep: Mapping[str, Any], epoch: int, parts: Parts) -> np.ndarray:
+    """Tell (N,) which images take part in an epoch."""
+    area = images["area"].to_numpy()
+    kept = (area == 0) | (area >= keep["min_area"])
+    kept &= (area > 0) | bool(keep["empty"])
+    kept &= ~images["black"].to_numpy(bool) | bool(keep["black"])
+    for row in np.flatnonzero(images["vertical"].to_numpy(bool)):
+        chance = seed_for(*parts, "vertical", epoch, str(images.index[int(row)])) / 2**63
+        kept[row] &= chance < keep["vertical"]
+    return kept
+
+
+def _balanced(
+    rows: np.ndarray, positive: np.ndarray, share: float, random: np.random.Generator
+) -> np.ndarray:
+    """Give as many rows, so many of them positive; all as they are if there is one kind only."""
+    if positive.all() or not positive.any():
+        return rows
+    count = round(share * len(rows))
+    kinds = ((rows[positive], count), (rows[~positive], len(rows) - count))
+    # np.resize repeats the whole, so every row comes equally often, give or take one.
+    return np.concatenate([np.resize(random.permutation(of), number) for of, number in kinds])
+
+
+def _hard(
+    rows: np.ndarray, errors: np.ndarray, strength: float, random: np.random.Generator
+) -> np.ndarray:
+    """Draw as many rows, each in proportion to error^strength, systematically."""
+    if not len(rows) or not errors.max() > 0:
+        return rows
+    order = random.permutation(len(rows))  # or neighbours in the file would compete
+    weights = (errors[order] / errors.max()) ** strength
+    ends = np.cumsum(weights) * (len(rows) / weights.sum())
+    ends[-1] = len(rows)
+    marks = np.floor(np.concatenate([[0], ends]) + random.random())
+    return np.repeat(rows[order], np.diff(marks).astype(np.int64))
 
 
 def batches(rows: np.ndarray, size: int) -> list[np.ndarray]:

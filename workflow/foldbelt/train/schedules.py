@@ -6,10 +6,10 @@ epoch that has one, and keeps three numbers of state.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from foldbelt.files import InputError
+from foldbelt.train.named import look_up
 
 
 class Schedule:
@@ -49,6 +49,18 @@ class Schedule:
         """Give the factor after the warm-up, floor left aside."""
         return 1.0
 
+    def share(self, position: float) -> float:
+        """Give the share done of what follows the warm-up."""
+        return (position - self.warmup) / max(self.epochs - self.warmup, 1e-9)
+
+    def cycle(self, position: float) -> int:
+        """Give the number of the cycle that a position lies in, from 0; there may be but one."""
+        return 0
+
+    def snapshot(self, cycle: int) -> int:
+        """Give the number of the snapshot that the end of a cycle leaves, from 1; 0 is none."""
+        return 0
+
     def observe(self, loss: float) -> None:
         """Take note of a validation loss."""
 
@@ -60,13 +72,103 @@ class Schedule:
         """Go on from a saved state."""
 
 
+def _ease(share: float, start: float, end: float) -> float:
+    """Half a cosine from `start`, at a share of 0, to `end`, at 1."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
 class Cosine(Schedule):
     """Half a cosine from 1 down to the floor (Loshchilov & Hutter 2017, without restarts)."""
 
     def warm(self, position: float) -> float:
         """Give the factor after the warm-up."""
-        share = (position - self.warmup) / max(self.epochs - self.warmup, 1e-9)
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        return _ease(self.share(position), 1.0, self.floor)
+
+
+class Polynomial(Schedule):
+    """(1 − share of the stage done) to the power of `power`, as for DeepLab (Chen et al. 2017).
+
+    Parameters
+    ----------
+    power
+        1 falls in a line; less stays high for longer.
+    """
+
+    def __init__(
+        self, epochs: int, warmup: float = 0, floor: float = 0, power: float = 0.9, **_: Any
+    ) -> None:
+        super().__init__(epochs, warmup, floor)
+        self.power = power
+
+    def warm(self, position: float) -> float:
+        """Give the factor after the warm-up."""
+        return (1 - min(self.share(position), 1.0)) ** self.power
+
+
+class OneCycle(Schedule):
+    """From a 25th up to 1 and down to the floor (Smith & Topin 2018), both as half a cosine.
+
+    As torch's OneCycleLR, but for the momentum, which stays as it is.
+
+    Parameters
+    ----------
+    rise
+        Share of the stage that the way up takes.
+    """
+
+    START = 1 / 25
+
+    def __init__(
+        self, epochs: int, warmup: float = 0, floor: float = 0, rise: float = 0.3, **_: Any
+    ) -> None:
+        super().__init__(epochs, warmup, floor)
+        self.rise = rise
+
+    def warm(self, position: float) -> float:
+        """Give the factor; the rise is the warm-up."""
+        share = self.share(position)
+        if share < self.rise:
+            return _ease(share / self.rise, max(self.START, self.floor), 1.0)
+        return _ease((share - self.rise) / (1 - self.rise), 1.0, self.floor)
+
+
+class Cyclic(Schedule):
+    """Cosines from 1 to the floor, one after the other (Loshchilov & Hutter 2017, SGDR).
+
+    The weights at a cycle's end make members of an ensemble (Huang et al. 2017).
+
+    Parameters
+    ----------
+    cycles
+        How many, of equal length.
+    snapshots
+        How many of the last ones leave their weights.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        warmup: float = 0,
+        floor: float = 0,
+        cycles: int = 4,
+        snapshots: int = 0,
+        **_: Any,
+    ) -> None:
+        super().__init__(epochs, warmup, floor)
+        self.cycles, self.snapshots = cycles, snapshots
+
+    def cycle(self, position: float) -> int:
+        """Give the number of the cycle, from 0; the warm-up belongs to the first."""
+        return min(max(int(self.share(position) * self.cycles), 0), self.cycles - 1)
+
+    def snapshot(self, cycle: int) -> int:
+        """Give the number of the snapshot that the end of a cycle leaves, from 1; 0 is none."""
+        return max(0, cycle + 1 - (self.cycles - self.snapshots))
+
+    def warm(self, position: float) -> float:
+        """Give the factor after the warm-up."""
+        share = self.share(position) * self.cycles
+        return _ease(share - self.cycle(position), 1.0, self.floor)
 
 
 class Plateau(Schedule):
@@ -110,10 +212,13 @@ class Plateau(Schedule):
         self.level, self.best, self.bad = state["level"], state["best"], int(state["bad"])
 
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
+SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Schedule,
     "cosine": Cosine,
     "plateau": Plateau,
+    "onecycle": OneCycle,
+    "polynomial": Polynomial,
+    "cyclic": Cyclic,
 }
 
 
@@ -123,8 +228,7 @@ def build(spec: Mapping[str, Any], epochs: int) -> Schedule:
     Parameters
     ----------
     spec
-        ``{name, warmup, floor, patience, factor}``, as in the config; what a schedule does not use
-        is ignored.
+        ``{name, warmup, floor, …}``, as in the config; what a schedule does not use is ignored.
     epochs
         Length of the stage.
 
@@ -137,11 +241,5 @@ def build(spec: Mapping[str, Any], epochs: int) -> Schedule:
     InputError
         If there is no schedule of that name.
     """
-    settings = {key: value for key, value in spec.items() if key != "name" and value is not None}
-    try:
-        kind = SCHEDULES[spec["name"]]
-    except KeyError:
-        raise InputError(
-            f"schedule: {spec['name']!r} is unknown. There are {', '.join(sorted(SCHEDULES))}."
-        ) from None
+    kind, settings = look_up("schedule", SCHEDULES, spec)
     return kind(epochs, **settings)

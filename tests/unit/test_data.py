@@ -1,0 +1,194 @@
+"""Training data: windows on a canvas, depths, and what is in the images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from foldbelt import channels, store
+from foldbelt.augment import Augment
+from foldbelt.geometry import Fit
+from foldbelt.train import tables
+from foldbelt.train.data import Samples, Source, Tiles, fits
+from foldbelt.train.task import load
+
+STORED, SIZE, COUNT = (11, 13), (24, 20), 9
+IDS = [f"t{number}" for number in range(COUNT)]
+PARTS = (1, "m", 0, 0, "s")
+
+
+def write(
+    root: Path, recipe: dict, classes: int = 1, ignore: bool = False, depth: bool = True
+) -> Source:
+    """Images that show their mask (of the first class), and their channels."""
+    random = np.random.default_rng(0)
+    mask = (random.random((COUNT, *STORED, classes)) < 0.4).astype(np.uint8)
+    mask[:3] = 0
+    arrays = {"image": 255 * mask[..., 0], "mask": mask if classes > 1 else mask[..., 0]}
+    if ignore:
+        arrays["ignore"] = (random.random((COUNT, *STORED)) < 0.2).astype(np.uint8)
+    table = pd.DataFrame({"id": IDS})
+    if depth:
+        table["depth"] = np.arange(100.0, 1000, 100)
+    store.write(root / "train.h5", arrays, table, {}, classes)
+    recipe = {"use": ["image"], "whiten": "none", "size": list(SIZE), **recipe}
+    channels.build(root / "train.h5", root / "x.h5", recipe)
+    return Source(str(root / "x.h5"), str(root / "train.h5"), IDS[::-1])
+
+
+def tiles_of(source: Source, memory: bool = True, **more) -> Tiles:
+    fit = Fit.of(store.attrs(source.channels))
+    classes = source.classes()
+    planes = classes + source.has_ignore()
+    return Tiles(source, fit, planes, classes, np.zeros((COUNT, 1), np.float32), memory, **more)
+
+
+def batch_of(samples: Samples, epoch: int = 0) -> dict[str, np.ndarray]:
+    items = [(epoch, row) for row in range(len(samples))]
+    return {name: value.numpy() for name, value in samples.__getitems__(items).items()}
+
+
+@pytest.mark.parametrize("memory", [True, False])
+@pytest.mark.parametrize("method", ["pad-reflect", "pad-edge"])
+def test_masks_and_ignored_pixels_move_with_their_image_over_the_canvas(tmp_path, memory, method):
+    source = write(tmp_path, {"fit": method, "offset": "random"}, ignore=True)
+    augment = Augment([], SIZE, 1, 2)
+    samples = Samples([tiles_of(source, memory)], augment, PARTS)
+    plain = batch_of(Samples([tiles_of(source, memory)], None, ()))
+    centred = Fit(method, STORED, SIZE)
+    image = store.read(source.masks, "image", source.ids)
+    assert np.array_equal(plain["x"][..., 0], centred.images(image))
+    seen = set()
+    for epoch in range(4):
+        batch = batch_of(samples, epoch)
+        assert batch["x"].shape == (COUNT, *SIZE, 1)
+        assert np.array_equal(batch["x"][..., 0] > 0, batch["target"][..., 0] > 0)
+        for x, target, row in zip(batch["x"], batch["target"], batch["row"], strict=True):
+            tile = store.read(source.masks, "image", [source.ids[row]])[0]
+            ignore = store.read(source.masks, "ignore", [source.ids[row]])[0]
+            found = [
+                (top, left)
+                for top in range(SIZE[0] - STORED[0] + 1)
+                for left in range(SIZE[1] - STORED[1] + 1)
+                if np.array_equal(x[top : top + 11, left : left + 13, 0], tile)
+                and np.array_equal(target[top : top + 11, left : left + 13, 1], ignore)
+            ]
+            assert found  # the whole of it
+            seen.add(found[0] if tile.any() else (0, 0))
+    assert len(seen) > 15
+
+
+def test_the_window_is_that_of_the_image_and_the_epoch(tmp_path):
+    source = write(tmp_path, {"fit": "pad-edge", "offset": "random"})
+    augment = Augment([], SIZE, 1, 1)
+    samples = Samples([tiles_of(source)], augment, PARTS)
+    whole = batch_of(samples)
+    for row in range(COUNT):  # alone as among others, whatever came before
+        one = samples.__getitems__([(0, row)])
+        assert np.array_equal(one["x"][0].numpy(), whole["x"][row])
+    both = Samples([tiles_of(source), tiles_of(source, False)], augment, PARTS)
+    twice = batch_of(both)
+    assert np.array_equal(twice["x"], np.concatenate([whole["x"], whole["x"]]))
+    assert np.array_equal(twice["target"][COUNT:], whole["target"])
+    assert not np.array_equal(batch_of(samples, 1)["x"], whole["x"])
+    other = batch_of(Samples([tiles_of(source)], augment, (2, *PARTS[1:])))
+    assert not np.array_equal(other["x"], whole["x"])
+
+
+def test_a_canvas_takes_its_memory(tmp_path):
+    (tmp_path / "a").mkdir()
+    plain = write(tmp_path / "a", {"fit": "pad-edge"})
+    large = write(tmp_path, {"fit": "pad-edge", "offset": "random"})
+    canvas = (2 * 24 - 11) * (2 * 20 - 13)
+    need = [(plain, 9 * (24 * 20 * 2 + 143)), (large, 9 * (canvas * 2 + 143))]
+    for source, count in need:
+        assert fits([source], SIZE, 1, count / 2**30)
+        assert not fits([source], SIZE, 1, (count - 1) / 2**30)
+
+
+def test_enlarged_images_and_masks_are_trained_on_alike(tmp_path):
+    recipe = {"fit": "pad-edge", "scale": 3, "size": [40, 40], "offset": "random"}
+    samples = Samples([tiles_of(write(tmp_path, recipe))], Augment([], (40, 40), 1, 1), PARTS)
+    batch = batch_of(samples)
+    assert np.array_equal(batch["x"][..., 0] > 127, batch["target"][..., 0] > 0)
+
+
+def test_depths_are_standardised_by_the_training_images(tmp_path):
+    source = write(tmp_path, {"fit": "pad-edge"})
+    train = Source(source.channels, source.masks, IDS[:6])
+    valid = Source(source.channels, source.masks, IDS[6:])
+    store.write(
+        tmp_path / "pseudo.h5",
+        {"mask": np.zeros((2, *STORED), np.uint8)},
+        pd.DataFrame({"id": IDS[:2]}),
+    )
+    pseudo = Source(source.channels, str(tmp_path / "pseudo.h5"), IDS[:2])
+    first, second, third = tables.depths([train, valid, pseudo])
+    assert first.dtype == np.float32
+    assert first.shape == (6, 1)
+    np.testing.assert_allclose([first.mean(), first.std()], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(
+        np.diff(np.concatenate([first, second])[:, 0]), np.ptp(first) / 5, 1e-5
+    )
+    assert np.isnan(third).all()
+    alone, others = tables.depths([Source(source.channels, source.masks, IDS[:1]), valid])
+    assert alone.tolist() == [[0]]
+    assert np.isfinite(others).all()
+
+
+def test_batches_carry_depths_where_they_are_given(tmp_path):
+    source = write(tmp_path, {"fit": "pad-edge"})
+    (depth,) = tables.depths([source])
+    tiles = [tiles_of(source, depth=depth), tiles_of(source, depth=-depth)]
+    batch = Samples(tiles, None, PARTS).__getitems__([(0, 11), (0, 2), (0, 0)])
+    assert batch["depth"].numpy().tolist() == [(-depth[2]).tolist(), *depth[[2, 0]].tolist()]
+    assert "depth" not in batch_of(Samples([tiles_of(source)], None, PARTS))
+    (tmp_path / "a").mkdir()
+    assert tables.depths([write(tmp_path / "a", {"fit": "pad-edge"}, depth=False)]) is None
+
+
+def test_a_job_draws_from_the_images_and_channels_that_the_stage_asks_for(tmp_path):
+    recipe = {"fit": "pad-edge", "offset": "random"}
+    source = write(tmp_path, recipe)
+    stage = {"images": {"empty": False}, "batch_size": 2, "depth_weight": 0.1}
+    device = torch.device("cpu")
+    task, _ = load([source, source], stage, "s", "salt_score", 1.0, device, PARTS)
+    rows = np.concatenate([batch for step in task.steps(0, None) for batch in step])
+    some = store.read(source.masks, "mask", source.ids).any(axis=(1, 2))
+    assert sorted(rows) == np.flatnonzero(some).tolist()
+    batch = task.samples.__getitems__([(0, 0), (1, 0)])
+    assert not torch.equal(batch["x"][0], batch["x"][1])
+    assert torch.isfinite(batch["depth"]).all()
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_contents_are_what_is_in_images_and_masks(tmp_path, classes, monkeypatch):
+    mask = np.zeros((7, *STORED, classes), np.uint8)
+    mask[1] = 1
+    mask[2, :, 4:6, 0] = 1
+    mask[3, :, :, classes - 1], mask[3, 5, 5] = 1, 0
+    mask[4, 2:4, 3, classes - 1] = 1
+    mask[5, :, 4:6, classes - 1] = mask[5, :, 9, 0] = 1
+    mask[6, :, :3, 0], mask[6, 4, 7] = 1, 1
+    image = np.random.default_rng(0).integers(0, 255, (7, *STORED)).astype(np.uint8)
+    image[0], image[4] = 0, 88
+    ignore = np.zeros((7, *STORED), np.uint8)
+    ignore[4, 2, :] = 1
+    if classes == 3:
+        image = np.repeat(image[..., None], 3, axis=3)
+        image[4, ..., 1] = 3  # one colour, though not grey
+    arrays = {"image": image, "mask": mask if classes > 1 else mask[..., 0], "ignore": ignore}
+    ids = list("abcdefg")
+    store.write(tmp_path / "t.h5", arrays, pd.DataFrame({"id": ids}), {}, classes)
+    found = tables.contents(Source("", str(tmp_path / "t.h5"), ids[::-1])).loc[ids]
+    assert found.index.tolist() == ids
+    assert found["area"].tolist() == [0, 143, 22, 142, 1, 33, 34]
+    assert found["black"].tolist() == [True, False, False, False, True, False, False]
+    assert found["vertical"].tolist() == [False, False, True, False, False, True, False]
+    monkeypatch.setattr(tables, "_BLOCK", 2)
+    again = tables.contents(Source("", str(tmp_path / "t.h5"), ids))
+    pd.testing.assert_frame_equal(again, found)
+    none = tables.contents(Source("", str(tmp_path / "t.h5"), []))
+    assert (none.dtypes == found.dtypes).all()

@@ -1,0 +1,131 @@
+"""An interrupted run ends in the bytes of one left in peace, whatever it has to remember."""
+
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from training import Competition
+
+import foldbelt.train
+from foldbelt.train import evaluation
+from foldbelt.train.loop import Trainer
+from foldbelt.train.state import Interrupted
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Competition(tmp_path)
+
+
+def arguments(competition, name, **changes):
+    """Give arguments of `foldbelt.train.run`; keys that STAGE lacks go into the stage, too."""
+    given = competition.arguments(name, **changes)
+    others = [key for key in changes if key in given and key in SWITCHES]
+    given["stage"] |= {key: given.pop(key) for key in others}
+    return given
+
+
+def train(competition, name="w", **changes):
+    lines = []
+    given = arguments(competition, name, **changes)
+    foldbelt.train.run(**given, log=lines.append)
+    return Path(given["weights"]).read_bytes(), lines
+
+
+def history(competition, name="w"):
+    return pd.read_csv(competition.root / f"{name}.csv")
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
+    settings = {"epochs": 6, "select": select, "ema": 0.9, "early_stopping": {"patience": 4}}
+    settings["schedule"] = {"name": "plateau", "patience": 0, "factor": 0.5, "warmup": 1}
+    settings["optimizer"] = {"name": "sgd", "lr": 1.5}  # so much that the loss rises now and then
+    whole, _ = train(tiny, "a", **settings)
+    assert history(tiny, "a")["lr"][2] < 1.5  # the schedule has something to remember
+
+    def stop(text):
+        if text.startswith("epoch 3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        foldbelt.train.run(**arguments(tiny, "b", **settings), log=stop)
+    again, lines = train(tiny, "b", **settings)
+    assert any("Resuming after epoch 3" in line for line in lines)
+    assert again == whole
+    assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+
+
+SWITCHES = ("swa", "freeze_encoder", "sampler", "mixup", "cutmix", "label_smoothing", "train_on")
+HARD = {"sampler": {"name": "hard", "strength": 1.0, "share": 0.5}}
+MIXED = {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.05}
+RADAM = {"name": "radam", "lr": 0.02, "weight_decay": 0.01, "encoder_factor": 1}
+CYCLIC = {"name": "cyclic", "warmup": 1, "floor": 0.1, "cycles": 2, "snapshots": 2}
+EVERYTHING = {
+    "snapshots and ema": {"schedule": CYCLIC, "ema": 0.9, **HARD, **MIXED},
+    "snapshots": {"schedule": CYCLIC, "accumulate": 2, **HARD, **MIXED},
+    "swa": {"schedule": {**CYCLIC, "snapshots": 0}, "swa": 0.3, **HARD, **MIXED},
+    "frozen": {
+        "model": {
+            "name": "unet",
+            "encoder": "test_resnet",
+            "decoder_channels": [8, 8, 8, 8, 8],
+            "weights": None,
+        },
+        "freeze_encoder": 2,
+        "optimizer": {**RADAM, "encoder_factor": 0.1},
+        "epochs": 3,
+    },
+}
+
+
+@pytest.fixture(params=sorted(EVERYTHING))
+def settings(request):
+    return {"epochs": 5, "optimizer": RADAM, **EVERYTHING[request.param]}
+
+
+def interrupted(competition, monkeypatch, module, name, wanted, **settings):
+    """Train until a function is called for the `wanted`-th time; a signal then comes after it."""
+    real, calls = getattr(module, name), []
+
+    def work(*given, **named):
+        result = real(*given, **named)
+        calls.append(None)
+        if len(calls) == wanted:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, work)
+        with pytest.raises(Interrupted):
+            train(competition, "b", **settings)
+    assert len(calls) >= wanted  # the batch at hand is finished
+
+
+def test_a_signal_at_any_step_changes_nothing(tiny, monkeypatch, settings):
+    whole, _ = train(tiny, "a", **settings)
+    for wanted in (2, 4, 2):  # in the first epoch, then later, with more to remember
+        interrupted(tiny, monkeypatch, Trainer, "_step", wanted, **settings)
+    again, lines = train(tiny, "b", **settings)
+    assert any("Resuming after epoch" in line for line in lines)
+    assert again == whole
+    assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+
+
+def test_a_signal_in_a_validation_changes_nothing(tiny, monkeypatch, settings):
+    whole, _ = train(tiny, "a", **settings)
+    score = (evaluation.metrics, "score_images")
+    interrupted(tiny, monkeypatch, *score, 3, **settings)  # of two batches each: the second's
+    interrupted(tiny, monkeypatch, *score, 4, **settings)
+    again, _ = train(tiny, "b", **settings)
+    assert again == whole
+    assert (tiny.root / "a.csv").read_bytes() == (tiny.root / "b.csv").read_bytes()
+
+
+def test_a_signal_while_errors_are_mined_changes_nothing(tiny, monkeypatch):
+    settings = {"epochs": 2, **HARD}
+    whole, _ = train(tiny, "a", **settings)
+    interrupted(tiny, monkeypatch, evaluation, "_false_positives", 5, **settings)
+    assert train(tiny, "b", **settings)[0] == whole

@@ -1,0 +1,161 @@
+"""One step of training: forward, loss, backward, update."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from foldbelt.files import seed_for
+from foldbelt.train import optimisers
+from foldbelt.train.objective import Objective
+from foldbelt.train.task import Task
+
+Batch = Mapping[str, torch.Tensor]
+
+
+class Stepper:
+    """A model with its loss and optimiser, as a stage describes them.
+
+    Parameters
+    ----------
+    model
+        On its device.
+    task
+        Data and settings.
+
+    Attributes
+    ----------
+    objective
+        The loss.
+    optimiser
+        Its rates follow `set_rate`.
+    """
+
+    def __init__(self, model: torch.nn.Module, task: Task) -> None:
+        stage = task.stage
+        self.model, self.task = model, task
+        self.device = task.normalise.device
+        self.objective = Objective(stage, task.samples.sets[0].classes)
+        self.objective.mask.to(self.device)
+        self.optimiser = optimisers.build(stage["optimizer"], model)
+        self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.mixer = _mixer(stage, self.objective.classes)
+        self.amp = bool(stage.get("amp")) and self.device.type == "cuda"
+        self.frozen_epochs = int(stage.get("freeze_encoder") or 0)
+        self.encoder = (
+            optimisers.encoder_of(model, "freeze_encoder") if self.frozen_epochs else None
+        )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate; with an encoder_factor, that of the decoder."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def set_rate(self, factor: float) -> None:
+        """Set the rates to so much of their highest."""
+        for group, rate in zip(self.optimiser.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def start_epoch(self, epoch: int) -> None:
+        """Make the model ready to learn in an epoch, from 0.
+
+        A frozen encoder is as in evaluation: neither its parameters change nor its batch-norm
+        statistics, and nothing in it is dropped.
+        """
+        self.model.train()
+        if self.encoder is not None:
+            frozen = epoch < self.frozen_epochs
+            self.encoder.train(not frozen).requires_grad_(not frozen)
+
+    def autocast(self) -> torch.autocast:
+        """Context in which the model computes: bfloat16 where the stage asks for it, on a GPU."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
+
+    def outputs(self, model: torch.nn.Module, batch: Batch) -> Mapping[str, Any]:
+        """Logits of a model for a batch."""
+        x = self.task.normalise(batch["x"])
+        with self.autocast():
+            return model(x)
+
+    def judge(self, outputs: Mapping[str, Any], batch: Batch) -> torch.Tensor:
+        """Loss of outputs for a batch, as it is, a scalar."""
+        return self.objective(outputs, *self._truth(batch))
+
+    def loss(self, batch: Batch, *seed: str | int) -> torch.Tensor:
+        """Give the loss to learn from, of a batch mixed as the stage says; a scalar.
+
+        Parameters
+        ----------
+        batch
+            From `Samples`.
+        *seed
+            What tells this batch from all others of the stage: the mixing is drawn from it.
+        """
+        x = self.task.normalise(batch["x"])
+        target, label, depth = self._truth(batch)
+        shares = [(1.0, target, label)]
+        if self.mixer:
+            number = seed_for(*self.task.parts, "mix", *seed)
+            if depth is None:
+                x, shares = self.mixer(x, target, label, number)
+            else:  # as a plane of the images, the depth is mixed as they are
+                both = torch.cat([x, depth[:, :, None, None].expand_as(x[:, :1])], dim=1)
+                both, shares = self.mixer(both, target, label, number)
+                x, depth = both[:, :-1], both[:, -1:].mean(dim=(2, 3))
+        with self.autocast():
+            outputs = self.model(x)
+        losses = [
+            share * self.objective(outputs, truth, label, depth) for share, truth, label in shares
+        ]
+        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+
+    def gather(
+        self, group: Sequence[np.ndarray], stream: Iterator[Batch], place: tuple[int, ...]
+    ) -> list[torch.Tensor]:
+        """Gather the gradients of the batches of one step.
+
+        Parameters
+        ----------
+        group
+            The rows of every batch.
+        stream
+            Gives the batches themselves.
+        place
+            What tells this step from all others.
+
+        Returns
+        -------
+        list of scalar tensors
+            The batches' losses, each summed over its samples.
+        """
+        count, parts = sum(len(rows) for rows in group), []
+        for number, rows in enumerate(group):
+            loss = self.loss(next(stream), *place, number)
+            # Samples weigh alike, though the batches of a group may differ by one.
+            (loss * (len(rows) / count)).backward()
+            parts.append(loss.detach() * len(rows))
+        return parts
+
+    def update(self) -> None:
+        """Take an optimiser step from the gradients gathered, and forget them."""
+        if self.task.stage.get("clip"):
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.task.stage["clip"])
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def _truth(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Targets (N,P,H,W), labels and, if there are any, depths of a batch, on the device."""
+        target = batch["target"].to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        label = batch["label"].to(self.device, non_blocking=True)
+        depth = batch.get("depth")
+        return target, label, None if depth is None else depth.to(self.device, non_blocking=True)
+
+
+def _mixer(stage: Mapping[str, Any], classes: int) -> Callable[..., Any] | None:
+    """What mixes the images of a batch, where the stage asks for any of it."""
+    if not any(stage.get(key) for key in ("mixup", "cutmix", "label_smoothing")):
+        return None
+    from foldbelt.train.mixing import Mixer
+
+    return Mixer(stage, classes)

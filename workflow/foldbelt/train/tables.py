@@ -1,0 +1,73 @@
+"""Numbers of every training image that are not pixels: what is in it, and how deep it lies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import store
+from foldbelt.train.data import Source
+
+_BLOCK = 128
+
+
+def contents(source: Source) -> pd.DataFrame:
+    """Look at images and masks at storage size.
+
+    Parameters
+    ----------
+    source
+        Images with true masks.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row an image, its id as the index: area (labelled pixels of any class), black (one
+        single value in the whole image) and vertical (all rows of the mask are equal, and it is
+        neither empty nor full).
+    """
+    names = ["mask", "image"] + (["ignore"] if source.has_ignore() else [])
+    streams = [store.blocks(source.masks, name, source.ids, _BLOCK) for name in names]
+    parts = []
+    for (_, mask), (_, image), *rest in zip(*streams, strict=True):
+        some = mask.reshape(*mask.shape[:3], -1).any(axis=3)
+        seen = some & (rest[0][1] == 0) if rest else some
+        flat = image.reshape(len(image), -1, *image.shape[3:])
+        axes = tuple(range(1, mask.ndim))
+        vertical = (mask == mask[:, :1]).all(axis=axes)
+        part = {
+            "area": seen.sum(axis=(1, 2)),
+            "black": (flat == flat[:, :1]).reshape(len(flat), -1).all(axis=1),
+            "vertical": vertical & some.any(axis=(1, 2)) & ~some.all(axis=(1, 2)),
+        }
+        parts.append(pd.DataFrame(part))
+    columns = {"area": np.int64, "black": bool, "vertical": bool}
+    empty = pd.DataFrame({name: np.zeros(0, kind) for name, kind in columns.items()})
+    return pd.concat(parts or [empty], ignore_index=True).set_axis(list(source.ids), axis=0)
+
+
+def depths(sources: Sequence[Source]) -> list[np.ndarray] | None:
+    """Give the depths of all images, standardised as those of the first source.
+
+    Parameters
+    ----------
+    sources
+        Tiles to train on, and any others.
+
+    Returns
+    -------
+    list of (N,1) f32 arrays
+        (z − mean) / sd; NaN where a depth is not known (pseudo-labels come without), which teaches
+        nothing. None if the images to train on have no column `depth`.
+    """
+    tables = [store.table(source.masks, source.ids) for source in sources]
+    if "depth" not in tables[0]:
+        return None
+    first = tables[0]["depth"].to_numpy(np.float64)
+    mean, sd = np.nanmean(first), np.nanstd(first)
+    given = [
+        table["depth"].to_numpy(np.float64) if "depth" in table else np.full(len(table), np.nan)
+        for table in tables
+    ]
+    scaled = [(values - mean) / (sd if sd > 0 else 1.0) for values in given]
+    return [values.astype(np.float32)[:, None] for values in scaled]
