@@ -26,6 +26,7 @@ wildcard_constraints:
     channels=NAME,
     folds=NAME,
     model=NAME,
+    member=rf"{NAME}(\.s\d+)?",
     stage=NAME,
     round=r"\d+",
     fold=r"\d+",
@@ -43,6 +44,11 @@ include: "workflow/rules/submit.smk"
 include: "workflow/rules/figures.smk"
 
 
+if PLAN.variants:
+
+    include: "workflow/rules/ablation.smk"
+
+
 localrules:
     all,
     ingest,
@@ -55,6 +61,7 @@ localrules:
     decide,
     submission,
     report,
+    rates,
 
 
 # Every kept artefact is asked for, so that one that is deleted is redone with what follows from it.

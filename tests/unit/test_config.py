@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from foldbelt import config, reference
+from foldbelt import config, reference, variants
 from foldbelt.files import InputError
 from foldbelt.train import state
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "config").glob("*.yaml"))
+OVERLAYS = [ROOT / "config" / f"{name}.yaml" for name in ("ablation", "ablation-cpu")]
+RECIPES = sorted(set((ROOT / "config").glob("*.yaml")) - {*OVERLAYS})
 
 SMALL: dict[str, Any] = {
     "run": "small",
@@ -37,6 +38,14 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 def test_recipes_resolve_and_resolving_twice_changes_nothing(recipe: Path) -> None:
     once = config.resolve(yaml.safe_load(recipe.read_text()))
     assert config.resolve(once) == once
+
+
+def test_overlays_make_recipes_of_recipes() -> None:
+    recipe = yaml.safe_load((ROOT / "config" / "tgs.yaml").read_text())
+    for overlay in OVERLAYS:
+        recipe = config.merge(recipe, yaml.safe_load(overlay.read_text()))
+        made = variants.plan(config.resolve(recipe))
+        assert len(made.variants) >= 9
 
 
 def test_defaults_reach_every_part() -> None:

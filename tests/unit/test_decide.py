@@ -388,7 +388,7 @@ def test_every_offender_in_the_predictions_is_listed(tmp_path):
     arrays = {"prob": np.zeros((len(spoilt), 8, 9), np.uint8)}
     store.write(path, arrays, table=pd.DataFrame({"id": spoilt}))
     with pytest.raises(InputError) as error:
-        decide.member(common["members"]["m1"], common["data"], common["folds"], SPEC, 0, "m1")
+        decide.member({"m1": common["members"]["m1"]}, common["data"], common["folds"], SPEC, 0)
     text = str(error.value)
     assert f"{path}: alien is in no fold" in text
     assert f"{path}: {ids[folds == 1][0]} is in {common['members']['m1'][1]}, too" in text

@@ -1,4 +1,4 @@
-"""Scales at test time, on networks whose answer is known; the middle of canvases."""
+"""Scales at test time, on networks whose answer is known; the middle of canvases; snapshots."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from test_predict import call, trained  # noqa: F401
 from torch import nn
 from training import SIZE, STORED
 
-from foldbelt import store
+from foldbelt import store, weights
 from foldbelt.files import InputError
 from foldbelt.geometry import Fit
 from foldbelt.predict import Predictor, sizes_at
@@ -135,3 +135,25 @@ def test_enlarged_images_are_brought_back():
     assert found[0].shape == (1, 22, 30, 1)
     assert np.abs(found[0] - found[1]).max() <= 6
     assert np.abs(found[0] - np.roll(found[0], 1, axis=1)).max() > 12
+
+
+def test_a_snapshot_predicts_with_its_own_weights(trained):  # noqa: F811
+    tensors, metadata = weights.load(trained.root / "w.safetensors")
+    early = {name: value * 0.5 for name, value in tensors.items()}
+    paths = {name: str(trained.root / f"{name}.safetensors") for name in ("both", "early")}
+    both = weights.with_snapshots(tensors, {1: early, 2: tensors})
+    weights.save(paths["both"], both, {**metadata, "snapshots": 2})
+    weights.save(paths["early"], early, metadata)
+
+    def prob(**changes):
+        return store.read(call(trained, "snap.h5", **changes), "prob")
+
+    final = prob()
+    assert not np.array_equal(prob(weights=paths["early"]), final)
+    np.testing.assert_array_equal(prob(weights=paths["both"]), final)
+    np.testing.assert_array_equal(
+        prob(weights=paths["both"], snapshot=1), prob(weights=paths["early"])
+    )
+    np.testing.assert_array_equal(prob(weights=paths["both"], snapshot=2), final)
+    with pytest.raises(InputError, match="3"):
+        prob(weights=paths["both"], snapshot=3)

@@ -14,8 +14,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from foldbelt import members
+from foldbelt import augment_names, members
 from foldbelt.files import InputError, PathLike, Problem, raise_all
+from foldbelt.train import checks
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -167,7 +168,7 @@ def _fill(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Non
     if not isinstance(value, dict):
         return
     for alternative in schema.get("oneOf", []):
-        if alternative.get("type") == "object":
+        if alternative.get("type") == "object" or "$ref" in alternative:
             _fill(value, alternative, root)
     for key, part in schema.get("properties", {}).items():
         target = part
@@ -205,7 +206,10 @@ def _references(config: Config) -> Iterable[Problem]:
         yield from _member(f"models.{name}.architecture", members.models, model["architecture"])
     for name, stage in config["stages"].items():
         yield from _member(f"stages.{name}.loss", members.losses, stage["loss"])
-        yield from _loss_options(f"stages.{name}.loss", stage["loss"])
+        yield from _member_options(f"stages.{name}.loss", "losses", stage["loss"], {"weight"})
+        yield from augment_names.check(stage["augment"], f"stages.{name}.augment")
+        for key, reason in checks.contradictions(stage):
+            yield Problem(f"stages.{name}.{key}", reason)
     for name, recipe in config["channels"].items():
         yield from _member(f"channels.{name}.use", members.channels, recipe)
     yield from _member("competition", members.competition, config["competition"])
@@ -216,6 +220,8 @@ def _references(config: Config) -> Iterable[Problem]:
             "the members of a blend must share one fold scheme, these name "
             f"{', '.join(sorted(schemes))}: what one has held out another has trained on",
         )
+    for name in sorted(set(config["blend"]["external"]) & set(config["models"])):
+        yield Problem(f"blend.external.{name}", "a model has this name; take another")
     step = config["blend"]["step"]
     if abs(round(1 / step) * step - 1) > 1e-6:
         yield Problem("blend.step", f"{step} does not divide 1; take 0.1, 0.2, 0.25 …")
@@ -242,10 +248,10 @@ def _references(config: Config) -> Iterable[Problem]:
 def _options(architecture: Mapping[str, Any]) -> set[str]:
     """Keys that mean something to an architecture."""
     try:
-        (module,) = members.models(architecture)
+        module = members.models(architecture)[0]
     except InputError:  # reported with the other references
         return set(architecture)
-    return {"name", "sha256"} | set(members.options(module))
+    return {"name", "sha256"} | set(members.options(module)) - {"variant"}
 
 
 def _foreign_options(config: Config) -> Iterable[Problem]:
@@ -258,11 +264,13 @@ def _foreign_options(config: Config) -> Iterable[Problem]:
                 yield Problem(f"models.{name}.architecture.{key}", reason + _suggest(key, own))
 
 
-def _loss_options(where: str, loss: Mapping[str, Any]) -> Iterable[Problem]:
-    """Yield options that a loss does not have: found now, not when its stage begins."""
-    for name, given in loss.items():
-        if isinstance(given, dict) and name in members.known("losses"):
-            own = {"weight", *members.options(f"foldbelt.losses.{name}")}
+def _member_options(
+    where: str, room: str, listed: Mapping[str, Any], common: Iterable[str] = ()
+) -> Iterable[Problem]:
+    """Yield options that a room's member does not have: found now, not when its turn comes."""
+    for name, given in listed.items():
+        if isinstance(given, dict) and name in members.known(room):
+            own = {*common, *members.options(f"foldbelt.{room.replace('/', '.')}.{name}")}
             for key in sorted(set(given) - own):
                 yield Problem(f"{where}.{name}.{key}", "unknown key" + _suggest(key, own))
 

@@ -17,7 +17,7 @@ from typing import Any
 from foldbelt.files import InputError
 
 _PACKAGE = Path(__file__).resolve().parent
-_HELPERS = {"models": {"blocks", "heads", "weights"}}
+_HELPERS = {"models": {"blocks", "heads", "weights"}, "channels": {"whitening"}}
 
 
 def known(room: str) -> list[str]:
@@ -46,7 +46,7 @@ def find(room: str, names: Iterable[str], what: str) -> list[str]:
     Parameters
     ----------
     room
-        Name of a package in foldbelt.
+        Name of a package in foldbelt, as a path: "losses", "models/encoders".
     names
         Members' names, in any order.
     what
@@ -67,7 +67,7 @@ def find(room: str, names: Iterable[str], what: str) -> list[str]:
     unknown = [name for name in names if name not in members]
     if unknown:
         raise InputError(unknown_names(what, unknown, members))
-    return [f"foldbelt.{room}.{name}" for name in names]
+    return [f"foldbelt.{room.replace('/', '.')}.{name}" for name in names]
 
 
 def unknown_names(what: str, unknown: Iterable[str], members: Iterable[str]) -> str:
@@ -138,10 +138,21 @@ def losses(spec: Mapping[str, Any]) -> list[str]:
 
 
 def models(architecture: Mapping[str, Any]) -> list[str]:
-    """Module of the architecture that a model names, as {name: unet, …}."""
+    """Modules of the architecture that a model names, as {name: unet, …}, its own first.
+
+    The name may have a variant, as in `smp/Unet`; an encoder of foldbelt's own has its module, too.
+    """
+    own = set(known("models/encoders"))
     if "name" not in architecture:
         raise InputError(f"an architecture needs a `name`, one of {', '.join(known('models'))}")
-    return find("models", [architecture["name"]], "architecture")
+    name, _, variant = str(architecture["name"]).partition("/")
+    found = find("models", [name], "architecture")
+    if bool(variant) != ("variant" in options(found[0])):
+        raise InputError(
+            f"architecture {architecture['name']!r}: "
+            + (f"{name} has no variants" if variant else f"say which, as {name}/Unet")
+        )
+    return found + find("models/encoders", {str(architecture.get("encoder"))} & own, "encoder")
 
 
 def channels(recipe: Mapping[str, Any]) -> list[str]:

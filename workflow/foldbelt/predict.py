@@ -30,6 +30,7 @@ def run(
     cpu_threads: int,
     device: str | None = None,
     scales: Sequence[float] = (1,),
+    snapshot: int | None = None,
 ) -> None:
     """Predict images and write their probabilities at storage size.
 
@@ -58,12 +59,14 @@ def run(
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
     scales
         Sizes of the network's input, as factors of the one that it was trained with.
+    snapshot
+        Which of the weights that a cyclic schedule has left, from 1; None for the final ones.
 
     Raises
     ------
     InputError
-        If a view is unknown, two scales give the same size, or the weights are for other channels
-        or another size.
+        If a view is unknown, two scales give the same size, there is no such snapshot, or the
+        weights are for other channels or another size.
     """
     unknown = [view for view in tta if view not in FLIPS]
     if unknown or not tta:
@@ -72,7 +75,7 @@ def run(
             f"There are {', '.join(FLIPS)}."
         )
     chosen = runtime.prepare(cpu_threads, device)
-    module, metadata = load_model(weights)
+    module, metadata = load_model(weights, snapshot=snapshot)
     attrs = store.attrs(channels)
     for name in ("names", "size"):
         trained = metadata["channels" if name == "names" else name]
@@ -91,6 +94,7 @@ def run(
     _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
     how: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
     how |= {} if list(scales) == [1] else {"scales": list(scales)}
+    how |= {} if snapshot is None else {"snapshot": snapshot}
     with store.Writer(out, table, how) as writer:
         writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
         if probe is not None:

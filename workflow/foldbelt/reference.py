@@ -33,6 +33,7 @@ def document(schema: Mapping[str, Any] | None = None) -> str:
         "blend",
         "decision",
         "pseudo",
+        "ablation",
     ):
         where = {
             "channels": "channels.<name>",

@@ -32,6 +32,7 @@ def run(
     benchmarks: PathLike,
     out: PathLike,
     competition: str = "salt",
+    notes: Sequence[str] = (),
 ) -> None:
     """Write ``scores.json``.
 
@@ -63,6 +64,8 @@ def run(
         the one before, the last blend over its best member and over the baseline).
     competition
         Whose format the hidden truth has.
+    notes
+        What a reader of the scores has to know: leaks.
 
     Raises
     ------
@@ -89,6 +92,7 @@ def run(
         "images": len(empty),
         "groups": len(set(last.images["group"])),
         "select": dict(select),
+        "notes": list(notes),
         "seconds": seconds(benchmarks, members, found),
     }
     write_json(out, content)
@@ -258,6 +262,7 @@ def describe(path: PathLike) -> str:
     ]
     if found["hidden"] is not None:
         lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
+    lines += [f"  {note}" for note in found.get("notes", [])]
     lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
     return "\n".join(lines)
 

@@ -5,28 +5,31 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from foldbelt import config as settings
-from foldbelt import members
+from foldbelt import members, variants
 from foldbelt.provenance import fingerprint
 
 try:
     resolved = settings.resolve(config)
+    PLAN = variants.plan(resolved)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
 config.update(resolved)
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
-MODELS = list(config["models"])
+MODELS = PLAN.blend
+MEMBERS = [member for model in MODELS for member in variants.members(PLAN, model)]
+EXTERNAL = config["blend"]["external"]
 ROUNDS = settings.rounds(config)
 SCHEME = settings.fold_scheme(config)
 FOLDS = settings.fold_numbers(config, SCHEME)
-RECIPES = sorted({model["channels"] for model in config["models"].values()})
+RECIPES = sorted({PLAN.models[model]["channels"] for model in MODELS})
 STAGES = [
     f"{model}/round{number}/fold{fold}/{stage}"
     for model in MODELS
     for number in ROUNDS
     for fold in FOLDS
-    for stage in config["models"][model]["stages"]
+    for stage in PLAN.models[model]["stages"]
 ]
 SURVEY = config["data"]["survey"] is not None
 ROOT = f"results/{config['run']}/survey/competition" if SURVEY else config["data"]["path"]
@@ -49,94 +52,138 @@ def code(script, *modules):
     return fingerprint(f"{workflow.basedir}/workflow/scripts/{script}.py", *modules)
 
 
-def competition_code(script):
+def competition_code(script, *modules):
     """Fingerprint for a rule that calls the competition's own module."""
-    return code(script, *members.competition(config["competition"]))
+    return code(script, *members.competition(config["competition"]), *modules)
 
 
 def channels_code(wildcards):
     """Fingerprint of the channels that a recipe names."""
-    return code("make_channels", *members.channels(config["channels"][wildcards.channels]))
+    return code("make_channels", *members.channels(PLAN.channels[wildcards.channels]))
+
+
+def training_modules(wildcards):
+    """Modules of the model's network and the stage's losses."""
+    architecture = PLAN.models[wildcards.model]["architecture"]
+    return members.models(architecture) + members.losses(PLAN.stages[wildcards.stage]["loss"])
 
 
 def training_code(wildcards):
     """Fingerprint of the training loop, the model's network and the stage's losses."""
-    architecture = config["models"][wildcards.model]["architecture"]
-    loss = config["stages"][wildcards.stage]["loss"]
-    return code("train_stage", *members.models(architecture), *members.losses(loss))
+    return code("train_stage", *training_modules(wildcards))
+
+
+def rates_code(wildcards):
+    """Fingerprint of the learning-rate range test with them."""
+    return code("test_rates", *training_modules(wildcards))
 
 
 def training_architecture(wildcards):
     """A model's network, less where its pretrained weights come from: they are an input."""
-    architecture = config["models"][wildcards.model]["architecture"]
+    architecture = PLAN.models[wildcards.model]["architecture"]
     return {k: v for k, v in architecture.items() if k not in ("weights", "sha256")}
 
 
 def training_stage(wildcards):
     """A stage's settings, less those of pseudo-labels where there are none."""
-    stage = config["stages"][wildcards.stage]
-    return {k: v for k, v in stage.items() if k != "pseudo_ratio" or int(wildcards.round)}
+    later = ("pseudo_ratio", "train_on")
+    stage = PLAN.stages[wildcards.stage]
+    return {k: v for k, v in stage.items() if k not in later or int(wildcards.round)}
 
 
 def prediction_code(wildcards):
     """Fingerprint of prediction with the model's network."""
-    architecture = config["models"][wildcards.model]["architecture"]
+    architecture = member_model(wildcards)["architecture"]
     return code("predict_images", *members.models(architecture))
 
 
 def neighbours(wildcards):
     """The tiles' neighbours, where a fold scheme keeps them together."""
-    return "<results>/mosaic.csv" if config["folds"][wildcards.folds]["group"] == "mosaic" else []
+    return "<results>/mosaic.csv" if PLAN.folds[wildcards.folds]["group"] == "mosaic" else []
 
 
 def kept_weights(stage):
     """Say which weights a stage keeps, and what of the validation fold decided on them."""
-    settings = config["stages"][stage]
+    settings = PLAN.stages[stage]
     knew = ["stopped early"] if settings["early_stopping"] else []
     knew += ["plateau"] if settings["schedule"]["name"] == "plateau" else []
     return ", ".join([settings["select"], *knew])
 
 
+def member_model(wildcards):
+    """Settings of the model that a rule's `model` or `member` stands for."""
+    name = wildcards.get("member") or wildcards.model
+    return PLAN.models[variants.split(name)[0]]
+
+
+def member_snapshot(wildcards):
+    """The number of the snapshot that a member is, or None."""
+    return variants.split(wildcards.member)[1]
+
+
+def leaks():
+    """What a reader of the scores has to know of truths that they have seen."""
+    if len(ROUNDS) > 1 and config["pseudo"]["source"] == "all":
+        return [
+            "Pseudo-labels come from the models of all folds, which have seen the truth of every fold: "
+            "the scores of the rounds after the first flatter."
+        ]
+    return []
+
+
 def model_channels(part):
     """Input function: the channels file of a model."""
-    return lambda wildcards: (
-        f"<results>/channels/{config['models'][wildcards.model]['channels']}/{part}.h5"
-    )
+    return lambda wildcards: (f"<results>/channels/{member_model(wildcards)['channels']}/{part}.h5")
 
 
 def model_folds(wildcards):
     """The fold scheme of a model."""
-    return f"<results>/folds/{config['models'][wildcards.model]['folds']}.csv"
+    return f"<results>/folds/{member_model(wildcards)['folds']}.csv"
+
+
+def weights_of(model, number, fold, stage):
+    """A weights file; models that are trained alike share it."""
+    owner = PLAN.models[model]["weights"][int(number)]
+    return f"<results>/models/{owner}/round{number}/fold{fold}/{stage}.safetensors"
 
 
 def final_weights(wildcards):
-    """The weights that a model predicts with."""
-    stage = settings.final_stage(config, wildcards.model)
-    return f"<results>/models/{wildcards.model}/round{wildcards.round}/fold{wildcards.fold}/{stage}.safetensors"
+    """The weights that a member predicts with."""
+    model = variants.split(wildcards.member)[0]
+    stage = PLAN.models[model]["stages"][-1]
+    return weights_of(model, wildcards.round, wildcards.fold, stage)
 
 
 def stage_start(wildcards):
     """The weights that a stage starts from: the stage before it, or pretrained ones, or none."""
-    model = config["models"][wildcards.model]
+    model = PLAN.models[wildcards.model]
     place = model["stages"].index(wildcards.stage)
     if place:
-        return f"<results>/models/{wildcards.model}/round{wildcards.round}/fold{wildcards.fold}/{model['stages'][place - 1]}.safetensors"
-    if int(wildcards.round) and config["pseudo"]["start"] == "previous":
-        return f"<results>/models/{wildcards.model}/round{int(wildcards.round) - 1}/fold{wildcards.fold}/{model['stages'][-1]}.safetensors"
+        stage = model["stages"][place - 1]
+        return weights_of(wildcards.model, wildcards.round, wildcards.fold, stage)
+    if int(wildcards.round) and model["pseudo"]["start"] == "previous":
+        number = int(wildcards.round) - 1
+        return weights_of(wildcards.model, number, wildcards.fold, model["stages"][-1])
     return []
 
 
 def pretrained(wildcards):
     """The file of pretrained encoder weights, for the first stage of a model that names one."""
-    model = config["models"][wildcards.model]
+    model = PLAN.models[wildcards.model]
     if model["architecture"].get("weights") is None or stage_start(wildcards):
         return []
-    return f"<results>/pretrained/{wildcards.model}.safetensors"
+    source = [model["architecture"].get(key) for key in ("encoder", "weights", "sha256")]
+    owner = next(
+        name
+        for name, other in PLAN.models.items()
+        if source == [other["architecture"].get(key) for key in ("encoder", "weights", "sha256")]
+    )
+    return f"<results>/pretrained/{owner}.safetensors"
 
 
 def weights_file(wildcards):
     """The local file of pretrained weights, where the config names one."""
-    source = config["models"][wildcards.model]["architecture"].get("weights")
+    source = PLAN.models[wildcards.model]["architecture"].get("weights")
     return [] if source in (None, "timm") or source.startswith("https://") else source
 
 
@@ -152,20 +199,95 @@ def pseudo_channels(wildcards):
     return model_channels("test")(wildcards) if int(wildcards.round) else []
 
 
-def same_scheme(wildcards):
-    """Predictions of the models whose fold f held out the same images; no other model may label them."""
-    scheme = config["models"][wildcards.model]["folds"]
+def predictions(model, number, fold, part):
+    """Predictions of a model, one file a snapshot; models that predict alike share them."""
+    owner = PLAN.models[model]["predictions"][int(number)]
     return [
-        f"<results>/predictions/{model}/round{wildcards.round}/fold{wildcards.fold}/test.h5"
-        for model in MODELS
-        if config["models"][model]["folds"] == scheme
+        f"<results>/predictions/{member}/round{number}/fold{fold}/{part}.h5"
+        for member in variants.members(PLAN, owner)
+    ]
+
+
+def labellers(wildcards):
+    """Test predictions that label for one fold: its own models', or all folds' where the config says so.
+
+    The models of the blend label together; a variant of an ablation labels for itself.
+    """
+    own = PLAN.models[wildcards.model]
+    together = MODELS if wildcards.model in MODELS else [wildcards.model]
+    every = own["pseudo"]["source"] == "all"
+    return [
+        path
+        for model in together
+        for fold in (
+            settings.fold_numbers({"folds": PLAN.folds}, own["folds"])
+            if every
+            else [wildcards.fold]
+        )
+        for path in predictions(model, wildcards.round, fold, "test")
     ]
 
 
 def member_files(part):
-    """Input function: predictions of every model and fold of a round, models in the config's order."""
+    """Input function: predictions of every model and fold of a round, members in order."""
     return lambda wildcards: [
-        f"<results>/predictions/{model}/round{wildcards.round}/fold{fold}/{part}.h5"
-        for model in MODELS
+        f"<results>/predictions/{member}/round{wildcards.round}/fold{fold}/{part}.h5"
+        for member in MEMBERS
         for fold in FOLDS
     ]
+
+
+def external_files(part):
+    """Predictions made elsewhere that join the blend."""
+    return [files[part] for files in EXTERNAL.values()]
+
+
+def half_labels(wildcards):
+    """The pseudo-labels on which the models of a round were trained, where they label by halves."""
+    if config["pseudo"]["rule"] != "halves" or not int(wildcards.round):
+        return []
+    return [
+        f"<results>/pseudo/{variants.split(member)[0]}/round{int(wildcards.round) - 1}/fold{fold}.h5"
+        for member in MEMBERS
+        for fold in FOLDS
+    ]
+
+
+def variant_artefacts(variant, seed, kind):
+    """What the jobs behind one row of an ablation make, of one seed: weights, or predictions."""
+    model = variant.models[int(seed)]
+    stages = PLAN.models[model]["stages"]
+    return [
+        path
+        for fold in variant_folds(variant)
+        for path in (
+            [weights_of(model, variant.rounds, fold, stage) for stage in stages]
+            if kind == "weights"
+            else predictions(model, variant.rounds, fold, "oof")
+        )
+    ]
+
+
+def variant_predictions(wildcards):
+    """Out-of-fold predictions of a variant, its snapshots one after the other, fold by fold."""
+    return variant_artefacts(PLAN.variants[wildcards.variant], wildcards.seed, "predictions")
+
+
+def variant_folds(variant):
+    """Numbers of the folds that an ablation trains."""
+    chosen = config["ablation"]["folds"]
+    return chosen or settings.fold_numbers({"folds": PLAN.folds}, variant.folds)
+
+
+def variant_benchmarks(kind):
+    """Benchmark files of every variant's jobs, in all folds and seeds."""
+    job = "train_stage" if kind == "weights" else "predict_images"
+    folder = Path("results", config["run"], "benchmarks", job)
+    return {
+        name: [
+            str(folder.joinpath(*Path(path).parts[2:]).with_suffix(".txt"))
+            for seed in variant.models
+            for path in variant_artefacts(variant, seed, kind)
+        ]
+        for name, variant in PLAN.variants.items()
+    }

@@ -6,6 +6,7 @@ rule blend_oof:
         data="<results>/data/train.h5",
         folds=f"<results>/folds/{SCHEME}.csv",
         oof=member_files("oof"),
+        external=external_files("oof"),
     output:
         blend="<results>/blend/round{round}/oof.h5",
         weights="<results>/blend/round{round}/weights.json",
@@ -21,7 +22,8 @@ rule blend_oof:
         runtime=60,
     params:
         code=code("blend_oof"),
-        models=MODELS,
+        members=MEMBERS,
+        external=list(EXTERNAL),
         blend=config["blend"],
         metric=lookup(within=config, dpath="decision/metric"),
     message:
@@ -33,6 +35,8 @@ rule blend_oof:
 rule blend_test:
     input:
         test=member_files("test"),
+        external=external_files("test"),
+        labelled=half_labels,
         weights="<results>/blend/round{round}/weights.json",
     output:
         blend="<results>/blend/round{round}/test.h5",
@@ -48,7 +52,8 @@ rule blend_test:
         runtime=60,
     params:
         code=code("blend_test"),
-        models=MODELS,
+        members=MEMBERS,
+        external=list(EXTERNAL),
     message:
         "Blend the test predictions of round {wildcards.round}"
     script:
@@ -60,6 +65,7 @@ rule search_decision:
         data="<results>/data/train.h5",
         folds=f"<results>/folds/{SCHEME}.csv",
         oof=member_files("oof"),
+        external=external_files("oof"),
         weights="<results>/blend/round{round}/weights.json",
     output:
         decision="<results>/decision/round{round}.json",
@@ -75,7 +81,8 @@ rule search_decision:
         runtime=60,
     params:
         code=code("search_decision"),
-        models=MODELS,
+        members=MEMBERS,
+        external=list(EXTERNAL),
         decision=config["decision"],
         seed=config["seed"],
     message:

@@ -63,7 +63,7 @@ rule draw_training:
         histories=lambda wildcards: [
             f"<results>/models/{wildcards.model}/round{wildcards.round}/fold{fold}/{stage}.csv"
             for fold in FOLDS
-            for stage in config["models"][wildcards.model]["stages"]
+            for stage in PLAN.models[wildcards.model]["stages"]
         ],
     output:
         curves=report(
@@ -85,7 +85,7 @@ rule draw_training:
     params:
         code=code("draw_training"),
         folds=FOLDS,
-        stages=lookup(within=config, dpath="models/{model}/stages"),
+        stages=lookup(within=PLAN.models, dpath="{model}/stages"),
     message:
         "Draw the training curves of {wildcards.model}, round {wildcards.round}"
     script:

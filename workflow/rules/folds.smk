@@ -43,7 +43,7 @@ rule split_folds:
         runtime=20,
     params:
         code=code("split_folds"),
-        scheme=lookup(within=config, dpath="folds/{folds}"),
+        scheme=lookup(within=PLAN.folds, dpath="{folds}"),
     message:
         "Split the training set into folds after scheme {wildcards.folds}"
     script:

@@ -8,11 +8,11 @@ rule predict_images:
         folds=model_folds,
         weights=final_weights,
     output:
-        predictions="<results>/predictions/{model}/round{round}/fold{fold}/oof.h5",
+        predictions="<results>/predictions/{member}/round{round}/fold{fold}/oof.h5",
     log:
-        "<logs>/predict_images/{model}/round{round}/fold{fold}/oof.log",
+        "<logs>/predict_images/{member}/round{round}/fold{fold}/oof.log",
     benchmark:
-        "<benchmarks>/predict_images/{model}/round{round}/fold{fold}/oof.txt"
+        "<benchmarks>/predict_images/{member}/round{round}/fold{fold}/oof.txt"
     conda:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
@@ -22,10 +22,11 @@ rule predict_images:
         runtime=120,
     params:
         code=prediction_code,
-        predict=config["predict"],
+        predict=lambda wildcards: member_model(wildcards)["predict"],
+        snapshot=member_snapshot,
         cpu_threads=config["cpu_threads"],
     message:
-        "Predict fold {wildcards.fold} with {wildcards.model}, round {wildcards.round}, which held it out"
+        "Predict fold {wildcards.fold} with {wildcards.member}, round {wildcards.round}, which held it out"
     script:
         "../scripts/predict_images.py"
 
@@ -36,20 +37,20 @@ use rule predict_images as predict_test_images with:
         channels=model_channels("test"),
         weights=final_weights,
     output:
-        predictions="<results>/predictions/{model}/round{round}/fold{fold}/test.h5",
+        predictions="<results>/predictions/{member}/round{round}/fold{fold}/test.h5",
     log:
-        "<logs>/predict_images/{model}/round{round}/fold{fold}/test.log",
+        "<logs>/predict_images/{member}/round{round}/fold{fold}/test.log",
     benchmark:
-        "<benchmarks>/predict_images/{model}/round{round}/fold{fold}/test.txt"
+        "<benchmarks>/predict_images/{member}/round{round}/fold{fold}/test.txt"
     message:
-        "Predict the test images with {wildcards.model}, round {wildcards.round}, fold {wildcards.fold}"
+        "Predict the test images with {wildcards.member}, round {wildcards.round}, fold {wildcards.fold}"
 
 
 rule oof:
     input:
         expand(
-            "<results>/predictions/{model}/round{round}/fold{fold}/{part}.h5",
-            model=MODELS,
+            "<results>/predictions/{member}/round{round}/fold{fold}/{part}.h5",
+            member=MEMBERS,
             round=ROUNDS,
             fold=FOLDS,
             part=["oof", "test"],

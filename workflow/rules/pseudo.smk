@@ -3,7 +3,7 @@
 
 rule select_pseudo:
     input:
-        predictions=same_scheme,
+        predictions=labellers,
     output:
         pseudo="<results>/pseudo/{model}/round{round}/fold{fold}.h5",
     log:
@@ -18,7 +18,11 @@ rule select_pseudo:
         runtime=30,
     params:
         code=code("select_pseudo"),
-        pseudo={k: config["pseudo"][k] for k in ("rule", "low", "high", "share", "threshold")},
+        pseudo=lambda wildcards: {
+            k: v
+            for k, v in member_model(wildcards)["pseudo"].items()
+            if k not in ("rounds", "start")
+        },
     message:
         "Admit pseudo-labels for {wildcards.model}, fold {wildcards.fold}, from round {wildcards.round}"
     script:

@@ -35,13 +35,14 @@ rule summarise_scores:
         test="<results>/data/test.h5",
         folds=f"<results>/folds/{SCHEME}.csv",
         oof=expand(
-            "<results>/predictions/{model}/round{round}/fold{fold}/oof.h5",
-            model=MODELS,
+            "<results>/predictions/{member}/round{round}/fold{fold}/oof.h5",
+            member=MEMBERS,
             round=ROUNDS,
             fold=FOLDS,
         ),
         decisions=expand("<results>/decision/round{round}.json", round=ROUNDS),
         blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
+        external=external_files("oof"),
         submission="<results>/submission.csv",
         truth=[] if TRUTH is None else TRUTH,
     output:
@@ -59,11 +60,13 @@ rule summarise_scores:
     params:
         code=competition_code("summarise_scores"),
         competition=config["competition"],
-        models=MODELS,
+        members=MEMBERS,
+        external=list(EXTERNAL),
         rounds=ROUNDS,
         select={
             model: [kept_weights(s) for s in config["models"][model]["stages"]] for model in MODELS
         },
+        notes=leaks(),
         decision=config["decision"],
         seed=config["seed"],
     message:

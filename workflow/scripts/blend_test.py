@@ -6,7 +6,11 @@ from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     blend.run_test(
-        members=grouped(snakemake.input.test, snakemake.params.models),
+        members=grouped(snakemake.input.test, snakemake.params.members)
+        | grouped(snakemake.input.external, snakemake.params.external),
+        labelled=grouped(snakemake.input.labelled, snakemake.params.members)
+        if snakemake.input.labelled
+        else None,
         weights=snakemake.input.weights,
         out=snakemake.output.blend,
     )

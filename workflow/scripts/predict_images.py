@@ -13,6 +13,8 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         ids=folds.members(scheme, int(snakemake.wildcards.fold)) if scheme else None,
         weights=snakemake.input.weights,
         tta=snakemake.params.predict["tta"],
+        scales=snakemake.params.predict["scales"],
+        snapshot=snakemake.params.snapshot,
         batch_size=snakemake.params.predict["batch_size"],
         out=snakemake.output.predictions,
         cpu_threads=snakemake.params.cpu_threads,

@@ -6,7 +6,8 @@ from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     decide.run(
-        members=grouped(snakemake.input.oof, snakemake.params.models),
+        members=grouped(snakemake.input.oof, snakemake.params.members)
+        | grouped(snakemake.input.external, snakemake.params.external),
         weights=snakemake.input.weights,
         data=snakemake.input.data,
         folds=snakemake.input.folds,

@@ -7,5 +7,7 @@ with job(snakemake.log[0]):
     pseudo.run(
         predictions=list(snakemake.input.predictions),
         spec=snakemake.params.pseudo,
+        fold=int(snakemake.wildcards.fold),
+        round=int(snakemake.wildcards.round),
         out=snakemake.output.pseudo,
     )

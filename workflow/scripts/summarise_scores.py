@@ -8,9 +8,11 @@ from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     rounds = snakemake.params.rounds
-    names = [f"{model}/round{number}" for model in snakemake.params.models for number in rounds]
+    names = [f"{name}/round{number}" for name in snakemake.params.members for number in rounds]
+    given = grouped(snakemake.input.external, snakemake.params.external)
+    others = {f"{name}/round{n}": files for name, files in given.items() for n in rounds}
     scores.run(
-        members=grouped(snakemake.input.oof, names),
+        members=grouped(snakemake.input.oof, names) | others,
         decisions=dict(zip(rounds, snakemake.input.decisions, strict=True)),
         data=snakemake.input.data,
         folds=snakemake.input.folds,
@@ -20,6 +22,7 @@ with job(snakemake.log[0]):
         test=snakemake.input.test,
         blend_test=snakemake.input.blend,
         select=snakemake.params.select,
+        notes=snakemake.params.notes,
         benchmarks=str(Path(snakemake.output.scores).parent / "benchmarks"),
         out=snakemake.output.scores,
         competition=snakemake.params.competition,

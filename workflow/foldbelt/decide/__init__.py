@@ -6,7 +6,7 @@ scored with parameters fitted without its fold. ``params`` and ``score`` of the
 """
 
 from foldbelt.decide.counting import Counts, counts
-from foldbelt.decide.decision import Decision, apply, load
+from foldbelt.decide.decision import Decision, apply, load, save
 from foldbelt.decide.grid import search, search_counts
 from foldbelt.decide.stage import member, run
 
@@ -18,6 +18,7 @@ __all__ = [
     "load",
     "member",
     "run",
+    "save",
     "search",
     "search_counts",
 ]

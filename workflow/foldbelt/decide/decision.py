@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from foldbelt.decide.counting import gate_values, level
-from foldbelt.files import InputError, PathLike
+from foldbelt.files import InputError, PathLike, write_json
 
 #: What a search may vary, in the order of the grid, with the value that leaves it out.
 DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "gate": 0.0}
@@ -45,7 +45,7 @@ class Decision:
         threshold, min_area and gate being those of `params`), folds ({fold: the same for its
         images}). Optimistic like `optimistic`, drawn to show how sharp the choice is.
     images
-        `score` image by image: score [N] and, where ids are known, id [N] and group [N].
+        `score` image by image: score [N] and, where ids are known, id, group and fold [N].
     """
 
     params: dict[str, Any]
@@ -87,6 +87,11 @@ def load(path: PathLike) -> Decision:
         return Decision.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def save(decision: Decision, path: PathLike) -> None:
+    """Write a decision as JSON."""
+    write_json(path, decision.to_dict())
 
 
 def apply(

@@ -51,14 +51,17 @@ class OutOfFold:
     data
         ``train.h5``.
     folds
-        The csv with id, fold and, if there are groups, group.
+        The csv with id, fold and, if there are groups, group. Images of `data` that it leaves out
+        take no part.
+    only
+        The folds that take part; None for all.
 
     Attributes
     ----------
     members : list of str
         Names, in the order given.
     ids : ndarray of str
-        (N,) all images, in the order of `data`.
+        (N,) the images that have a fold, in the order of `data`.
     fold : ndarray of int
         (N,).
     groups : ndarray of str
@@ -72,11 +75,17 @@ class OutOfFold:
     """
 
     def __init__(
-        self, members: Mapping[str, Sequence[PathLike]], data: PathLike, folds: PathLike
+        self,
+        members: Mapping[str, Sequence[PathLike]],
+        data: PathLike,
+        folds: PathLike,
+        only: Sequence[int] | None = None,
     ) -> None:
         self.members = list(members)
         self.data = data
         table = _read_folds(folds, data)
+        if only is not None:
+            table = table[table["fold"].isin(only)].reset_index(drop=True)
         self.ids = table["id"].to_numpy()
         self.fold = table["fold"].to_numpy(np.int64)
         self.groups = table["group"].to_numpy()
@@ -166,7 +175,7 @@ def _label_blocks(
 
 
 def _read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
-    """Read the folds in the order of the data; every image is in both, exactly once."""
+    """Read the folds in the order of the data; ids are in both, and in the folds once."""
     table = pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False)
     missing = [column for column in ("id", "fold") if column not in table]
     if missing:
@@ -174,10 +183,11 @@ def _read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
     ids = store.read(data, "id").astype(str).tolist()
     twice = sorted(set(table["id"][table["id"].duplicated()]))
     problems = [Problem(str(path), f"{name} occurs more than once") for name in twice]
-    strange, lost = sorted(set(table["id"]) - set(ids)), sorted(set(ids) - set(table["id"]))
+    strange = sorted(set(table["id"]) - set(ids))
     problems += [Problem(str(path), f"{name} is not in {data}") for name in strange]
-    problems += [Problem(str(path), f"{name} of {data} has no fold") for name in lost]
     raise_all(problems, "folds", "Make the folds again.")
+    chosen = set(table["id"])
+    ids = [name for name in ids if name in chosen]
     if "group" not in table:
         table["group"] = ""
     table["group"] = table["group"].where(table["group"] != "", "id " + table["id"])

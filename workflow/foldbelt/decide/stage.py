@@ -67,31 +67,33 @@ def run(
 
 
 def member(
-    paths: Sequence[PathLike],
+    paths: Sequence[PathLike] | Mapping[str, Sequence[PathLike]],
     data: PathLike,
     folds: PathLike,
     spec: Mapping[str, Any],
     seed: int,
-    name: str = "member",
+    only: Sequence[int] | None = None,
 ) -> Decision:
     """Search the decision that one model would have alone.
 
     Parameters
     ----------
     paths
-        Its ``oof.h5`` files, one a fold.
+        Its ``oof.h5`` files, one a fold; or several members' by name, which count alike (the
+        snapshots of a training).
     data, folds, spec, seed
         As for :func:`run`.
-    name
-        What error messages call it.
+    only
+        The folds that were predicted; None for all.
 
     Returns
     -------
     Decision
     """
-    oof = OutOfFold({name: paths}, data, folds)
+    members = paths if isinstance(paths, Mapping) else {"member": paths}
+    oof = OutOfFold(members, data, folds, only)
     every = [None, *np.unique(oof.fold).tolist()]
-    return fit(oof, dict.fromkeys(every, (1.0,)), spec, seed)
+    return fit(oof, dict.fromkeys(every, (1 / len(members),) * len(members)), spec, seed)
 
 
 def fit(
@@ -134,6 +136,7 @@ def fit(
         spec.get("bootstrap", 1000),
     )
     images = {**decision.images, "id": oof.ids.tolist(), "group": oof.groups.tolist()}
+    images["fold"] = oof.fold.tolist()
     return dataclasses.replace(decision, images=images)
 
 

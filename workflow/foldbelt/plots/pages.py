@@ -180,6 +180,7 @@ def scores(path: str, out: str) -> None:
     )
     body = note + rows(head, lines, [False, True, True, True, True], strong)
     body += _differences(found.get("differences") or []) + _selected(found.get("select"))
+    body += "".join(f"<p><strong>{escape(note)}</strong></p>" for note in found.get("notes") or [])
     page(out, f"Scores ({found['metric']})" if found.get("metric") else "Scores", body)
 
 

@@ -1,0 +1,113 @@
+"""Every value that the schema allows goes through a whole run (see tests/switches.yaml)."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from running import Run
+from safetensors.torch import save_file
+from switches import RECIPES, recipe
+
+NAMES = [name for name in RECIPES if name != "base"]
+WHOLE = {"snapshots", "heads"}  # with figures and report; the others as far as the submission
+ABLATIONS = {"variants", "all-folds"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder in which all recipes run one after the other."""
+    root = tmp_path_factory.mktemp("switches")
+    torch.manual_seed(0)
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    save_file(
+        {name: value.contiguous() for name, value in state.items()}, root / "encoder.safetensors"
+    )
+    random = np.random.default_rng(0)
+    for part in ("images", "masks", "test"):
+        (root / "own" / part).mkdir(parents=True)
+    for number in range(12):
+        height, width = 20 + number, 40 - number
+        image = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        mask = np.zeros((height, width), np.uint8)
+        mask[2:9, 2:9], mask[10:15, 10:20], mask[:2] = 1, 2, 127
+        cv2.imwrite(str(root / "own" / "images" / f"i{number}.png"), image)
+        cv2.imwrite(str(root / "own" / "masks" / f"i{number}.png"), mask)
+        if number < 3:
+            cv2.imwrite(str(root / "own" / "test" / f"t{number}.png"), image)
+    return root
+
+
+def run_recipe(folder: Path, name: str) -> Run:
+    """Run a recipe, unless it has been run, to what it is there for."""
+    given = recipe(name)
+    for model in given["models"].values():
+        if model.get("architecture", {}).get("weights"):
+            digest = hashlib.sha256((folder / model["architecture"]["weights"]).read_bytes())
+            model["architecture"]["sha256"] = digest.hexdigest()
+    run = Run(folder, given)
+    target = [] if name in WHOLE else ["--", "ablation" if name in ABLATIONS else "submission"]
+    if not (run.results / "done").exists():
+        run.snakemake(*target)
+        assert run.planned(*target) == {}, "a finished run has nothing left to do"
+        (run.results / "done").touch()
+    return run
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ABLATIONS])
+def test_runs_to_the_end(folder: Path, name: str) -> None:
+    if name == "external":
+        run_recipe(folder, "snapshots")  # whose predictions and survey it reads
+    results = run_recipe(folder, name).results
+    scores = json.loads((results / "scores.json").read_text())
+    assert 0 <= scores["score"] <= 1
+    assert (results / "submission.csv").is_file()
+    assert (results / "report.html").is_file() == (name in WHOLE)
+
+
+def test_every_snapshot_is_a_member_of_its_own(folder: Path) -> None:
+    results = run_recipe(folder, "snapshots").results
+    scores = json.loads((results / "scores.json").read_text())
+    names = {f"{model}.s{i}/round0" for model in ("net", "twin") for i in (1, 2)}
+    assert set(scores["members"]) == names
+    weights = json.loads((results / "blend" / "round0" / "weights.json").read_text())
+    assert weights["mean"] == "logit"
+
+
+def test_a_leak_is_named_and_others_predictions_are_a_member(folder: Path) -> None:
+    run_recipe(folder, "snapshots")
+    results = run_recipe(folder, "external").results
+    scores = json.loads((results / "scores.json").read_text())
+    assert {"elsewhere/round0", "elsewhere/round1"} <= set(scores["members"])
+    assert any("all folds" in note for note in scores["notes"])
+
+
+@pytest.mark.parametrize("name", sorted(ABLATIONS))
+def test_an_ablation_has_a_row_a_variant_and_does_shared_work_once(folder: Path, name: str) -> None:
+    run = run_recipe(folder, name)
+    table = pd.read_csv(run.results / "ablation.csv", comment="#")
+    variants = {"base", *run.config["ablation"]["variants"]}
+    assert set(table["variant"]) == variants
+    assert set(table["verdict"].dropna()) <= {"helps", "harms", "undecided", "base"}
+    trained = {path.parts[-4] for path in run.results.glob("models/*/round0/fold*/*.safetensors")}
+    if name == "variants":
+        # `no-flips`, `labelled` and `halved` take the base's first training.
+        assert trained == {"base--seed1", "wider--seed0", "wider--seed1", "net"}
+    # Two folds of the sample, each image with a score under every variant.
+    assert table["images"].nunique() == 1
+
+
+def test_an_external_member_with_a_strange_image_is_refused(folder: Path) -> None:
+    run_recipe(folder, "snapshots")
+    given = recipe("external")
+    place = given["blend"]["external"]["elsewhere"]
+    place["oof"] = place["test"]
+    run = Run(folder, {**given, "run": "strange"})
+    output = run.snakemake("--", "blend", check=False)
+    assert "elsewhere" in output
+    assert "Make these predictions again" in output or "is in no fold" in output

@@ -1,0 +1,76 @@
+"""Does a technique help here? Variants of the recipe against the recipe itself."""
+
+
+rule score_variant:
+    input:
+        data="<results>/data/train.h5",
+        folds=lambda wildcards: f"<results>/folds/{PLAN.variants[wildcards.variant].folds}.csv",
+        oof=variant_predictions,
+    output:
+        decision="<results>/ablation/{variant}/seed{seed}.json",
+    log:
+        "<logs>/score_variant/{variant}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/score_variant/{variant}/seed{seed}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("score_variant"),
+        snapshots=lambda wildcards: len(
+            variants.members(PLAN, PLAN.variants[wildcards.variant].models[int(wildcards.seed)])
+        ),
+        decision=lambda wildcards: PLAN.variants[wildcards.variant].decision,
+        only=config["ablation"]["folds"],
+        seed=config["seed"],
+    message:
+        "Score the variant {wildcards.variant}, seed {wildcards.seed}"
+    script:
+        "../scripts/score_variant.py"
+
+
+rule compare_variants:
+    input:
+        decisions=expand(
+            "<results>/ablation/{variant}/seed{seed}.json",
+            variant=PLAN.variants,
+            seed=config["ablation"]["seeds"],
+        ),
+    output:
+        table="<results>/ablation.csv",
+        figure=report(
+            "<results>/figures/ablation.svg",
+            category="5 Ablation",
+            labels={"figure": "Variants against the recipe"},
+            caption="../report/ablation.rst",
+        ),
+    log:
+        "<logs>/compare_variants.log",
+    benchmark:
+        "<benchmarks>/compare_variants/all.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("compare_variants"),
+        variants=list(PLAN.variants),
+        seeds=config["ablation"]["seeds"],
+        bootstrap=lookup(within=config, dpath="decision/bootstrap"),
+        seed=config["seed"],
+        train=variant_benchmarks("weights"),
+        predict=variant_benchmarks("predictions"),
+    message:
+        "Compare {params.variants}"
+    script:
+        "../scripts/compare_variants.py"
+
+
+rule ablation:
+    input:
+        rules.compare_variants.output,

@@ -1,0 +1,19 @@
+"""Compare the variants of an ablation with the recipe itself."""
+
+from foldbelt import ablation, variants
+from foldbelt.files import grouped
+from foldbelt.logs import job
+from foldbelt.plots import ablation as figure
+
+with job(snakemake.log[0]):
+    ablation.run(
+        results=grouped(snakemake.input.decisions, snakemake.params.variants),
+        base=variants.BASE,
+        seeds=snakemake.params.seeds,
+        train_benchmarks=snakemake.params.train,
+        predict_benchmarks=snakemake.params.predict,
+        bootstrap=snakemake.params.bootstrap,
+        seed=snakemake.params.seed,
+        out=snakemake.output.table,
+    )
+    figure.run(table=snakemake.output.table, out=snakemake.output.figure)

@@ -1,0 +1,18 @@
+"""Score one variant of an ablation, trained with one seed."""
+
+from foldbelt import decide
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    # Snapshots change fastest within a fold; the decision wants a member's folds together.
+    number = snakemake.params.snapshots
+    members = {str(i): snakemake.input.oof[i::number] for i in range(number)}
+    decision = decide.member(
+        members,
+        snakemake.input.data,
+        snakemake.input.folds,
+        snakemake.params.decision,
+        snakemake.params.seed,
+        only=snakemake.params.only,
+    )
+    decide.save(decision, snakemake.output.decision)
