@@ -24,11 +24,15 @@ def plan(changes: dict[str, Any] | None = None, **ablation: Any) -> variants.Pla
     return variants.plan(config.resolve({**recipe, "ablation": ablation} if ablation else recipe))
 
 
+def every(owner: str) -> dict[str, str]:
+    return {"one": owner, "two": owner}
+
+
 def test_without_an_ablation_the_models_are_the_configs() -> None:
     made = plan()
     assert list(made.models) == made.blend == ["net", "other"]
     assert not made.variants
-    assert made.models["net"]["weights"] == {0: "net"}
+    assert made.models["net"]["weights"] == {0: every("net")}
 
 
 def test_a_variant_gets_names_for_what_it_changes_and_shares_the_rest() -> None:
@@ -36,21 +40,21 @@ def test_a_variant_gets_names_for_what_it_changes_and_shares_the_rest() -> None:
     model = made.models["wide--seed0"]
     assert model["architecture"]["width"] == 16
     assert (model["channels"], model["stages"]) == ("base", ["one", "two"])
-    assert model["weights"] == {0: "wide--seed0"}
+    assert model["weights"] == {0: every("wide--seed0")}
     assert list(made.channels) == ["base"]
     assert list(made.stages) == ["one", "two"]
 
 
 def test_the_base_of_an_ablation_is_the_recipes_own_model_where_seed_and_rounds_agree() -> None:
     made = plan(variants={"x": {"predict": {"tta": ["none"]}}}, seeds=[0, 1])
-    assert made.models["base--seed0"]["weights"] == {0: "net"}
-    assert made.models["base--seed1"]["weights"] == {0: "base--seed1"}
+    assert made.models["base--seed0"]["weights"] == {0: every("net")}
+    assert made.models["base--seed1"]["weights"] == {0: every("base--seed1")}
 
 
 def test_variants_that_only_predict_otherwise_train_nothing() -> None:
     made = plan(variants={"plain": {"predict": {"tta": ["none"]}}})
     model = made.models["plain--seed0"]
-    assert model["weights"] == {0: "net"}
+    assert model["weights"] == {0: every("net")}
     assert model["predictions"] == {0: "plain--seed0"}
 
 
@@ -64,7 +68,7 @@ def test_variants_that_only_decide_otherwise_predict_nothing() -> None:
 def test_a_round_more_shares_the_first_training() -> None:
     made = plan(variants={"pseudo": {"pseudo": {"rounds": 1}}})
     model = made.models["pseudo--seed0"]
-    assert model["weights"] == {0: "net", 1: "pseudo--seed0"}
+    assert model["weights"] == {0: every("net"), 1: every("pseudo--seed0")}
     assert made.variants["pseudo"].rounds == 1
 
 
@@ -79,13 +83,21 @@ def test_a_star_changes_every_stage_of_the_model_and_no_other() -> None:
 def test_two_variants_that_are_the_same_are_made_once() -> None:
     wide = {"models": {"*": {"architecture": {"width": 16}}}}
     made = plan(variants={"wide": wide, "again": wide})
-    assert made.models["again--seed0"]["weights"] == {0: "wide--seed0"}
+    assert made.models["again--seed0"]["weights"] == {0: every("wide--seed0")}
 
 
 def test_models_of_the_blend_with_equal_settings_are_still_two() -> None:
     twins = {"a": RECIPE["models"]["net"], "b": RECIPE["models"]["net"]}
     made = plan({"models": twins})
-    assert made.models["b"]["weights"] == {0: "b"}, "they differ in their random streams"
+    assert made.models["b"]["weights"] == {0: every("b")}, "they differ in their random streams"
+
+
+def test_variants_of_a_later_stage_share_the_earlier_ones() -> None:
+    fast = {"stages": {"two": {"optimizer": {"lr": 0.5}}}}
+    made = plan(variants={"fast": fast}, seeds=[0, 1])
+    assert made.models["fast--seed0"]["weights"] == {0: {"one": "net", "two--fast": "fast--seed0"}}
+    assert made.models["fast--seed1"]["weights"][0]["one"] == "base--seed1"
+    assert made.streams == {"one": "one", "two": "two", "two--fast": "two"}
 
 
 def test_variants_share_their_bases_random_streams() -> None:

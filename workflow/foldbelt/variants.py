@@ -54,8 +54,10 @@ class Plan:
     models
         Settings by name. Beside the config's: `predict`, `pseudo`; `stream`, the name from which
         the random streams derive (variants share their base's, so that they differ in what they
-        change and not in luck); `weights` and `predictions`, which say for each round whose files
-        are this model's, too.
+        change and not in luck); `weights` (for each round, by stage) and `predictions` (for each
+        round), which say whose files are this model's, too.
+    streams
+        Stage → the name from which its random streams derive, likewise.
     blend
         Names of the models of the blend.
     variants
@@ -68,9 +70,11 @@ class Plan:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     blend: list[str] = field(default_factory=list)
     variants: dict[str, Variant] = field(default_factory=dict)
+    streams: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._first: dict[str, str] = {}  # digest of what a job depends on → the model that does it
+        self.streams |= {name: name for name in self.stages}
 
     def add(
         self, name: str, model: Mapping[str, Any], config: Mapping[str, Any], stream: str
@@ -87,7 +91,17 @@ class Plan:
         for number in range(own["pseudo"]["rounds"] + 1):
             later = [number, pseudo, own["predict"], None if alone else self.blend]
             trained = [first, later if number else None]
-            own["weights"][number] = self._shared(["weights", trained], name)
+            # The first stages of a first training do not depend on those that follow.
+            own["weights"][number] = {
+                stage: self._shared(
+                    [
+                        "weights",
+                        trained if number else first | {"stages": own["stages"][: place + 1]},
+                    ],
+                    name,
+                )
+                for place, stage in enumerate(own["stages"])
+            }
             own["predictions"][number] = self._shared(["oof", trained, own["predict"]], name)
 
     def _shared(self, what: Any, name: str) -> str:
@@ -147,9 +161,10 @@ def plan(config: Mapping[str, Any]) -> Plan:
     raise_all(problems, "The ablation cannot be made")
     base = {key: value for key, value in config.items() if key != "ablation"}
     base["models"] = {model: config["models"][model]}
-    for name, overlay in {BASE: {}, **ablation["variants"]}.items():
+    asked = {name: over for name, over in ablation["variants"].items() if over is not None}
+    for name, overlay in {BASE: {}, **asked}.items():
         try:
-            recipe = overlaid(base, overlay or {}, model)
+            recipe = overlaid(base, overlay, model)
         except InputError as error:
             problems.append(Problem(f"ablation.variants.{name}", str(error)))
             continue
@@ -199,7 +214,9 @@ def _add_variant(
     own = dict(recipe["models"][model])
     for room, table in (("channels", made.channels), ("folds", made.folds)):
         own[room] = _name(table, own[room], recipe[room][own[room]], variant)
-    own["stages"] = [_name(made.stages, s, recipe["stages"][s], variant) for s in own["stages"]]
+    for place, stage in enumerate(own["stages"]):
+        own["stages"][place] = _name(made.stages, stage, recipe["stages"][stage], variant)
+        made.streams.setdefault(own["stages"][place], stage)
     names = {}
     for seed in seeds:
         names[seed] = f"{variant}--seed{seed}"

@@ -23,6 +23,7 @@ EXTERNAL = config["blend"]["external"]
 ROUNDS = settings.rounds(config)
 SCHEME = settings.fold_scheme(config)
 FOLDS = settings.fold_numbers(config, SCHEME)
+STEPS = members.steps(config["decision"]["steps"])
 RECIPES = sorted({PLAN.models[model]["channels"] for model in MODELS})
 STAGES = [
     f"{model}/round{number}/fold{fold}/{stage}"
@@ -50,6 +51,11 @@ def raw_listing(wildcards):
 def code(script, *modules):
     """Fingerprint of a rule's script and of all library code behind it."""
     return fingerprint(f"{workflow.basedir}/workflow/scripts/{script}.py", *modules)
+
+
+def step_mosaic(steps):
+    """The tiles' neighbours, where steps of the decision look at them."""
+    return "<results>/mosaic.csv" if members.looks_at("neighbours", steps) else []
 
 
 def competition_code(script, *modules):
@@ -143,7 +149,7 @@ def model_folds(wildcards):
 
 def weights_of(model, number, fold, stage):
     """A weights file; models that are trained alike share it."""
-    owner = PLAN.models[model]["weights"][int(number)]
+    owner = PLAN.models[model]["weights"][int(number)][stage]
     return f"<results>/models/{owner}/round{number}/fold{fold}/{stage}.safetensors"
 
 
@@ -271,6 +277,11 @@ def variant_artefacts(variant, seed, kind):
 def variant_predictions(wildcards):
     """Out-of-fold predictions of a variant, its snapshots one after the other, fold by fold."""
     return variant_artefacts(PLAN.variants[wildcards.variant], wildcards.seed, "predictions")
+
+
+def variant_steps(wildcards):
+    """Modules of the steps of a variant's decision."""
+    return members.steps(PLAN.variants[wildcards.variant].decision["steps"])
 
 
 def variant_folds(variant):

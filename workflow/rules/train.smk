@@ -55,6 +55,7 @@ rule train_stage:
         code=training_code,
         architecture=training_architecture,
         stage=training_stage,
+        stage_stream=lookup(within=PLAN.streams, dpath="{stage}"),
         metric=lookup(within=config, dpath="decision/metric"),
         seed=config["seed"],
         stream=lookup(within=PLAN.models, dpath="{model}/stream"),

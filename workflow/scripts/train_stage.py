@@ -21,7 +21,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
             "weights": snakemake.input.get("pretrained") or None,
         },
         stage=snakemake.params.stage,
-        stage_name=part.stage,
+        stage_name=snakemake.params.stage_stream,
         key={
             "model": snakemake.params.stream,
             "round": int(part.round),
