@@ -44,10 +44,11 @@ def allowed() -> Iterator[tuple[str, Any]]:
     ):
         for name in members.known(room):
             yield key, name
-    for name in members.known("losses"):
-        yield f"stages.*.loss.{name}", SET
-        for option in members.options(f"foldbelt.losses.{name}"):
-            yield f"stages.*.loss.{name}.{option}", SET
+    for room, key in (("losses", "stages.*.loss"), ("decide/steps", "decision.steps")):
+        for name in members.known(room):
+            yield f"{key}.{name}", SET
+            for option in members.options(f"foldbelt.{room.replace('/', '.')}.{name}"):
+                yield f"{key}.{name}.{option}", SET
 
 
 def _allowed(part: Mapping[str, Any], schema: Mapping[str, Any], key: str) -> Iterator[tuple]:
@@ -56,7 +57,7 @@ def _allowed(part: Mapping[str, Any], schema: Mapping[str, Any], key: str) -> It
     if "enum" in part:
         yield from ((key, value) for value in part["enum"])
         return
-    if key.endswith(("loss", "use", "architecture.name", "variants.*")):
+    if key.endswith(("loss", "use", "architecture.name", "variants.*", "decision.steps")):
         return  # names of members: listed by `allowed`
     options = part.get("oneOf", [part])
     kinds = part.get("type", "")

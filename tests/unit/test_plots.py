@@ -16,7 +16,7 @@ from PIL import Image
 from foldbelt import store
 from foldbelt.decide import Decision
 from foldbelt.metrics import score_images
-from foldbelt.plots import data, pages, results, scoreboard, scored, style, tiles, training
+from foldbelt.plots import data, ladder, pages, results, scoreboard, scored, style, tiles, training
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -94,10 +94,23 @@ def make(
         gate_on="label" if label else "peak",
         curves=[{"class": k, **curve} for k in range(classes)],
         images={"score": [0.0] * count},
+        ladder=[_rung("threshold", None), _rung(HOSTILE, -0.1), _rung("gate", 0.2)],
     )
     (root / "decision.json").write_text(json.dumps(decision.to_dict()))
     names_ = ("train.h5", "folds.csv", "oof.h5", "decision.json")
     return Run(root, *(str(root / name) for name in names_))
+
+
+def _rung(step: str, difference: float | None) -> dict:
+    interval = None if difference is None else [difference - 0.1, difference + 0.1]
+    kept = difference is None or difference > 0
+    return {
+        "step": step,
+        "score": 0.5,
+        "difference": difference,
+        "interval": interval,
+        "kept": kept,
+    }
 
 
 def _params(threshold: float, classes: int) -> dict:
@@ -190,6 +203,7 @@ def every(run: Run) -> dict[str, Callable[[str], None]]:
         "balance.svg": lambda out: data.balance(run.folds, run.train, out, out + ".html"),
         "curves.svg": lambda out: training.curves(histories, "m, round 0", out),
         "threshold.svg": lambda out: results.threshold_curve({0: run.decision}, out),
+        "ladder.svg": lambda out: ladder.run(decision=run.decision, out=out),
         "worst.png": lambda out: results.tiles(*four, which="worst", out=out, count=2),
         "best.png": lambda out: results.tiles(*four, which="best", out=out, count=2),
         "scores.svg": lambda out: results.scores(str(run.root / "scores.json"), out),

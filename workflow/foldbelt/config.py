@@ -212,6 +212,9 @@ def _references(config: Config) -> Iterable[Problem]:
             yield Problem(f"stages.{name}.{key}", reason)
     for name, recipe in config["channels"].items():
         yield from _member(f"channels.{name}.use", members.channels, recipe)
+    decision = config["decision"]
+    yield from _member("decision.steps", members.steps, decision["steps"])
+    yield from _member_options("decision.steps", "decide/steps", decision["steps"])
     yield from _member("competition", members.competition, config["competition"])
     schemes = {model["folds"] for model in config["models"].values()}
     if len(schemes) > 1:

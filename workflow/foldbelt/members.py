@@ -126,6 +126,32 @@ def metric(competition: str) -> str | None:
     return None
 
 
+def steps(named: Iterable[str]) -> list[str]:
+    """Modules of the decision's steps."""
+    return find("decide/steps", named, "step")
+
+
+def looks_at(need: str, modules: Iterable[str]) -> bool:
+    """Tell whether the NEEDS of any step hold a word, read from their sources.
+
+    Examples
+    --------
+    >>> looks_at("image", ["foldbelt.decide.steps.holes"])
+    False
+    """
+    for module in modules:
+        file = _PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assigned = isinstance(node, ast.Assign | ast.AnnAssign)
+            if (
+                assigned
+                and ast.unparse(node).startswith("NEEDS")
+                and repr(need) in ast.unparse(node)
+            ):
+                return True
+    return False
+
+
 def _body(room: str, member: str) -> list[ast.stmt]:
     """Statements of a member's module; none where there is no such module."""
     file = _PACKAGE / room / f"{member}.py"

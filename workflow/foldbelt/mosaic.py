@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_DISTANCE = 10 / np.sqrt(101)
 _MIN_COMPATIBILITY = 0.25
 
+_SIDES = {"above": (-1, 0), "below": (1, 0), "left": (0, -1), "right": (0, 1)}
+
 _Edges = dict[str, np.ndarray]  # right, left (N, H) and down, up (N, W), int64 or standardised
 _Cells = dict[int, tuple[int, int]]  # tile → row, column
 _Link = tuple[float, int, int, int, int]  # distance, tile, other tile, rows down, columns right
@@ -83,6 +85,40 @@ def run(train: "PathLike", test: "PathLike", out: "PathLike") -> None:
     found = _assemble({side: np.concatenate([part[side] for part in parts]) for side in parts[0]})
     found.insert(0, "id", pd.Series(ids, dtype="str"))
     write_csv(out, found)
+
+
+def neighbours(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Give the neighbours of each tile in its mosaic.
+
+    Parameters
+    ----------
+    table
+        With id, mosaic, row and column, as `run` writes it.
+
+    Returns
+    -------
+    dict
+        id → side ("above", "below", "left", "right") → id; only of tiles that have neighbours.
+
+    Examples
+    --------
+    >>> cells = {"id": ["a", "b"], "mosaic": [0, 0], "row": [0, 1], "column": [0, 0]}
+    >>> neighbours(pd.DataFrame(cells))
+    {'a': {'below': 'b'}, 'b': {'above': 'a'}}
+    """
+    placed = table[table["mosaic"] >= 0]
+    cells = zip(placed["mosaic"], placed["row"], placed["column"], strict=True)
+    at = dict(zip(cells, placed["id"], strict=True))
+    found: dict[str, dict[str, str]] = {}
+    for (mosaic, row, column), name in at.items():
+        sides = {
+            side: at.get((mosaic, row + down, column + right))
+            for side, (down, right) in _SIDES.items()
+        }
+        known = {side: other for side, other in sides.items() if other is not None}
+        if known:
+            found[name] = known
+    return found
 
 
 def _edges(images: np.ndarray) -> _Edges:

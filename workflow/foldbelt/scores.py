@@ -1,5 +1,6 @@
 """All scores of a run in one file: every member, every round, the product, and what they cost."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -33,6 +34,7 @@ def run(
     out: PathLike,
     competition: str = "salt",
     notes: Sequence[str] = (),
+    mosaic: PathLike | None = None,
 ) -> None:
     """Write ``scores.json``.
 
@@ -61,11 +63,15 @@ def run(
         hidden (null where unknown), members {"model/round": score with its own decision}, rounds
         [score], select, seconds {rule: total}, and besides metric, images, groups,
         member_intervals, round_intervals and differences (paired, with intervals: each round over
-        the one before, the last blend over its best member and over the baseline).
+        the one before, the last blend over its best member and over the baseline), and ladder: what
+        each part of the last decision brought. Members are scored without steps, and so is the
+        blend where it is compared with them.
     competition
         Whose format the hidden truth has.
     notes
         What a reader of the scores has to know: leaks.
+    mosaic
+        The csv of mosaics, for steps that look at neighbours.
 
     Raises
     ------
@@ -77,18 +83,20 @@ def run(
     rounds = list(found.values())
     last = rounds[-1]
     empty = all_empty(data, last.images["id"], last.metric)
+    private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
     content = {
         "metric": last.metric,
         "score": last.score,
         "interval": last.interval,
         "optimistic": last.optimistic,
         "baseline": float(empty.mean()),
-        "hidden": hidden(truth, test, blend_test, last, competition) if truth else None,
+        "hidden": private,
         "members": {name: one.score for name, one in alone.items()},
         "member_intervals": {name: one.interval for name, one in alone.items()},
         "rounds": [one.score for one in rounds],
         "round_intervals": [one.interval for one in rounds],
         "differences": _differences(found, alone, empty, spec.get("bootstrap", 1000), seed),
+        "ladder": last.ladder,
         "images": len(empty),
         "groups": len(set(last.images["group"])),
         "select": dict(select),
@@ -115,6 +123,8 @@ def hidden(
     blend_test: PathLike,
     decision: decide.Decision,
     competition: str = "salt",
+    data: PathLike | None = None,
+    mosaic: PathLike | None = None,
 ) -> float | None:
     """Score the test predictions on their hidden truth.
 
@@ -128,6 +138,8 @@ def hidden(
         The final one.
     competition
         Name of a module in :mod:`foldbelt.competitions`.
+    data, mosaic
+        The training data and the csv of mosaics, for steps that look at neighbours.
 
     Returns
     -------
@@ -150,13 +162,13 @@ def hidden(
         raise InputError(f"{truth}: a table of hidden truth needs test images of one size.")
     size = sizes.pop()
     masks = iter(reader(truth, ids, size))
+    decided = decide.Masks(decision, decide.Surroundings(test, data, mosaic))
     labelled = store.has(blend_test, "label_prob")
     scores = []
     for part, probs in store.blocks(blend_test, "prob", ids):
         some = ids[part]
-        labels = store.read(blend_test, "label_prob", some) if labelled else [None] * len(some)
-        for prob, label in zip(probs, labels, strict=True):
-            pred = decide.apply(at_size(prob, size), decision, label)
+        labels = store.read(blend_test, "label_prob", some) if labelled else None
+        for pred in decided(some, [at_size(prob, size) for prob in probs], labels):
             true = np.asarray(next(masks)).reshape(pred.shape)
             scores.append(metrics.score_images(decision.metric, true[None], pred[None])[0])
     return float(np.mean(scores))
@@ -214,7 +226,9 @@ def _differences(
     pairs = [(blend, "all empty", last, empty)]
     if own:
         best = max(own, key=lambda name: own[name].score)
-        pairs.append((blend, best, last, _scores(own[best], ids)))
+        plain = dataclasses.replace(last, images=_base(last.images))
+        name = f"{blend}, before its steps" if last.steps else blend
+        pairs.append((name, best, plain, _scores(own[best], ids)))
     for before, after in pairwise(numbers):
         names = f"blend, round {after}", f"blend, round {before}"
         pairs.append((*names, rounds[after], _scores(rounds[before], ids)))
@@ -223,6 +237,11 @@ def _differences(
         gain, *interval = compare.paired(_scores(one, ids), other, groups, bootstrap, seed)
         rows.append({"of": name, "over": over, "difference": gain, "interval": interval})
     return rows
+
+
+def _base(images: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Give the scores of images before the decision's steps."""
+    return {**images, "score": images.get("base", images["score"])}
 
 
 def _round(name: str) -> str:

@@ -5,13 +5,15 @@ under its name.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foldbelt import competitions, decide, geometry, store
+from foldbelt import competitions, decide, store
 from foldbelt.competitions import Prediction
+from foldbelt.decide.oof import at_size
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
 
 
@@ -23,6 +25,8 @@ def run(
     blend: PathLike,
     decision: PathLike,
     out: PathLike,
+    train: PathLike | None = None,
+    mosaic: PathLike | None = None,
 ) -> None:
     """Write the submission.
 
@@ -42,6 +46,8 @@ def run(
         The parameters, as `foldbelt.decide` writes them.
     out
         The submission.
+    train, mosaic
+        The training data and the csv of mosaics; needed by steps that look at neighbours.
 
     Raises
     ------
@@ -52,23 +58,29 @@ def run(
     spec, folder = competitions.settings(spec), Path(root)
     classes = store.attrs(test)["class_names"]
     _check_ids(test, blend)
-    text = member.write_submission(predictions(test, blend, decision), folder, spec, classes)
+    masks = partial(predictions, test, blend, decision, train, mosaic)
+    text = member.write_submission(masks(), folder, spec, classes)
     with atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         written = temporary.read_bytes().decode("utf-8")
-        masks = predictions(test, blend, decision)
-        findings = member.check_submission(written, masks, folder, spec, classes)
+        findings = member.check_submission(written, masks(), folder, spec, classes)
         problems = [Problem(finding.file, finding.reason) for finding in findings]
         cure = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
         raise_all(problems, f"{out}, read back, is not what was predicted", cure)
 
 
-def predictions(test: PathLike, blend: PathLike, decision: PathLike) -> Iterator[Prediction]:
+def predictions(
+    test: PathLike,
+    blend: PathLike,
+    decision: PathLike,
+    train: PathLike | None = None,
+    mosaic: PathLike | None = None,
+) -> Iterator[Prediction]:
     """Give the predicted mask of every test image at its original size, in bounded memory.
 
     Parameters
     ----------
-    test, blend, decision
+    test, blend, decision, train, mosaic
         As for `run`.
 
     Yields
@@ -76,7 +88,7 @@ def predictions(test: PathLike, blend: PathLike, decision: PathLike) -> Iterator
     Prediction
         In the order of the test data.
     """
-    settled = decide.load(decision)
+    masks = decide.Masks(decide.load(decision), decide.Surroundings(test, train, mosaic))
     table = store.table(test)
     ids = table["id"].tolist()
     if not ids:
@@ -85,12 +97,14 @@ def predictions(test: PathLike, blend: PathLike, decision: PathLike) -> Iterator
     labelled = store.has(blend, "label_prob")
     labels = store.read(blend, "label_prob", ids) if labelled else None
     for part, block in store.blocks(blend, "prob", ids):
-        for row, stored in zip(range(part.start, part.stop), block, strict=True):
-            size = (int(sizes[row, 0]), int(sizes[row, 1]))
-            prob = stored if stored.shape[:2] == size else geometry.resize_to(stored, size)
-            label = None if labels is None else labels[row]
-            mask = decide.apply(prob.reshape(*size, -1), settled, label)
-            yield Prediction(ids[row], np.asarray(mask, np.uint8), label)
+        probs = [
+            at_size(stored, (int(height), int(width)))
+            for stored, (height, width) in zip(block, sizes[part], strict=True)
+        ]
+        known = None if labels is None else labels[part]
+        for place, mask in enumerate(masks(ids[part], probs, known)):
+            label = None if known is None else known[place]
+            yield Prediction(ids[part][place], mask.astype(np.uint8), label)
 
 
 def _check_ids(test: PathLike, blend: PathLike) -> None:

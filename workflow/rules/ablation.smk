@@ -6,6 +6,7 @@ rule score_variant:
         data="<results>/data/train.h5",
         folds=lambda wildcards: f"<results>/folds/{PLAN.variants[wildcards.variant].folds}.csv",
         oof=variant_predictions,
+        mosaic=lambda wildcards: step_mosaic(variant_steps(wildcards)),
     output:
         decision="<results>/ablation/{variant}/seed{seed}.json",
     log:
@@ -19,7 +20,7 @@ rule score_variant:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("score_variant"),
+        code=lambda wildcards: code("score_variant", *variant_steps(wildcards)),
         snapshots=lambda wildcards: len(
             variants.members(PLAN, PLAN.variants[wildcards.variant].models[int(wildcards.seed)])
         ),

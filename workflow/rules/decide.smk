@@ -67,6 +67,7 @@ rule search_decision:
         oof=member_files("oof"),
         external=external_files("oof"),
         weights="<results>/blend/round{round}/weights.json",
+        mosaic=step_mosaic(STEPS),
     output:
         decision="<results>/decision/round{round}.json",
     log:
@@ -80,13 +81,13 @@ rule search_decision:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("search_decision"),
+        code=code("search_decision", *STEPS),
         members=MEMBERS,
         external=list(EXTERNAL),
         decision=config["decision"],
         seed=config["seed"],
     message:
-        "Search threshold, minimum area and gate of round {wildcards.round}"
+        "Search threshold, minimum area, gate and steps of round {wildcards.round}"
     script:
         "../scripts/search_decision.py"
 

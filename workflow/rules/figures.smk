@@ -128,6 +128,7 @@ rule draw_results:
         oof=f"<results>/blend/round{ROUNDS[-1]}/oof.h5",
         data="<results>/data/train.h5",
         folds=f"<results>/folds/{SCHEME}.csv",
+        mosaic=step_mosaic(STEPS),
     output:
         scores=report(
             "<results>/figures/scores.svg",
@@ -147,22 +148,28 @@ rule draw_results:
             labels={"figure": "3 Threshold"},
             caption="../report/threshold.rst",
         ),
+        ladder=report(
+            "<results>/figures/ladder.svg",
+            category="3 Results",
+            labels={"figure": "4 Steps of the decision"},
+            caption="../report/ladder.rst",
+        ),
         worst=report(
             "<results>/figures/worst.png",
             category="3 Results",
-            labels={"figure": "4 Worst images"},
+            labels={"figure": "5 Worst images"},
             caption="../report/worst.rst",
         ),
         best=report(
             "<results>/figures/best.png",
             category="3 Results",
-            labels={"figure": "5 Best images"},
+            labels={"figure": "6 Best images"},
             caption="../report/best.rst",
         ),
         score_by=report(
             "<results>/figures/score_by.svg",
             category="3 Results",
-            labels={"figure": "6 Where it fails"},
+            labels={"figure": "7 Where it fails"},
             caption="../report/score_by.rst",
         ),
     log:
@@ -176,7 +183,7 @@ rule draw_results:
         mem_mb=3000,
         runtime=20,
     params:
-        code=code("draw_results"),
+        code=code("draw_results", *STEPS),
         rounds=ROUNDS,
     message:
         "Draw scores, thresholds, best and worst images"

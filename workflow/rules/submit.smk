@@ -7,6 +7,8 @@ rule write_submission:
         test="<results>/data/test.h5",
         blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
         decision=f"<results>/decision/round{ROUNDS[-1]}.json",
+        train="<results>/data/train.h5" if step_mosaic(STEPS) else [],
+        mosaic=step_mosaic(STEPS),
     output:
         submission="<results>/submission.csv",
     log:
@@ -20,7 +22,7 @@ rule write_submission:
         mem_mb=2000,
         runtime=30,
     params:
-        code=competition_code("write_submission"),
+        code=competition_code("write_submission", *STEPS),
         competition=config["competition"],
         data={k: config["data"][k] for k in ("on_problem", "size", "color", "ignore", "classes")},
     message:
@@ -45,6 +47,7 @@ rule summarise_scores:
         external=external_files("oof"),
         submission="<results>/submission.csv",
         truth=[] if TRUTH is None else TRUTH,
+        mosaic=step_mosaic(STEPS),
     output:
         scores="<results>/scores.json",
     log:
@@ -58,7 +61,7 @@ rule summarise_scores:
         mem_mb=4000,
         runtime=60,
     params:
-        code=competition_code("summarise_scores"),
+        code=competition_code("summarise_scores", *STEPS),
         competition=config["competition"],
         members=MEMBERS,
         external=list(EXTERNAL),

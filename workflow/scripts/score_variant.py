@@ -14,5 +14,7 @@ with job(snakemake.log[0]):
         snakemake.params.decision,
         snakemake.params.seed,
         only=snakemake.params.only,
+        mosaic=snakemake.input.get("mosaic") or None,
+        steps=True,
     )
     decide.save(decision, snakemake.output.decision)

@@ -14,4 +14,5 @@ with job(snakemake.log[0]):
         spec=snakemake.params.decision,
         seed=snakemake.params.seed,
         out=snakemake.output.decision,
+        mosaic=snakemake.input.get("mosaic") or None,
     )

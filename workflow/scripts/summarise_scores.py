@@ -26,4 +26,5 @@ with job(snakemake.log[0]):
         benchmarks=str(Path(snakemake.output.scores).parent / "benchmarks"),
         out=snakemake.output.scores,
         competition=snakemake.params.competition,
+        mosaic=snakemake.input.get("mosaic") or None,
     )

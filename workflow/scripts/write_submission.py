@@ -12,4 +12,6 @@ with job(snakemake.log[0]):
         blend=snakemake.input.blend,
         decision=snakemake.input.decision,
         out=snakemake.output.submission,
+        train=snakemake.input.get("train") or None,
+        mosaic=snakemake.input.get("mosaic") or None,
     )

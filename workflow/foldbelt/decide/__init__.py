@@ -1,4 +1,4 @@
-"""From probabilities to masks: pixel threshold, smallest area, empty-image gate, and their search.
+"""From probabilities to masks: pixel threshold, smallest area, empty-image gate, steps after them.
 
 The search is exhaustive but touches every probability once, and its score is honest: every image is
 scored with parameters fitted without its fold. ``params`` and ``score`` of the
@@ -8,11 +8,14 @@ scored with parameters fitted without its fold. ``params`` and ``score`` of the
 from foldbelt.decide.counting import Counts, counts
 from foldbelt.decide.decision import Decision, apply, load, save
 from foldbelt.decide.grid import search, search_counts
+from foldbelt.decide.masks import Masks, Surroundings
 from foldbelt.decide.stage import member, run
 
 __all__ = [
     "Counts",
     "Decision",
+    "Masks",
+    "Surroundings",
     "apply",
     "counts",
     "load",

@@ -14,6 +14,11 @@ from foldbelt.files import InputError, PathLike, write_json
 #: What a search may vary, in the order of the grid, with the value that leaves it out.
 DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "gate": 0.0}
 
+#: What a gate does with the label probability p (without one, the largest pixel probability).
+#: veto: the mask becomes empty unless p exceeds the gate. product: a pixel is on where prob · p
+#: exceeds the threshold. area: the smallest area is 2 (1 - p) times `min_area`.
+MODES = ("veto", "product", "area")
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -24,7 +29,8 @@ class Decision:
     params
         threshold (fraction: a pixel is on where prob/255 > threshold), min_area (pixels: a mask
         with a smaller area becomes empty) and gate (fraction: a mask becomes empty unless what
-        `gate_on` names exceeds it; 0: no gate). A float each, or a list of K floats.
+        `gate_on` names exceeds it; 0: no gate). A float each, or a list of K floats. gate_mode, a
+        name or K names of :data:`MODES`, where others than veto were tried.
     metric
         Name of the metric in :mod:`foldbelt.metrics`.
     score
@@ -39,13 +45,22 @@ class Decision:
     gate_on
         "label": the gate looks at the label probability; "peak": at the largest pixel probability.
     space
-        The grid that was searched: threshold, min_area, gate.
+        The grid that was searched: threshold, min_area, gate, and gate_mode if it is not veto
+        alone. What did not improve the score is left out of it (see `ladder`).
     curves
         For every class: class, threshold (the grid), all (mean score of all images at each
         threshold, min_area and gate being those of `params`), folds ({fold: the same for its
         images}). Optimistic like `optimistic`, drawn to show how sharp the choice is.
     images
-        `score` image by image: score [N] and, where ids are known, id, group and fold [N].
+        `score` image by image: score [N] and, where ids are known, id, group and fold [N]; where
+        there are `steps`, base [N], the scores without them.
+    steps
+        What is done to the masks after `params`, in this order: step (its name), options, and the
+        params found. In `per_fold`, too.
+    ladder
+        What was tried, in order: step, score (leave-one-fold-out, of all that was kept before and
+        this), difference (to the score before), interval (of the difference: paired bootstrap over
+        groups) and kept.
     """
 
     params: dict[str, Any]
@@ -58,6 +73,8 @@ class Decision:
     space: dict[str, list[float]] = field(default_factory=dict)
     curves: list[dict[str, Any]] = field(default_factory=list)
     images: dict[str, list[Any]] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    ladder: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Give what JSON can hold."""
@@ -94,10 +111,35 @@ def save(decision: Decision, path: PathLike) -> None:
     write_json(path, decision.to_dict())
 
 
+def product_level(threshold: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Give the smallest uint8 value v with v/255 · p > threshold, 256 if there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = np.where(p > 0, threshold / p, np.inf)
+    return level(needed)
+
+
+def keeps(area: np.ndarray, p: np.ndarray, min_area: Any, gate: Any, mode: str) -> np.ndarray:
+    """Tell which masks are large and likely enough to stay; see :data:`MODES`.
+
+    Parameters
+    ----------
+    area
+        Pixels that are on.
+    p
+        What the gate looks at; it must broadcast with `area`.
+    min_area, gate, mode
+        The parameters.
+    """
+    if mode == "area":
+        return area >= min_area * 2 * (1 - p)
+    large = area >= min_area
+    return large & (p > gate) if mode == "veto" and gate > 0 else large
+
+
 def apply(
     prob: np.ndarray, decision: Decision, label_prob: np.ndarray | float | None = None
 ) -> np.ndarray:
-    """Turn probabilities into masks.
+    """Turn probabilities into masks, by `params` alone; :class:`foldbelt.decide.Masks` does steps.
 
     Parameters
     ----------
@@ -122,6 +164,7 @@ def apply(
         If shapes or dtype do not fit, or label probabilities are missing.
     """
     params = {name: np.atleast_1d(decision.params.get(name, d)) for name, d in DEFAULTS.items()}
+    params["gate_mode"] = np.atleast_1d(decision.params.get("gate_mode", "veto"))
     classes = max(map(len, params.values()))
     prob = np.asarray(prob)
     if prob.dtype != np.uint8:
@@ -136,15 +179,19 @@ def apply(
             f"probabilities have shape {prob.shape}; the decision is for {classes} "
             f"class{'es' if classes > 1 else ''}."
         )
-    mask = batch >= level(params["threshold"])
-    keep = np.count_nonzero(mask, axis=(1, 2)) >= params["min_area"]
-    gate = params["gate"]
-    if (gate > 0).any():
+    threshold, min_area, gate, mode = (np.broadcast_to(v, classes) for v in params.values())
+    p = np.zeros((len(batch), classes))
+    if (gate > 0).any() or (mode != "veto").any():
         label = None
         if decision.gate_on == "label":
             if label_prob is None:
                 raise InputError("the gate of this decision needs the label probabilities.")
             label = np.asarray(label_prob).reshape(len(batch), -1)
-        keep &= (gate == 0) | (gate_values(batch.max(axis=(1, 2)) / 255, label) > gate)
-    mask &= keep[:, None, None, :]
+        p = gate_values(batch.max(axis=(1, 2)) / 255, label)
+    product = mode == "product"
+    levels = np.where(product, product_level(threshold, p), level(threshold))
+    mask = batch >= levels[:, None, None, :]
+    area = np.count_nonzero(mask, axis=(1, 2))
+    kept = [keeps(area[:, k], p[:, k], min_area[k], gate[k], str(mode[k])) for k in range(classes)]
+    mask &= np.stack(kept, axis=1)[:, None, None, :]
     return mask.reshape(prob.shape)

@@ -3,7 +3,7 @@
 The grid is threshold × min_area × gate, and the search never touches a pixel: it works on counts
 (:mod:`foldbelt.decide.counting`). The metrics are means over image-class pairs, so each class is
 fitted on its own. Equal scores go to the first point of the grid, threshold outermost, then
-min_area, then gate, each in the order given.
+min_area, then gate, each in the order given; the values of a veto come before the other modes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from foldbelt import compare, metrics
-from foldbelt.decide.counting import Counts, counts, level
-from foldbelt.decide.decision import DEFAULTS, Decision
+from foldbelt.decide.counting import LEVELS, Counts, counts, level
+from foldbelt.decide.decision import DEFAULTS, MODES, Decision, keeps, product_level
 from foldbelt.files import InputError
 
 # Means that differ by less are equal: the same scores summed in another order.
@@ -24,11 +24,15 @@ EQUAL = 1e-12
 
 @dataclass(frozen=True)
 class Grid:
-    """The values to try: threshold (T,), min_area (M,) and gate (G,), float64."""
+    """The values to try: threshold (T,), min_area (M,) and gate (G,), float64.
+
+    `mode` says of each gate what it does; modes other than "veto" have no value.
+    """
 
     threshold: np.ndarray
     min_area: np.ndarray
     gate: np.ndarray
+    mode: tuple[str, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -37,16 +41,26 @@ class Grid:
 
     @property
     def levels(self) -> np.ndarray:
-        """(T,) the uint8 level of each threshold."""
-        return level(self.threshold)
+        """The uint8 level of each threshold (T,), or all that a product with p may need."""
+        return np.arange(LEVELS) if "product" in self.mode else level(self.threshold)
 
     def params(self, chosen: Sequence[tuple[int, ...]]) -> dict[str, Any]:
         """Name the values of one point a class: floats for one class, else lists."""
-        every = {
+        every: dict[str, list[Any]] = {
             name: [float(getattr(self, name)[point[axis]]) for point in chosen]
             for axis, name in enumerate(DEFAULTS)
         }
+        if set(self.mode) != {"veto"}:
+            every["gate_mode"] = [self.mode[point[2]] for point in chosen]
         return {name: v[0] if len(v) == 1 else v for name, v in every.items()}
+
+    def space(self) -> dict[str, Any]:
+        """Give what :func:`grid` made it of."""
+        veto = self.gate[[mode == "veto" for mode in self.mode]].tolist()
+        values: dict[str, Any] = {name: getattr(self, name).tolist() for name in DEFAULTS}
+        values["gate"] = veto
+        modes = list(dict.fromkeys(self.mode))
+        return values if modes == ["veto"] else {**values, "gate_mode": modes}
 
 
 def grid(space: Mapping[str, Any]) -> Grid:
@@ -56,14 +70,15 @@ def grid(space: Mapping[str, Any]) -> Grid:
     ----------
     space
         threshold and gate (fractions), min_area (pixels): lists of numbers, or one number. Missing
-        ones are .5, 0 and 0.
+        ones are .5, 0 and 0. gate_mode: a list of veto, product, area (see
+        :data:`foldbelt.decide.decision.MODES`); by default veto, the only one that `gate` is of.
 
     Raises
     ------
     InputError
         If a name is unknown, a list is empty or a value is out of range (all are listed).
     """
-    wrong = [f"{name} is unknown" for name in space if name not in DEFAULTS]
+    wrong = [f"{name} is unknown" for name in space if name not in {*DEFAULTS, "gate_mode"}]
     values = {}
     for name, default in DEFAULTS.items():
         array = np.atleast_1d(np.asarray(space.get(name, default)))
@@ -76,9 +91,18 @@ def grid(space: Mapping[str, Any]) -> Grid:
             bounds = "pixels, 0 or more" if name == "min_area" else "fractions, 0 to 1"
             wrong.append(f"{name} takes {bounds}, not {', '.join(map(str, bad.tolist()))}")
         values[name] = array.astype(np.float64)
-    if wrong:
-        raise InputError(f"decision space: {'; '.join(wrong)}. It may hold {', '.join(DEFAULTS)}.")
-    return Grid(**values)
+    modes = list(space.get("gate_mode", ["veto"]))
+    wrong += [f"gate_mode {mode!r} is unknown" for mode in modes if mode not in MODES]
+    if wrong or not modes:
+        wrong += [] if modes else ["gate_mode must hold a mode"]
+        raise InputError(
+            f"decision space: {'; '.join(wrong)}. It may hold {', '.join(DEFAULTS)}, and gate_mode "
+            f"of {', '.join(MODES)}."
+        )
+    veto = values["gate"] if "veto" in modes else values["gate"][:0]
+    others = [mode for mode in MODES if mode in modes and mode != "veto"]
+    values["gate"] = np.concatenate([veto, np.zeros(len(others))])
+    return Grid(**values, mode=("veto",) * len(veto) + tuple(others))
 
 
 def search(
@@ -208,7 +232,7 @@ def search_counts(
         interval=list(compare.bootstrap(images, groups, bootstrap, seed)),
         per_fold=per_fold,
         gate_on=final.gate_on,
-        space={name: getattr(steps, name).tolist() for name in DEFAULTS},
+        space=steps.space(),
         curves=_curves(sums[id(final)], chosen, steps, names, np.bincount(member)),
         images={"score": images.tolist()},
     )
@@ -248,15 +272,17 @@ def fold_sums(
     columns = _columns(counts, steps)
     for k in range(counts.classes):
         truth = counts.truth[:, k, None]
-        area = counts.pred[:, k, columns]
-        full = score(counts.inter[:, k, columns], counts.pred[:, k, columns], truth)
         empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
-        for m, least in enumerate(steps.min_area):
-            large = np.where(area >= least, full, empty)
-            for g, gate in enumerate(steps.gate):
-                some = large
-                if gate > 0:
-                    some = np.where(counts.gate[:, k, None] > gate, large, empty)
+        found: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
+        for g, mode in enumerate(steps.mode):
+            product = mode == "product"
+            if product not in found:
+                inter, area = _at_levels(counts, k, columns, steps.threshold, mode)
+                found[product] = area, score(inter, area, truth)
+            area, full = found[product]
+            for m in range(len(steps.min_area)):
+                kept = _kept(area, counts.gate[:, k, None], steps, m, g)
+                some = np.where(kept, full, empty)
                 sums[:, k, :, m, g] = np.add.reduceat(some, starts, axis=0)
     return sums
 
@@ -266,7 +292,26 @@ def _columns(counts: Counts, steps: Grid) -> np.ndarray:
     inside = np.minimum(columns, len(counts.levels) - 1)
     if (counts.levels[inside] != steps.levels).any():
         raise InputError("the counts were taken at other thresholds than the space holds.")
-    return columns
+    return np.searchsorted(counts.levels, level(steps.threshold))
+
+
+def _at_levels(
+    counts: Counts, k: int, columns: np.ndarray, thresholds: np.ndarray, mode: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels on that are truly on, and pixels on, of one class: (N, T) each."""
+    if mode != "product":
+        return counts.inter[:, k, columns], counts.pred[:, k, columns]
+    places = product_level(thresholds, counts.gate[:, k, None])
+    inter, pred = (
+        np.take_along_axis(part[:, k], places, 1) for part in (counts.inter, counts.pred)
+    )
+    return inter, pred
+
+
+def _kept(area: np.ndarray, gate: np.ndarray, steps: Grid, m: int, g: int) -> np.ndarray:
+    """Tell which masks stay: area (N, …) and gate (N, 1) or (N,)."""
+    value, mode = steps.gate[g], steps.mode[g]
+    return keeps(area, gate, steps.min_area[m], value, mode)
 
 
 def _first_best(means: np.ndarray) -> list[tuple[int, ...]]:
@@ -283,11 +328,10 @@ def _at(
     columns = _columns(counts, steps)
     scores = np.empty(counts.truth.shape)
     for k, (t, m, g) in enumerate(chosen):
-        at = (slice(None), k, columns[t])
-        keep = counts.pred[at] >= steps.min_area[m]
-        if steps.gate[g] > 0:
-            keep &= counts.gate[:, k] > steps.gate[g]
-        scores[:, k] = score(counts.inter[at] * keep, counts.pred[at] * keep, counts.truth[:, k])
+        one = slice(t, t + 1)
+        inter, area = _at_levels(counts, k, columns[one], steps.threshold[one], steps.mode[g])
+        kept = _kept(area, counts.gate[:, k, None], steps, m, g)
+        scores[:, k] = score(inter * kept, area * kept, counts.truth[:, k, None])[:, 0]
     return scores.mean(axis=1)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from foldbelt.decide.counting import Counter, Counts
 from foldbelt.decide.decision import Decision
 from foldbelt.decide.grid import grid, search_counts
+from foldbelt.decide.ladder import base, climb
+from foldbelt.decide.masks import Surroundings
 from foldbelt.decide.oof import OutOfFold, at_size
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.means import PLAIN, Mean, mix, mix_labels, read_mean
@@ -33,6 +35,7 @@ def run(
     spec: Mapping[str, Any],
     seed: int,
     out: PathLike,
+    mosaic: PathLike | None = None,
 ) -> None:
     """Search the decision of the blend of some models and write it as JSON.
 
@@ -47,11 +50,13 @@ def run(
     folds
         The csv with id, fold and group.
     spec
-        The config's ``decision``: metric, space, bootstrap.
+        The config's ``decision``: metric, space, bootstrap, steps.
     seed
         Of the bootstrap.
     out
         The decision's file.
+    mosaic
+        The csv of mosaics; needed by steps that look at neighbours.
 
     Raises
     ------
@@ -62,8 +67,9 @@ def run(
     without, final = read_weights(weights, oof.members, np.unique(oof.fold).tolist())
     every: dict[int | None, Weights] = dict(without.items())
     every[None] = final
-    decision = fit(oof, every, spec, seed, read_mean(weights))
-    write_json(out, decision.to_dict())
+    mean = read_mean(weights)
+    decision = fit(oof, every, spec, seed, mean)
+    write_json(out, mended(decision, oof, every, spec, seed, mosaic, mean).to_dict())
 
 
 def member(
@@ -73,6 +79,8 @@ def member(
     spec: Mapping[str, Any],
     seed: int,
     only: Sequence[int] | None = None,
+    mosaic: PathLike | None = None,
+    steps: bool = False,
 ) -> Decision:
     """Search the decision that one model would have alone.
 
@@ -85,6 +93,10 @@ def member(
         As for :func:`run`.
     only
         The folds that were predicted; None for all.
+    mosaic
+        As for :func:`run`.
+    steps
+        Whether to try the steps of `spec`, too.
 
     Returns
     -------
@@ -92,8 +104,10 @@ def member(
     """
     members = paths if isinstance(paths, Mapping) else {"member": paths}
     oof = OutOfFold(members, data, folds, only)
-    every = [None, *np.unique(oof.fold).tolist()]
-    return fit(oof, dict.fromkeys(every, (1 / len(members),) * len(members)), spec, seed)
+    alike = (1 / len(members),) * len(members)
+    weights: dict[int | None, Weights] = dict.fromkeys([None, *np.unique(oof.fold).tolist()], alike)
+    decision = fit(oof, weights, spec, seed)
+    return mended(decision, oof, weights, spec, seed, mosaic) if steps else decision
 
 
 def fit(
@@ -126,18 +140,32 @@ def fit(
     vectors = list(dict.fromkeys(weights.values()))
     levels = grid(spec["space"]).levels
     counted = dict(zip(vectors, count_blends(oof, vectors, levels, mean), strict=True))
-    decision = search_counts(
-        {fold: counted[vector] for fold, vector in weights.items()},
-        oof.fold,
-        spec["space"],
-        spec["metric"],
-        oof.groups,
-        seed,
-        spec.get("bootstrap", 1000),
-    )
+    by_fold = {fold: counted[vector] for fold, vector in weights.items()}
+    draws = spec.get("bootstrap", 1000)
+
+    def fitted(space: Mapping[str, Any]) -> Decision:
+        return search_counts(by_fold, oof.fold, space, spec["metric"], oof.groups, seed, draws)
+
+    decision = base(fitted, spec["space"], oof.groups, seed, draws)
     images = {**decision.images, "id": oof.ids.tolist(), "group": oof.groups.tolist()}
     images["fold"] = oof.fold.tolist()
     return dataclasses.replace(decision, images=images)
+
+
+def mended(
+    decision: Decision,
+    oof: OutOfFold,
+    weights: Mapping[int | None, Weights],
+    spec: Mapping[str, Any],
+    seed: int,
+    mosaic: PathLike | None = None,
+    mean: Mean = PLAIN,
+) -> Decision:
+    """Try the steps of `spec` on top of a decision; the parameters are those of :func:`fit`."""
+    if not spec.get("steps"):
+        return decision
+    around, draws = Surroundings(oof.data, oof.data, mosaic), spec.get("bootstrap", 1000)
+    return climb(decision, oof, weights, spec["steps"], around, seed, draws, mean)
 
 
 def count_blends(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.decide import Decision, apply, load
+from foldbelt.decide import Decision, Masks, Surroundings, load
 from foldbelt.geometry import resize_to
 from foldbelt.metrics import score_images
 
@@ -21,7 +21,9 @@ def read_folds(path: str) -> pd.DataFrame:
 def by_fold(decision: Decision) -> Mapping[int, Decision]:
     """Give each fold the decision that was fitted without it."""
     return {
-        int(entry["fold"]): dataclasses.replace(decision, params=entry["params"])
+        int(entry["fold"]): dataclasses.replace(
+            decision, params=entry["params"], steps=entry.get("steps", [])
+        )
         for entry in decision.per_fold
     }
 
@@ -31,6 +33,7 @@ def predict(
     data: str,
     decisions: Sequence[Decision],
     ids: Sequence[str],
+    mosaic: str | None = None,
 ) -> "list[Predicted]":
     """Decide some images at their original size.
 
@@ -42,6 +45,8 @@ def predict(
         The decision for each image.
     ids
         The images.
+    mosaic
+        The csv of mosaics, for steps that look at neighbours.
 
     Returns
     -------
@@ -52,14 +57,15 @@ def predict(
     labels = (
         store.read(blend_oof, "label_prob", ids) if store.has(blend_oof, "label_prob") else None
     )
+    around = Surroundings(data, data, mosaic)
     made = []
     for row, (truth, ignore) in enumerate(store.truth(data, ids)):
         prob = resize_to(probs[row], truth.shape[:2])
         prob = prob if prob.ndim == 3 else prob[..., None]
-        label = None if labels is None else labels[row]
+        label = None if labels is None else labels[row : row + 1]
         known = prob if ignore is None else np.where(ignore[..., None], 0, prob).astype(np.uint8)
-        mask = apply(known, decisions[row], label)  # ignored pixels count nowhere
-        made.append(Predicted(prob, mask, truth, ignore))
+        (mask,) = Masks(decisions[row], around)([ids[row]], [known], label)
+        made.append(Predicted(prob, mask, truth, ignore))  # ignored pixels count nowhere
     return made
 
 

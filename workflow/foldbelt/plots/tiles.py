@@ -59,6 +59,7 @@ def tiles(
     out: str,
     count: int = 12,
     seed: int = 0,
+    mosaic: str | None = None,
 ) -> None:
     """Draw the best or the worst images at their original size, as they were scored.
 
@@ -80,6 +81,8 @@ def tiles(
         How many.
     seed
         Draws among equal scores.
+    mosaic
+        The csv of mosaics, for steps that look at neighbours.
     """
     every = score_rows(blend_oof, data, decision, folds)
     rows = rank(every, which, count, seed)
@@ -88,7 +91,7 @@ def tiles(
         return
     decisions = by_fold(load(decision))
     ids = rows["id"].tolist()
-    shown = predict(blend_oof, data, [decisions[fold] for fold in rows["fold"]], ids)
+    shown = predict(blend_oof, data, [decisions[fold] for fold in rows["fold"]], ids, mosaic)
     images = store.read(data, "image", ids)
     classes = shown[0].truth.shape[-1]
     names = mask_names(data, classes)

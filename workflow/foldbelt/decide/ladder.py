@@ -1,0 +1,244 @@
+"""Steps are kept only where they pay: each one on top of those kept before, leave-one-fold-out.
+
+The base of the ladder is the grid (:mod:`foldbelt.decide.grid`): the threshold, then the smallest
+area, then the gate. Above it come the steps of :mod:`foldbelt.decide.steps`. The parameters of
+every rung are found without the fold that they are scored on. Which rungs are kept is decided on
+that very score, so of many rungs without any worth one or the other will stay by chance; the
+interval of its difference tells.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from foldbelt import compare, metrics
+from foldbelt.decide.decision import Decision
+from foldbelt.decide.grid import EQUAL
+from foldbelt.decide.masks import Masks, Surroundings, load_step
+from foldbelt.decide.oof import OutOfFold, at_size
+from foldbelt.decide.steps import Step
+from foldbelt.files import seed_for
+from foldbelt.means import PLAIN, Mean, mix, mix_labels
+
+Fit = Callable[[Mapping[str, Any]], Decision]
+Weights = tuple[float, ...]
+
+
+def base(fit: Fit, space: Mapping[str, Any], groups: Any, seed: int, bootstrap: int) -> Decision:
+    """Search the grid, leaving out what does not improve the leave-one-fold-out score.
+
+    Parameters
+    ----------
+    fit
+        From a space to a decision (:func:`foldbelt.decide.search_counts`).
+    space
+        The whole space.
+    groups
+        (N,) what the bootstrap draws.
+    seed, bootstrap
+        Of the intervals.
+
+    Returns
+    -------
+    Decision
+        With its `ladder`. Of what was left out, the first value is held.
+    """
+    narrow = dict(space)
+    for axis in ("min_area", "gate"):
+        narrow.update(_held(space, axis))
+    decision = fit(narrow)
+    rungs = [_rung("threshold", decision.score)]
+    for axis in ("min_area", "gate"):
+        if _held(space, axis).items() <= space.items():
+            continue  # there is nothing to choose
+        wider = {**narrow, **{key: space[key] for key in _held(space, axis) if key in space}}
+        tried = fit(wider)
+        rungs.append(_compared(axis, tried.images, decision.images, groups, seed, bootstrap))
+        if rungs[-1]["kept"]:
+            narrow, decision = wider, tried
+    return dataclasses.replace(decision, ladder=rungs)
+
+
+def _held(space: Mapping[str, Any], axis: str) -> dict[str, Any]:
+    """Give the part of a space with one axis held at its first value."""
+    if axis not in space and axis != "gate":
+        return {}
+    if axis == "gate":
+        modes = list(space.get("gate_mode", ["veto"]))
+        if "veto" not in modes:
+            return {key: space[key] for key in ("gate", "gate_mode") if key in space}
+        held: dict[str, Any] = {"gate": list(space["gate"])[:1]} if "gate" in space else {}
+        return held | ({"gate_mode": ["veto"]} if modes != ["veto"] else {})
+    return {axis: list(space[axis])[:1]}
+
+
+def _rung(step: str, score: float) -> dict[str, Any]:
+    return {"step": step, "score": score, "difference": None, "interval": None, "kept": True}
+
+
+def _compared(
+    step: str,
+    after: Mapping[str, Sequence[float]],
+    before: Mapping[str, Sequence[float]],
+    groups: Any,
+    seed: int,
+    bootstrap: int,
+) -> dict[str, Any]:
+    new, old = np.asarray(after["score"]), np.asarray(before["score"])
+    gain, *interval = compare.paired(new, old, groups, bootstrap, seed_for(seed, "ladder", step))
+    rung = _rung(step, float(new.mean()))
+    return rung | {"difference": gain, "interval": interval, "kept": bool(gain > EQUAL)}
+
+
+def climb(
+    decision: Decision,
+    oof: OutOfFold,
+    weights: Mapping[int | None, Weights],
+    steps: Mapping[str, Mapping[str, Any] | None],
+    around: Surroundings,
+    seed: int,
+    bootstrap: int,
+    mean: Mean = PLAIN,
+) -> Decision:
+    """Try steps, one after the other, on top of a decision.
+
+    Parameters
+    ----------
+    decision
+        The base.
+    oof
+        The predictions of the blend's members.
+    weights
+        For each fold the members' weights found without it, and under None those found with all.
+    steps
+        Name → options, in the order in which they are tried.
+    around
+        What the steps may look at.
+    seed, bootstrap
+        Of the intervals.
+    mean
+        What the members are averaged by.
+
+    Returns
+    -------
+    Decision
+        `decision` itself, but for its ladder, if nothing is kept.
+    """
+    chains: dict[int | None, Decision] = {
+        entry["fold"]: dataclasses.replace(decision, params=entry["params"], steps=[])
+        for entry in decision.per_fold
+    }
+    chains[None] = dataclasses.replace(decision, steps=[])
+    images = {"score": decision.images["score"]}
+    optimistic, rungs = decision.optimistic, list(decision.ladder)
+    for name, options in steps.items():
+        step = load_step(name, options)
+        candidates = step.candidates()
+        keys = {fold: _key(chain, weights[fold]) for fold, chain in chains.items()}
+        states = {keys[fold]: (weights[fold], chain) for fold, chain in chains.items()}
+        tried = _scores(oof, step, candidates, states, mean, around)
+        after, chosen = _fit(tried, keys, oof.fold)
+        rung = _compared(name, {"score": after}, images, oof.groups, seed, bootstrap)
+        final = chosen[None]
+        rung["params"] = candidates[final - 1] if final else None
+        rungs.append(rung)
+        if not rung["kept"]:
+            continue
+        images = {"score": after}
+        optimistic = float(tried[keys[None]][:, final].mean())
+        for fold, choice in chosen.items():
+            if choice:
+                entry = {"step": name, "options": dict(options or {})}
+                entry["params"] = candidates[choice - 1]
+                steps_now = [*chains[fold].steps, entry]
+                chains[fold] = dataclasses.replace(chains[fold], steps=steps_now)
+    return _result(decision, chains, images["score"], optimistic, rungs, oof, seed, bootstrap)
+
+
+def _key(chain: Decision, weights: Weights) -> str:
+    return json.dumps([chain.params, chain.steps, weights], sort_keys=True)
+
+
+def _fit(
+    tried: Mapping[str, np.ndarray], keys: Mapping[int | None, str], folds: np.ndarray
+) -> tuple[list[float], dict[int | None, int]]:
+    """Choose without each fold, 0 for nothing; give the scores (N,) of the folds so decided."""
+    after, chosen = np.empty(len(folds)), {}
+    for fold, key in keys.items():
+        scores = tried[key]
+        fitted = scores if fold is None else scores[folds != fold]
+        means = fitted.mean(axis=0)
+        chosen[fold] = int(np.flatnonzero(means >= means.max() - EQUAL)[0])
+        if fold is not None:
+            after[folds == fold] = scores[folds == fold, chosen[fold]]
+    return after.tolist(), chosen
+
+
+def _scores(
+    oof: OutOfFold,
+    step: Step,
+    candidates: Sequence[Mapping[str, Any]],
+    states: Mapping[str, tuple[Weights, Decision]],
+    mean: Mean,
+    around: Surroundings,
+) -> dict[str, np.ndarray]:
+    """Score all images without the step and with each candidate: key → (N, 1 + C)."""
+    out = {key: np.empty((len(oof), 1 + len(candidates))) for key in states}
+    made = {key: Masks(chain, around) for key, (_, chain) in states.items()}
+    for block, truths in oof.with_truth():
+        ids = oof.ids[block.rows].tolist()
+        for key, (vector, chain) in states.items():
+            labels = mix_labels(block.labels, vector, *mean)
+            probs = [
+                _known(at_size(mix(parts, vector, *mean), truth.shape[:2]), ignore)
+                for *parts, (truth, ignore) in zip(*block.probs, truths, strict=True)
+            ]
+            tiles = made[key].tiles(ids, probs, labels, step.NEEDS)
+            for row, tile, (truth, ignore) in zip(block.rows, tiles, truths, strict=True):
+                masks = np.stack([tile.mask, *(step(tile, one) for one in candidates)])
+                true = np.broadcast_to(truth, masks.shape)
+                hide = None if ignore is None else np.broadcast_to(ignore, masks.shape[:3])
+                out[key][row] = metrics.score_images(chain.metric, true, masks, hide)
+    return out
+
+
+def _known(prob: np.ndarray, ignore: np.ndarray | None) -> np.ndarray:
+    """Set the probabilities (h, w[, K]) of ignored pixels to zero: they count nowhere."""
+    planes = prob if prob.ndim == 3 else prob[..., None]
+    return planes if ignore is None else np.where(ignore[..., None], 0, planes).astype(np.uint8)
+
+
+def _result(
+    decision: Decision,
+    chains: Mapping[int | None, Decision],
+    scores: Sequence[float],
+    optimistic: float,
+    rungs: list[dict[str, Any]],
+    oof: OutOfFold,
+    seed: int,
+    bootstrap: int,
+) -> Decision:
+    if not any(rung["kept"] for rung in rungs[len(decision.ladder) :]):
+        return dataclasses.replace(decision, ladder=rungs)
+    values = np.asarray(scores)
+    per_fold = [
+        {
+            **entry,
+            "steps": chains[entry["fold"]].steps,
+            "score": float(values[oof.fold == entry["fold"]].mean()),
+        }
+        for entry in decision.per_fold
+    ]
+    return dataclasses.replace(
+        decision,
+        score=float(values.mean()),
+        optimistic=optimistic,
+        interval=list(compare.bootstrap(values, oof.groups, bootstrap, seed)),
+        per_fold=per_fold,
+        images={**decision.images, "score": values.tolist(), "base": decision.images["score"]},
+        steps=chains[None].steps,
+        ladder=rungs,
+    )

@@ -1,0 +1,58 @@
+"""Remove small connected components: a false speck costs more than it can bring."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from foldbelt.decide.steps import Step, Tile
+from foldbelt.files import InputError
+
+
+def build(least: Sequence[int] = (10, 20, 40, 80, 160)) -> Step:
+    """Make the step.
+
+    Parameters
+    ----------
+    least
+        Components of fewer pixels are removed: the values to try.
+
+    Raises
+    ------
+    InputError
+        If they are no list of positive integers.
+    """
+    return Components(sizes(least, "components.least"))
+
+
+def sizes(values: Sequence[int], key: str) -> list[int]:
+    """Check and sort numbers of pixels."""
+    wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, int) or v < 1]
+    if wrong or not values:
+        raise InputError(f"decision.steps.{key}: takes a list of pixel counts, not {list(values)}.")
+    return sorted(values)
+
+
+class Components:
+    """See :func:`build`; pixels that touch by a corner are connected."""
+
+    NEEDS: frozenset[str] = frozenset()
+
+    def __init__(self, least: Sequence[int]) -> None:
+        self.least = least
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """The smallest first."""
+        return [{"least": value} for value in self.least]
+
+    def __call__(self, tile: Tile, params: Mapping[str, Any]) -> np.ndarray:
+        """Give the mask (h, w, K) without its small components."""
+        mask = np.zeros_like(tile.mask)
+        for k in range(mask.shape[2]):
+            plane = np.ascontiguousarray(tile.mask[..., k], np.uint8)
+            _, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
+            large = stats[:, cv2.CC_STAT_AREA] >= params["least"]
+            large[0] = False
+            mask[..., k] = large[labels]
+        return mask
