@@ -90,6 +90,12 @@ def training_architecture(wildcards):
     return {k: v for k, v in architecture.items() if k not in ("weights", "sha256")}
 
 
+def augmentations(wildcards):
+    """What augments the images in each stage of a model."""
+    stages = PLAN.models[wildcards.model]["stages"]
+    return {stage: PLAN.stages[stage]["augment"] for stage in stages}
+
+
 def training_stage(wildcards):
     """A stage's settings, less those of pseudo-labels where there are none."""
     later = ("pseudo_ratio", "train_on")

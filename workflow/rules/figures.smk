@@ -92,6 +92,37 @@ rule draw_training:
         "../scripts/draw_training.py"
 
 
+rule draw_augment:
+    input:
+        data="<results>/data/train.h5",
+        channels=model_channels("train"),
+    output:
+        figure=report(
+            "<results>/figures/augment/{model}.png",
+            category="2 Training",
+            labels={"model": "{model}", "round": "augmentation"},
+            caption="../report/augment.rst",
+        ),
+    log:
+        "<logs>/draw_augment/{model}.log",
+    benchmark:
+        "<benchmarks>/draw_augment/{model}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("draw_augment"),
+        augment=augmentations,
+        seed=config["seed"],
+    message:
+        "Draw what the augmentation of {wildcards.model} does"
+    script:
+        "../scripts/draw_augment.py"
+
+
 rule draw_pseudo:
     input:
         pseudo=rules.pseudo.input,
@@ -223,6 +254,7 @@ rule describe_run:
 rule write_report:
     input:
         rules.draw_data.output,
+        expand("<results>/figures/augment/{model}.png", model=MODELS),
         expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
         rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
         rules.draw_results.output,
@@ -253,6 +285,7 @@ rule report:
     input:
         rules.write_report.output,
         rules.draw_data.output,
+        expand("<results>/figures/augment/{model}.png", model=MODELS),
         expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
         rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
         rules.draw_results.output,

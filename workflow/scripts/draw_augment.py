@@ -1,0 +1,14 @@
+"""Draw what a model's augmentation does to training tiles."""
+
+from foldbelt.logs import job
+from foldbelt.plots import augment
+
+with job(snakemake.log[0]):
+    augment.run(
+        data=snakemake.input.data,
+        channels=snakemake.input.channels,
+        stages=snakemake.params.augment,
+        model=snakemake.wildcards.model,
+        out=snakemake.output.figure,
+        seed=snakemake.params.seed,
+    )
