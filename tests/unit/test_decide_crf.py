@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foldbelt.decide.masks import load_step
-from foldbelt.decide.steps import Tile
+from foldbelt.decide.steps import Tile, crf
 from foldbelt.decide.steps.crf import mean_field, unary
 from foldbelt.files import InputError
 
@@ -64,6 +64,25 @@ def test_three_standard_deviations_are_far_enough():
     assert np.abs(far - whole).max() > 0.2
 
 
+def test_strips_change_nothing(monkeypatch):
+    random = np.random.default_rng(2)
+    image = random.integers(0, 120, (40, 9, 3), dtype=np.uint8)
+    field = random.normal(0, 1.5, (2, 40, 9))
+    whole = mean_field(field, image, radius=2, iterations=3, **SETTINGS)
+    monkeypatch.setattr(crf, "_PIXELS", 70)
+    strips = mean_field(field, image, radius=2, iterations=3, **SETTINGS)
+    np.testing.assert_allclose(strips, whole, atol=1e-5)
+
+
+def test_the_radius_is_that_of_a_square_window():
+    start = np.zeros((1, 9, 9), np.float32)
+    start[0, 4, 4] = 3
+    found = mean_field(start, np.zeros((9, 9), np.uint8), radius=2, iterations=1, **SETTINGS)
+    reached = np.zeros((9, 9), bool)
+    reached[2:7, 2:7] = True
+    np.testing.assert_array_equal(found[0] > 0, reached)
+
+
 def scene():
     """A bright disc, and probabilities that are shifted and speckled."""
     rows, columns = np.mgrid[:32, :32]
@@ -113,6 +132,42 @@ def test_an_empty_class_stays_empty():
 def test_certain_pixels_are_finite():
     prob = np.array([[[0], [255]]], np.uint8)
     assert np.isfinite(unary(prob, prob > 0, np.array([0.0]))).all()
+
+
+def test_the_threshold_is_the_tipping_point():
+    prob = np.arange(256, dtype=np.uint8)[:, None, None]
+    for threshold in (0.2, 0.5, 0.7):
+        p = np.clip(prob / 255, 0.01, 0.99)
+        odds = np.log(p / (1 - p) / (threshold / (1 - threshold)))
+        found = unary(prob, prob / 255 > threshold, np.array([threshold]))
+        np.testing.assert_allclose(found[5:-5], odds[5:-5], atol=1e-5)
+
+
+def test_weak_couplings_come_first():
+    step = load_step("crf", {"weight": [3, 1], "intensity": [25, 10]})
+    found = [(one["weight"], one["intensity"]) for one in step.candidates()]
+    assert found == [(1, 10), (1, 25), (3, 10), (3, 25)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weight", 3),
+        ("weight", "3"),
+        ("smooth", ["1"]),
+        ("smooth", [-1]),
+        ("spatial", [0]),
+        ("intensity", [math.nan]),
+        ("intensity", [math.inf]),
+        ("iterations", 2.5),
+        ("iterations", "5"),
+        ("radius", None),
+        ("radius", True),
+    ],
+)
+def test_a_bad_option_is_named(name, value):
+    with pytest.raises(InputError, match=rf"crf: {name} takes"):
+        load_step("crf", {name: value})
 
 
 def test_all_bad_options_are_named():

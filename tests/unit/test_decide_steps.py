@@ -217,6 +217,20 @@ def test_what_is_done_to_a_fold_never_saw_its_truth():
     assert set(ladder._fit({"k": scores}, keys, folds)[1].values()) == {0}  # ties: do nothing
 
 
+def test_steps_see_the_threshold_that_a_product_leaves(tmp_path):
+    truth, prob = speckled()
+    given = stored(tmp_path, truth, prob)
+    params = {"threshold": [0.3, 0.3], "min_area": [0, 0], "gate": [0, 0]}
+    params["gate_mode"] = ["product", "veto"]
+    found = decide.Decision(params, gate_on="label")
+    masks = decide.Masks(found, decide.Surroundings(given["data"]))
+    both = np.stack([prob[0], prob[0]], axis=2)
+    (tile,) = masks.tiles(["i00"], [both], np.array([[0.6, 0.6]]))
+    assert tile.threshold.tolist() == [0.5, 0.3]
+    for k in range(2):
+        assert (tile.mask[..., k] == (prob[0] / 255 > tile.threshold[k])).all()
+
+
 def test_steps_need_their_surroundings(tmp_path):
     found, _ = run(tmp_path, *speckled())
     with pytest.raises(InputError, match="where the images are"):

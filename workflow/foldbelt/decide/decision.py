@@ -111,6 +111,32 @@ def save(decision: Decision, path: PathLike) -> None:
     write_json(path, decision.to_dict())
 
 
+def thresholds(
+    prob: np.ndarray, decision: Decision, label_prob: np.ndarray | float | None = None
+) -> np.ndarray:
+    """Give the fraction that the probabilities of one image must exceed, class by class.
+
+    Parameters
+    ----------
+    prob
+        (h, w, K) uint8.
+    decision, label_prob
+        As for :func:`apply`.
+
+    Returns
+    -------
+    ndarray
+        (K,) float64; of a class whose gate is a product, what is left of the threshold after it.
+    """
+    fixed = np.broadcast_to(np.asarray(decision.params["threshold"], np.float64), prob.shape[2])
+    product = np.atleast_1d(decision.params.get("gate_mode", "veto")) == "product"
+    if not product.any():
+        return fixed
+    label = None if decision.gate_on == "peak" else np.asarray(label_prob).reshape(1, -1)
+    p = gate_values(prob.max(axis=(0, 1))[None] / 255, label)[0]
+    return np.where(product, np.minimum(fixed / np.maximum(p, 1e-6), 1), fixed)
+
+
 def product_level(threshold: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Give the smallest uint8 value v with v/255 · p > threshold, 256 if there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):

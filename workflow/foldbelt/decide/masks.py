@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import geometry, members, mosaic, store
-from foldbelt.decide.decision import Decision, apply
+from foldbelt.decide.decision import Decision, apply, thresholds
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError, PathLike
 
@@ -149,10 +149,8 @@ class Masks:
         for row, prob in enumerate(planes):
             label = None if labels is None else labels[row]
             mask = np.asarray(apply(prob, self.decision, label), bool)
-            threshold = np.broadcast_to(
-                np.asarray(self.decision.params["threshold"], float), prob.shape[2]
-            )
-            tile = Tile(ids[row], prob, mask, threshold, **(next(more) if more else {}))
+            cut = thresholds(prob, self.decision, label)
+            tile = Tile(ids[row], prob, mask, cut, **(next(more) if more else {}))
             for step, params in self.steps:
                 tile = dataclasses.replace(tile, mask=step(tile, params))
             yield tile

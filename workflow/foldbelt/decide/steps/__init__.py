@@ -27,7 +27,7 @@ class Tile:
     mask
         (h, w, K) bool, as the base decision and the steps before left it.
     threshold
-        (K,) float, the pixel thresholds of the base decision.
+        (K,) float, what the base decision cut the probabilities at.
     image
         (h, w) or (h, w, 3) uint8 at original size, where the step needs "image".
     neighbours

@@ -14,13 +14,17 @@ References
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError
+
+_PIXELS = 2**17  # of a strip: memory is some 500 bytes a pixel at the default radius
 
 _CLIP = 1 / 510  # half a uint8 step: certainty that float32 can hold
 
@@ -53,19 +57,35 @@ def build(
     Raises
     ------
     InputError
-        If a value is out of range; all are listed.
+        If a value is of the wrong type or out of range; all are listed.
     """
     grid = {"weight": weight, "smooth": smooth, "spatial": spatial, "intensity": intensity}
     wrong = [
         f"{name} takes a list of numbers above 0{' or 0' if least else ''}, not {values!r}"
         for (name, values), least in zip(grid.items(), (True, True, False, False), strict=True)
-        if not values or any(v < 0 or (v == 0 and not least) for v in values)
+        if not _numbers(values, bool(least))
     ]
     counts = {"iterations": iterations, "radius": radius}
-    wrong += [f"{n} takes an integer above 0, not {v!r}" for n, v in counts.items() if v < 1]
+    wrong += [
+        f"{n} takes an integer above 0, not {v!r}" for n, v in counts.items() if not _count(v)
+    ]
     if wrong:
         raise InputError(f"decision.steps.crf: {'; '.join(wrong)}.")
-    return DenseCRF(grid, int(iterations), int(radius))
+    return DenseCRF(grid, iterations, radius)
+
+
+def _numbers(values: object, zero: bool) -> bool:
+    """Tell whether these are a list of finite numbers above 0, or from 0 on."""
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(isinstance(v, Real) and not isinstance(v, bool) for v in values)
+        and all(math.isfinite(v) and (v > 0 or (zero and v == 0)) for v in values)
+    )
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 class DenseCRF:
@@ -152,6 +172,31 @@ def mean_field(
     ndarray
         (K, h, w) float32, logits of the marginals.
     """
+    height, width = field.shape[1:]
+    rows = max(_PIXELS // width, 1)
+    settings = (weight, smooth, spatial, intensity, iterations, radius)
+    if rows >= height:
+        return _iterated(field, image, *settings)
+    # An iteration carries what a pixel knows by one radius, and so does the normalisation.
+    halo, out = radius * (iterations + 1), np.empty(field.shape, np.float32)
+    for top in range(0, height, rows):
+        first, last = max(0, top - halo), min(height, top + rows + halo)
+        part = _iterated(field[:, first:last], image[first:last], *settings)
+        out[:, top : top + rows] = part[:, top - first : top - first + rows]
+    return out
+
+
+def _iterated(
+    field: np.ndarray,
+    image: np.ndarray,
+    weight: float,
+    smooth: float,
+    spatial: float,
+    intensity: float,
+    iterations: int,
+    radius: int,
+) -> np.ndarray:
+    """Do what :func:`mean_field` says, of a whole image at once."""
     height, width = field.shape[1:]
     pairs = list(_pairs(height, width, radius))
     features = image.reshape(height, width, -1).astype(np.float32)

@@ -36,12 +36,14 @@ def build(rules: Sequence[str] = RULES) -> Step:
     Raises
     ------
     InputError
-        If one is unknown or none is given.
+        If they are no list, one is unknown or none is given.
     """
-    wrong = [rule for rule in rules if rule not in RULES]
+    listed = isinstance(rules, list | tuple)  # text would be taken letter by letter
+    wrong = [rule for rule in rules if rule not in RULES] if listed else rules
     if wrong or not rules:
         raise InputError(
-            f"decision.steps.jigsaw.rules: {wrong or 'none'}; it takes {', '.join(RULES)}."
+            f"decision.steps.jigsaw.rules: {wrong or 'none'}; "
+            f"it takes a list of some of {', '.join(RULES)}."
         )
     return Jigsaw(list(dict.fromkeys(rules)))
 
