@@ -42,6 +42,16 @@ def test_a_file_of_all_folds_is_the_model_itself(tmp_path, mean):
     assert all(0 < weight < 1 for weight in json.loads(made[0][1])["all"])  # else it shows nothing
 
 
+def test_a_file_of_all_images_may_hold_those_that_take_no_part(tmp_path):
+    common, ids, *_ = store_run(tmp_path)
+    whole = join(common["members"]["m0"], tmp_path / "elsewhere.h5")
+    folds = pd.read_csv(common["folds"], dtype=str)
+    left = folds[folds["id"] != ids[3]]
+    left.to_csv(common["folds"], index=False)
+    made = decide.oof.OutOfFold({"m0": [whole]}, common["data"], common["folds"])
+    assert set(made.ids) == set(left["id"])
+
+
 def external(tmp_path, change=None, **arrays):
     common, ids, *_ = store_run(tmp_path)
     path = join(common["members"]["m1"], tmp_path / "elsewhere.h5")

@@ -109,6 +109,14 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("blend/step", 0.3, ["blend.step", "0.3"]),
         ("competition", "folder", ["data.truth", "folder"]),
         ("decision/space/threshold", [1.5], ["decision.space.threshold", "1.5"]),
+        ("decision/steps", {"hols": None}, ["decision.steps", "did you mean 'holes'"]),
+        ("decision/steps", {"crf": {"weight": 3}}, ["decision.steps.crf.weight", "3"]),
+        ("decision/steps", {"crf": {"weights": [3]}}, ["decision.steps.crf.weights", "'weight'"]),
+        ("stages/one/freeze_encoder", 1, ["stages.one.freeze_encoder", "no encoder"]),
+        ("stages/one/optimizer", {"encoder_factor": 0.1}, ["encoder_factor", "no encoder"]),
+        ("models/net/architecture/late_channels", 1, ["late_channels", "image"]),
+        ("stages/one/augment", [{"HorizontlFlip": {}}], ["stages.one.augment.0", "HorizontalFlip"]),
+        ("stages/one/schedule", {"snapshots": 1}, ["stages.one.schedule.snapshots", "cyclic"]),
     ],
 )
 def test_refuses_what_is_wrong_and_names_it(path: str, value: Any, words: list[str]) -> None:
@@ -119,6 +127,15 @@ def test_refuses_what_is_wrong_and_names_it(path: str, value: Any, words: list[s
         config.resolve(given)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_resized_images_have_no_neighbours_for_a_step() -> None:
+    given = changed("decision/steps", {"jigsaw": None, "holes": None})
+    config.resolve(given)
+    given["data"]["size"] = 64
+    given["folds"] = {"base": {"group": None}}
+    with pytest.raises(InputError, match=r"decision\.steps\.jigsaw: .*resized"):
+        config.resolve(given)
 
 
 def test_all_offenders_come_at_once() -> None:

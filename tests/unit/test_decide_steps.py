@@ -231,6 +231,22 @@ def test_steps_see_the_threshold_that_a_product_leaves(tmp_path):
         assert (tile.mask[..., k] == (prob[0] / 255 > tile.threshold[k])).all()
 
 
+def test_neighbours_with_unlabelled_pixels_say_nothing(tmp_path):
+    ids = ["a", "b", "c"]
+    masks, ignore = np.zeros((2, 3, 8, 8), np.uint8)
+    masks[:, :, :4], ignore[2, 0, 0] = 1, 1
+    table = pd.DataFrame({"id": ids})
+    store.write(tmp_path / "train.h5", {"image": masks, "mask": masks, "ignore": ignore}, table)
+    places = pd.DataFrame({"id": ids, "mosaic": 0, "row": [0, 1, 2], "column": 0})
+    places.to_csv(tmp_path / "mosaic.csv", index=False)
+    around = decide.Surroundings(
+        tmp_path / "train.h5", tmp_path / "train.h5", tmp_path / "mosaic.csv"
+    )
+    found = list(around.of(ids, [(8, 8)] * 3, ["neighbours"]))
+    assert [sorted(one["neighbours"]) for one in found] == [["below"], ["above"], ["above"]]
+    assert (found[1]["neighbours"]["above"][..., 0] == masks[0]).all()
+
+
 def test_steps_need_their_surroundings(tmp_path):
     found, _ = run(tmp_path, *speckled())
     with pytest.raises(InputError, match="where the images are"):

@@ -100,6 +100,41 @@ def test_variants_of_a_later_stage_share_the_earlier_ones() -> None:
     assert made.streams == {"one": "one", "two": "two", "two--fast": "two"}
 
 
+def test_stages_that_become_alike_are_still_two() -> None:
+    like = {"stages": {"two": RECIPE["stages"]["one"]}}
+    made = plan(variants={"like": like})
+    assert made.models["like--seed0"]["stages"] == ["one", "two--like"]
+    assert made.streams["two--like"] == "two"
+
+
+@pytest.mark.parametrize(
+    ("variants_", "more", "message"),
+    [
+        ({"x": {"decision": {"metric": "mean_dice"}}}, {}, "share decision.metric"),
+        ({"x": {"folds": {"base": {"seed": 7}}}}, {"folds": [0, 1]}, "scores other images"),
+        ({"x": {"folds": {"base": {"sample": 20}}}}, {}, "scores other images"),
+    ],
+)
+def test_scores_that_cannot_be_compared_are_refused(variants_, more, message) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(variants=variants_, **more)
+    assert plan(variants={"x": {"folds": {"base": {"seed": 7}}}}).variants["x"].folds == "base--x"
+
+
+def test_names_of_an_ablation_s_own_are_refused() -> None:
+    stages = {**RECIPE["stages"], "one--x": RECIPE["stages"]["one"]}
+    with pytest.raises(InputError, match=r"stages\.one--x"):
+        plan({"stages": stages}, variants={"x": {"predict": {"tta": ["none"]}}})
+
+
+def test_leaks_are_noted_by_variant() -> None:
+    leaky = {"pseudo": {"rounds": 1, "source": "all"}}
+    made = plan(variants={"leaky": leaky, "best": {"stages": {"*": {"select": "best"}}}})
+    assert made.variants["base"].notes == []
+    assert "all folds" in made.variants["leaky"].notes[0]
+    assert "validation fold" in made.variants["best"].notes[0]
+
+
 def test_variants_share_their_bases_random_streams() -> None:
     made = plan(variants={"wide": {"models": {"*": {"architecture": {"width": 16}}}}}, seeds=[3])
     assert {made.models[f"{name}--seed3"]["stream"] for name in ("base", "wide")} == {"net"}

@@ -30,6 +30,7 @@ def run(
     bootstrap: int,
     seed: int,
     out: PathLike,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write the table of an ablation, the best variant first.
 
@@ -47,7 +48,9 @@ def run(
         Number of resamplings of the groups, and their seed.
     out
         The csv: variant, score, difference, low, high (95 %), verdict, one column of differences
-        for every seed and fold, images, groups, train_seconds, predict_seconds, memory_mb.
+        for every seed and fold, images, groups, train_seconds, predict_seconds, memory_mb, note.
+    notes
+        Variant → what a reader of its score has to know.
 
     Raises
     ------
@@ -64,6 +67,7 @@ def run(
         row["train_seconds"], memory = _cost(train_benchmarks.get(name, ()))
         row["predict_seconds"], more = _cost(predict_benchmarks.get(name, ()))
         row["memory_mb"] = max(memory, more)
+        row["note"] = (notes or {}).get(name, "")
         rows.append(row)
     table = pd.DataFrame(rows).sort_values(["difference", "variant"], ascending=[False, True])
     first = ["variant", "score", "difference", "low", "high", "verdict"]
@@ -158,7 +162,7 @@ def describe(path: PathLike) -> str:
     path
         An ablation.csv.
     """
-    table = pd.read_csv(path)
+    table = pd.read_csv(path, dtype={"note": str}, keep_default_na=True)
     lines = [
         "| variant | score | difference | 95 % | verdict | training, s |",
         "|---|---|---|---|---|---|",
@@ -167,7 +171,8 @@ def describe(path: PathLike) -> str:
         own = row.verdict == "base"
         interval = "" if own else f"{row.low:+.4f} to {row.high:+.4f}"
         difference = "" if own else f"{row.difference:+.4f}"
-        cells = [row.variant, f"{row.score:.4f}", difference, interval, row.verdict]
+        note = f" ({row.note})" if isinstance(row.note, str) else ""
+        cells = [row.variant, f"{row.score:.4f}", difference, interval, f"{row.verdict}{note}"]
         lines.append("| " + " | ".join([*map(str, cells), f"{row.train_seconds:.0f}"]) + " |")
     return "\n".join(lines)
 

@@ -204,6 +204,7 @@ def _references(config: Config) -> Iterable[Problem]:
                     f"no stage {stage!r}" + _suggest(stage, config["stages"]),
                 )
         yield from _member(f"models.{name}.architecture", members.models, model["architecture"])
+        yield from _network(name, model, config)
     for name, stage in config["stages"].items():
         yield from _member(f"stages.{name}.loss", members.losses, stage["loss"])
         yield from _member_options(f"stages.{name}.loss", "losses", stage["loss"], {"weight"})
@@ -240,12 +241,42 @@ def _references(config: Config) -> Iterable[Problem]:
         )
     if data["survey"] is not None and config["competition"] != "salt":
         yield Problem("data.survey", "synthetic surveys are made for the competition `salt` only")
+    looks = [name for name in decision["steps"] if _looks(name)]
+    if looks and data["size"] is not None:
+        yield Problem(
+            f"decision.steps.{looks[0]}",
+            "neighbours cannot be found in resized images; leave it out",
+        )
     mosaic = [name for name, scheme in config["folds"].items() if scheme["group"] == "mosaic"]
     if mosaic and data["size"] is not None:
         yield Problem(
             f"folds.{mosaic[0]}.group",
             "neighbours cannot be found in resized images; use null or a column",
         )
+
+
+def _looks(step: str) -> bool:
+    known = step in members.known("decide/steps")
+    return known and members.looks_at("neighbours", members.steps([step]))
+
+
+def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterable[Problem]:
+    """Yield what a model's channels and stages ask of it and it does not have."""
+    architecture = model["architecture"]
+    use = config["channels"].get(model["channels"], {}).get("use", ())
+    late = architecture.get("late_channels") or 0
+    if use and late >= len(use):
+        reason = f"{late} of the channels {', '.join(use)} leaves the encoder none"
+        yield Problem(f"models.{name}.architecture.late_channels", reason)
+    if "encoder" in _options(architecture):
+        return
+    for stage in (s for s in model["stages"] if s in config["stages"]):
+        spec = config["stages"][stage]
+        asked = {"freeze_encoder": spec["freeze_encoder"]}
+        asked["optimizer.encoder_factor"] = spec["optimizer"]["encoder_factor"] != 1
+        for key in (key for key, given in asked.items() if given):
+            reason = f"the model {name!r} ({architecture.get('name')}) has no encoder; leave it out"
+            yield Problem(f"stages.{stage}.{key}", reason)
 
 
 def _options(architecture: Mapping[str, Any]) -> set[str]:

@@ -7,7 +7,7 @@ done twice. Runs whenever the Snakefile is parsed, so nothing heavy is imported 
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,15 @@ class Variant:
         Pseudo-label rounds after the first training; the last is scored.
     folds
         Name of its fold scheme.
+    notes
+        What a reader of its score has to know: leaks.
     """
 
     models: dict[int, str]
     decision: dict[str, Any]
     rounds: int
     folds: str
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -165,6 +168,7 @@ def plan(config: Mapping[str, Any]) -> Plan:
     for name, overlay in {BASE: {}, **asked}.items():
         try:
             recipe = overlaid(base, overlay, model)
+            _same_images(_scheme(recipe, model), _scheme(base, model), ablation["folds"])
         except InputError as error:
             problems.append(Problem(f"ablation.variants.{name}", str(error)))
             continue
@@ -196,7 +200,25 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
     other = sorted(set(over["models"]) - {model})
     if other:
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
-    return settings.resolve(settings.merge(dict(base), over))
+    recipe = settings.resolve(settings.merge(dict(base), over))
+    if recipe["decision"]["metric"] != base["decision"]["metric"]:
+        raise InputError("variants share decision.metric; leave it out")
+    return recipe
+
+
+def _scheme(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
+    return recipe["folds"][recipe["models"][model]["folds"]]
+
+
+def _same_images(
+    own: Mapping[str, Any], base: Mapping[str, Any], chosen: Sequence[int] | None
+) -> None:
+    """Refuse a split that would score other images than the recipe's; whole splits do not."""
+    if own != base and (chosen is not None or own["sample"] or base["sample"]):
+        raise InputError(
+            "another split scores other images than the recipe; let ablation.folds and the folds' "
+            "sample be null"
+        )
 
 
 def _spread(part: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, Any]:
@@ -215,13 +237,37 @@ def _add_variant(
     for room, table in (("channels", made.channels), ("folds", made.folds)):
         own[room] = _name(table, own[room], recipe[room][own[room]], variant)
     for place, stage in enumerate(own["stages"]):
-        own["stages"][place] = _name(made.stages, stage, recipe["stages"][stage], variant)
-        made.streams.setdefault(own["stages"][place], stage)
+        # Stages that become alike are still two, and each keeps its random streams.
+        alike = {name: one for name, one in made.stages.items() if made.streams[name] == stage}
+        name = _name(alike, stage, recipe["stages"][stage], variant)
+        made.stages[name], made.streams[name] = alike[name], stage
+        own["stages"][place] = name
     names = {}
     for seed in seeds:
         names[seed] = f"{variant}--seed{seed}"
         made.add(names[seed], {**own, "seed": seed}, recipe, model)
-    return Variant(names, recipe["decision"], recipe["pseudo"]["rounds"], own["folds"])
+    rounds = recipe["pseudo"]["rounds"]
+    selected = [made.stages[stage]["select"] for stage in own["stages"]]
+    notes = leaks(recipe["pseudo"]) + (
+        ["The epoch was chosen on the validation fold."] if "best" in selected else []
+    )
+    return Variant(names, recipe["decision"], rounds, own["folds"], notes)
+
+
+def leaks(pseudo: Mapping[str, Any]) -> list[str]:
+    """Say what truths the scores after the last round have seen.
+
+    Parameters
+    ----------
+    pseudo
+        The config's `pseudo`.
+    """
+    if pseudo["rounds"] and pseudo["source"] == "all":
+        return [
+            "Pseudo-labels come from the models of all folds, which have seen the truth of every "
+            "fold: the scores of the rounds after the first flatter."
+        ]
+    return []
 
 
 def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:
@@ -248,6 +294,7 @@ def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
         yield Problem("ablation.folds", f"{beyond} are too high: there are {count} folds, from 0")
     if BASE in ablation["variants"]:
         yield Problem(f"ablation.variants.{BASE}", "this is the name of the recipe itself")
-    for name in config["models"]:
-        if "--seed" in name:
-            yield Problem(f"models.{name}", "names with `--seed` are those of an ablation's models")
+    for room in ("channels", "folds", "stages", "models"):
+        for name in config[room]:
+            if "--" in name:
+                yield Problem(f"{room}.{name}", "names with `--` are those that an ablation makes")

@@ -61,6 +61,7 @@ rule compare_variants:
     params:
         code=code("compare_variants"),
         variants=list(PLAN.variants),
+        notes={name: " ".join(one.notes) for name, one in PLAN.variants.items()},
         seeds=config["ablation"]["seeds"],
         bootstrap=lookup(within=config, dpath="decision/bootstrap"),
         seed=config["seed"],

@@ -135,12 +135,7 @@ def member_snapshot(wildcards):
 
 def leaks():
     """What a reader of the scores has to know of truths that they have seen."""
-    if len(ROUNDS) > 1 and config["pseudo"]["source"] == "all":
-        return [
-            "Pseudo-labels come from the models of all folds, which have seen the truth of every fold: "
-            "the scores of the rounds after the first flatter."
-        ]
-    return []
+    return variants.leaks(config["pseudo"])
 
 
 def model_channels(part):
@@ -273,7 +268,7 @@ def variant_artefacts(variant, seed, kind):
         path
         for fold in variant_folds(variant)
         for path in (
-            [weights_of(model, variant.rounds, fold, stage) for stage in stages]
+            [weights_of(model, r, fold, s) for r in range(variant.rounds + 1) for s in stages]
             if kind == "weights"
             else predictions(model, variant.rounds, fold, "oof")
         )

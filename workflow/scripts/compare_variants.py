@@ -12,6 +12,7 @@ with job(snakemake.log[0]):
         seeds=snakemake.params.seeds,
         train_benchmarks=snakemake.params.train,
         predict_benchmarks=snakemake.params.predict,
+        notes=snakemake.params.notes,
         bootstrap=snakemake.params.bootstrap,
         seed=snakemake.params.seed,
         out=snakemake.output.table,

@@ -35,7 +35,8 @@ class Decision:
         Name of the metric in :mod:`foldbelt.metrics`.
     score
         Leave-one-fold-out: the mean over all images, each scored with the parameters (and blend
-        weights) fitted without its fold.
+        weights) fitted without its fold. What there are parameters of, the `ladder`, was settled by
+        this very mean.
     optimistic
         The score of `params` on the very images on which they were fitted.
     interval

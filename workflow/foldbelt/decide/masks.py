@@ -84,9 +84,15 @@ class Surroundings:
             }
         beside = [self._beside.get(name, {}) for name in ids]
         wanted = sorted({other for sides in beside for other in sides.values()})
-        masks = [mask.astype(bool) for mask, _ in store.truth(self.known, wanted)]
-        by_id = dict(zip(wanted, masks, strict=True))
-        return [{side: by_id[other] for side, other in sides.items()} for sides in beside]
+        by_id = {
+            name: mask.astype(bool)
+            for name, (mask, ignore) in zip(wanted, store.truth(self.known, wanted), strict=True)
+            if ignore is None or not ignore.any()  # unlabelled is not empty
+        }
+        return [
+            {side: by_id[other] for side, other in sides.items() if other in by_id}
+            for sides in beside
+        ]
 
 
 class Masks:

@@ -4,7 +4,7 @@ The prediction of an image always comes from the models of the fold that left it
 checks that the files say so, and hands out blocks in bounded memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,8 @@ class OutOfFold:
             problems += faults(path, shape)
         fold_of = pd.Series(self.fold, index=self.ids)
         readable = [n for n in members if all(store.has(path, "id") for path in members[n])]
-        self.paths = [_by_fold(name, members[name], fold_of, problems) for name in readable]
+        spare = set(store.read(data, "id").astype(str).tolist()) - set(table["id"])
+        self.paths = [_by_fold(name, members[name], fold_of, spare, problems) for name in readable]
         raise_all(problems, "out-of-fold predictions", CURE)
         self._labelled = [
             all(store.has(path, "label_prob") for path in own.values()) for own in self.paths
@@ -195,14 +196,22 @@ def _read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
 
 
 def _by_fold(
-    member: str, paths: Sequence[PathLike], fold_of: pd.Series, problems: list[Problem]
+    member: str,
+    paths: Sequence[PathLike],
+    fold_of: pd.Series,
+    spare: Collection[str],
+    problems: list[Problem],
 ) -> dict[int, PathLike]:
-    """Find out which file belongs to which fold; note what does not fit."""
+    """Find out which file belongs to which fold; note what does not fit.
+
+    A single file may hold images of the data that take no part (`spare`): it was made elsewhere.
+    """
     found: dict[int, PathLike] = {}
     seen: dict[str, PathLike] = {}
     for path in paths:
         ids = store.read(path, "id").astype(str).tolist()
-        strange = [name for name in ids if name not in fold_of.index]
+        taken = set(spare) if len(paths) == 1 else set()
+        strange = [name for name in ids if name not in fold_of.index and name not in taken]
         problems += [Problem(str(path), f"{name} is in no fold") for name in strange]
         again = [name for name in ids if name in seen]
         problems += [Problem(str(path), f"{name} is in {seen[name]}, too") for name in again]

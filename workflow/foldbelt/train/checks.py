@@ -19,6 +19,8 @@ def contradictions(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     key, reason
         The key within the stage, and what is wrong with it and how to mend it.
     """
+    if stage.get("train_on") == "pseudo" and stage.get("pseudo_ratio") == 0:
+        yield "pseudo_ratio", "0 leaves nothing to train on with train_on: pseudo; raise it"
     schedule, epochs = stage["schedule"], stage["epochs"]
     cyclic, warmup = schedule["name"] == "cyclic", schedule.get("warmup") or 0
     cycles, snapshots = schedule.get("cycles") or 4, schedule.get("snapshots") or 0

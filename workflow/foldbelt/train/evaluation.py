@@ -125,6 +125,7 @@ def settle(stepper: Stepper, average: EpochAverage) -> None:
     """
     task = stepper.task
     torch.manual_seed(seed_for(*task.parts, "statistics"))  # dropout draws, and changes nothing
-    every = batches(task.samples.sets, int(task.stage["batch_size"]))
+    sets = task.samples.sets[:1] if task.train_on == "truth" else task.samples.sets
+    every = batches(sets, int(task.stage["batch_size"]))
     with stepper.autocast():
         average.settle(task.normalise(batch["x"]) for _, batch in every)
