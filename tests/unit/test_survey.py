@@ -203,11 +203,12 @@ def test_amplitude_tells_little_about_salt(large: Survey) -> None:
     assert 0.35 < area < 0.65  # area under the ROC curve; .5 is chance
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process(
-    small: Survey, tmp_path: Path
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_seed_gives_the_same_bytes_in_other_processes(
+    small: Survey, tmp_path: Path, workers: int
 ) -> None:
     again = tmp_path / "salt"
-    code = f"from foldbelt.survey import seismic; seismic({str(again)!r}, 3, 7)"
+    code = f"from foldbelt.survey import seismic; seismic({str(again)!r}, 3, 7, {workers})"
     environment = {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}
     path = str(Path(survey.__file__).parents[2])
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=path)

@@ -8,14 +8,15 @@ its best solutions enlarge first, 101 → 202 → 256, so that the network's coa
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from scipy import sparse
-from scipy.sparse import linalg
 
 from foldbelt.files import InputError
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 METHODS = ("pad-reflect", "pad-edge", "pad-biharmonic", "resize")
 OFFSETS = ("centre", "random")
@@ -307,6 +308,9 @@ class _Frame:
     def __init__(
         self, source: tuple[int, int], size: tuple[int, int], start: tuple[int, int]
     ) -> None:
+        from scipy import sparse  # slow to import, and few recipes come here
+        from scipy.sparse import linalg
+
         known = np.zeros(size, dtype=bool)
         known[start[0] : start[0] + source[0], start[1] : start[1] + source[1]] = True
         rows, columns = (_second_difference(side) for side in size)
@@ -335,7 +339,9 @@ def _frame(source: tuple[int, int], size: tuple[int, int], start: tuple[int, int
     return _Frame(source, size, start)
 
 
-def _second_difference(side: int) -> sparse.csr_array:
+def _second_difference(side: int) -> "sparse.csr_array":
+    from scipy import sparse
+
     middle = np.full(side, -2.0)
     middle[0] += 1  # mirrored border: the outer neighbour equals the pixel itself
     middle[-1] += 1

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
 
 from foldbelt import store
 from foldbelt.files import InputError, write_csv
@@ -214,6 +213,8 @@ def _far(edges: np.ndarray) -> float:
 
 def _nearest(edges: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the nearest of `others`, its distance, and whether the second is much farther."""
+    from sklearn.neighbors import NearestNeighbors  # a second that others of this module's save
+
     search = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(others)
     found = search.kneighbors(edges, return_distance=False)
     # The search's distances come from matrix products, exact to some 1e-7 only: equal edges would

@@ -90,10 +90,22 @@ def training_architecture(wildcards):
     return {k: v for k, v in architecture.items() if k not in ("weights", "sha256")}
 
 
-def augmentations(wildcards):
+def augmentations(model):
     """What augments the images in each stage of a model."""
-    stages = PLAN.models[wildcards.model]["stages"]
+    stages = PLAN.models[model]["stages"]
     return {stage: PLAN.stages[stage]["augment"] for stage in stages}
+
+
+def augmented_alike(model):
+    """Models of the blend whose images are the same and augmented the same way, in their order."""
+    own = PLAN.models[model]["channels"], augmentations(model)
+    return [name for name in MODELS if (PLAN.models[name]["channels"], augmentations(name)) == own]
+
+
+def augment_figures():
+    """One figure for all models that are augmented alike, named after the first."""
+    firsts = dict.fromkeys(augmented_alike(model)[0] for model in MODELS)
+    return [f"<results>/figures/augment/{model}.png" for model in firsts]
 
 
 def training_stage(wildcards):

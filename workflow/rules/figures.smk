@@ -115,7 +115,8 @@ rule draw_augment:
         runtime=20,
     params:
         code=code("draw_augment"),
-        augment=augmentations,
+        augment=lambda wildcards: augmentations(wildcards.model),
+        models=lambda wildcards: augmented_alike(wildcards.model),
         seed=config["seed"],
     message:
         "Draw what the augmentation of {wildcards.model} does"
@@ -254,7 +255,7 @@ rule describe_run:
 rule write_report:
     input:
         rules.draw_data.output,
-        expand("<results>/figures/augment/{model}.png", model=MODELS),
+        augment_figures(),
         expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
         rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
         rules.draw_results.output,
@@ -285,7 +286,7 @@ rule report:
     input:
         rules.write_report.output,
         rules.draw_data.output,
-        expand("<results>/figures/augment/{model}.png", model=MODELS),
+        augment_figures(),
         expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
         rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
         rules.draw_results.output,

@@ -13,7 +13,7 @@ if SURVEY:
             "<benchmarks>/make_survey/all.txt"
         conda:
             "../../envs/foldbelt.yaml"
-        threads: 1
+        threads: 2
         resources:
             mem_mb=1500,
             runtime=20,

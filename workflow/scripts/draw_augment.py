@@ -8,7 +8,7 @@ with job(snakemake.log[0]):
         data=snakemake.input.data,
         channels=snakemake.input.channels,
         stages=snakemake.params.augment,
-        model=snakemake.wildcards.model,
+        model=", ".join(snakemake.params.models),
         out=snakemake.output.figure,
         seed=snakemake.params.seed,
     )

@@ -4,4 +4,9 @@ from foldbelt import survey
 from foldbelt.logs import job
 
 with job(snakemake.log[0]):
-    survey.seismic(snakemake.output.files, snakemake.params.sections, snakemake.params.seed)
+    survey.seismic(
+        snakemake.output.files,
+        snakemake.params.sections,
+        snakemake.params.seed,
+        workers=snakemake.threads,
+    )

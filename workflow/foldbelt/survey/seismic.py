@@ -5,6 +5,7 @@ What is imitated was counted in the original files: see `seismic`.
 
 import shutil
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class _Tile:
     id: str = ""
 
 
-def seismic(directory: PathLike, sections: int, seed: int) -> None:
+def seismic(directory: PathLike, sections: int, seed: int, workers: int = 1) -> None:
     """Write a synthetic competition folder, and beside it what a competitor does not get.
 
     The folder has `train/images`, `train/masks`, `test/images`, `train.csv`, `depths.csv` and
@@ -76,6 +77,8 @@ def seismic(directory: PathLike, sections: int, seed: int) -> None:
         `DEMO_SECTIONS`.
     seed
         The same `sections` and `seed` give the same bytes.
+    workers
+        Processes that draw sections at the same time.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def seismic(directory: PathLike, sections: int, seed: int) -> None:
     if any(path.is_file() for path in target.rglob("*")):
         raise InputError(f"{target} has files in it: delete it, or name a new folder.")
     random = np.random.default_rng(seed_for("survey", "seismic", sections, seed))
-    tiles = _survey(sections, random)
+    tiles = _survey(sections, random, workers)
     train, test = _split(tiles, random)
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,22 +111,35 @@ def seismic(directory: PathLike, sections: int, seed: int) -> None:
 # --- from sections to tiles --------------------------------------------------------------------
 
 
-def _survey(count: int, random: np.random.Generator) -> list[_Tile]:
+def _survey(count: int, random: np.random.Generator, workers: int = 1) -> list[_Tile]:
     """All tiles of all sections, each with an id of its own."""
-    tiles: list[_Tile] = []
     depths, salty = _plan(count, random)
     bodies = np.resize(geology.BODIES, count)
     shapes = [SHAPES[position % len(SHAPES)] for position in range(count)]
     random.shuffle(shapes)
-    for index, (rows, columns) in enumerate(shapes):
-        body = str(bodies[index]) if salty[index] else None
-        # A stream of its own: a change in one section leaves the others as they are.
-        own = np.random.default_rng(random.integers(2**63))
-        made = geology.section(TILE * rows, TILE * columns, body, own)
-        tiles += _cut(index, made, float(depths[index]), own)
+    # Streams of their own: a change in one section leaves the others as they are.
+    plans = [
+        (index, shape, str(bodies[index]) if salty[index] else None, float(depths[index]), stream)
+        for index, shape in enumerate(shapes)
+        for stream in (int(random.integers(2**63)),)
+    ]
+    if workers > 1:
+        with ProcessPoolExecutor(workers) as pool:
+            cut = list(pool.map(_drawn, plans, chunksize=2))
+    else:
+        cut = list(map(_drawn, plans))
+    tiles = [tile for part in cut for tile in part]
     for tile, identity in zip(tiles, _identities(len(tiles), random), strict=True):
         tile.id = identity
     return tiles
+
+
+def _drawn(plan: tuple[int, tuple[int, int], str | None, float, int]) -> list[_Tile]:
+    """Draw one section and cut it: its number, tiles down and across, body, depth, stream."""
+    index, (rows, columns), body, depth, stream = plan
+    own = np.random.default_rng(stream)
+    made = geology.section(TILE * rows, TILE * columns, body, own)
+    return _cut(index, made, depth, own)
 
 
 def _plan(count: int, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
