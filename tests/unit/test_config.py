@@ -116,6 +116,9 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("stages/one/optimizer", {"encoder_factor": 0.1}, ["encoder_factor", "no encoder"]),
         ("models/net/architecture/late_channels", 1, ["late_channels", "image"]),
         ("stages/one/augment", [{"HorizontlFlip": {}}], ["stages.one.augment.0", "HorizontalFlip"]),
+        ("data/series", "coil(", ["data.series", "'coil('", "no regular expression"]),
+        ("data/series", "coil", ["data.series", "'coil'", "has no group"]),
+        ("data/survey", {"images": 8}, ["data.survey.images", "salt", "sections"]),
         ("stages/one/schedule", {"snapshots": 1}, ["stages.one.schedule.snapshots", "cyclic"]),
     ],
 )
@@ -127,6 +130,27 @@ def test_refuses_what_is_wrong_and_names_it(path: str, value: Any, words: list[s
         config.resolve(given)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_survey_takes_the_keys_of_its_competition_and_no_others() -> None:
+    salt = config.resolve({**SMALL, "data": {"survey": {"sections": 3}}})
+    assert salt["data"]["survey"] == {"sections": 3, "seed": 0}
+    given = {**SMALL, "competition": "steel", "data": {"survey": {"images": 8, "size": 32}}}
+    steel = config.resolve(given)
+    assert steel["data"]["survey"] == {"images": 8, "test_images": 120, "size": 32, "seed": 0}
+    assert config.resolve(steel) == steel
+    given["data"]["survey"] = {"sections": 3, "imges": 8}
+    with pytest.raises(InputError, match=r"survey\.imges"):  # by the schema
+        config.resolve(given)
+    given["data"]["survey"] = {"sections": 3}
+    with pytest.raises(InputError, match=r"data\.survey\.sections: .*'steel' has no such option"):
+        config.resolve(given)
+
+
+def test_a_competition_without_synthetic_data_has_no_survey() -> None:
+    given = {**SMALL, "competition": "folder", "data": {"survey": {}}}
+    with pytest.raises(InputError, match=r"data\.survey: .* competitions salt, steel only"):
+        config.resolve(given)
 
 
 def test_resized_images_have_no_neighbours_for_a_step() -> None:
@@ -199,3 +223,30 @@ def test_the_listing_of_raw_files_tells_edits_but_not_notes(tmp_path: Path) -> N
     assert config.listing(tmp_path) == first
     image.write_bytes(b"two!")
     assert config.listing(tmp_path) != first
+
+
+def recipe_with(stage: dict[str, Any], **channels: Any) -> dict[str, Any]:
+    """Give SMALL with another stage and other channels."""
+    result = changed("stages/one", {**SMALL["stages"]["one"], **stage})
+    result["channels"] = {"base": {"size": [64, 416], **channels}}
+    return result
+
+
+@pytest.mark.parametrize(
+    ("stage", "channels", "message"),
+    [
+        ({"crop": {"size": [64, 417]}}, {}, "crop.size: windows of 64×417 .* images of 64×416"),
+        ({"crop": {"size": 65}}, {}, "crop.size: windows of 65×65"),
+        ({"crop": {"size": 64, "dark": 0.9}}, {"use": ["cumsum"]}, "crop.dark: none of the chann"),
+        ({"blackout": 0.1}, {"use": ["cumsum"]}, "blackout: none of the channels cumsum"),
+        ({"blackout": 0.1}, {"whiten": "zca"}, "blackout: after whiten: zca"),
+    ],
+)
+def test_what_images_cannot_give_a_stage_is_refused(
+    stage: dict[str, Any], channels: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=rf"1 problem\n  stages\.one\.{message}.*model 'net'"):
+        config.resolve(recipe_with(stage, **channels))
+    full = {"crop": {"size": [64, 416], "dark": 0.9, "positive": 0.5}, "blackout": 0.1}
+    made = config.resolve(recipe_with(full, use=["cumsum", "image"]))
+    assert made["stages"]["one"]["crop"]["size"] == [64, 416]

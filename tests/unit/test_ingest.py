@@ -1,6 +1,7 @@
 """What is stored is what the files hold, and every spoilt input is named before a file appears."""
 
 import re
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +26,14 @@ from raw_folders import (
 
 from foldbelt import ingest, store
 from foldbelt.files import InputError
+
+
+class Usage(NamedTuple):
+    """What shutil.disk_usage gives."""
+
+    total: int
+    used: int
+    free: int
 
 
 class Run:
@@ -361,6 +370,49 @@ def test_settings_that_salt_has_no_use_for_are_refused(salt, setting):
 
 def test_a_root_that_is_no_folder_is_named(run):
     assert str(run.root) in run.refused("salt")
+
+
+# --- series
+
+
+def test_series_are_named_by_the_first_group_of_the_pattern(run):
+    make_folder(run.root, {"p1_x": (24, 24), "p2_x": (24, 24), "other": (24, 24)}, test=True)
+    run("folder", series=r"(p\d)_(x)|other")
+    assert store.table(run.train)["series"].tolist() == ["", "p1", "p2"]  # sorted by id
+    assert store.table(run.test)["series"].tolist() == ["", "p1", "p2"]
+    assert store.attrs(run.train)["config"]["series"] == r"(p\d)_(x)|other"
+
+
+def test_without_series_the_file_tells_nothing_of_them(salt):
+    salt("salt", series=None)
+    assert "series" not in store.table(salt.train)
+    assert "series" not in store.attrs(salt.train)["config"]
+
+
+def test_a_pattern_that_fits_no_image_is_fatal(salt):
+    message = salt.refused("salt", series=r"coil(\d)", on_problem="drop")
+    assert re.search(r"data\.series, 'coil.*names no series.*such as a1", message)
+
+
+def test_a_series_column_of_ones_own_clashes(run):
+    make_folder(run.root, {"a": (24, 24)})
+    save_table(run.root / "meta.csv", {"id": ["a"], "series": [1]})
+    assert "have a column `series` already" in run.refused("folder", series="(a)")
+
+
+# --- room on the disk
+
+
+def test_the_need_of_disk_is_said_and_refused_before_writing(salt, monkeypatch, capsys):
+    salt("salt")
+    need = 101 * 101 * (6 + 4 / 8)  # six images, and four masks at an eighth
+    assert f"at most {need / 2**30:.2f} GiB of disk" in capsys.readouterr().out
+    monkeypatch.setattr(ingest.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) + 1))
+    salt("salt")
+    monkeypatch.setattr(ingest.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) - 1))
+    monkeypatch.setattr(ingest, "_convert_sound", lambda *_: pytest.fail("began to write"))
+    with pytest.raises(InputError, match=r"out: the arrays may need .* GiB, but the disk has"):
+        salt("salt")
 
 
 # --- folder

@@ -11,6 +11,7 @@ import pytest
 
 from foldbelt import store
 from foldbelt.files import InputError
+from foldbelt.store import layout
 
 N = 40
 
@@ -293,3 +294,12 @@ def test_truth_at_storage_size(tmp_path, table, arrays):
     assert np.array_equal(np.stack([mask for mask, _ in truths])[..., 0], arrays["mask"])
     assert [row for row, (_, some) in enumerate(truths) if some is not None] == [4]
     assert np.array_equal(truths[4][1], ignore[4] == 1)
+
+
+@pytest.mark.parametrize("classes", [2, 4, 8, 9, 17])
+def test_packing_is_that_of_numpy(classes: int) -> None:
+    mask = np.random.default_rng(0).integers(0, 2, (3, 5, 7, classes), dtype=np.uint8)
+    packed = layout.pack(mask)
+    assert np.array_equal(packed, np.packbits(mask, axis=-1))
+    assert np.array_equal(layout.pack(mask.astype(bool)), packed)
+    assert np.array_equal(layout.unpack(packed, classes), mask)

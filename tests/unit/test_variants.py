@@ -166,3 +166,11 @@ def test_refuses_no_variant_and_names_it(ablation: dict[str, Any], words: list[s
     with pytest.raises(InputError) as caught:
         plan(**ablation)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_variant_that_cannot_label_for_itself_is_refused() -> None:
+    recipe = copy.deepcopy(RECIPE)
+    recipe["models"]["other"]["architecture"] |= {"label_head": True}
+    recipe |= {"pseudo": {"rounds": 1, "rule": "labels"}, "ablation": {"variants": {"x": {}}}}
+    with pytest.raises(InputError, match=r"ablation\.model.*'net' predicts no labels"):
+        variants.plan(config.resolve(recipe))

@@ -6,6 +6,7 @@ Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 import copy
 import difflib
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from foldbelt.train import checks
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 Config = dict[str, Any]
+
+LIKENESS = "test_likeness"
+"""The column that the adversarial stage adds; who names it makes the stage run."""
 
 _RAW = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".csv"}
 
@@ -72,6 +76,9 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) 
     for model in complete["models"].values():
         own = _options(model["architecture"])
         model["architecture"] = {k: v for k, v in model["architecture"].items() if k in own}
+    if complete["data"]["survey"] is not None:
+        keys = members.survey_options(members.survey(complete["competition"]) or "")
+        complete["data"]["survey"] = {key: complete["data"]["survey"][key] for key in keys}
     return complete
 
 
@@ -226,6 +233,7 @@ def _references(config: Config) -> Iterable[Problem]:
         )
     for name in sorted(set(config["blend"]["external"]) & set(config["models"])):
         yield Problem(f"blend.external.{name}", "a model has this name; take another")
+    yield from _blend(config)
     step = config["blend"]["step"]
     if abs(round(1 / step) * step - 1) > 1e-6:
         yield Problem("blend.step", f"{step} does not divide 1; take 0.1, 0.2, 0.25 …")
@@ -239,20 +247,79 @@ def _references(config: Config) -> Iterable[Problem]:
         yield Problem(
             "data", "give either `path`, the folder of the competition's files, or `survey`"
         )
-    if data["survey"] is not None and config["competition"] != "salt":
-        yield Problem("data.survey", "synthetic surveys are made for the competition `salt` only")
+    if data["survey"] is not None and members.survey(config["competition"]) is None:
+        made = [name for name in members.known("competitions") if members.survey(name)]
+        reason = f"synthetic surveys are made for the competitions {', '.join(made)} only"
+        yield Problem("data.survey", reason)
+    if data["series"] is not None:
+        yield from _series(data["series"])
     looks = [name for name in decision["steps"] if _looks(name)]
     if looks and data["size"] is not None:
         yield Problem(
             f"decision.steps.{looks[0]}",
             "neighbours cannot be found in resized images; leave it out",
         )
+    for name, scheme in config["folds"].items():
+        if scheme["group"] == LIKENESS:
+            reason = (
+                f"{LIKENESS} is another number for every image; name it in `stratify` or `first`"
+            )
+            yield Problem(f"folds.{name}.group", reason)
     mosaic = [name for name, scheme in config["folds"].items() if scheme["group"] == "mosaic"]
     if mosaic and data["size"] is not None:
         yield Problem(
             f"folds.{mosaic[0]}.group",
             "neighbours cannot be found in resized images; use null or a column",
         )
+
+
+def _series(pattern: str) -> Iterable[Problem]:
+    """Yield what makes `data.series` useless."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        yield Problem("data.series", f"{pattern!r} is no regular expression: {error}")
+        return
+    if not groups:
+        reason = f"{pattern!r} has no group; put what names the series in round brackets"
+        yield Problem("data.series", reason)
+
+
+def _blend(config: Config) -> Iterable[Problem]:
+    """Yield what keeps the models from being blended, and from labelling together."""
+    spec, models = config["blend"], {n: m["architecture"] for n, m in config["models"].items()}
+    names = [*models, *spec["external"]]
+    for name in spec["weights"]:
+        if name not in names:
+            yield Problem(f"blend.weights.{name}", "no such model" + _suggest(name, names))
+    try:
+        masked = [name for name in models if members.predicts_masks(models[name])]
+        labelled = [name for name in models if members.predicts_labels(models[name])]
+    except InputError:  # an unknown architecture is reported with the other references
+        return
+    others = list(spec["external"])  # may predict both
+    for own, what in ((masked, "masks"), (labelled, "labels")):
+        weights = [spec["weights"].get(name, 1) for name in [*own, *others]]
+        if own and not any(weights):
+            reason = f"all that predict {what} weigh 0; raise one, or leave the models out"
+            yield Problem("blend.weights", reason)
+    pseudo = config["pseudo"]
+    if pseudo["rounds"] and pseudo["rule"] == "labels" and not labelled:
+        reason = (
+            f"labels: none of {', '.join(models)} predicts labels; add a label_head or classifier"
+        )
+        yield Problem("pseudo.rule", reason)
+    if not masked and not others:
+        reason = f"{', '.join(models)} predict labels and no masks; add a model that predicts masks"
+        yield Problem("models", reason)
+    elif not masked and pseudo["rounds"]:
+        reason = (
+            f"{pseudo['rounds']}, but {', '.join(models)} predict labels and no masks, and "
+            "external predictions do not label; add a model that predicts masks, or set it to 0"
+        )
+        yield Problem("pseudo.rounds", reason)
+    if pseudo["rounds"] and pseudo["order"] == LIKENESS and pseudo["most"] is None:
+        yield Problem("pseudo.order", f"{LIKENESS} orders nothing without pseudo.most; set it")
 
 
 def _looks(step: str) -> bool:
@@ -268,6 +335,7 @@ def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterable[Pr
     if use and late >= len(use):
         reason = f"{late} of the channels {', '.join(use)} leaves the encoder none"
         yield Problem(f"models.{name}.architecture.late_channels", reason)
+    yield from _unfit(name, model, config)
     if "encoder" in _options(architecture):
         return
     for stage in (s for s in model["stages"] if s in config["stages"]):
@@ -279,17 +347,43 @@ def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterable[Pr
             yield Problem(f"stages.{stage}.{key}", reason)
 
 
+def _unfit(name: str, model: Mapping[str, Any], config: Config) -> Iterable[Problem]:
+    """Yield what a model's stages ask of its images or of its network and they do not have."""
+    recipe = config["channels"].get(model["channels"])
+    known = str(model["architecture"].get("name")).partition("/")[0] in members.known("models")
+    for stage in (s for s in model["stages"] if s in config["stages"]):
+        spec = config["stages"][stage]
+        found: list[tuple[str, str]] = []
+        if recipe is not None:
+            size = checks.sides(recipe["size"])
+            found += checks.misfits(spec, size, recipe["use"], recipe["whiten"])
+        if known:
+            found += checks.unlearnable(spec, model["architecture"])
+        for key, reason in found:
+            yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
+
+
+_SIZES = {"variant", "in_channels", "mask_channels", "label_classes"}  # not from the config
+
+
 def _options(architecture: Mapping[str, Any]) -> set[str]:
     """Keys that mean something to an architecture."""
     try:
         module = members.models(architecture)[0]
     except InputError:  # reported with the other references
         return set(architecture)
-    return {"name", "sha256"} | set(members.options(module)) - {"variant"}
+    return {"name", "sha256"} | set(members.options(module)) - _SIZES
 
 
 def _foreign_options(config: Config) -> Iterable[Problem]:
-    """Yield options that a model's architecture does not have, though another one may."""
+    """Yield options that an architecture or a survey does not have, though another one may."""
+    competition = config.get("competition", "salt")
+    survey = members.survey(competition)
+    if survey is not None:  # else the survey itself is refused
+        own = set(members.survey_options(survey))
+        for key in sorted(set(config["data"].get("survey") or ()) - own):
+            reason = f"the survey of the competition {competition!r} has no such option"
+            yield Problem(f"data.survey.{key}", reason + _suggest(key, own))
     for name, model in config["models"].items():
         own = _options(model["architecture"])
         for key in model["architecture"]:
@@ -345,6 +439,23 @@ def rounds(config: Config) -> list[int]:
 def fold_scheme(config: Config) -> str:
     """The one fold scheme that all members of the blend share."""
     return next(iter(config["models"].values()))["folds"]
+
+
+def names_likeness(scheme: Mapping[str, Any]) -> bool:
+    """Tell whether a fold scheme looks at the test-likeness of images."""
+    return LIKENESS in (*scheme["stratify"], scheme["first"])
+
+
+def makes_likeness(config: Config) -> bool:
+    """Tell whether the adversarial stage is part of the run.
+
+    It is where `adversarial.enabled` asks for it (and then the score is weighted, too), and where
+    the fold scheme or the order of pseudo-labels names `test_likeness`: a second key to set would
+    only be one to forget. Variants of an ablation that name it make it for themselves.
+    """
+    scheme, pseudo = config["folds"][fold_scheme(config)], config["pseudo"]
+    ordered = pseudo["rounds"] > 0 and pseudo["order"] == LIKENESS
+    return bool(config["adversarial"]["enabled"] or names_likeness(scheme) or ordered)
 
 
 def fold_numbers(config: Config, scheme: str) -> list[int]:

@@ -8,6 +8,8 @@ brought to it, the mask at its original size kept beside (dataset `original`).
 
 import contextlib
 import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -44,7 +46,7 @@ def run(
     root
         Its folder.
     spec
-        The config's `data` section: on_problem, size, color, ignore, classes, label.
+        The config's `data` section: on_problem, size, color, ignore, classes, label, series.
     train, test
         Where the HDF5 files go. Rows are sorted by id.
     problems
@@ -61,9 +63,11 @@ def run(
     if not folder.is_dir():
         raise InputError(f"data.path: {folder} is no folder; set it to where the raw files lie.")
     spec = competitions.settings(spec)
-    listing = member.scan(folder, spec)
+    listing = _with_series(member.scan(folder, spec), spec["series"])
+    _check_room(listing, train, test)
+    told = {key: value for key, value in spec.items() if key != "series" or value is not None}
     attrs = {
-        "config": {"competition": competition, **spec},
+        "config": {"competition": competition, **told},
         "inputs": listing.inputs,
         "class_names": listing.classes,
         "label_names": listing.labels,
@@ -76,6 +80,51 @@ def run(
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=columns))
     if stopped:
         raise_all(rows, f"The raw files in {folder} cannot be used", _cure(stopped, spec))
+
+
+def _with_series(listing: Listing, pattern: str | None) -> Listing:
+    """Give every image a column `series`: what the pattern's first group finds in its id, or ""."""
+    if pattern is None:
+        return listing
+    found = re.compile(pattern)
+
+    def named(item: Item) -> Item:
+        match = found.search(item.id)
+        return replace(item, columns={**item.columns, "series": (match and match[1]) or ""})
+
+    items = [*listing.train, *listing.test]
+    where = f"data.series, {pattern!r}"
+    findings = list(listing.findings)
+    if any("series" in item.columns for item in items):
+        findings.append(Finding(where, "the images have a column `series` already; rename it"))
+    train, test = ([named(item) for item in part] for part in (listing.train, listing.test))
+    if train and not any(item.columns["series"] for item in train):
+        reason = f"names no series for any training image; their ids are such as {train[0].id}"
+        findings.append(Finding(where, reason))
+    return replace(listing, train=train, test=test, findings=findings)
+
+
+def _check_room(listing: Listing, train: PathLike, test: PathLike) -> None:
+    """Say how much disk the arrays may need, and refuse to begin where there is less.
+
+    Images are counted uncompressed, masks at an eighth: they are flat, and shrink to far less.
+    """
+    height, width = listing.size or (0, 0)
+    masks = store.packed_bytes(len(listing.classes)) * store.FLAT
+    pixels = height * width * (1.0 * listing.channels * (len(listing.train) + len(listing.test)))
+    need = pixels + height * width * masks * len(listing.train)
+    folder = Path(train).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    print(
+        f"{len(listing.train)} train and {len(listing.test)} test images of {height}×{width}: "
+        f"at most {need / 2**30:.2f} GiB of disk, {free / 2**30:.1f} GiB are free"
+    )
+    if need > free:
+        raise InputError(
+            f"{folder}: the arrays may need {need / 2**30:.2f} GiB, but the disk has "
+            f"{free / 2**30:.2f} GiB free. Make room, or put the results on another disk."
+        )
 
 
 def _stopping(found: Iterable[Finding], spec: Mapping[str, Any]) -> list[Finding]:
@@ -239,7 +288,8 @@ class _Stream:
             return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
         seen = np.zeros_like(self.seen)
         if sample.mask is not None:
-            seen += sample.mask.any(axis=(0, 1))
+            rows = sample.mask.reshape(len(sample.mask), -1)  # a last axis of K is slow to reduce
+            seen += np.bitwise_or.reduce(rows, axis=0).reshape(-1, len(seen)).any(axis=0)
         columns = {"id": item.id, **item.columns, **sample.columns}
         mask, ignore, original = sample.mask, sample.ignore, None
         if self.writer is None:

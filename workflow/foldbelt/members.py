@@ -10,6 +10,7 @@ belong in a job's fingerprint.
 
 import ast
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,42 @@ def options(module: str) -> list[str]:
     raise InputError(f"{file}: a member of a room needs a function `build`, and this has none")
 
 
+@functools.cache
+def flag(module: str, name: str, default: bool = False) -> bool:
+    """Value of a constant True or False of a member, read from its source.
+
+    Parameters
+    ----------
+    module
+        Dotted name, for instance "foldbelt.losses.cross_entropy".
+    name
+        Of the constant.
+    default
+        What a module is taken to say that does not have it.
+
+    Examples
+    --------
+    >>> flag("foldbelt.losses.bce", "LABELS"), flag("foldbelt.losses.dice", "LABELS")
+    (True, False)
+    """
+    file = _PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return bool(ast.literal_eval(node.value))
+    return default
+
+
+def predicts_masks(architecture: Mapping[str, Any]) -> bool:
+    """Tell whether the model that an architecture describes gives masks, or labels alone.
+
+    Examples
+    --------
+    >>> predicts_masks({"name": "unet"}), predicts_masks({"name": "classifier"})
+    (True, False)
+    """
+    return flag(models(architecture)[0], "MASKS", True)
+
+
 def defines(competition: str, function: str) -> bool:
     """Tell whether a competition's module has a function, without importing it."""
     body = _body("competitions", competition)
@@ -120,10 +157,38 @@ def metric(competition: str) -> str | None:
     >>> metric("salt")
     'salt_score'
     """
-    for node in _body("competitions", competition):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METRIC":
-            return ast.literal_eval(node.value)
-    return None
+    return _constant("competitions", competition, "METRIC")
+
+
+def survey(competition: str) -> str | None:
+    """Name of the synthetic survey that a competition's format has, a member of that room, or None.
+
+    Examples
+    --------
+    >>> survey("salt"), survey("folder")
+    ('seismic', None)
+    """
+    return _constant("competitions", competition, "SURVEY")
+
+
+def survey_beside(name: str) -> str | None:
+    """What a survey writes beside its folder, besides the truth: the middle of that file's name."""
+    return _constant("survey", name, "BESIDE")
+
+
+def survey_options(name: str) -> list[str]:
+    """Keys that a survey needs of the config: its arguments without defaults, less the folder.
+
+    Examples
+    --------
+    >>> survey_options("seismic")
+    ['sections', 'seed']
+    """
+    for node in _body("survey", name):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            needed = node.args.args[: len(node.args.args) - len(node.args.defaults)]
+            return [argument.arg for argument in needed[1:]]
+    return []
 
 
 def steps(named: Iterable[str]) -> list[str]:
@@ -150,6 +215,14 @@ def looks_at(need: str, modules: Iterable[str]) -> bool:
             ):
                 return True
     return False
+
+
+def _constant(room: str, member: str, name: str) -> str | None:
+    """Value of a constant at the top of a member's module; None where there is none."""
+    for node in _body(room, member):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    return None
 
 
 def _body(room: str, member: str) -> list[ast.stmt]:
@@ -179,6 +252,17 @@ def models(architecture: Mapping[str, Any]) -> list[str]:
             + (f"{name} has no variants" if variant else f"say which, as {name}/Unet")
         )
     return found + find("models/encoders", {str(architecture.get("encoder"))} & own, "encoder")
+
+
+def predicts_labels(architecture: Mapping[str, Any]) -> bool:
+    """Tell whether the model that an architecture describes gives image labels.
+
+    Examples
+    --------
+    >>> predicts_labels({"name": "vanilla", "label_head": True}), predicts_labels({"name": "fpn"})
+    (True, False)
+    """
+    return bool(architecture.get("label_head")) or not predicts_masks(architecture)
 
 
 def channels(recipe: Mapping[str, Any]) -> list[str]:

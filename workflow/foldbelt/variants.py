@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foldbelt import config as settings
+from foldbelt import members as rooms
 from foldbelt.files import InputError, Problem, raise_all
 
 BASE = "base"
 """Name of the recipe itself among its variants."""
 
+_NO_MASKS = (
+    "{} predicts labels and no masks, so the metric cannot score it alone; vary a model of masks"
+)
 _FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
-_FIXED |= {"device", "cpu_threads", "memory_gib", "tensorboard"}
+_FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}
 
 
 @dataclass
@@ -161,9 +165,11 @@ def plan(config: Mapping[str, Any]) -> Plan:
         return made
     model = ablation["model"] or made.blend[0]
     problems = list(_unknown(config, model))
+    problems += _unlabelled(config, model)
     raise_all(problems, "The ablation cannot be made")
     base = {key: value for key, value in config.items() if key != "ablation"}
     base["models"] = {model: config["models"][model]}
+    base["blend"] = {**config["blend"], "external": {}, "weights": {}}  # a variant stands alone
     asked = {name: over for name, over in ablation["variants"].items() if over is not None}
     for name, overlay in {BASE: {}, **asked}.items():
         try:
@@ -200,6 +206,8 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
     other = sorted(set(over["models"]) - {model})
     if other:
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
+    if not rooms.predicts_masks(own["architecture"]):
+        raise InputError(_NO_MASKS.format(model))
     recipe = settings.resolve(settings.merge(dict(base), over))
     if recipe["decision"]["metric"] != base["decision"]["metric"]:
         raise InputError("variants share decision.metric; leave it out")
@@ -282,6 +290,18 @@ def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:
     return new
 
 
+def _unlabelled(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
+    """Yield what keeps a variant, which labels for itself, from labelling."""
+    pseudo, known = config["pseudo"], config["models"].get(model)
+    asked = pseudo["rounds"] and pseudo["rule"] == "labels"
+    if known and asked and not rooms.predicts_labels(known["architecture"]):
+        reason = (
+            f"a variant labels for itself, and {model!r} predicts no labels, which pseudo.rule: "
+            "labels needs; give it a label_head, or set pseudo.rounds to 0 for the ablation"
+        )
+        yield Problem("ablation.model", reason)
+
+
 def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
     ablation = config["ablation"]
     if model not in config["models"]:
@@ -292,6 +312,8 @@ def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
     beyond = [fold for fold in ablation["folds"] or [] if fold >= count]
     if beyond:
         yield Problem("ablation.folds", f"{beyond} are too high: there are {count} folds, from 0")
+    if not rooms.predicts_masks(config["models"][model]["architecture"]):
+        yield Problem("ablation.model", _NO_MASKS.format(model))
     if BASE in ablation["variants"]:
         yield Problem(f"ablation.variants.{BASE}", "this is the name of the recipe itself")
     for room in ("channels", "folds", "stages", "models"):

@@ -23,7 +23,9 @@ EXTERNAL = config["blend"]["external"]
 ROUNDS = settings.rounds(config)
 SCHEME = settings.fold_scheme(config)
 FOLDS = settings.fold_numbers(config, SCHEME)
+ADVERSARIAL = settings.makes_likeness(config)
 STEPS = members.steps(config["decision"]["steps"])
+BY_COMPONENT = any(config["decision"]["space"]["min_component"])
 RECIPES = sorted({PLAN.models[model]["channels"] for model in MODELS})
 STAGES = [
     f"{model}/round{number}/fold{fold}/{stage}"
@@ -32,7 +34,7 @@ STAGES = [
     for fold in FOLDS
     for stage in PLAN.models[model]["stages"]
 ]
-SURVEY = config["data"]["survey"] is not None
+SURVEY = None if config["data"]["survey"] is None else members.survey(config["competition"])
 ROOT = f"results/{config['run']}/survey/competition" if SURVEY else config["data"]["path"]
 TRUTH = (
     f"results/{config['run']}/survey/competition-truth.csv" if SURVEY else config["data"]["truth"]
@@ -56,6 +58,11 @@ def code(script, *modules):
 def step_mosaic(steps):
     """The tiles' neighbours, where steps of the decision look at them."""
     return "<results>/mosaic.csv" if members.looks_at("neighbours", steps) else []
+
+
+def component_tables(wildcards):
+    """The components that a decision may remove; where it removes none, there is no table."""
+    return f"<results>/components/round{wildcards.round}.h5" if BY_COMPONENT else []
 
 
 def competition_code(script, *modules):
@@ -96,16 +103,35 @@ def augmentations(model):
     return {stage: PLAN.stages[stage]["augment"] for stage in stages}
 
 
+def windows(model):
+    """What becomes of images before that, in the stages of a model that crop or black out."""
+    stages = {stage: PLAN.stages[stage] for stage in PLAN.models[model]["stages"]}
+    return {
+        stage: {key: settings[key] for key in ("crop", "blackout")}
+        for stage, settings in stages.items()
+        if settings["crop"] or settings["blackout"]
+    }
+
+
 def augmented_alike(model):
     """Models of the blend whose images are the same and augmented the same way, in their order."""
-    own = PLAN.models[model]["channels"], augmentations(model)
-    return [name for name in MODELS if (PLAN.models[name]["channels"], augmentations(name)) == own]
+
+    def way(name):
+        return PLAN.models[name]["channels"], augmentations(name), windows(name)
+
+    return [name for name in MODELS if way(name) == way(model)]
 
 
 def augment_figures():
     """One figure for all models that are augmented alike, named after the first."""
     firsts = dict.fromkeys(augmented_alike(model)[0] for model in MODELS)
     return [f"<results>/figures/augment/{model}.png" for model in firsts]
+
+
+def training_metric(wildcards):
+    """What a model's masks are judged by; labels alone have a metric of their own."""
+    architecture = PLAN.models[wildcards.model]["architecture"]
+    return config["decision"]["metric"] if members.predicts_masks(architecture) else None
 
 
 def training_stage(wildcards):
@@ -126,12 +152,25 @@ def neighbours(wildcards):
     return "<results>/mosaic.csv" if PLAN.folds[wildcards.folds]["group"] == "mosaic" else []
 
 
+def likeness(wildcards):
+    """The test-likeness of images, where a fold scheme, pseudo-labels or the scores ask for it."""
+    if wildcards.get("folds"):
+        asked = settings.names_likeness(PLAN.folds[wildcards.folds])
+    elif wildcards.get("model"):
+        asked = member_model(wildcards)["pseudo"]["order"] == settings.LIKENESS
+    else:
+        asked = config["adversarial"]["enabled"]
+    return "<results>/adversarial.csv" if asked else []
+
+
 def kept_weights(stage):
     """Say which weights a stage keeps, and what of the validation fold decided on them."""
     settings = PLAN.stages[stage]
+    averaged = settings["average_best"]
+    kept = f"mean of the best {averaged}" if averaged > 1 else settings["select"]
     knew = ["stopped early"] if settings["early_stopping"] else []
     knew += ["plateau"] if settings["schedule"]["name"] == "plateau" else []
-    return ", ".join([settings["select"], *knew])
+    return ", ".join([kept, *knew])
 
 
 def member_model(wildcards):
@@ -225,6 +264,13 @@ def predictions(model, number, fold, part):
         f"<results>/predictions/{member}/round{number}/fold{fold}/{part}.h5"
         for member in variants.members(PLAN, owner)
     ]
+
+
+def idle_pseudo(pseudo):
+    """Settings at which the rule of pseudo-labels does not look."""
+    idle = [] if pseudo["rule"] == "labels" else ["label_low", "label_high"]
+    idle += [] if pseudo["rule"] == "confidence" else ["share"]
+    return idle + ([] if pseudo["most"] else ["order"])
 
 
 def labellers(wildcards):

@@ -6,7 +6,7 @@ if SURVEY:
         output:
             files=directory("<results>/survey/competition"),
             truth="<results>/survey/competition-truth.csv",
-            sections="<results>/survey/competition-sections.csv",
+            beside=f"<results>/survey/competition-{members.survey_beside(SURVEY)}.csv",
         log:
             "<logs>/make_survey.log",
         benchmark:
@@ -19,10 +19,10 @@ if SURVEY:
             runtime=20,
         params:
             code=code("make_survey"),
-            sections=lookup(within=config, dpath="data/survey/sections"),
-            seed=lookup(within=config, dpath="data/survey/seed"),
+            survey=SURVEY,
+            options=lookup(within=config, dpath="data/survey"),
         message:
-            "Draw a synthetic seismic survey and cut it into tiles"
+            f"Draw a synthetic {SURVEY} survey"
         script:
             "../scripts/make_survey.py"
 
@@ -48,7 +48,10 @@ rule ingest_images:
         code=competition_code("ingest_images"),
         competition=config["competition"],
         raw=raw_listing,
-        data={k: config["data"][k] for k in ("on_problem", "size", "color", "ignore", "classes")},
+        data={
+            k: config["data"][k]
+            for k in ("on_problem", "size", "color", "ignore", "classes", "series")
+        },
     message:
         "Check the raw files and store them as arrays"
     script:

@@ -4,9 +4,5 @@ from foldbelt import survey
 from foldbelt.logs import job
 
 with job(snakemake.log[0]):
-    survey.seismic(
-        snakemake.output.files,
-        snakemake.params.sections,
-        snakemake.params.seed,
-        workers=snakemake.threads,
-    )
+    draw = getattr(survey, snakemake.params.survey)
+    draw(snakemake.output.files, **snakemake.params.options, workers=snakemake.threads)

@@ -17,9 +17,12 @@ what `Competition` lists:
     Reads such a text anew and lists what differs from the predictions; nothing, if all is well.
 ``METRIC``
     The default metric, a name in `foldbelt.metrics`.
+``SURVEY``
+    Optional: the member of `foldbelt.survey` that draws synthetic data in the competition's format.
 
-`read_truth(path, ids, shape)` is offered by modules whose hidden truth comes as a table. A new
-competition is a new module and touches no other; `_images` and `_tables` hold what modules share.
+`read_truth(path, ids, shape, classes)` is offered by modules whose hidden truth comes as a table. A
+new competition is a new module and touches no other; `_images`, `_tables` and `_pairs` hold what
+modules share.
 """
 
 import importlib
@@ -195,6 +198,7 @@ DEFAULTS: dict[str, Any] = {
     "ignore": None,
     "classes": None,
     "label": None,
+    "series": None,
 }
 
 

@@ -5,8 +5,9 @@ would part the two. Of a file of several pages only a single-page one is accepte
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,8 +75,9 @@ def decode(path: Path) -> np.ndarray:
         raise Undecodable(f"holds {pixels.dtype} pixels; save it with 8 or 16 bits a channel")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         return pixels[..., 0]
-    if pixels.ndim == 3:
-        return np.ascontiguousarray(pixels[..., 2::-1])  # BGR[A] → RGB
+    if pixels.ndim == 3:  # alpha is left out
+        code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+        return np.asarray(cv2.cvtColor(pixels, code))
     return pixels
 
 
@@ -148,14 +150,61 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
+def storage_size(
+    root: Path,
+    spec: Mapping[str, Any],
+    files: Mapping[str, Path],
+    sizes: Mapping[str, tuple[int, int]],
+) -> tuple[tuple[int, int] | None, list[Finding]]:
+    """Give the size at which images are stored, and those that differ where there is no data.size.
+
+    Parameters
+    ----------
+    root, spec
+        The competition's folder and the config's `data` section.
+    files, sizes
+        id → file, and id → (height, width) of those whose headers can be read.
+    """
+    if spec["size"] is not None:
+        height, width = spec["size"]
+        return (height, width), []
+    common = common_size(sizes.values())
+    if common is None:
+        return None, []
+    findings = [
+        Finding(
+            relative(files[key], root),
+            f"is {height}×{width} where most images are {common[0]}×{common[1]}; "
+            "set data.size to store images of mixed sizes",
+            key,
+        )
+        for key, (height, width) in sorted(sizes.items())
+        if (height, width) != common
+    ]
+    return common, findings
+
+
 def by_stem(
     files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
 ) -> tuple[dict[str, Path], list[Finding]]:
     """Give id → file for one folder; files of other kinds, bad names and doublets are findings."""
+    return _by(lambda path: path.stem, files, root, suffixes)
+
+
+def by_name(
+    files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
+) -> tuple[dict[str, Path], list[Finding]]:
+    """Do as `by_stem`, with the suffix in the id."""
+    return _by(lambda path: path.name, files, root, suffixes)
+
+
+def _by(
+    identity: Callable[[Path], str], files: Iterable[Path], root: Path, suffixes: tuple[str, ...]
+) -> tuple[dict[str, Path], list[Finding]]:
     found: dict[str, Path] = {}
     findings = []
     for path in files:
-        name = path.stem
+        name = identity(path)
         if path.suffix.lower() not in suffixes:
             reason = f"is an extra file, none of {', '.join(suffixes)}; move it away"
             findings.append(Finding(relative(path, root), reason, path.name))

@@ -66,7 +66,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
     sizes, broken = _images.measure(images | test, root)
     mask_sizes, broken_masks = _images.measure(masks, root)
     findings += broken + broken_masks
-    size, wrong = _storage_size(root, spec, images | test, sizes)
+    size, wrong = _images.storage_size(root, spec, images | test, sizes)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
     columns, label_of, wrong = _read_meta(root, spec, images, test, inputs)
     findings += wrong + _check_sample(root, test, classes, inputs)
@@ -127,31 +127,6 @@ def _check_pairs(
         *find(masks.keys() - images.keys(), masks, "has no image of the same name in images/"),
         *find(images.keys() & test.keys(), test, "has the id of a train image; ids must differ"),
     ]
-
-
-def _storage_size(
-    root: Path,
-    spec: Mapping[str, Any],
-    files: Mapping[str, Path],
-    sizes: Mapping[str, tuple[int, int]],
-) -> tuple[tuple[int, int] | None, list[Finding]]:
-    if spec["size"] is not None:
-        height, width = spec["size"]
-        return (height, width), []
-    common = _images.common_size(sizes.values())
-    if common is None:
-        return None, []
-    findings = [
-        Finding(
-            _images.relative(files[key], root),
-            f"is {height}×{width} where most images are {common[0]}×{common[1]}; "
-            "set data.size to store images of mixed sizes",
-            key,
-        )
-        for key, (height, width) in sorted(sizes.items())
-        if (height, width) != common
-    ]
-    return common, findings
 
 
 def _check_mask_sizes(

@@ -31,6 +31,7 @@ from foldbelt.competitions import (
 from foldbelt.files import InputError, Problem, digest, raise_all
 
 METRIC = "salt_score"
+SURVEY = "seismic"
 CLASSES = ["salt"]
 SAMPLE = "sample_submission.csv"
 
@@ -241,7 +242,10 @@ def _read_mask(item: Item, root: Path) -> tuple[np.ndarray, list[Finding]]:
 
 
 def read_truth(
-    path: str | Path, ids: Sequence[str], shape: tuple[int, int]
+    path: str | Path,
+    ids: Sequence[str],
+    shape: tuple[int, int],
+    classes: Sequence[str] | None = None,
 ) -> Iterator[np.ndarray]:
     """Read a table of hidden truth (id, rle_mask), mask by mask.
 
@@ -253,6 +257,8 @@ def read_truth(
         Whose masks, in which order.
     shape
         (height, width) of every mask.
+    classes
+        Names of the classes; there is but one.
 
     Yields
     ------

@@ -12,7 +12,7 @@ fixed-length UTF-8, missing ones empty. Attributes are JSON text, so they come b
 >>> read("x.h5", "image", ids=["b", "a"])                                 # doctest: +SKIP
 """
 
-from foldbelt.store.layout import BYTES, SCHEMA_VERSION
+from foldbelt.store.layout import BYTES, FLAT, SCHEMA_VERSION, packed_bytes
 from foldbelt.store.original import decode_original, encode_original
 from foldbelt.store.reading import (
     attrs,
@@ -31,6 +31,7 @@ from foldbelt.store.writing import Writer, write
 
 __all__ = [
     "BYTES",
+    "FLAT",
     "SCHEMA_VERSION",
     "Writer",
     "attrs",
@@ -40,6 +41,7 @@ __all__ = [
     "has",
     "length",
     "original_sizes",
+    "packed_bytes",
     "positions",
     "read",
     "shape",

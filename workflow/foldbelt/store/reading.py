@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.files import InputError, PathLike
-from foldbelt.store.layout import BLOCK, BLOCK_BYTES, SCHEMA_VERSION, stored_name
+from foldbelt.store.layout import BLOCK, BLOCK_BYTES, SCHEMA_VERSION, stored_name, unpack
 from foldbelt.store.original import decode_original
 
 _GAP = 8  # rows: reading this many for nothing costs about as much as one more call to HDF5
@@ -243,7 +243,7 @@ def _rows(data: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
                 first, last = ascending[some[0]], ascending[some[-1]]
                 out[order[some]] = data[first : last + 1][ascending[some] - first]
     if _is_packed(data):
-        return np.unpackbits(out, axis=-1, count=int(data.attrs["classes"]))
+        return unpack(out, int(data.attrs["classes"]))
     return np.char.decode(out, "utf-8").astype(object) if out.dtype.kind == "S" else out
 
 

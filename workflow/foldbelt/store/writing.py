@@ -13,8 +13,18 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.files import InputError, PathLike, atomic
-from foldbelt.store.layout import BLOCK, BYTES, COMPRESSION, SCHEMA_VERSION, stored_name
+from foldbelt.store.layout import (
+    BLOCK,
+    BYTES,
+    COMPRESSION,
+    FLAT,
+    SCHEMA_VERSION,
+    pack,
+    packed_bytes,
+    stored_name,
+)
 
+_MASKS = ("mask", "ignore")
 _SMALL = 1024  # bytes: rows below this are not compressed, and share chunks
 
 
@@ -49,7 +59,7 @@ class Writer:
         self._table = table
         self._attrs = {"schema_version": SCHEMA_VERSION, **(attrs or {})}
         self._written: dict[str, np.ndarray] = {}
-        self._declared = 0
+        self._declared = 0.0
 
     def __enter__(self) -> "Writer":
         with contextlib.ExitStack() as stack:
@@ -97,7 +107,7 @@ class Writer:
         Raises
         ------
         InputError
-            If the disk has no room for the rows uncompressed.
+            If the disk has no room for the rows: uncompressed, or an eighth of that of masks.
         """
         if length is None and self._table is not None:
             length = len(self._table)
@@ -107,14 +117,14 @@ class Writer:
         packed = name == "mask" and self.classes > 1
         if packed:
             self._check_classes(tail)
-            tail = (*tail[:-1], -(-self.classes // 8))
+            tail = (*tail[:-1], packed_bytes(self.classes))
         row = dtype.itemsize * int(np.prod(tail))
         # Without a chunk shape HDF5 guesses one that is slow for random rows.
         big = row >= _SMALL
         options: dict[str, Any] = {"chunks": (1 if big else max(1, 65536 // max(row, 1)), *tail)}
         if big:
             options |= {**COMPRESSION, "shuffle": dtype.itemsize > 1}
-        self._reserve((length or 0) * row)
+        self._reserve((length or 0) * row * (FLAT if name in _MASKS else 1))
         self._file.create_dataset(
             name, (length or 0, *tail), dtype, maxshape=(None, *tail), track_times=False, **options
         )
@@ -152,7 +162,8 @@ class Writer:
                 raise ValueError(
                     f"{self.path}: rows {start}–{stop - 1} of '{name}' do not fit into {len(data)}."
                 )
-            self._reserve(missing * data.dtype.itemsize * int(np.prod(data.shape[1:])))
+            row = data.dtype.itemsize * int(np.prod(data.shape[1:]))
+            self._reserve(missing * row * (FLAT if name in _MASKS else 1))
             data.resize(stop, axis=0)
             self._written[name] = np.pad(self._written[name], (0, missing))
         if len(rows):
@@ -172,7 +183,7 @@ class Writer:
                 raise ValueError(f"{self.path}: a mask holds values other than 0 and 1.")
             if self.classes > 1:
                 self._check_classes(rows.shape[1:])
-                rows = np.packbits(rows.astype(bool), axis=-1)
+                rows = pack(rows)
         if rows.dtype == bool and data.dtype == np.uint8:
             rows = rows.astype(np.uint8)
         if rows.shape[1:] != data.shape[1:]:
@@ -192,7 +203,7 @@ class Writer:
                 f"expected (height, width, {self.classes})."
             )
 
-    def _reserve(self, size: int) -> None:
+    def _reserve(self, size: float) -> None:
         """Refuse early rather than fill the disk; `size` bytes more are about to come."""
         self._declared += size
         need = self._declared - self._temporary.stat().st_size

@@ -20,6 +20,9 @@ from foldbelt import rle
 from foldbelt.files import InputError, PathLike, seed_for, write_csv
 from foldbelt.survey import geology
 
+BESIDE = "sections"
+"""What else lies beside the folder, as `<directory>-sections.csv`."""
+
 TILE = 101
 """Height and width of a tile in pixels."""
 
