@@ -35,6 +35,7 @@ wildcard_constraints:
 
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/channels.smk"
+include: "workflow/rules/adversarial.smk"
 include: "workflow/rules/folds.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
@@ -53,6 +54,7 @@ localrules:
     all,
     ingest,
     channels,
+    adversarial,
     folds,
     train,
     oof,
@@ -70,6 +72,7 @@ rule all:
     input:
         rules.ingest.input,
         rules.channels.input,
+        rules.adversarial.input if ADVERSARIAL else [],
         rules.folds.input,
         rules.train.input,
         rules.oof.input,

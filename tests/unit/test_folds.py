@@ -225,6 +225,127 @@ def test_a_run_writes_the_sample_alone(tmp_path: Path) -> None:
         folds.run(train, None, {**spec, "sample": 2}, tmp_path / "folds.csv")
 
 
+def test_near_copies_stay_together_on_demand(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(60, 200, (40, 30, 50)).astype(np.uint8)
+    images[11] = images[10]
+    for place in (20, 21):  # nearly copies of 5
+        images[place] = np.clip(images[5] + rng.normal(0, 2, (30, 50)), 0, 255)
+    images[-4:] = 0
+    table = survey(40)
+    train = tmp_path / "train.h5"
+    store.write(train, {"image": images}, table)
+    spec = {"count": 3, "stratify": ["coverage"], "group": None, "seed": 0}
+
+    def plan(**keys: object) -> tuple[bytes, pd.DataFrame]:
+        folds.run(train, None, {**spec, **keys}, tmp_path / "folds.csv")
+        return (tmp_path / "folds.csv").read_bytes(), pd.read_csv(tmp_path / "folds.csv")
+
+    before, found = plan()
+    assert plan(duplicates=None, first=None)[0] == before
+    assert found["group"].nunique() == 39
+    _, found = plan(duplicates=8)
+    assert found["group"].nunique() == 37
+    for together in ([5, 20, 21], [10, 11]):
+        assert found["group"][together].nunique() == 1
+        assert found["fold"][together].nunique() == 1
+    assert found["group"][36:].nunique() == 4  # black images are no copies
+
+
+def test_a_picture_that_many_images_are_stays_in_one_fold(tmp_path: Path) -> None:
+    """To the second look it is what many share; that the files are equal says enough."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(60, 200, (40, 30, 50)).astype(np.uint8)
+    images[::3] = images[0]
+    store.write(tmp_path / "train.h5", {"image": images}, survey(40))
+    spec = {"count": 2, "stratify": [], "group": None, "seed": 0, "duplicates": 8}
+    folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
+    assert pd.read_csv(tmp_path / "folds.csv")["group"][::3].nunique() == 1
+
+
+def test_near_copies_join_what_the_scheme_groups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(60, 200, (12, 30, 50)).astype(np.uint8)
+    images[7] = np.clip(images[2] + rng.normal(0, 2, (30, 50)), 0, 255)
+    table = pd.DataFrame({"id": [f"{k:02}" for k in range(12)], "series": list("aabbccddeeff")})
+    store.write(tmp_path / "train.h5", {"image": images}, table)
+    spec = {"count": 2, "stratify": [], "group": "series", "seed": 0, "duplicates": 8}
+    folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
+    found = pd.read_csv(tmp_path / "folds.csv")
+    assert found["group"].nunique() == 5
+    assert found["group"][[2, 3, 6, 7]].nunique() == 1
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_highest_groups_come_first(count: int) -> None:
+    table = survey()
+    table["rank"] = np.random.default_rng(4).random(len(table))
+    plan = folds._plan(table, count, STRATIFY, "mosaic", 1, first="rank")
+    assert sorted(plan["fold"].unique()) == list(range(count))
+    assert abs((plan["fold"] == 0).sum() - 600 / count) <= 6
+    means = table["rank"].groupby(plan["group"].to_numpy()).mean()
+    fold = plan.groupby("group")["fold"].agg(["first", "nunique"])
+    assert (fold["nunique"] == 1).all()
+    held = fold["first"] == 0
+    assert means[held].min() >= means[~held].max()
+    others = plan[plan["fold"] > 0]
+    assert others["fold"].value_counts().max() - others["fold"].value_counts().min() <= 4
+    shuffled = table.sample(frac=1, random_state=3)
+    again = folds._plan(shuffled, count, STRATIFY, "mosaic", 1, first="rank").set_index("id")
+    pd.testing.assert_frame_equal(again.loc[plan["id"]], plan.set_index("id"))
+
+
+def test_folds_after_the_first_are_dealt_as_a_table_of_their_own() -> None:
+    table = survey()
+    table["rank"] = np.random.default_rng(4).random(len(table))
+    plan = folds._plan(table, 4, STRATIFY, "mosaic", 1, first="rank")
+    rest = table[(plan["fold"] > 0).to_numpy()]
+    alone = folds.split(rest, 3, STRATIFY, "mosaic", 1)
+    by = rest.assign(fold=plan.loc[plan["fold"] > 0, "fold"].to_numpy()).groupby("fold")
+    assert np.ptp(by["empty"].mean()) < 0.06
+    assert alone["fold"].nunique() == by.ngroups == 3
+
+
+def test_values_that_are_missing_come_last_and_every_fold_has_a_group() -> None:
+    table = pd.DataFrame({"id": range(6), "rank": [np.nan, 5, 4, 3, 2, 1.0]})
+    assert folds._plan(table, 2, [], None, 0, first="rank")["fold"].tolist() == [1, 0, 0, 0, 1, 1]
+    few = pd.DataFrame({"id": range(9), "g": list("abccccccc"), "rank": [9, 8.0] + [1] * 7})
+    assert folds._plan(few, 3, [], "g", 0, first="rank")["fold"].tolist()[0] == 0
+    large = pd.DataFrame({"id": range(9), "g": list("aaaaaaabc"), "rank": [9.0] * 7 + [2, 1]})
+    found = folds._plan(large, 3, [], "g", 0, first="rank")["fold"]
+    assert found[:7].tolist() == [0] * 7
+    assert set(found[7:]) == {1, 2}
+
+
+def test_a_column_that_cannot_come_first_is_named() -> None:
+    table = survey().assign(word="x")
+    with pytest.raises(InputError, match="first: the column 'word' holds no numbers"):
+        folds._plan(table, 3, [], None, 0, first="word")
+    with pytest.raises(InputError, match="first: there is no column 'test_likeness'"):
+        folds._plan(table, 3, [], None, 0, first="test_likeness")
+
+
+def test_the_test_likeness_can_come_first_and_be_balanced(tmp_path: Path) -> None:
+    train = data(tmp_path)
+    ids = store.table(train)["id"].tolist()
+    likeness = np.linspace(0, 1, len(ids))
+    table = pd.DataFrame({"id": ids, "part": "train", "test_likeness": likeness})
+    other = pd.DataFrame({"id": ["t"], "part": "test", "test_likeness": 1.0})
+    pd.concat([other, table[::-1]]).to_csv(tmp_path / "adversarial.csv", index=False)
+    spec = {"count": 4, "stratify": ["test_likeness"], "group": None, "seed": 0}
+    spec["first"] = "test_likeness"
+    likely = tmp_path / "adversarial.csv"
+    folds.run(train, None, spec, tmp_path / "folds.csv", likely)
+    found = pd.read_csv(tmp_path / "folds.csv")
+    assert set(np.flatnonzero(found["fold"] == 0)) == set(range(30, 40))
+    assert found["strata"].str.startswith("test_likeness").sum() == 39  # but that of zero
+    with pytest.raises(InputError, match="no column 'test_likeness'"):
+        folds.run(train, None, spec, tmp_path / "folds.csv")
+    table[3:].to_csv(likely, index=False)
+    with pytest.raises(InputError, match=r"adversarial\.csv: 3 problems"):
+        folds.run(train, None, spec, tmp_path / "folds.csv", likely)
+
+
 def test_a_run_without_mosaics(tmp_path: Path) -> None:
     train = data(tmp_path)
     spec = {"count": 3, "stratify": [], "group": None, "seed": 0}

@@ -86,6 +86,50 @@ def paired(
     return (float(difference.mean()), *bootstrap(difference, groups, n, seed, level))
 
 
+def reweighted(
+    values: ArrayLike,
+    weights: ArrayLike,
+    groups: Any = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Give the weighted mean, and how it differs from the plain one, with their intervals.
+
+    Parameters
+    ----------
+    values
+        One score an image, (N,).
+    weights
+        How much each counts, (N,), none negative, some positive.
+    groups, n, seed, level
+        As for :func:`bootstrap`. Both means are taken of the same draws.
+
+    Returns
+    -------
+    dict
+        score, interval [low, high], difference (weighted − plain), difference_interval.
+
+    Raises
+    ------
+    InputError
+        As :func:`bootstrap`, and if weights do not fit.
+    """
+    scores, heavy = _values(values, "values"), _values(weights, "weights")
+    if len(scores) != len(heavy) or (heavy < 0).any() or not heavy.any():
+        raise InputError("weights must be one an image, none negative and some positive.")
+    draws = _draws(scores, groups, n, seed, heavy)
+    differences = draws - _draws(scores, groups, n, seed)
+    score = float(scores @ heavy / heavy.sum())
+    around = [(1 - level) / 2, (1 + level) / 2]
+    return {
+        "score": score,
+        "interval": np.nanquantile(draws, around).tolist(),
+        "difference": score - float(scores.mean()),
+        "difference_interval": np.nanquantile(differences, around).tolist(),
+    }
+
+
 def _values(values: ArrayLike, name: str) -> np.ndarray:
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
@@ -93,8 +137,10 @@ def _values(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _draws(values: np.ndarray, groups: Any, n: int, seed: int) -> np.ndarray:
-    """Give n means over redrawn groups, (n,)."""
+def _draws(
+    values: np.ndarray, groups: Any, n: int, seed: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Give n (weighted) means over redrawn groups, (n,); NaN where a draw has no weight."""
     if n < 1:
         raise InputError(f"a bootstrap needs at least one draw, not {n}.")
     if groups is None:
@@ -106,11 +152,15 @@ def _draws(values: np.ndarray, groups: Any, n: int, seed: int) -> np.ndarray:
         member = pd.factorize(names)[0]
     if len(member) != len(values):
         raise InputError(f"there are {len(values)} scores and {len(member)} groups.")
-    total, size = np.bincount(member, values), np.bincount(member)
+    if weights is None:
+        total, size = np.bincount(member, values), np.bincount(member)
+    else:
+        total, size = np.bincount(member, values * weights), np.bincount(member, weights)
     random = np.random.default_rng(seed)
     block = max(1, BLOCK // len(size))  # bounds the memory; the stream does not depend on it
     means = []
     for start in range(0, n, block):
         drawn = random.integers(len(size), size=(min(block, n - start), len(size)))
-        means.append(total[drawn].sum(axis=1) / size[drawn].sum(axis=1))
+        with np.errstate(invalid="ignore"):
+            means.append(total[drawn].sum(axis=1) / size[drawn].sum(axis=1))
     return np.concatenate(means)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import store
+from foldbelt import adversarial, duplicates, store
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
 
 _BINS = 5
@@ -60,7 +60,13 @@ def split(
     return _plan(table, count, stratify, group, seed)[["id", "fold"]]
 
 
-def run(train: PathLike, mosaic: PathLike | None, spec: Mapping[str, Any], out: PathLike) -> None:
+def run(
+    train: PathLike,
+    mosaic: PathLike | None,
+    spec: Mapping[str, Any],
+    out: PathLike,
+    likeness: PathLike | None = None,
+) -> None:
     """Split the images of a data file, and write the folds.
 
     Identical images are kept in one fold, besides what `spec` asks for; images of one grey level
@@ -74,22 +80,32 @@ def run(train: PathLike, mosaic: PathLike | None, spec: Mapping[str, Any], out: 
         Table of mosaics; needed if the group is "mosaic".
     spec
         count, stratify (list of columns), group ("mosaic", a column, or None), seed, and perhaps
-        sample: about how many images take part, in whole groups drawn at random; None takes all.
+        sample: about how many images take part, in whole groups drawn at random; None takes all;
+        duplicates: bits in which the perceptual hashes of near copies may differ, which then stay
+        in one fold as well (see `foldbelt.duplicates`); None looks for identical images alone;
+        first: a column whose highest values go to fold 0, in whole groups by their mean, until it
+        has its share; the other folds are dealt from the rest.
     out
         CSV file of id, fold, strata (what the image was balanced as, in words) and group (a number;
         an image that belongs to none has one of its own), of the images that take part.
+    likeness
+        CSV of the adversarial stage; gives the column `test_likeness`.
 
     Raises
     ------
     InputError
-        As `split` does, and if the table of mosaics is missing or lacks images.
+        As `split` does, and if the table of mosaics or of the adversarial stage is missing or
+        lacks images.
     """
     table = store.table(train)
     group = spec["group"]
     if group == "mosaic":
         table["mosaic"] = _mosaics(mosaic, table["id"])
+    if likeness is not None:
+        table[adversarial.COLUMN] = _likeness(likeness, table["id"])
     scheme = (spec["count"], spec["stratify"], group, spec["seed"])
-    write_csv(out, _plan(table, *scheme, _copies(train), spec.get("sample")))
+    copies = _copies(train, spec.get("duplicates"))
+    write_csv(out, _plan(table, *scheme, copies, spec.get("sample"), spec.get("first")))
 
 
 def members(path: PathLike, fold: int) -> list[str]:
@@ -159,12 +175,13 @@ def _plan(
     seed: int,
     copies: Mapping[str, str] | None = None,
     sample: int | None = None,
+    first: str | None = None,
 ) -> pd.DataFrame:
     """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share.
 
-    With `sample`, rows are left out.
+    With `sample`, rows are left out; with `first`, a column fills fold 0.
     """
-    _check_columns(table, count, stratify, group)
+    _check_columns(table, count, stratify, group, first)
     order = np.argsort(table["id"].to_numpy(str), kind="stable")
     rows = table.iloc[order].reset_index(drop=True)
     keys: list[list[Hashable]] = [_group_keys(rows, group)]
@@ -180,13 +197,21 @@ def _plan(
             f"folds: {len(rows)} images in {found} groups cannot be split into {count} folds. "
             "Ask for fewer folds, or group by another column."
         )
-    rows = rows[["id"]].assign(fold=_deal(strata, groups, count, seed), strata=strata, group=groups)
+    if first is None:
+        dealt = _deal(strata, groups, count, seed)
+    else:
+        dealt = _deal_first(rows[first], strata, groups, count, seed)
+    rows = rows[["id"]].assign(fold=dealt, strata=strata, group=groups)
     _check_positives(table.iloc[order], rows["fold"].to_numpy(), count)
     return rows.iloc[np.argsort(order)].reset_index(drop=True)
 
 
 def _check_columns(
-    table: pd.DataFrame, count: int, stratify: Sequence[str], group: str | None
+    table: pd.DataFrame,
+    count: int,
+    stratify: Sequence[str],
+    group: str | None,
+    first: str | None = None,
 ) -> None:
     if "id" not in table:
         raise InputError("folds: the table has no column `id`.")
@@ -194,10 +219,13 @@ def _check_columns(
     available = ", ".join(str(column) for column in table.columns if column != "id") or "none"
     wanted = [("stratify", column) for column in stratify]
     wanted += [("group", group)] if group is not None else []
+    wanted += [("first", first)] if first is not None else []
     for use, column in wanted:
         if column not in table:
             reason = f"there is no column {column!r}; available: {available}"
             problems.append(Problem(use, reason))
+    if first in table and not pd.api.types.is_numeric_dtype(table[first]):
+        problems.append(Problem("first", f"the column {first!r} holds no numbers"))
     if count < 2:
         problems.append(Problem("count", f"{count} folds; at least 2 are needed"))
     seen = Counter(table["id"])
@@ -312,6 +340,30 @@ def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> n
     return folds
 
 
+def _deal_first(
+    values: pd.Series, strata: Sequence[str], groups: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    """Fill fold 0 with the groups of the highest mean value, and deal the others as ever."""
+    means = values.astype(np.float64).groupby(groups).mean().fillna(-np.inf)
+    ranked = means.sort_values(ascending=False, kind="stable").index.to_numpy()
+    ranked = ranked[: len(ranked) - count + 1]  # every other fold needs a group of its own
+    filled = np.cumsum(np.bincount(groups)[ranked])
+    taken = ranked[: int(np.argmin(np.abs(filled - len(groups) / count))) + 1]
+    folds = np.zeros(len(groups), np.int64)
+    rest = np.flatnonzero(~np.isin(groups, taken))
+    folds[rest] = 1
+    if count > 2:
+        folds[rest] += _deal([strata[row] for row in rest.tolist()], groups[rest], count - 1, seed)
+    return folds
+
+
+def _likeness(path: PathLike, ids: pd.Series) -> np.ndarray:
+    found = adversarial.read(path, "train")
+    lost = [Problem(str(name), "this id is not in the table") for name in ids if name not in found]
+    raise_all(lost, f"folds, {Path(path).name}", "Judge the test-likeness again.")
+    return found.loc[ids].to_numpy()
+
+
 def _mosaics(path: PathLike | None, ids: pd.Series) -> np.ndarray:
     if path is None:
         raise InputError("folds: the group is `mosaic`, but no table of mosaics was given.")
@@ -326,12 +378,27 @@ def _mosaics(path: PathLike | None, ids: pd.Series) -> np.ndarray:
     return np.array([found[name] for name in ids], np.int64)
 
 
-def _copies(train: PathLike) -> dict[str, str]:
-    """Give the digest of every image that is not of one grey level, by id."""
+def _copies(train: PathLike, most: int | None = None) -> dict[str, str]:
+    """Give what copies share by id: for images not of one grey level, the digest of one of them.
+
+    With `most`, near copies as well; see `foldbelt.duplicates`.
+    """
     ids = store.table(train)["id"].tolist()
+    look = duplicates.Look()
     found = {}
     for rows, images in store.blocks(train, "image"):
         for name, image in zip(ids[rows], images, strict=True):
             if (image != image[:1, :1]).any():
                 found[name] = hashlib.sha256(image.tobytes()).hexdigest()
-    return found
+            if most is not None:
+                look.add(image)
+    if most is None:
+        return found
+    near = look.groups(most)
+    joined = _join([[found.get(name) for name in ids], near], len(ids))
+    sizes = np.bincount([label for label in near if label is not None] or [0])
+    print(
+        f"{sum(label is not None for label in near)} of {len(ids)} images have a near copy; the "
+        f"largest of {np.count_nonzero(sizes)} groups has {sizes.max()}"
+    )
+    return {name: str(group) for name, group in zip(ids, joined, strict=True) if name in found}

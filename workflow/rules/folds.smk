@@ -29,6 +29,7 @@ rule split_folds:
     input:
         data="<results>/data/train.h5",
         mosaic=neighbours,
+        likeness=likeness,
     output:
         folds="<results>/folds/{folds}.csv",
     log:

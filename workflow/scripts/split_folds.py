@@ -9,4 +9,5 @@ with job(snakemake.log[0]):
         snakemake.input.get("mosaic") or None,
         snakemake.params.scheme,
         snakemake.output.folds,
+        likeness=snakemake.input.get("likeness") or None,
     )

@@ -1,0 +1,13 @@
+"""Draw what separates training from test images."""
+
+from foldbelt.logs import job
+from foldbelt.plots import adversarial
+
+with job(snakemake.log[0]):
+    adversarial.run(
+        train=snakemake.input.train,
+        test=snakemake.input.test,
+        likeness=snakemake.input.likeness,
+        report=snakemake.input.report,
+        out=snakemake.output.figure,
+    )
