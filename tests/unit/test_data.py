@@ -185,6 +185,10 @@ def test_contents_are_what_is_in_images_and_masks(tmp_path, classes, monkeypatch
     found = tables.contents(Source("", str(tmp_path / "t.h5"), ids[::-1])).loc[ids]
     assert found.index.tolist() == ids
     assert found["area"].tolist() == [0, 143, 22, 142, 1, 33, 34]
+    expected = (mask * (1 - ignore[..., None])).sum(axis=(1, 2))
+    own = found[[f"area{number}" for number in range(classes)]]
+    assert np.array_equal(own, expected)
+    assert own.shape[1] == len(found.columns) - 3
     assert found["black"].tolist() == [True, False, False, False, True, False, False]
     assert found["vertical"].tolist() == [False, False, True, False, False, True, False]
     monkeypatch.setattr(tables, "_BLOCK", 2)

@@ -219,7 +219,7 @@ def test_a_sum_is_the_sum_of_its_parts():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"lovas": 1}, "did you mean 'lovasz'.*known are: bce, dice, focal, lovasz"),
+        ({"lovas": 1}, "did you mean 'lovasz'.*known are: bce, cross_entropy, dice, focal, lov"),
         ({"bce": "0.5"}, "bce.*must be a number, not '0.5'"),
         ({"bce": -1}, "not negative: -1"),
         ({"bce": float("nan")}, "finite"),

@@ -32,7 +32,7 @@ def _count(module):
 
 
 @EACH
-@pytest.mark.parametrize("size", [(101, 101), (64, 64), (100, 130), (33, 47)])
+@pytest.mark.parametrize("size", [(101, 101), (64, 64), (100, 130), (33, 47), (64, 416)])
 def test_the_mask_has_the_size_of_the_image(spec, size):
     model = models.build(spec, 2, 3, 0).eval()
     with torch.no_grad():

@@ -138,3 +138,17 @@ def test_the_field_s_encoders_go_into_the_unet_without_their_stem_pool(encoder):
         sizes = [each.shape[-1] for each in model.encoder(torch.empty(2, 1, 128, 128))]
     assert outputs["mask"].shape == (2, 1, 101, 75)
     assert sizes == [64, 64, 32, 16, 8]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("name", "encoder"), [("unet", "b1"), ("fpn", "b3"), ("classifier", "b1")])
+def test_efficientnets_take_grey_and_colour(name, encoder, channels):
+    given = {} if name == "classifier" else {"label_head": True, "exclusive": True}
+    spec = {"name": name, "encoder": f"efficientnet_{encoder}", "weights": None, **given}
+    model = models.build(spec, channels, 4, 4).eval()
+    with torch.no_grad():
+        outputs = model(torch.randn(1, channels, 32, 72))
+    assert outputs.pop("label").shape == (1, 4)
+    assert {key: tuple(value.shape) for key, value in outputs.items()} == (
+        {} if name == "classifier" else {"mask": (1, 4, 32, 72)}
+    )

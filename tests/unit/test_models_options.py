@@ -1,5 +1,7 @@
 """Networks' options: what each adds, and that it adds nothing where it is off."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -315,3 +317,14 @@ def test_with_everything_on_every_parameter_learns(spec):
         if parameter.grad is None or not parameter.grad.any()
     ]
     assert idle == []
+
+
+@pytest.mark.parametrize("name", ["unet", "fpn", "vanilla"])
+def test_with_a_prior_pixels_start_at_it(name: str) -> None:
+    encoder = {} if name == "vanilla" else {"encoder": "resnet18"}
+    means = {}
+    for prior in (None, 0.01):
+        torch.manual_seed(0)
+        network = models.build({"name": name, "prior": prior, **encoder}, 1, 2, 0).eval()
+        means[prior] = network(torch.rand(2, 1, 64, 64))["mask"].mean().item()
+    assert means[0.01] - means[None] == pytest.approx(math.log(0.01 / 0.99), abs=1e-4)

@@ -110,6 +110,51 @@ def test_balanced_with_one_kind_takes_all():
     assert not samplers.needs_images({"sampler": {"name": "hard"}, "loss": {"bce": 1}})
 
 
+def many(count: int = 60) -> pd.DataFrame:
+    """Half of the images without a mask; of the others 20 show class 0, 8 class 1, 4 class 3."""
+    table = images(count).assign(area=0, area0=0, area1=0, area2=0, area3=0)
+    table.iloc[:20, table.columns.get_loc("area0")] = 9
+    table.iloc[18:26, table.columns.get_loc("area1")] = 7  # two show both
+    table.iloc[26:30, table.columns.get_loc("area3")] = 5
+    return table.assign(area=table.filter(regex=r"area\d").sum(axis=1))
+
+
+def test_balanced_by_class_draws_as_many_for_every_class_there_is():
+    table = many()
+    kinds = [table[f"area{k}"].to_numpy() > 0 for k in (0, 1, 3)]
+    seen = np.zeros(60, int)
+    for epoch in range(60):
+        how = {"name": "balanced", "share": 0.6, "classes": True}
+        rows = draw(epoch, images=table, sampler=how)
+        assert len(rows) == 60
+        counts = np.bincount(rows, minlength=60)
+        assert counts[30:].sum() == 24  # 0.4 of 60 without a mask
+        assert np.ptp(counts[30:]) <= 1
+        for kind, both in zip(kinds, (2, 2, 0), strict=True):
+            # 12 for each class, and what is drawn for another class and shows this one, too
+            assert 12 <= counts[kind].sum() <= 12 + 2 * both
+        assert np.ptp(counts[kinds[2]]) <= 1
+        assert np.array_equal(draw(epoch, images=table, sampler=how), rows)
+        seen += counts
+    assert seen.min() > 0
+    drawn = [seen[kind].sum() / 60 for kind in kinds]
+    assert drawn[2] == 12
+    plain = {"name": "balanced", "share": 0.6}
+    rows = np.concatenate([draw(e, images=table, sampler=plain) for e in range(20)])
+    assert np.isin(rows, np.flatnonzero(kinds[2])).sum() / 20 < 6  # what it would be without
+
+
+def test_balanced_by_class_of_one_class_or_positives_alone():
+    table = images().assign(area0=images()["area"])
+    by_class = {"name": "balanced", "share": 0.5, "classes": True}
+    plain = {"name": "balanced", "share": 0.5}
+    assert np.array_equal(draw(images=table, sampler=by_class), draw(images=table, sampler=plain))
+    rows = draw(images=many(), sampler=by_class, keep={"empty": False})
+    counts = np.bincount(rows, minlength=60)
+    assert counts.sum() == 30
+    assert counts[26:30].sum() == 10
+
+
 @pytest.mark.parametrize("strength", [0.5, 1, 2])
 def test_hard_samples_come_in_proportion_to_their_error(strength):
     errors = np.random.default_rng(0).gamma(1.0, size=60) + 0.05

@@ -278,6 +278,15 @@ GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
         ({"early_stopping": {"patience": 2}}, "schedule.snapshots", "early_stopping"),
         ({"select": "best"}, "schedule.snapshots", "select: best"),
         ({"swa": 0.0}, "schedule.snapshots", "swa"),
+        ({"average_best": 3}, "average_best", "select: best"),
+        (
+            {"average_best": 3, "select": "best", "schedule": STEADY, "freeze_encoder": 6},
+            "average_best",
+            "freeze_encoder: 6",
+        ),
+        ({"target_batch": 9, "accumulate": 2}, "target_batch", "accumulate: 2"),
+        ({"target_batch": 9, "batch_size": 10}, "target_batch", "batch_size: 9"),
+        ({"sampler": {"name": "hard", "classes": True}}, "sampler.classes", "balanced"),
     ],
 )
 def test_settings_that_exclude_each_other_are_named(change, key, reason):

@@ -62,7 +62,7 @@ class Augment:
         planes: int,
         names: Sequence[str] | None = None,
     ) -> None:
-        images = [c for c, name in enumerate(names or ()) if re.fullmatch(r"image\d*", name)]
+        images = images_of(names or ())
         self.others = [c for c in range(len(names or ())) if c not in images]
         problems: list[str] = []
         transforms = _transforms(spec, images if self.others else None, problems)
@@ -103,6 +103,17 @@ class Augment:
             if (plane == plane[:1, :1]).all():
                 moved[..., channel] = plane
         return moved, moved_mask
+
+
+def images_of(names: Sequence[str]) -> list[int]:
+    """Which channels are grey values or colours of the image, by their names.
+
+    Examples
+    --------
+    >>> images_of(["depth", "image"]), images_of(["image0", "image1", "image_row"])
+    ([1], [0, 1])
+    """
+    return [place for place, name in enumerate(names) if re.fullmatch(r"image\d*", name)]
 
 
 def _transforms(

@@ -56,7 +56,7 @@ rule train_stage:
         architecture=training_architecture,
         stage=training_stage,
         stage_stream=lookup(within=PLAN.streams, dpath="{stage}"),
-        metric=lookup(within=config, dpath="decision/metric"),
+        metric=training_metric,
         seed=config["seed"],
         stream=lookup(within=PLAN.models, dpath="{model}/stream"),
         model_seed=lookup(within=PLAN.models, dpath="{model}/seed"),

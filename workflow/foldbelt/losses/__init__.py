@@ -7,6 +7,9 @@ One module a family. Its `build(**options)` returns a module whose
 - target (N, K, H, W), uint8 or floating, 0 to 1,
 - ignore (N, 1, H, W), bool, or None: pixels that change neither the value nor the gradient.
 
+A module that says ``LABELS = True`` can judge image labels, as maps of one pixel. One that says
+``EXCLUSIVE = True`` needs logits of exclusive classes, see `foldbelt.models.heads.exclusive`.
+
 Members are found at run time, never imported from here: a changed loss must alter the fingerprint
 of the models that name it and of no others.
 """

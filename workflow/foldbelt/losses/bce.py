@@ -9,6 +9,9 @@ from torch.nn import functional
 from foldbelt.files import InputError
 from foldbelt.losses._means import mean_over_pixels
 
+LABELS = True
+"""Means something of image labels, too: every number stands by itself."""
+
 
 class BCE(nn.Module):
     """Cross-entropy with logits, the mean over all pixels and classes that are not ignored.

@@ -6,6 +6,9 @@ from torch.nn import functional
 from foldbelt.files import InputError
 from foldbelt.losses._means import mean_over_pixels
 
+LABELS = True
+"""Means something of image labels, too: every number stands by itself."""
+
 
 class Focal(nn.Module):
     """Mean of −α (1 − p)^γ log p over positive and −(1 − α) p^γ log(1 − p) over negative pixels.

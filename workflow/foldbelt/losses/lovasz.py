@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldbelt.files import InputError
+from foldbelt.losses._jaccard import gains
 from foldbelt.losses._means import Empty, check, mean_over
 
 Margin = Literal["relu", "elu"]
@@ -105,31 +106,12 @@ def _extension(
         sides = [truth, ~truth] if symmetric else [truth]
         if hidden is not None:
             sides = [side & ~hidden for side in sides]
-        gains = torch.stack([_gains(side.gather(1, order)) for side in sides]).mean(dim=0)
-        weights = torch.empty_like(gains).scatter_(1, order, gains)
+        added = torch.stack([gains(side.gather(1, order)) for side in sides]).mean(dim=0)
+        weights = torch.empty_like(added).scatter_(1, order, added)
         if hidden is not None:
             weights = weights.masked_fill(hidden, 0)
     margins = functional.relu(errors) if margin == "relu" else functional.elu(errors) + 1
     return (margins * weights).sum(dim=1)
-
-
-def _gains(positive: Tensor) -> Tensor:
-    """What each pixel adds to the Jaccard loss of those before it, (R, P) float32.
-
-    Over the pixels `positive` (R, P) in the order of falling errors, I positives are still right
-    and U is the union. A positive takes 1 from I and adds 1/U; a negative adds 1 to U and
-    I/(U (U − 1)): written so, without the difference of two nearly equal Jaccard losses, and with
-    whole numbers in the cumulative sum (exact, and deterministic on a GPU).
-    """
-    total = positive.sum(dim=1, keepdim=True)
-    passed = positive.cumsum(dim=1)
-    rank = torch.arange(1, positive.shape[1] + 1, device=positive.device)
-    right = (total - passed).float()
-    union = (total + rank - passed).float()
-    gains = torch.where(positive, 1 / union, right / (union * (union - 1).clamp(min=1)))
-    # No positives: the first pixel takes the Jaccard loss from 0 to 1, all others change nothing.
-    gains[:, :1] += (total == 0).float()
-    return gains
 
 
 class Lovasz(nn.Module):

@@ -3,9 +3,9 @@
 One module an architecture. Its ``build(in_channels, mask_channels, label_classes, *, options…)``
 returns a module whose ``forward(x)`` takes images (N, C, H, W) of any size and gives a dict: logits
 "mask" (N, K, H, W) and what its heads add, "label" (N, L), "depth" (N, 1) and, in training, "deep",
-a list of (N, K, H, W). A `build` with an argument `variant` gets what follows the slash in its
-name. `blocks`, `heads`, `weights` and the modules with an underscore are what they share, and
-`encoders` holds encoders of foldbelt's own.
+a list of (N, K, H, W). A module that says ``MASKS = False`` gives "label" alone. A `build` with an
+argument `variant` gets what follows the slash in its name. `blocks`, `heads`, `weights` and the
+modules with an underscore are what they share, and `encoders` holds encoders of foldbelt's own.
 """
 
 import importlib
@@ -17,8 +17,9 @@ from torch import nn
 from foldbelt import members
 from foldbelt.files import InputError
 from foldbelt.members import models as modules
+from foldbelt.members import predicts_masks
 
-__all__ = ["build", "modules"]
+__all__ = ["build", "modules", "predicts_masks"]
 
 _SIZES = ("in_channels", "mask_channels", "label_classes", "variant")
 _OTHERS = ("name", "sha256")  # keys of a spec that are no argument; the digest is for the fetching
@@ -47,8 +48,8 @@ def build(
         ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
         `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
         `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
-        level of the decoder, from deep to shallow. Parameters of an encoder are those of
-        ``model.encoder``; `vanilla` has none apart.
+        level of the decoder, from deep to shallow. `classifier` gives "label" alone.
+        Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from foldbelt.files import InputError
 from foldbelt.models.blocks import Hypercolumn, LateChannels, upsample_linear
-from foldbelt.models.heads import ImageHead, mask_head
+from foldbelt.models.heads import ImageHead, exclusive, mask_head
 
 
 class Network(nn.Module):
@@ -32,6 +32,7 @@ class Network(nn.Module):
     def __init__(self, late: LateChannels | None = None, late_channels: int = 0) -> None:
         super().__init__()
         self.late, self.late_channels = late, late_channels
+        self.exclusive = False
 
     def encode(self, image: Tensor) -> Sequence[Tensor]:
         """Maps of an image (N, C, H, W), shallow to deep."""
@@ -51,6 +52,8 @@ class Network(nn.Module):
         depth: bool = False,
         deep: bool = False,
         hypercolumn: str | None = None,
+        exclusive: bool = False,
+        prior: float | None = None,
     ) -> None:
         """Make the heads.
 
@@ -72,18 +75,25 @@ class Network(nn.Module):
         hypercolumn
             Normalisation of a `Hypercolumn` of all maps, from which the mask is then read; None is
             without.
+        exclusive
+            Whether no pixel is of two classes; see `foldbelt.models.heads.exclusive`.
+        prior
+            Probability with which every pixel starts; see `foldbelt.models.heads.mask_head`.
         """
+        self.exclusive = exclusive
         self.hypercolumn, channels = None, decoded[-1]
         if hypercolumn is not None:
             channels = 2 * decoded[-1]
             self.hypercolumn = Hypercolumn(decoded, channels, hypercolumn)
-        self.mask = mask_head(channels, mask_channels)
+        self.mask = mask_head(channels, mask_channels, prior)
         joined = encoded + (self.late.width if self.late is not None else 0)
         self.label = ImageHead(joined, labels, dropout) if labels else None
         self.depth = ImageHead(encoded, 1) if depth else None
         # Last, so that the others' weights are the same with and without.
         self.deep = (
-            nn.ModuleList(mask_head(each, mask_channels) for each in decoded[:-1]) if deep else None
+            nn.ModuleList(mask_head(each, mask_channels, prior) for each in decoded[:-1])
+            if deep
+            else None
         )
 
     def forward(self, x: Tensor) -> dict[str, Any]:
@@ -99,17 +109,22 @@ class Network(nn.Module):
             features = [*features[:-1], self.late(deepest, x[:, entering:])]
         maps = self.decode(features, size)
         last = maps[-1] if self.hypercolumn is None else self.hypercolumn(maps)
-        outputs: dict[str, Any] = {"mask": upsample_linear(self.mask(last), size)}
+        outputs: dict[str, Any] = {"mask": self._logits(self.mask(last), size)}
         if self.label is not None:
             outputs["label"] = self.label(features[-1])
         if self.depth is not None:
             outputs["depth"] = self.depth(deepest)
         if self.deep is not None and self.training:
             outputs["deep"] = [
-                upsample_linear(head(each), size)
+                self._logits(head(each), size)
                 for head, each in zip(self.deep, maps[:-1], strict=True)
             ]
         return outputs
+
+    def _logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Enlarge what a head gives, and then make its classes exclusive, where they are to be."""
+        enlarged = upsample_linear(logits, size)
+        return exclusive(enlarged) if self.exclusive else enlarged
 
 
 def entering(in_channels: int, late_channels: int) -> int:

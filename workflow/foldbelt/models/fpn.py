@@ -118,6 +118,8 @@ def build(
     deep_supervision: bool = False,
     late_channels: int = 0,
     scse: bool = False,
+    exclusive: bool = False,
+    prior: float | None = None,
     label_head: bool = False,
     depth_head: bool = False,
     dropout: float = 0.0,
@@ -132,7 +134,7 @@ def build(
     ----------
     in_channels, mask_channels, label_classes
         C, K and L of the data.
-    encoder, weights, stem_pool, late_channels, label_head, depth_head, dropout
+    encoder, weights, stem_pool, late_channels, exclusive, prior, label_head, depth_head, dropout
         As of `foldbelt.models.unet.build`.
     pyramid_channels
         Channels of the pyramid and of the mask branch (in the papers 256 and 128).
@@ -165,5 +167,7 @@ def build(
         dropout,
         depth_head,
         deep_supervision,
+        exclusive=exclusive,
+        prior=prior,
     )
     return network

@@ -1,20 +1,68 @@
 """What a network says: a mask, and numbers of the image (its labels, its depth)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 
-def mask_head(channels: int, classes: int) -> nn.Conv2d:
-    """1×1 convolution to mask logits: weights as torch draws them, bias 0.
+def mask_head(channels: int, classes: int, prior: float | None = None) -> nn.Conv2d:
+    """1×1 convolution to mask logits: weights as torch draws them, bias 0 or that of a prior.
 
     The weights must not start near 0. Background prevails, so the first steps would make all of
     them negative, and as the features are not negative either, no logit would ever rise above the
     bias: on short schedules every probability then ends below one half.
+
+    Parameters
+    ----------
+    channels, classes
+        Channels in, and K.
+    prior
+        Probability with which every pixel starts, above 0 and below 1. Where few pixels are of a
+        class, the network need not spend its first epochs on learning that (Lin et al. 2017, Focal
+        loss for dense object detection: .01). None: one half.
     """
     head = nn.Conv2d(channels, classes, 1)
     if head.bias is not None:
-        nn.init.zeros_(head.bias)
+        nn.init.constant_(head.bias, 0.0 if prior is None else math.log(prior / (1 - prior)))
     return head
+
+
+def exclusive(logits: Tensor) -> Tensor:
+    """Make logits of K exclusive classes such that a sigmoid of each is a softmax of them all.
+
+    The background is a class more, of logit 0: p_k = e^(z_k) / (1 + Σ_j e^(z_j)), and the logit of
+    p_k is z_k − log(1 + Σ_(j≠k) e^(z_j)). So whatever takes a sigmoid, downstream, is right.
+
+    Parameters
+    ----------
+    logits
+        (N, K, H, W), any floating dtype; computed in float32. Each sum is taken without its own
+        class, rather than by a difference, so that nothing is lost where a p_k is nearly 1.
+
+    Returns
+    -------
+    (N, K, H, W) float32 tensor
+
+    Examples
+    --------
+    >>> logits = torch.tensor([1.0, 2.0, -1.0]).reshape(1, 3, 1, 1)
+    >>> probability = exclusive(logits).sigmoid()
+    >>> with_background = torch.cat([torch.zeros(1, 1, 1, 1), logits], dim=1)
+    >>> torch.allclose(probability, with_background.softmax(dim=1)[:, 1:])
+    True
+    """
+    logits = logits.float()
+    classes = logits.shape[1]
+    if classes == 1:
+        return logits
+    background = torch.zeros_like(logits[:, :1])
+    each = []
+    for own in range(classes):
+        others = [logits[:, k : k + 1] for k in range(classes) if k != own]
+        rest = torch.cat([background, *others], dim=1)
+        each.append(logits[:, own : own + 1] - rest.logsumexp(dim=1, keepdim=True))
+    return torch.cat(each, dim=1)
 
 
 class ImageHead(nn.Module):

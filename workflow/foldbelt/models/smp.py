@@ -53,6 +53,7 @@ def build(
     *,
     variant: str,
     encoder: str = "resnet34",
+    exclusive: bool = False,
     label_head: bool = False,
     depth_head: bool = False,
     dropout: float = 0.0,
@@ -67,7 +68,7 @@ def build(
         Name of an architecture: UnetPlusPlus, FPN, DeepLabV3Plus, MAnet, Linknet, PAN, …
     encoder
         Name of an encoder of the package; its `tu-…` are timm's.
-    label_head, depth_head, dropout
+    exclusive, label_head, depth_head, dropout
         As of `foldbelt.models.unet.build`.
 
     Raises
@@ -102,6 +103,7 @@ def build(
         label_classes if label_head else 0,
         dropout,
         depth_head,
+        exclusive=exclusive,
     )
     wrapped.mask = network.segmentation_head
     return wrapped

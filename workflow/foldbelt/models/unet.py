@@ -99,6 +99,8 @@ def build(
     deep_supervision: bool = False,
     late_channels: int = 0,
     scse: bool = False,
+    exclusive: bool = False,
+    prior: float | None = None,
     label_head: bool = False,
     depth_head: bool = False,
     dropout: float = 0.0,
@@ -132,6 +134,10 @@ def build(
         So many last channels do not enter the encoder; see `LateChannels`.
     scse
         Whether `SCSE` ends every block of the decoder.
+    exclusive
+        Whether no pixel is of two classes; see `foldbelt.models.heads.exclusive`.
+    prior
+        Probability with which every pixel starts; see `foldbelt.models.heads.mask_head`.
     label_head
         Whether the image's labels are predicted too, where there are any.
     depth_head
@@ -162,5 +168,7 @@ def build(
         depth_head,
         deep_supervision,
         norm if hypercolumn else None,
+        exclusive=exclusive,
+        prior=prior,
     )
     return network

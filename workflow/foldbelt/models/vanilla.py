@@ -87,6 +87,8 @@ def build(
     deep_supervision: bool = False,
     late_channels: int = 0,
     scse: bool = False,
+    exclusive: bool = False,
+    prior: float | None = None,
     label_head: bool = False,
     depth_head: bool = False,
     dropout: float = 0.0,
@@ -107,6 +109,10 @@ def build(
         So many last channels join at the deepest level only; see `LateChannels`.
     scse
         Whether `SCSE` ends every block of the decoder.
+    exclusive
+        Whether no pixel is of two classes; see `foldbelt.models.heads.exclusive`.
+    prior
+        Probability with which every pixel starts; see `foldbelt.models.heads.mask_head`.
     label_head
         Whether the image's labels are predicted too, where there are any.
     depth_head
@@ -131,5 +137,7 @@ def build(
         dropout,
         depth_head,
         deep_supervision,
+        exclusive=exclusive,
+        prior=prior,
     )
     return network

@@ -1,7 +1,22 @@
 """Settings of a stage that exclude each other, found before anything is read."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from foldbelt import members
+
+
+def sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width of a size in the config, which may be one number for both.
+
+    Examples
+    --------
+    >>> sides(64), sides([64, 416])
+    ((64, 64), (64, 416))
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
 
 
 def contradictions(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -19,6 +34,7 @@ def contradictions(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     key, reason
         The key within the stage, and what is wrong with it and how to mend it.
     """
+    yield from _of_batches(stage)
     if stage.get("train_on") == "pseudo" and stage.get("pseudo_ratio") == 0:
         yield "pseudo_ratio", "0 leaves nothing to train on with train_on: pseudo; raise it"
     schedule, epochs = stage["schedule"], stage["epochs"]
@@ -56,3 +72,111 @@ def contradictions(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "schedule.snapshots",
             f"{snapshots} are the weights at cycles' ends; leave out {other}",
         )
+
+
+def _of_batches(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what an update, the sampler and the averaging of checkpoints cannot have together."""
+    target, size = stage.get("target_batch"), int(stage.get("batch_size") or 1)
+    if target is not None and (stage.get("accumulate") or 1) != 1:
+        yield (
+            "target_batch",
+            f"{target} images make an update, and accumulate: {stage['accumulate']} says how many "
+            "batches do; leave one of the two out",
+        )
+    if target is not None and target < size:
+        yield "target_batch", f"{target} are fewer than a batch; set batch_size: {target}"
+    sampler = stage.get("sampler") or {}
+    if sampler.get("classes") and sampler.get("name") != "balanced":
+        yield "sampler.classes", "only `balanced` draws by class; set sampler.name to it"
+    averaged = int(stage.get("average_best") or 1)
+    if averaged > 1 and stage.get("select") != "best":
+        yield "average_best", f"{averaged} best validations need select: best"
+    if averaged > 1 and (stage.get("freeze_encoder") or 0) >= stage["epochs"]:
+        yield (
+            "average_best",
+            f"freeze_encoder: {stage['freeze_encoder']} freezes the encoder's batch-norm "
+            f"statistics in all {stage['epochs']} epochs, averaging would change them; set it to 1",
+        )
+
+
+def unlearnable(
+    stage: Mapping[str, Any], architecture: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield the losses of a stage that mean nothing to a network.
+
+    Parameters
+    ----------
+    stage
+        A stage's config.
+    architecture
+        A model's, as in the config.
+
+    Yields
+    ------
+    key, reason
+        As `contradictions`.
+    """
+    masks = members.predicts_masks(architecture)
+    for name in stage["loss"]:
+        if name not in members.known("losses"):
+            continue  # reported with the other references
+        module = f"foldbelt.losses.{name}"
+        if not masks and not members.flag(module, "LABELS"):
+            yield (
+                f"loss.{name}",
+                f"is a loss of masks, and {architecture['name']!r} predicts labels alone; take "
+                + " or ".join(_label_losses()),
+            )
+        elif members.flag(module, "EXCLUSIVE") and not architecture.get("exclusive"):
+            yield (
+                f"loss.{name}",
+                "is a loss of exclusive classes; set architecture.exclusive: true, or take another",
+            )
+
+
+def _label_losses() -> list[str]:
+    """Losses that can judge image labels."""
+    names = members.known("losses")
+    return [name for name in names if members.flag(f"foldbelt.losses.{name}", "LABELS")]
+
+
+def misfits(
+    stage: Mapping[str, Any],
+    size: tuple[int, int],
+    channels: Sequence[str],
+    whiten: str = "none",
+) -> Iterator[tuple[str, str]]:
+    """Yield what a stage asks of the images and they do not have.
+
+    Parameters
+    ----------
+    stage
+        A stage's config.
+    size
+        Height and width of the network's input.
+    channels
+        Names of its channels; `image`, or `image0` and so on, are grey values or colours.
+    whiten
+        How they are whitened. After `zca` and `spectral` a value is no shade of grey any more.
+
+    Yields
+    ------
+    key, reason
+        As `contradictions`.
+    """
+    crop = stage.get("crop") or {}
+    if crop:
+        window = sides(crop["size"])
+        if window[0] > size[0] or window[1] > size[1]:
+            yield (
+                "crop.size",
+                f"windows of {window[0]}×{window[1]} cannot be cut out of images of "
+                f"{size[0]}×{size[1]}; lower it, or raise the channels' size",
+            )
+    asks = {"crop.dark": crop.get("dark", 1) < 1, "blackout": bool(stage.get("blackout"))}
+    grey = any(re.fullmatch(r"image\d*", name) for name in channels)
+    for key in (key for key, asked in asks.items() if asked):
+        if not grey:
+            yield key, f"none of the channels {', '.join(channels)} is the image; leave it out"
+        elif whiten in ("zca", "spectral"):
+            yield key, f"after whiten: {whiten} no value means black; leave it out"

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from foldbelt import files, runtime, store
+from foldbelt import files, members, runtime, store
 from foldbelt import weights as weights_files
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.train import checks, state
 from foldbelt.train.data import Source
+from foldbelt.train.evaluation import LABEL_METRIC
 from foldbelt.train.loop import Trainer
 from foldbelt.train.samplers import Parts
 from foldbelt.train.task import Task, load, network, split
@@ -31,7 +32,7 @@ def run(
     seed: int,
     weights: str,
     history: str,
-    metric: str,
+    metric: str | None,
     cpu_threads: int,
     memory_gib: float,
     state_root: str,
@@ -67,7 +68,8 @@ def run(
     weights, history
         Files to write: safetensors, and CSV with one row an epoch.
     metric
-        Validation metric: a name in `foldbelt.metrics`, at threshold .5.
+        Validation metric: a name in `foldbelt.metrics`, at threshold .5. A model that predicts
+        labels alone has `foldbelt.train.evaluation.average_precision` in its place; then None.
     cpu_threads
         Compute threads; floating-point sums depend on them.
     memory_gib
@@ -98,7 +100,8 @@ def run(
     """
     chosen = runtime.prepare(cpu_threads, device)
     train_ids, valid_ids = split(folds, fold)
-    _check(stage, stage_name, train_ids, valid_ids, pseudo, test_channels)
+    _check(stage, stage_name, model, train_ids, valid_ids, pseudo, test_channels)
+    judged = str(metric) if members.predicts_masks(model) else LABEL_METRIC
     parts = seed_parts(seed, key, stage_name, model_seed)
     inputs = {"channels": channels, "data": data, "folds": folds, "start": start, "pseudo": pseudo}
     inputs |= {"test_channels": test_channels, "encoder": model.get("weights")}
@@ -111,7 +114,7 @@ def run(
         "stage": dict(stage),
         "parts": parts,
         "fold": fold,
-        "metric": metric,
+        "metric": judged,
         "inputs": {name: files.digest([path]) for name, path in inputs.items() if path},
     }
     with state.locked(state_root, state.key_of(decisive), log) as saved:
@@ -119,7 +122,7 @@ def run(
         if pseudo and test_channels:
             admitted = sorted(store.read(pseudo, "id")) if store.length(pseudo) else []
             sources.append(Source(test_channels, pseudo, admitted))
-        task, shape = load(sources, stage, stage_name, metric, memory_gib, chosen, parts)
+        task, shape = load(sources, stage, stage_name, judged, memory_gib, chosen, parts)
         module = network(model, shape, start, parts, chosen)
         log(_opening(stage_name, task, module, chosen))
         for line in _remarks(task, start):
@@ -142,27 +145,29 @@ def seed_parts(seed: int, key: Mapping[str, Any], stage_name: str, model_seed: i
     return (*parts, "model seed", model_seed) if model_seed else parts
 
 
-def check_stage(stage: Mapping[str, Any], name: str) -> None:
-    """Refuse settings that exclude each other.
+def check_stage(stage: Mapping[str, Any], name: str, model: Mapping[str, Any]) -> None:
+    """Refuse settings that exclude each other, and losses that mean nothing to the model.
 
     Raises
     ------
     InputError
         Naming each key.
     """
-    problems = [Problem(f"stages.{name}.{key}", why) for key, why in checks.contradictions(stage)]
+    found = [*checks.contradictions(stage), *checks.unlearnable(stage, model)]
+    problems = [Problem(f"stages.{name}.{key}", why) for key, why in found]
     raise_all(problems, f"Stage {name} contradicts itself")
 
 
 def _check(
     stage: Mapping[str, Any],
     name: str,
+    model: Mapping[str, Any],
     train: Sequence[str],
     valid: Sequence[str],
     pseudo: str | None,
     test_channels: str | None,
 ) -> None:
-    check_stage(stage, name)
+    check_stage(stage, name, model)
     if not train:
         raise InputError(f"Stage {name}: no tile to train on; all lie in the validation fold.")
     if pseudo and not test_channels:
@@ -213,8 +218,12 @@ def _save(
     betray that the truth there had been seen.
     """
     architecture = {**model, "weights": None} if "weights" in model else dict(model)
+    if not architecture.get("exclusive"):
+        architecture.pop("exclusive", None)  # files of before there was the option stay the same
     metadata = {
+        **({} if members.predicts_masks(model) else {"masks": False}),
         **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),
+        **({"averaged_epochs": sorted(trainer.best.epochs)} if trainer.best.count > 1 else {}),
         **shape,
         "architecture": architecture,
         "key": dict(key),

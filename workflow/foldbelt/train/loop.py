@@ -20,16 +20,15 @@ import torch
 
 from foldbelt.files import InputError, seed_for
 from foldbelt.train import evaluation, schedules
-from foldbelt.train.data import Plan, loader
 from foldbelt.train.ema import Average
+from foldbelt.train.loading import Plan, loader
 from foldbelt.train.state import Interrupted, Signals, State
 from foldbelt.train.stepping import Stepper
-from foldbelt.train.swa import EpochAverage
+from foldbelt.train.swa import Best, EpochAverage, Weights
 from foldbelt.train.task import Task
 from foldbelt.weights import with_snapshots
 
 Log = Callable[[str], None]
-Weights = dict[str, torch.Tensor]
 COLUMNS = ["epoch", "lr", "train_loss", "valid_loss", "valid_metric"]
 _NAN = math.nan
 
@@ -102,7 +101,7 @@ class Trainer:
         decay = stage.get("ema")
         self.moving = Average(model, decay) if decay else None
         self.epoch_average = EpochAverage(model) if stage.get("swa") is not None else None
-        self.best: Weights | None = None
+        self.best = Best(int(stage.get("average_best") or 1))
         self.snapshots: dict[int, Weights] = {}
         self.errors: np.ndarray | None = None
         self.progress = Progress()
@@ -163,8 +162,7 @@ class Trainer:
             self._report(row, speed, (time.monotonic() - began) / (progress.epoch - first))
         self._settle()
         self._snapshot(self.schedule.cycle(progress.epoch))
-        chosen = self.best if stage["select"] == "best" and self.best else self.kept.state_dict()
-        chosen = with_snapshots(chosen, self.snapshots)
+        chosen = with_snapshots(self._chosen(), self.snapshots)
         broken = [name for name, value in chosen.items() if not torch.isfinite(value).all()]
         if broken:
             self._diverged(
@@ -172,12 +170,23 @@ class Trainer:
             )
         return chosen
 
+    def _chosen(self) -> Weights:
+        """Give the final weights: those at the end, the best, or the mean of the best."""
+        if not self.best.weights:
+            return self.kept.state_dict()
+        if self.best.count == 1:
+            return self.best.weights[self.best.epochs[0]]
+        average = self.best.average(self.model)
+        evaluation.settle(self.stepper, average)
+        return average.module.state_dict()
+
     def _train(self, signals: Signals) -> float:
         """Do the remaining steps of an epoch; give the samples per second."""
         task, progress = self.task, self.progress
         epoch = progress.epoch
         groups = task.steps(epoch, self.errors)
-        self.plan.set([batch for group in groups[progress.step :] for batch in group], epoch)
+        done = sum(len(group) for group in groups[: progress.step])
+        self.plan.set([batch for group in groups for batch in group], epoch, done)
         if progress.step == 0:
             torch.manual_seed(seed_for(*task.parts, "epoch", epoch))
         self.stepper.start_epoch(epoch)
@@ -230,13 +239,13 @@ class Trainer:
             self.snapshots[number] = copy.deepcopy(self.kept.state_dict())
 
     def _watch(self, row: list[float]) -> None:
-        """Keep a copy of the best weights, and count the validations without a better one."""
+        """Keep copies of the best weights, and count the validations without better ones."""
         stopping = self.task.stage.get("early_stopping")
         progress = self.progress
         if row[4] > progress.best:
             progress.best, progress.best_epoch = row[4], int(row[0])
-            if self.task.stage["select"] == "best":
-                self.best = copy.deepcopy(self.kept.state_dict())
+        if self.task.stage["select"] == "best":
+            self.best.offer(row[4], int(row[0]), self.kept.state_dict())
         watched = -row[3] if stopping and stopping.get("watch") == "loss" else row[4]
         if watched > progress.watched:
             progress.watched, progress.bad = watched, 0
@@ -303,7 +312,7 @@ class Trainer:
             "schedule": self.schedule.state(),
             "average": average.module.state_dict() if average else None,
             "average_steps": average.steps if average else 0,
-            "best": self.best,
+            "best": self.best.state(),
             "snapshots": self.snapshots,
             "errors": None if self.errors is None else torch.from_numpy(self.errors),
             "progress": dict(vars(self.progress)),
@@ -322,7 +331,8 @@ class Trainer:
         if average:
             average.module.load_state_dict(state["average"])
             average.steps = state["average_steps"]
-        self.best, self.snapshots = state["best"], state["snapshots"]
+        self.best.restore(state["best"])
+        self.snapshots = state["snapshots"]
         self.errors = None if state["errors"] is None else state["errors"].numpy()
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["random"])

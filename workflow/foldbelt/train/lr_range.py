@@ -15,8 +15,9 @@ import torch
 from foldbelt import files, runtime
 from foldbelt.files import InputError, seed_for
 from foldbelt.train import evaluation
-from foldbelt.train.data import Plan, Source, loader
+from foldbelt.train.data import Source
 from foldbelt.train.job import check_stage, seed_parts
+from foldbelt.train.loading import Plan, loader
 from foldbelt.train.stepping import Batch, Stepper
 from foldbelt.train.task import Task, load, network, split
 
@@ -89,7 +90,7 @@ def run(
             f"a range test needs rates 0 < lowest < highest and 3 steps at least, not {lowest}, "
             f"{highest} and {steps}"
         )
-    check_stage(stage, stage_name)
+    check_stage(stage, stage_name, model)
     chosen = runtime.prepare(cpu_threads, device)
     parts = seed_parts(seed, key, stage_name, model_seed)
     sources = [Source(channels, data, ids) for ids in split(folds, fold)]

@@ -14,7 +14,8 @@ class Objective:
     """Mask loss, plus the weighted losses of the heads that the model has.
 
     These are the cross-entropy of the image's labels, the mask loss at every deeper scale (Lee et
-    al. 2015) and the smooth L1 loss of the image's depth (Girshick 2015).
+    al. 2015) and the smooth L1 loss of the image's depth (Girshick 2015). Of a model without masks,
+    the stage's loss is that of the labels, each of them a mask of one pixel.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ class Objective:
         ----------
         outputs
             What the model gives: ``mask`` (N,K,H,W) logits, perhaps ``label`` (N,L) logits,
-            ``deep``, a list of (N,K,H,W) logits, and ``depth`` (N,1).
+            ``deep``, a list of (N,K,H,W) logits, and ``depth`` (N,1); or ``label`` alone.
         target
             (N,P,H,W), u8 or floating, 0 to 1: the classes, then the ignored pixels if P > K.
         label
@@ -62,6 +63,8 @@ class Objective:
         InputError
             If the model predicts a depth and there is none to compare it with.
         """
+        if "mask" not in outputs:
+            return self.mask(outputs["label"].float()[..., None, None], label[..., None, None])
         ignore = target[:, self.classes :].bool() if target.shape[1] > self.classes else None
         truth = target[:, : self.classes].to(torch.float32)
         total = self.mask(outputs["mask"].float(), truth, ignore)

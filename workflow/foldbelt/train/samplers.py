@@ -4,7 +4,9 @@
     Every true sample once.
 ``balanced``
     As many samples, of which a given share has a mask: of either kind every sample comes equally
-    often, give or take one.
+    often, give or take one. By `classes`, those with a mask are drawn for one class after the
+    other, as many for each, and of the samples that show the class each comes equally often; one
+    that shows two classes is drawn for either.
 ``hard``
     As many samples, drawn by how much the stage's first weights err on them. A sample of twice the
     error comes twice as often. The draw is systematic, as resampling in particle filters is [1]_: a
@@ -20,6 +22,7 @@ References
    Proc. Radar, Sonar and Navigation 146, 1999.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,12 +84,12 @@ def epoch_rows(
     parts
         What the seed is derived from, besides the epoch.
     images
-        What is in the true samples: area, black, vertical; the index holds their ids. See
+        What is in the true samples: area, black, vertical, area0 …; the index holds their ids. See
         `foldbelt.train.tables.contents`. Needed where `keep` or `sampler` ask for it.
     keep
         The stage's `images`: empty, black, vertical, min_area. None keeps all.
     sampler
-        The stage's `sampler`: name, share, strength. None is ``random``.
+        The stage's `sampler`: name, share, classes, strength. None is ``random``.
     errors
         (true,) error of every true sample, not negative; needed by ``hard``.
     train_on
@@ -133,7 +136,9 @@ def _true_rows(
     name = sampler.get("name", "random")
     if name == "balanced" and images is not None:
         positive = images["area"].to_numpy()[rows] > 0
-        return _balanced(rows, positive, float(sampler.get("share", 0.5)), random)
+        share = float(sampler.get("share", 0.5))
+        kinds = _classes(images)[rows] if sampler.get("classes") else positive[:, None]
+        return _balanced(rows, kinds, share, random)
     if name == "hard":
         if errors is None or len(errors) != true:
             raise ValueError(f"the errors of the {true} images are missing or others'.")
@@ -154,16 +159,34 @@ def _kept(images: pd.DataFrame, keep: Mapping[str, Any], epoch: int, parts: Part
     return kept
 
 
+def _classes(images: pd.DataFrame) -> np.ndarray:
+    """Tell (N,K) which classes the images show."""
+    columns = [name for name in images if re.fullmatch(r"area\d+", str(name))]
+    return images[columns].to_numpy() > 0
+
+
 def _balanced(
-    rows: np.ndarray, positive: np.ndarray, share: float, random: np.random.Generator
+    rows: np.ndarray, kinds: np.ndarray, share: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Give as many rows, so many of them positive; all as they are if there is one kind only."""
-    if positive.all() or not positive.any():
+    """Give as many rows, a share of them positive, of every kind (N,K) of positives as many.
+
+    All as they are if there are positives or negatives only, and nothing to balance among these.
+    """
+    positive = kinds.any(axis=1)
+    shown = np.flatnonzero(kinds.any(axis=0))
+    if not positive.any() or (positive.all() and len(shown) < 2):
         return rows
-    count = round(share * len(rows))
-    kinds = ((rows[positive], count), (rows[~positive], len(rows) - count))
-    # np.resize repeats the whole, so every row comes equally often, give or take one.
-    return np.concatenate([np.resize(random.permutation(of), number) for of, number in kinds])
+    count = len(rows) if positive.all() else round(share * len(rows))
+    drawn = []
+    for place, kind in enumerate(shown):
+        # Of a remainder, one for each of the first.
+        number = count // len(shown) + (place < count % len(shown))
+        # np.resize repeats the whole, so every row comes equally often, give or take one.
+        drawn.append(np.resize(random.permutation(rows[kinds[:, kind]]), number))
+    if not positive.all():
+        rest = random.permutation(rows[~positive])
+        drawn.append(np.resize(rest, len(rows) - count))
+    return np.concatenate(drawn)
 
 
 def _hard(

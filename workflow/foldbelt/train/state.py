@@ -22,7 +22,7 @@ import torch
 
 from foldbelt.files import PathLike, atomic
 
-VERSION = 3  # of the layout of the state; another one starts over
+VERSION = 4  # of the layout of the state; another one starts over
 _REMIND = 300.0
 
 Log = Callable[[str], None]

@@ -1,9 +1,23 @@
-"""Stochastic weight averaging (Izmailov et al. 2018): the mean of the weights at epochs' ends."""
+"""Averages of weights at epochs' ends: of all late ones, or of those best in validation.
 
-from collections.abc import Iterable
+The former is stochastic weight averaging [1]_; the latter brought the twelfth place of Severstal
+Steel Defect Detection (2019) .003 to .005.
+
+References
+----------
+.. [1] P. Izmailov et al.: Averaging Weights Leads to Wider Optima and Better Generalization. UAI
+   2018.
+"""
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch.optim import swa_utils
+
+Weights = Mapping[str, torch.Tensor]
 
 
 class EpochAverage:
@@ -49,3 +63,63 @@ class EpochAverage:
             swa_utils.update_bn(batches, self.module)
             self.module.eval()
             self._settled = True
+
+
+class Best:
+    """Copies of the weights of the best validations, best first; of equal ones the earlier.
+
+    Parameters
+    ----------
+    count
+        How many to keep.
+
+    Attributes
+    ----------
+    scores
+        The metric and the epoch (from 1) of each.
+    weights
+        Its copy, under the epoch.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.scores: list[tuple[float, int]] = []
+        self.weights: dict[int, Weights] = {}
+
+    def offer(self, score: float, epoch: int, weights: Weights) -> None:
+        """Keep a copy of the weights if they are among the best."""
+        score = -math.inf if math.isnan(score) else score  # which has no rank
+        ranked = sorted([*self.scores, (score, epoch)], key=lambda each: (-each[0], each[1]))
+        self.scores = ranked[: self.count]
+        if epoch in self.epochs:
+            self.weights[epoch] = copy.deepcopy(weights)
+        self.weights = {each: self.weights[each] for each in self.epochs}
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs of those kept, best first."""
+        return [epoch for _, epoch in self.scores]
+
+    def average(self, model: torch.nn.Module) -> EpochAverage:
+        """Give the mean of those kept, whose batch-norm statistics are still to be settled.
+
+        Parameters
+        ----------
+        model
+            Of the same layers; it stays as it is.
+        """
+        one = copy.deepcopy(model)
+        mean = EpochAverage(one)
+        for epoch in sorted(self.weights):  # in one order, whatever came first
+            one.load_state_dict(self.weights[epoch])
+            mean.update(one)
+        return mean
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values from which `restore` makes this again."""
+        return {"scores": self.scores, "weights": self.weights}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.scores = [(float(score), int(epoch)) for score, epoch in state["scores"]]
+        self.weights = dict(state["weights"])

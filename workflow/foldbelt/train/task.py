@@ -10,11 +10,12 @@ import torch
 
 from foldbelt import models, runtime, store
 from foldbelt import weights as weights_files
-from foldbelt.augment import Augment
-from foldbelt.files import InputError, seed_for
+from foldbelt.augment import Augment, images_of
+from foldbelt.files import InputError, Problem, raise_all, seed_for
 from foldbelt.geometry import Fit
 from foldbelt.runtime import Normaliser
-from foldbelt.train import samplers, tables
+from foldbelt.train import checks, samplers, tables
+from foldbelt.train.crops import Crop
 from foldbelt.train.data import Samples, Source, Tiles, fits, labels_of
 from foldbelt.train.samplers import Parts
 
@@ -51,6 +52,15 @@ class Task:
     normalise: Normaliser
     parts: Parts
     contents: pd.DataFrame | None = None
+
+    @property
+    def batch(self) -> int:
+        """How many whole images make a batch of as many pixels as the stage trains on at once."""
+        size, crop = int(self.stage["batch_size"]), self.samples.crop
+        if crop is None:
+            return size
+        height, width = self.valid.fit.size
+        return max(1, size * crop.size[0] * crop.size[1] // (height * width))
 
     @property
     def mines(self) -> bool:
@@ -100,6 +110,10 @@ class Task:
                 f"Stage {self.stage_name}: no tile to train on in epoch {epoch + 1}; its `images` "
                 "leave all of them out."
             )
+        target = stage.get("target_batch")
+        if target:
+            updates = samplers.batches(rows, int(target))
+            return [samplers.batches(update, stage["batch_size"]) for update in updates]
         batches = samplers.batches(rows, stage["batch_size"])
         group = int(stage.get("accumulate") or 1)
         return [batches[start : start + group] for start in range(0, len(batches), group)]
@@ -156,14 +170,28 @@ def load(
             labels = _pseudo_labels(source, width)
         depth = deep[place] if deep else None
         sets.append(Tiles(source, fit, planes, classes, labels.astype(np.float32), memory, depth))
-    augment = Augment(
-        stage.get("augment") or [], fit.size, len(attrs["names"]), planes, attrs["names"]
+    problems = list(checks.misfits(stage, fit.size, attrs["names"]))
+    raise_all(
+        [Problem(f"stages.{stage_name}.{key}", why) for key, why in problems],
+        f"Stage {stage_name} does not fit the channels {train.channels}",
     )
+    colours = images_of(attrs["names"])
+    crop = Crop(stage["crop"], classes, next(iter(colours), 0)) if stage.get("crop") else None
+    size = crop.size if crop else fit.size
+    augment = Augment(stage.get("augment") or [], size, len(attrs["names"]), planes, attrs["names"])
+    blackout = float(stage.get("blackout") or 0.0)
+    derived = _derived(train, classes, width)
+    if blackout and width and not derived:
+        raise InputError(
+            f"stages.{stage_name}.blackout is {blackout}, but the labels of {train.masks} are not "
+            "those of its masks, so nobody knows what blackening a mask does to them; set it to 0."
+        )
+    samples = Samples([sets[0], *sets[2:]], augment, parts, crop, blackout, colours, derived)
     task = Task(
         stage=stage,
         stage_name=stage_name,
         metric=metric,
-        samples=Samples([sets[0], *sets[2:]], augment, parts),
+        samples=samples,
         true=len(sets[0]),
         pseudo=sum(len(tiles) for tiles in sets[2:]),
         valid=sets[1],
@@ -183,6 +211,18 @@ def load(
         "source": attrs["source"],
     }
     return task, shape
+
+
+def _derived(train: Source, classes: int, width: int) -> bool:
+    """Tell whether labels say what masks show: which classes are there, or whether any is.
+
+    Labels of other names come from a table, and what they say of an image need not be true of a
+    part of it.
+    """
+    if width not in (1, classes):
+        return False
+    attrs = store.attrs(train.masks)
+    return width == 1 or attrs.get("label_names") == attrs.get("class_names")
 
 
 def _none(source: Source) -> np.ndarray:

@@ -1,0 +1,190 @@
+"""A model of labels alone: what it learns from, how it is judged, what its file says."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+from torch.nn import functional
+from training import Competition
+
+import foldbelt.train
+from foldbelt import config, members, models, weights
+from foldbelt.files import InputError
+from foldbelt.train import checks, evaluation
+from foldbelt.train.objective import Objective
+
+CLASSIFIER = {"name": "classifier", "encoder": "test_resnet", "dropout": 0.1, "weights": None}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Competition(tmp_path, classes=3, ignore=True)
+
+
+def train(competition, name="w", **changes):
+    arguments = competition.arguments(name)
+    outside = {key: changes.pop(key) for key in ("model", "start") if key in changes}
+    arguments |= {"model": CLASSIFIER, **outside}
+    arguments["stage"] = {**arguments["stage"], **changes}
+    lines = []
+    foldbelt.train.run(**arguments, log=lines.append)
+    return Path(arguments["weights"]).read_bytes(), lines
+
+
+def test_it_gives_labels_and_nothing_else():
+    model = models.build(CLASSIFIER, 2, 4, 3)
+    for size in ((32, 32), (31, 100)):
+        outputs = model(torch.randn(2, 2, *size))
+        assert {name: tuple(value.shape) for name, value in outputs.items()} == {"label": (2, 3)}
+    assert next(model.encoder.parameters()).requires_grad
+    assert not models.predicts_masks(CLASSIFIER)
+    assert all(models.predicts_masks({"name": name}) for name in ("unet", "fpn", "vanilla"))
+    assert models.predicts_masks({"name": "smp/Unet"})
+    with pytest.raises(InputError, match="this data has none"):
+        models.build(CLASSIFIER, 2, 4, 0)
+
+
+def test_late_channels_enter_late():
+    model = models.build({**CLASSIFIER, "late_channels": 1}, 3, 1, 2).eval()
+    x = torch.randn(1, 3, 32, 32)
+    other = x.clone()
+    other[:, 2] += 1
+    seen = []
+    model.encoder.register_forward_hook(lambda _, given, out: seen.append(given[0].shape))
+    assert not torch.equal(model(x)["label"], model(other)["label"])
+    assert seen == [(1, 2, 32, 32)] * 2
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1, 5.0])
+def test_the_loss_is_that_of_the_labels_whatever_label_weight_says(weight):
+    torch.manual_seed(0)
+    outputs = {"label": torch.randn(5, 3)}
+    label = (torch.rand(5, 3) < 0.5).float()
+    target = torch.full((5, 3, 4, 4), 77, dtype=torch.uint8)  # never looked at
+    stage = {"loss": {"bce": {"weight": 2, "pos_weight": [1, 2, 4]}}, "label_weight": weight}
+    expected = 2 * functional.binary_cross_entropy_with_logits(
+        outputs["label"], label, pos_weight=torch.tensor([1.0, 2.0, 4.0])
+    )
+    assert float(Objective(stage, 3)(outputs, target, label)) == pytest.approx(float(expected))
+    focal = Objective({"loss": {"focal": {"weight": 1, "gamma": 0, "alpha": None}}}, 3)
+    plain = functional.binary_cross_entropy_with_logits(outputs["label"], label)
+    assert float(focal(outputs, target, label)) == pytest.approx(float(plain))
+
+
+def test_losses_of_masks_are_refused_before_training(tiny):
+    with pytest.raises(InputError, match=r"stages\.bce\.loss\.dice.*labels alone; take bce or fo"):
+        train(tiny, loss={"bce": 1, "dice": 1})
+    recipe = {
+        "run": "small",
+        "data": {"path": "somewhere"},
+        "stages": {"one": {"loss": {"bce": 1, "lovasz": 1}, "epochs": 1}},
+        "models": {
+            "cls": {"stages": ["one"], "architecture": {"name": "classifier"}},
+            "net": {"stages": ["one"], "architecture": {"name": "vanilla"}},
+        },
+    }
+    with pytest.raises(InputError, match=r"1 problem\n  stages\.one\.loss\.lovasz: .*'cls'"):
+        config.resolve(recipe)
+    for name in members.known("losses"):
+        able = not list(checks.unlearnable({"loss": {name: 1}}, {"name": "classifier"}))
+        assert able == (name in ("bce", "focal"))
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    random = np.random.default_rng(0)
+    truth = (random.random((60, 4)) < [0.05, 0.3, 0.9, 0.5]).astype(int)
+    score = random.integers(0, 12, (60, 4)) / 10 + 0.5 * truth  # with ties
+    expected = [average_precision_score(truth[:, k], score[:, k]) for k in range(4)]
+    assert evaluation.average_precision(truth, score) == pytest.approx(np.mean(expected))
+    truth[:, 1] = 0  # a label that the fold lacks
+    del expected[1]
+    assert evaluation.average_precision(truth, score) == pytest.approx(np.mean(expected))
+    assert evaluation.average_precision(np.zeros((5, 2)), np.zeros((5, 2))) == 0
+
+
+def test_it_learns_and_is_judged_by_its_ranking(tiny):
+    random = np.random.default_rng(1)
+    tiny.mask[:] = 0
+    for row in range(18):
+        for k in range(3):
+            tiny.mask[row, 2:9, 3:8, k] = random.random() < 0.5
+    tiny.image = 60 * tiny.mask[..., :2] + random.integers(0, 60, tiny.image.shape).astype(np.uint8)
+    tiny.write()
+    _, lines = train(tiny, epochs=14, optimizer={"name": "adamw", "lr": 0.01}, select="best")
+    table = pd.read_csv(tiny.root / "w.csv")
+    assert table["train_loss"].iloc[-1] < 0.85 * table["train_loss"].iloc[0]
+    assert table["valid_metric"].max() > 0.6
+    assert any("average_precision" in line for line in lines)
+    metadata = weights.load(tiny.root / "w.safetensors")[1]
+    assert metadata["masks"] is False
+    assert (metadata["mask_channels"], metadata["label_classes"]) == (3, 3)
+    assert metadata["best_epoch"] == table["valid_metric"].argmax() + 1
+    module, _ = weights.load_model(tiny.root / "w.safetensors")
+    assert set(module(torch.zeros(1, 2, 16, 16))) == {"label"}
+
+
+def test_what_gives_masks_does_not_say_so(tmp_path):
+    tiny = Competition(tmp_path)
+    for given in ({}, {"exclusive": False}):
+        arguments = tiny.arguments(epochs=1)
+        arguments["model"] = {**arguments["model"], **given}
+        foldbelt.train.run(**arguments, log=lambda text: None)
+        metadata = weights.load(arguments["weights"])[1]
+        assert "masks" not in metadata
+        assert "exclusive" not in metadata["architecture"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crop": {"size": [8, 12], "positive": 0.5}, "blackout": 0.5},
+        {"sampler": {"name": "hard", "strength": 1}, "early_stopping": {"patience": 1}},
+        {"swa": 0.3, "mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
+        {"ema": 0.9, "freeze_encoder": 1, "accumulate": 2},
+    ],
+)
+def test_everything_a_stage_may_ask_works_without_masks(tiny, change):
+    first, _ = train(tiny, "a", epochs=2, **change)
+    assert train(tiny, "b", epochs=2, **change)[0] == first
+    assert train(tiny, "c", epochs=2)[0] != first
+
+
+def test_label_smoothing_softens_what_is_learnt_and_not_what_is_judged(tiny, monkeypatch):
+    labels = []
+    real = Objective.__call__
+
+    def note(self, outputs, target, label, depth=None):
+        labels.append(sorted({round(float(value), 3) for value in label.flatten()}))
+        return real(self, outputs, target, label, depth)
+
+    monkeypatch.setattr(Objective, "__call__", note)
+    train(tiny, epochs=1, label_smoothing=0.1)
+    assert labels == 3 * [[0.1, 0.9]] + 2 * [[0.0, 1.0]]
+
+
+def test_errors_count_labels_wrongly_given(tiny, monkeypatch):
+    outputs = {"label": torch.tensor([[9.0, -9.0, 9.0]])}
+
+    class Stepper:
+        class task:
+            true, batch = 2, 1
+
+        model = torch.nn.Identity()
+
+        def outputs(self, model, batch):
+            return outputs
+
+        def judge(self, outputs, batch):
+            return torch.tensor(1.0)
+
+    batches = [
+        (np.array([0]), {"label": torch.tensor([[1.0, 0.0, 1.0]])}),
+        (np.array([1]), {"label": torch.tensor([[1.0, 0.0, 0.0]])}),
+    ]
+    Stepper.task.samples = type("S", (), {"sets": [None]})
+    monkeypatch.setattr(evaluation, "batches", lambda sets, size: batches)
+    errors = evaluation.errors(Stepper(), lambda: None)
+    assert errors[1] / errors[0] == pytest.approx(4 / 3)
