@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from test_decide import store_run
 
-from foldbelt import blend, metrics, store
+from foldbelt import blend, metrics, store, weighing
 from foldbelt.files import InputError
 from foldbelt.means import mix, mix_labels
 
@@ -27,7 +27,8 @@ def brute(probs, truth, rows, metric, candidates, mean="probability"):
     for vector in candidates:
         mixed = mix(list(probs.values()), vector, mean)[rows] / 255
         means = [
-            np.mean(metrics.score_images(metric, truth[rows], mixed > t)) for t in blend.THRESHOLDS
+            np.mean(metrics.score_images(metric, truth[rows], mixed > t))
+            for t in weighing.THRESHOLDS
         ]
         best.append(max(means))
     ties = np.flatnonzero(np.array(best) > max(best) - 1e-9)
@@ -85,7 +86,7 @@ def test_ties_go_to_equal_weights(tmp_path):
 
 def test_many_members_are_selected_greedily(tmp_path, monkeypatch):
     common, _, truth, folds, probs = store_run(tmp_path, seed=3, members=3)
-    monkeypatch.setattr(blend, "CANDIDATES", 5)
+    monkeypatch.setattr(weighing, "CANDIDATES", 5)
     found = run(tmp_path, common)
     rows = folds != 1
     path, parts = [], (0, 0, 0)
@@ -98,11 +99,11 @@ def test_many_members_are_selected_greedily(tmp_path, monkeypatch):
 
 
 def test_every_composition_once():
-    found = list(blend.compositions(4, 3))
+    found = list(weighing.compositions(4, 3))
     assert len(found) == len(set(found)) == 15
     assert found == sorted(found)
     assert {sum(parts) for parts in found} == {4}
-    assert list(blend.compositions(3, 1)) == [(3,)]
+    assert list(weighing.compositions(3, 1)) == [(3,)]
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -1,33 +1,30 @@
 """The blend of the models: weighted means of their probabilities, or of logits and the like.
 
-Weights lie on a grid over the simplex and are fitted together with the pixel threshold, so that a
-blend is not judged at a threshold that suits another. Where the grid would be large, forward
-selection with replacement takes its place: Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble
-Selection from Libraries of Models, ICML 2004. The weights for fold f are fitted without the truth
-of fold f; those for the test images with all of it.
+Masks are averaged over the members that predict masks, and label probabilities over those that
+predict labels, each with weights of its own (:mod:`foldbelt.weighing`): so a classifier gates the
+masks of others, as in the Severstal solutions (2019).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, pairwise
-from math import comb
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldbelt import metrics, store
-from foldbelt.decide.grid import EQUAL, Grid, fold_sums, grid
+from foldbelt import store
 from foldbelt.decide.oof import OutOfFold
-from foldbelt.decide.stage import count_blends, read_weights
+from foldbelt.decide.stage import read_weights
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
-from foldbelt.means import PLAIN, Mean, mean_of, mix, mix_labels, read_mean
-from foldbelt.predictions import check, mean_over_files, same_ids, same_shapes
-
-Weights = tuple[float, ...]
-Parts = tuple[int, ...]  # weights as numbers of steps
-
-CANDIDATES = 300  # above, weights are selected greedily
-THRESHOLDS = np.arange(4, 17) / 20  # .20, .25 … .80
+from foldbelt.means import mean_of, mix, mix_labels, read_mean
+from foldbelt.predictions import (
+    block_size,
+    check,
+    mean_over_files,
+    same_ids,
+    same_shapes,
+    with_masks,
+)
+from foldbelt.weighing import optimise
 
 
 def run_oof(
@@ -51,14 +48,15 @@ def run_oof(
     folds
         The csv with id, fold and group.
     spec
-        The config's ``blend``: optimise, mean, power, step.
+        The config's ``blend``: optimise, weights, mean, power, step.
     metric
-        What the weights maximise.
+        What the weights of masks maximise.
     out
         The blended predictions, in the order of `data`; rows of fold f with weights found without
         it.
     weights
-        The weights' JSON: members, mean, its power if it has one, all [w], without {fold: [w]}.
+        The weights' JSON: members, mean, its power if it has one, all [w], without {fold: [w]};
+        where labels are weighed otherwise than masks, labels {all: [w], without: {fold: [w]}}.
 
     Raises
     ------
@@ -71,20 +69,27 @@ def run_oof(
     content = {
         "members": oof.members,
         **mean.to_dict(),
-        "all": list(final),
-        "without": {str(fold): list(vector) for fold, vector in without.items()},
+        **_content({fold: vector.masks for fold, vector in without.items()}, final.masks),
     }
+    if any(vector.labels != vector.masks for vector in (final, *without.values())):
+        own = {fold: vector.labels for fold, vector in without.items()}
+        content["labels"] = _content(own, final.labels)
     table = pd.DataFrame({"id": oof.ids, "fold": oof.fold})
     with store.Writer(out, table=table, attrs={"weights": content}) as writer:
         for run in oof.runs():
             rows = np.concatenate([block.rows for block in run])
             order = np.argsort(rows)
-            prob = np.concatenate([mix(block.probs, without[block.fold], *mean) for block in run])
-            labels = [mix_labels(block.labels, without[block.fold], *mean) for block in run]
+            pairs = [(block, without[block.fold]) for block in run]
+            prob = np.concatenate([mix(block.probs, w.masks, *mean) for block, w in pairs])
+            labels = [mix_labels(block.labels, w.labels, *mean) for block, w in pairs]
             known = [label for label in labels if label is not None]
             label = np.concatenate(known) if len(known) == len(run) else None
             _put(writer, int(rows.min()), prob[order], None if label is None else label[order])
     write_json(weights, content)
+
+
+def _content(without: Mapping[int, Sequence[float]], final: Sequence[float]) -> dict[str, Any]:
+    return {"all": list(final), "without": {str(f): list(w) for f, w in without.items()}}
 
 
 def run_test(
@@ -121,15 +126,18 @@ def run_test(
     mean = read_mean(weights)
     paths = [path for own in members.values() for path in own]
     check(paths)
+    with_masks(members, "test predictions")
     ids = same_ids(paths)
     use = {m: _untaught(m, members[m], taught, ids) for m, taught in (labelled or {}).items()}
     with store.Writer(out, table=pd.DataFrame({"id": np.array(ids, dtype=object)})) as writer:
         names = list(members)
-        parts = zip(*(mean_over_files(members[n], ids, use.get(n)) for n in names), strict=True)
-        for block in parts:
-            same_shapes([prob for _, prob, _ in block], names)
-            prob = mix([prob for _, prob, _ in block], vector, *mean)
-            label = mix_labels([label for *_, label in block], vector, *mean)
+        size = block_size(paths)
+        means = (mean_over_files(members[name], ids, use.get(name), size) for name in names)
+        for block in zip(*means, strict=True):
+            probs = [prob for _, prob, _ in block]
+            same_shapes(probs, names)
+            prob = mix(probs, vector.masks, *mean)
+            label = mix_labels([label for *_, label in block], vector.labels, *mean)
             _put(writer, block[0][0].start, prob, label)
 
 
@@ -148,124 +156,6 @@ def _untaught(
     cure = "Halves need models of a fold with an even number and of one with an odd number."
     raise_all(problems, "test predictions", cure)
     return use
-
-
-def optimise(
-    oof: OutOfFold, spec: Mapping[str, Any], metric: str
-) -> tuple[dict[int, Weights], Weights]:
-    """Find the members' weights, once without each fold and once with all.
-
-    Equal scores go to the weights closest to equal ones, then to the first of the grid.
-
-    Parameters
-    ----------
-    oof
-        The members' out-of-fold predictions.
-    spec
-        optimise (False: equal weights), step, mean and power.
-    metric
-        What to maximise, over weights and threshold together.
-
-    Returns
-    -------
-    without : dict
-        Fold → weights fitted without its truth.
-    final : tuple of float
-        The weights fitted on all folds.
-    """
-    folds = np.unique(oof.fold).tolist()
-    number = len(oof.members)
-    if not spec["optimise"] or number == 1:
-        equal = (1 / number,) * number
-        return dict.fromkeys(folds, equal), equal
-    steps = round(1 / spec["step"])
-    if abs(steps * spec["step"] - 1) > 1e-6:
-        raise InputError(f"blend.step is {spec['step']}; it must divide 1, as .1 or .05 do.")
-    table = Table(oof, metric, mean_of(spec))
-    left_out = [*range(len(folds)), None]
-    if comb(steps + number - 1, number - 1) <= CANDIDATES:
-        best = _exhaustive(table, left_out, number, steps)
-    else:
-        best = _greedy(table, left_out, number, steps)
-    vectors = [tuple(part / sum(parts) for part in parts) for parts in best]
-    return dict(zip(folds, vectors[:-1], strict=True)), vectors[-1]
-
-
-class Table:
-    """Scores of candidate weights on each fold, each computed once.
-
-    Parameters
-    ----------
-    oof
-        The members' out-of-fold predictions.
-    metric
-        Name of the metric.
-    mean
-        What the candidates are the weights of.
-    """
-
-    def __init__(self, oof: OutOfFold, metric: str, mean: Mean = PLAIN) -> None:
-        self.oof = oof
-        self.mean = mean
-        self.score = metrics.from_counts(metric)
-        self.grid: Grid = grid({"threshold": THRESHOLDS})
-        self.folds, self.member = np.unique(oof.fold, return_inverse=True)
-        self.sizes = np.bincount(self.member)
-        self._sums: dict[Parts, np.ndarray] = {}  # (folds, classes, thresholds)
-
-    def compute(self, candidates: Sequence[Parts]) -> None:
-        """Score those candidates that were not scored before, in one pass over the files."""
-        new = [parts for parts in dict.fromkeys(candidates) if parts not in self._sums]
-        # Two counts of 4 bytes an image, class and threshold: bounded to 64 MiB of them.
-        each = len(self.oof) * self.oof.classes() * len(THRESHOLDS) * 8
-        group = max(1, 2**26 // each)
-        for start in range(0, len(new), group):
-            some = new[start : start + group]
-            vectors = [tuple(part / sum(parts) for part in parts) for parts in some]
-            counted = count_blends(self.oof, vectors, self.grid.levels, self.mean)
-            for parts, counts in zip(some, counted, strict=True):
-                sums = fold_sums(counts, self.grid, self.score, self.member, len(self.folds))
-                self._sums[parts] = sums[..., 0, 0]
-
-    def best(self, candidates: Sequence[Parts], left_out: int | None) -> Parts:
-        """Give the best candidate on all folds but one, each class at its best threshold."""
-        use = np.arange(len(self.folds)) != (-1 if left_out is None else left_out)
-        number = self.sizes[use].sum()
-        means = [self._sums[p][use].sum(axis=0).max(axis=1).mean() / number for p in candidates]
-        equals = [p for p, m in zip(candidates, means, strict=True) if m >= max(means) - EQUAL]
-        # Fractions of whole numbers: rounded, so that mirror images are equally far from equal.
-        spread = [round(float(np.var(np.array(p) / sum(p))), 12) for p in equals]
-        return equals[spread.index(min(spread))]
-
-
-def _exhaustive(
-    table: Table, left_out: Sequence[int | None], number: int, steps: int
-) -> list[Parts]:
-    candidates = list(compositions(steps, number))
-    table.compute(candidates)
-    return [table.best(candidates, fold) for fold in left_out]
-
-
-def _greedy(table: Table, left_out: Sequence[int | None], number: int, steps: int) -> list[Parts]:
-    """Add the member that helps most, `steps` times; give the best on the way. Folds abreast."""
-    paths: list[list[Parts]] = [[] for _ in left_out]
-    for _ in range(steps):
-        choices = [_additions(path[-1] if path else (0,) * number) for path in paths]
-        table.compute([parts for some in choices for parts in some])
-        for path, some, fold in zip(paths, choices, left_out, strict=True):
-            path.append(table.best(some, fold))
-    return [table.best(path, fold) for path, fold in zip(paths, left_out, strict=True)]
-
-
-def _additions(parts: Parts) -> list[Parts]:
-    return [tuple(p + (i == j) for j, p in enumerate(parts)) for i in range(len(parts))]
-
-
-def compositions(steps: int, number: int) -> Iterator[Parts]:
-    """Give every way to part `steps` among `number` members, in rising order."""
-    for bars in combinations(range(steps + number - 1), number - 1):
-        edges = (-1, *bars, steps + number - 1)
-        yield tuple(b - a - 1 for a, b in pairwise(edges))
 
 
 def _put(writer: store.Writer, start: int, prob: np.ndarray, label: np.ndarray | None) -> None:

@@ -20,7 +20,7 @@ MEANS = ("probability", "logit", "geometric", "power")
 
 _PIECE = 2**18  # pixels averaged at a time: float64 copies of them stay in the cache
 _LEAST = 0.5  # of 255: levels 0 and 255 are counted as half a step off, where logarithms end
-_LEAST_LABEL = 1e-6  # the same for label probabilities, which are not in steps
+LEAST_LABEL = 1e-6  # the same for label probabilities, which are not in steps
 _TIE = 1e-6  # of the way from the middle: leaves no tie for the last bit of a sum to decide
 
 
@@ -37,6 +37,55 @@ class Mean(NamedTuple):
 
 PLAIN = Mean()
 """The mean of probabilities."""
+
+
+class Vector(NamedTuple):
+    """The members' weights, of their masks and of their labels; each sum to 1.
+
+    A member without one or the other weighs 0 there; where no member has labels, their weights are
+    those of the masks, and mean nothing.
+    """
+
+    masks: tuple[float, ...]
+    labels: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls, weights: Sequence[float], masked: Sequence[bool], labelled: Sequence[bool]
+    ) -> "Vector":
+        """Share weights out among the members with masks, and among those with labels.
+
+        Parameters
+        ----------
+        weights
+            One a member, 0 or more.
+        masked, labelled
+            Which members have masks, and labels.
+
+        Raises
+        ------
+        InputError
+            If all members with masks, or all with labels, weigh 0.
+
+        Examples
+        --------
+        >>> Vector.of([1, 1, 2], [True, True, False], [False, True, True])
+        Vector(masks=(0.5, 0.5, 0.0), labels=(0.0, 0.3333333333333333, 0.6666666666666666))
+        """
+        masks = _shares(weights, masked, "masks")
+        return cls(masks, _shares(weights, labelled, "labels") if any(labelled) else masks)
+
+
+def _shares(weights: Sequence[float], has: Sequence[bool], what: str) -> tuple[float, ...]:
+    """Divide the weights of those that have something by their sum; the others get 0."""
+    own = [weight if one else 0.0 for weight, one in zip(weights, has, strict=True)]
+    total = sum(own)
+    if not total > 0:
+        raise InputError(
+            f"blend.weights: no model that predicts {what} weighs more than 0; raise one, or leave "
+            "the models out."
+        )
+    return tuple(weight / total for weight in own)
 
 
 def mean_of(spec: Mapping[str, Any]) -> Mean:
@@ -61,7 +110,7 @@ def read_mean(path: PathLike) -> Mean:
 
 
 def mix(
-    probs: Sequence[np.ndarray],
+    probs: Sequence[np.ndarray | None],
     weights: Sequence[float],
     mean: str = "probability",
     power: float = 0.5,
@@ -75,9 +124,11 @@ def mix(
     Parameters
     ----------
     probs
-        Of each member, uint8 or float32 on the scale 0 … 255, of one shape.
+        Of each member, uint8 or float32 on the scale 0 … 255, of one shape; None of one that
+        predicts no masks.
     weights
-        Their weights, which sum to 1.
+        Their weights, which sum to 1. Where those of the members with masks do not, they are
+        divided by their sum, or count equally if it is 0.
     mean, power
         See :class:`Mean`; the power mean with exponent 1 is that of probabilities.
 
@@ -86,13 +137,18 @@ def mix(
     ndarray
         uint8.
 
+    Raises
+    ------
+    InputError
+        If no member has masks.
+
     Examples
     --------
     >>> low, high = np.array([64], np.uint8), np.array([225], np.uint8)
     >>> [mix([low, high], [0.5, 0.5], mean).item() for mean in MEANS]
     [144, 156, 120, 132]
     """
-    used = [(p, w) for p, w in zip(probs, weights, strict=True) if w > 0]
+    used = _used(probs, weights)
     if len(used) == 1 and used[0][0].dtype == np.uint8:
         return used[0][0]
     if mean == "probability" or (mean == "power" and power == 1) or len(used) == 1:
@@ -114,6 +170,21 @@ def mix(
                 total += _forward(part / np.float64(255), mean, power, _LEAST / 255) * weight
         out[piece] = _rounded(_back(total, mean, power))
     return out
+
+
+def _used(
+    probs: Sequence[np.ndarray | None], weights: Sequence[float]
+) -> list[tuple[np.ndarray, float]]:
+    """Pair masks with their weights, less those that are not there or do not count."""
+    given = [(p, w) for p, w in zip(probs, weights, strict=True) if p is not None]
+    if not given:
+        raise InputError("blend: no member predicts masks, so there is nothing to blend.")
+    total = sum(w for _, w in given)
+    if total <= 0:
+        return [(p, 1 / len(given)) for p, _ in given]
+    # Weights are divided only where some are lost: division would change their last bits.
+    lost = any(w > 0 for p, w in zip(probs, weights, strict=True) if p is None)
+    return [(p, w / total if lost else w) for p, w in given if w > 0]
 
 
 def mix_labels(
@@ -149,7 +220,7 @@ def mix_labels(
         total = np.sum([p * w for (p, _), w in zip(used, share, strict=True)], axis=0)
         return total.astype(np.float32)
     parts = [
-        _forward(p.astype(np.float64), mean, power, _LEAST_LABEL) * w
+        _forward(p.astype(np.float64), mean, power, LEAST_LABEL) * w
         for (p, _), w in zip(used, share, strict=True)
         if w > 0
     ]

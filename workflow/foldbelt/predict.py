@@ -1,6 +1,9 @@
-"""Probabilities of a trained model for images, with flips and scales at test time, in blocks."""
+"""Probabilities of a trained model for images, with flips and scales at test time, in blocks.
 
-from collections.abc import Sequence
+Images are predicted whole, or in overlapping windows (:mod:`foldbelt.windows`).
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from foldbelt import runtime, store
 from foldbelt.files import InputError
 from foldbelt.geometry import Fit, centre
 from foldbelt.weights import load_model
+from foldbelt.windows import Tiles
 
 FLIPS: dict[str, tuple[int, ...]] = {"none": (), "hflip": (3,), "vflip": (2,), "hvflip": (2, 3)}
 """Axes of an (N,C,H,W) batch that each view turns."""
@@ -31,12 +35,14 @@ def run(
     device: str | None = None,
     scales: Sequence[float] = (1,),
     snapshot: int | None = None,
+    tiles: Mapping[str, Any] | None = None,
 ) -> None:
     """Predict images and write their probabilities at storage size.
 
     Every view is predicted at every scale. The mean over them is taken of probabilities, brought
     back to storage size in floating point, and only then rounded to u8. Memory is bounded by a
-    block, whatever the number of images.
+    block, whatever the number of images. A model whose metadata says ``"masks": false`` gives label
+    probabilities alone.
 
     Parameters
     ----------
@@ -51,8 +57,8 @@ def run(
     batch_size
         Images at a time.
     out
-        The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K), and `label_prob` f32 (N,L) if the
-        model has a label head.
+        The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K) if the model predicts masks, and
+        `label_prob` f32 (N,L) if it has a label head.
     cpu_threads
         Compute threads.
     device
@@ -61,12 +67,15 @@ def run(
         Sizes of the network's input, as factors of the one that it was trained with.
     snapshot
         Which of the weights that a cyclic schedule has left, from 1; None for the final ones.
+    tiles
+        The config's ``predict.tiles``: size and overlap of windows, at every scale the same; None
+        predicts whole images.
 
     Raises
     ------
     InputError
-        If a view is unknown, two scales give the same size, there is no such snapshot, or the
-        weights are for other channels or another size.
+        If a view is unknown, two scales give the same size, there is no such snapshot, the weights
+        are for other channels or another size, or the model predicts nothing.
     """
     unknown = [view for view in tta if view not in FLIPS]
     if unknown or not tta:
@@ -87,21 +96,27 @@ def run(
     source = (int(attrs["source"][0]), int(attrs["source"][1]))
     if store.length(data) and store.stored_size(data) != source:
         raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
-    predictor = Predictor(module, attrs, tta, chosen, sizes_at(attrs["size"], scales))
+    sizes = sizes_at(attrs["size"], scales)
+    predictor = Predictor(module, attrs, tta, chosen, sizes, Tiles.of(tiles))
     table = store.table(channels, ids)[["id"]]
-    classes = metadata["mask_channels"]
+    classes, masks = metadata["mask_channels"], metadata.get("masks", True)
     # Whether there is a label head, a blank image tells; there may be no other.
     _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
     how: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
     how |= {} if list(scales) == [1] else {"scales": list(scales)}
     how |= {} if snapshot is None else {"snapshot": snapshot}
+    how |= {} if tiles is None else {"tiles": dict(tiles)}
+    if not masks and probe is None:
+        raise InputError(f"{weights}: this model predicts neither masks nor labels. Train it anew.")
     with store.Writer(out, table, how) as writer:
-        writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
+        if masks:
+            writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
         if probe is not None:
             writer.create("label_prob", probe.shape[1:], "float32")
         for rows, x in store.blocks(channels, "x", ids, batch_size):
             prob, labels = predictor(centre(x, attrs["size"]))
-            writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
+            if masks and prob is not None:
+                writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
             if labels is not None:
                 writer.put("label_prob", rows.start, labels)
 
@@ -162,6 +177,8 @@ class Predictor:
         Where to compute.
     sizes
         Sizes (H, W) at which to predict; None for the network's own alone.
+    tiles
+        Windows in which to predict; None for whole images.
     """
 
     def __init__(
@@ -171,6 +188,7 @@ class Predictor:
         tta: Sequence[str],
         device: torch.device,
         sizes: Sequence[tuple[int, int]] | None = None,
+        tiles: Tiles | None = None,
     ) -> None:
         self.module = module.eval().to(device)
         if device.type == "cuda":
@@ -179,9 +197,10 @@ class Predictor:
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
         self.views = [FLIPS[name] for name in tta]
         self.sizes = list(sizes or [self.fit.size])
+        self.tiles = tiles
 
     @torch.inference_mode()
-    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Predict one batch.
 
         Parameters
@@ -192,22 +211,54 @@ class Predictor:
         Returns
         -------
         prob, labels
-            (N,h,w,K) u8 at storage size; (N,L) f32, None without a label head.
+            (N,h,w,K) u8 at storage size, None of a model without masks; (N,L) f32, None without a
+            label head.
         """
         batch = self.normalise(torch.from_numpy(x))
-        masks: list[torch.Tensor] = []
+        total: torch.Tensor | None = None  # a sum, since every view of large images is large
         labels: list[torch.Tensor] = []
         for size in self.sizes:
             scaled = _resized(batch, size)
             for axes in self.views:
-                outputs = self.module(scaled.flip(axes) if axes else scaled)
-                mask = torch.sigmoid(outputs["mask"].float())
-                masks.append(_resized(mask.flip(axes) if axes else mask, self.fit.size))
-                if "label" in outputs:
-                    labels.append(torch.sigmoid(outputs["label"].float()))
-        mean = torch.stack(masks).mean(0).permute(0, 2, 3, 1).cpu().numpy()
-        prob = np.rint(self.fit.undo(mean) * 255).astype(np.uint8)
-        return prob, torch.stack(labels).mean(0).cpu().numpy() if labels else None
+                mask, label = self._view(scaled.flip(axes) if axes else scaled)
+                if mask is not None:
+                    mask = _resized(mask.flip(axes) if axes else mask, self.fit.size)
+                    total = mask if total is None else total.add_(mask)
+                if label is not None:
+                    labels.append(label)
+        known = torch.stack(labels).mean(0).cpu().numpy() if labels else None
+        if total is None:
+            return None, known
+        mean = total.div_(len(self.sizes) * len(self.views)).permute(0, 2, 3, 1).cpu().numpy()
+        return np.rint(self.fit.undo(mean) * 255).astype(np.uint8), known
+
+    def _view(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Predict images (N,C,H,W): probabilities (N,K,H,W) and (N,L), in windows if need be.
+
+        An image shows what any of its windows shows: a label is the largest over them.
+        """
+        if self.tiles is None:
+            return self._probabilities(images)
+        total: torch.Tensor | None = None
+        largest: torch.Tensor | None = None
+        height, width = images.shape[2:]
+        for rows, columns, weight in self.tiles.windows((height, width)):
+            mask, label = self._probabilities(images[:, :, rows, columns])
+            if mask is not None:
+                if total is None:
+                    total = mask.new_zeros((*mask.shape[:2], height, width))
+                total[:, :, rows, columns] += mask * torch.from_numpy(weight).to(mask.device)
+            if label is not None:
+                largest = label if largest is None else torch.maximum(largest, label)
+        return total, largest
+
+    def _probabilities(
+        self, images: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        outputs = self.module(images)
+        found = (outputs.get(name) for name in ("mask", "label"))
+        mask, label = (None if one is None else torch.sigmoid(one.float()) for one in found)
+        return mask, label
 
 
 def _resized(batch: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

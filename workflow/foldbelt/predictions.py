@@ -3,7 +3,7 @@
 Apart from `blend` and `decide`, because pseudo-labels need this and must not depend on those.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ BLOCK_BYTES = 2**24  # of pixels in one block
 CURE = (
     "Make these predictions again. Predictions made elsewhere are one file of all images, as "
     "`foldbelt.store.write` makes it: `id`, `prob` uint8 at storage size (255 is certain), and "
-    "`label_prob` float32 if there are any."
+    "`label_prob` float32 if there are any; of a classifier `id` and `label_prob` alone."
 )
 
 
@@ -34,21 +34,23 @@ def faults(path: PathLike, shape: Sequence[int] | None = None) -> list[Problem]:
     InputError
         If it is not a store at all.
     """
-    missing = [name for name in ("id", "prob") if not store.has(path, name)]
+    masked, labelled = (store.has(path, name) for name in ("prob", "label_prob"))
+    missing = [] if store.has(path, "id") else ["`id`"]
+    missing += [] if masked or labelled else ["`prob`"]
     if missing:
-        return [Problem(str(path), f"lacks {' and '.join(f'`{name}`' for name in missing)}")]
+        return [Problem(str(path), f"lacks {' and '.join(missing)}")]
     ids = store.read(path, "id").astype(str)
     names, times = np.unique(ids, return_counts=True)
     found = [Problem(str(path), f"{name} occurs more than once") for name in names[times > 1]]
-    kind = _kind(path, "prob")
+    kind = _kind(path, "prob") if masked else None
     if kind is not None and kind != np.uint8:
         found.append(Problem(str(path), f"`prob` is {kind}, not uint8"))
-    own = store.shape(path, "prob")
+    own = store.shape(path, "prob") if masked else ()
     expected = own[1:] if shape is None else tuple(shape)
-    if own != (len(ids), *expected) or len(own) not in (3, 4):
+    if masked and (own != (len(ids), *expected) or len(own) not in (3, 4)):
         wanted = ", ".join(map(str, (len(ids), *expected)))
         found.append(Problem(str(path), f"`prob` has the shape {own}, not ({wanted})"))
-    if store.has(path, "label_prob"):
+    if labelled:
         labels = store.shape(path, "label_prob")
         kind = _kind(path, "label_prob")
         if not (kind is None or kind.kind == "f") or len(labels) != 2 or labels[0] != len(ids):
@@ -63,11 +65,43 @@ def _kind(path: PathLike, name: str) -> np.dtype | None:
 
 
 def check(paths: Sequence[PathLike]) -> None:
-    """Raise InputError unless all files have the form of predictions, the first one's shape."""
-    problems = faults(paths[0])
-    shape = None if problems else store.shape(paths[0], "prob")[1:]
-    problems += [fault for path in paths[1:] for fault in faults(path, shape)]
+    """Raise InputError unless all files have the form of predictions, their masks one shape."""
+    first = next((path for path in paths if store.has(path, "prob")), paths[0])
+    problems = faults(first)
+    shape = None if problems or not store.has(first, "prob") else store.shape(first, "prob")[1:]
+    problems += [fault for path in paths if path != first for fault in faults(path, shape)]
     raise_all(problems, "test predictions", CURE)
+
+
+def with_masks(members: Mapping[str, Sequence[PathLike]], what: str) -> list[bool]:
+    """Tell which members predict masks; a classifier has label probabilities alone.
+
+    Parameters
+    ----------
+    members
+        Model → its files, which have the form of predictions.
+    what
+        Which predictions these are, for the error.
+
+    Raises
+    ------
+    InputError
+        If no member predicts masks, or only some files of one do.
+    """
+    found, problems = [], []
+    for name, paths in members.items():
+        has = [store.has(path, "prob") for path in paths]
+        found.append(all(has))
+        without = [path for path, one in zip(paths, has, strict=True) if not one and any(has)]
+        reason = f"lacks `prob`, which other files of {name} have"
+        problems += [Problem(str(path), reason) for path in without]
+    raise_all(problems, what, CURE)
+    if not any(found):
+        raise InputError(
+            f"{what}: {', '.join(members)} predict image labels and no masks; they need at least "
+            "one model that predicts masks beside them."
+        )
+    return found
 
 
 def same_ids(paths: Sequence[PathLike]) -> list[str]:
@@ -94,9 +128,14 @@ def same_ids(paths: Sequence[PathLike]) -> list[str]:
 
 
 def mean_over_files(
-    paths: Sequence[PathLike], ids: Sequence[str], use: np.ndarray | None = None
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    paths: Sequence[PathLike],
+    ids: Sequence[str],
+    use: np.ndarray | None = None,
+    size: int | None = None,
+) -> Iterator[tuple[slice, np.ndarray | None, np.ndarray | None]]:
     """Average predictions of the same images, block by block, with equal weights.
+
+    Masks are averaged over the files that hold masks, label probabilities over those with them.
 
     Parameters
     ----------
@@ -107,31 +146,42 @@ def mean_over_files(
     use
         (files, ids) bool: which file's prediction counts for which image, at least one for each;
         None: all do.
+    size
+        Images in a block; None: as many as `block_size` says.
 
     Yields
     ------
     slice
         Where the block lies among `ids`.
-    ndarray
-        (n, H, W[, K]) float32, 0 … 255; at least one block comes, an empty one without images.
     ndarray or None
-        (n, L) float32 label probabilities, if all files have them.
+        (n, H, W[, K]) float32, 0 … 255, if any file has masks; at least one block comes, an empty
+        one without images.
+    ndarray or None
+        (n, L) float32 label probabilities, if any file has them.
     """
-    labelled = all(store.has(path, "label_prob") for path in paths)
-    pixels = max(int(np.prod(store.read(path, "prob", []).shape[1:])) for path in paths)
-    size = int(np.clip(BLOCK_BYTES // 4 // pixels, 1, 256))
+    size = size or block_size(paths)
+    holds = {n: [store.has(path, n) for path in paths] for n in ("prob", "label_prob")}
+
+    def mean(name: str, rows: slice, kind: type) -> np.ndarray | None:
+        own = [path for path, one in zip(paths, holds[name], strict=True) if one]
+        if not own:
+            return None
+        parts = [store.read(path, name, ids[rows]) for path in own]
+        same_shapes(parts, own)
+        return _mean(parts, None if use is None else use[holds[name], rows], kind)
+
     for start in range(0, max(len(ids), 1), size):
-        some = ids[start : start + size]
-        parts = [store.read(path, "prob", some) for path in paths]
-        same_shapes(parts, paths)
-        own = None if use is None else use[:, start : start + size]
-        prob = _mean(parts, own, np.float32)  # of whole numbers: an exact sum
-        label = None
-        if labelled:
-            labels = [store.read(path, "label_prob", some) for path in paths]
-            same_shapes(labels, paths)
-            label = _mean(labels, own, np.float64).astype(np.float32)
-        yield slice(start, start + len(some)), prob, label
+        rows = slice(start, min(start + size, len(ids)))
+        prob = mean("prob", rows, np.float32)  # of whole numbers: an exact sum
+        label = mean("label_prob", rows, np.float64)
+        yield rows, prob, None if label is None else label.astype(np.float32)
+
+
+def block_size(paths: Sequence[PathLike]) -> int:
+    """Give the number of images of which a block of masks in float32 takes `BLOCK_BYTES`."""
+    masked = [path for path in paths if store.has(path, "prob")]
+    pixels = max((int(np.prod(store.shape(path, "prob")[1:])) for path in masked), default=1)
+    return int(np.clip(BLOCK_BYTES // 4 // pixels, 1, 256))
 
 
 def _mean(parts: Sequence[np.ndarray], use: np.ndarray | None, kind: type) -> np.ndarray:
@@ -145,8 +195,9 @@ def _mean(parts: Sequence[np.ndarray], use: np.ndarray | None, kind: type) -> np
     return np.divide(total, number, out=total)
 
 
-def same_shapes(arrays: Sequence[np.ndarray], paths: Sequence[PathLike]) -> None:
-    """Raise InputError unless predictions that are to be averaged have one shape."""
-    if len({array.shape[1:] for array in arrays}) > 1:
-        shapes = ", ".join(f"{p}: {a.shape[1:]}" for p, a in zip(paths, arrays, strict=True))
+def same_shapes(arrays: Sequence[np.ndarray | None], paths: Sequence[PathLike]) -> None:
+    """Raise InputError unless predictions that are to be averaged have one shape, or are None."""
+    given = [(a, path) for a, path in zip(arrays, paths, strict=True) if a is not None]
+    if len({array.shape[1:] for array, _ in given}) > 1:
+        shapes = ", ".join(f"{path}: {array.shape[1:]}" for array, path in given)
         raise InputError(f"predictions of different shapes cannot be averaged ({shapes}).")

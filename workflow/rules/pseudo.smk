@@ -4,6 +4,7 @@
 rule select_pseudo:
     input:
         predictions=labellers,
+        likeness=likeness,
     output:
         pseudo="<results>/pseudo/{model}/round{round}/fold{fold}.h5",
     log:
@@ -21,7 +22,7 @@ rule select_pseudo:
         pseudo=lambda wildcards: {
             k: v
             for k, v in member_model(wildcards)["pseudo"].items()
-            if k not in ("rounds", "start")
+            if k not in ("rounds", "start", *idle_pseudo(member_model(wildcards)["pseudo"]))
         },
     message:
         "Admit pseudo-labels for {wildcards.model}, fold {wildcards.fold}, from round {wildcards.round}"

@@ -10,4 +10,5 @@ with job(snakemake.log[0]):
         fold=int(snakemake.wildcards.fold),
         round=int(snakemake.wildcards.round),
         out=snakemake.output.pseudo,
+        likeness=snakemake.input.get("likeness") or None,
     )
