@@ -210,11 +210,15 @@ def test_what_is_done_to_a_fold_never_saw_its_truth():
     scores[folds == 0, 1] = 1.0  # pays in fold 0 alone, and so much that it pays in all
     scores[folds > 0, 0] = 0.3
     keys = {fold: "k" for fold in (None, 0, 1, 2, 3)}
-    after, chosen = ladder._fit({"k": scores}, keys, folds)
+    after, chosen = ladder._fit({"k": scores[..., None]}, keys, folds)
     assert chosen == {None: 1, 0: 0, 1: 1, 2: 1, 3: 1}
-    assert after == [scores[i, chosen[fold]] for i, fold in enumerate(folds.tolist())]
+    assert after[:, 0].tolist() == [
+        scores[i, chosen[fold]] for i, fold in enumerate(folds.tolist())
+    ]
     scores[:] = 0.5
-    assert set(ladder._fit({"k": scores}, keys, folds)[1].values()) == {0}  # ties: do nothing
+    assert set(ladder._fit({"k": scores[..., None]}, keys, folds)[1].values()) == {
+        0
+    }  # ties: do nothing
 
 
 def test_steps_see_the_threshold_that_a_product_leaves(tmp_path):

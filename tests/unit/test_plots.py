@@ -16,6 +16,7 @@ from PIL import Image
 from foldbelt import store
 from foldbelt.decide import Decision
 from foldbelt.metrics import score_images
+from foldbelt.plots import balance as balances
 from foldbelt.plots import data, ladder, pages, results, scoreboard, scored, style, tiles, training
 
 HOSTILE = "<script>alert(1)</script>"
@@ -200,7 +201,7 @@ def every(run: Run) -> dict[str, Callable[[str], None]]:
     return {
         "examples.png": lambda out: data.examples(run.train, out),
         "channels.png": lambda out: data.preprocessing(run.train, {"base": recipe}, out),
-        "balance.svg": lambda out: data.balance(run.folds, run.train, out, out + ".html"),
+        "balance.svg": lambda out: balances.balance(run.folds, run.train, out, out + ".html"),
         "curves.svg": lambda out: training.curves(histories, "m, round 0", out),
         "threshold.svg": lambda out: results.threshold_curve({0: run.decision}, out),
         "ladder.svg": lambda out: ladder.run(decision=run.decision, out=out),
@@ -321,7 +322,7 @@ def test_nothing_to_draw_gives_a_figure_that_says_so(run: Run, tmp_path: Path) -
     out = {n: str(tmp_path / f"{n}.svg") for n in range(9)}
     data.examples(str(empty), out[0])
     data.preprocessing(str(empty), {}, out[1])
-    data.balance(str(folds), str(empty), out[2], str(tmp_path / "balance.html"))
+    balances.balance(str(folds), str(empty), out[2], str(tmp_path / "balance.html"))
     training.curves({}, "m", out[3])
     results.threshold_curve({0: str(flat)}, out[4])
     results.tiles(*four, which="worst", out=out[5])
@@ -359,7 +360,7 @@ def test_pages_escape_what_users_wrote_and_need_nothing_from_outside(
         str(config), {HOSTILE: HOSTILE, "p": dict.fromkeys("abcd", HOSTILE)}, {HOSTILE: 3.0}, out[1]
     )
     pages.scores(str(scores), out[2])
-    data.balance(run.folds, run.train, str(tmp_path / "b.svg"), out[3])
+    balances.balance(run.folds, run.train, str(tmp_path / "b.svg"), out[3])
     for path in out:
         text = Path(path).read_text(encoding="utf-8")
         assert "<script" not in text.lower()

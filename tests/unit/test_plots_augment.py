@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from foldbelt import channels, store
+from foldbelt.files import InputError
 from foldbelt.plots import augment, style
 
 SIZE = (32, 40)
@@ -176,3 +177,26 @@ def test_nothing_to_draw_gives_a_figure_that_says_so(
     assert not drawn
     assert said == ["Augmentation of m: none in any stage"]
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_a_stage_of_crops_is_drawn_on_its_windows(tmp_path: Path) -> None:
+    files = write(tmp_path)
+    height, width = SIZE
+    window = {"size": [height // 2, width // 2], "positive": 1.0}
+    # This pipeline cannot be built for whole tiles.
+    spec = [{"RandomResizedCrop": {"size": window["size"], "p": 0.5}}]
+    windows = {"a": {"crop": window, "blackout": 0.5}}
+    stages = {"a": spec, "b": FLIPS, "c": FLIPS}
+    assert [names for names, _ in augment.pipelines(stages, windows)] == [["a"], ["b", "c"]]
+    assert [names for names, _ in augment.pipelines({"a": FLIPS, "b": FLIPS}, windows)] == [
+        ["a"],
+        ["b"],
+    ]
+    with pytest.raises(InputError):
+        augment.run(**files, stages=stages, out=str(tmp_path / "a.png"))
+    augment.run(**files, stages=stages, out=str(tmp_path / "a.png"), windows=windows)
+    preview = augment._Preview(str(files["data"]), str(files["channels"]), ["t1"], 0)
+    rows = list(preview.rows(["a"], spec, windows["a"]))
+    assert "of a window of" in rows[0].label
+    for row in rows[1:2]:
+        assert {image.shape[:2] for image, _ in row.samples[1:]} == {(height // 2, width // 2)}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_decide import SPACE, store_run
 
-from foldbelt import blend, compare, decide, metrics, rle, scores, store
+from foldbelt import blend, class_scores, compare, decide, metrics, rle, scores, store
 from foldbelt.files import InputError
 
 SPEC = {"metric": "salt_score", "space": SPACE, "bootstrap": 100}
@@ -104,8 +104,8 @@ def test_baseline_leaves_ignored_pixels_out(tmp_path):
     ignore[1, 0, 0] = 1
     table = pd.DataFrame({"id": ["a", "b", "c"]})
     store.write(tmp_path / "train.h5", {"mask": mask, "ignore": ignore}, table=table)
-    found = scores.all_empty(tmp_path / "train.h5", ["c", "b", "a"], "salt_score")
-    assert found.tolist() == [0, 1, 1]
+    areas = class_scores.true_areas(tmp_path / "train.h5", ["c", "b", "a"])
+    assert class_scores.all_empty(areas, "salt_score").tolist() == [[0], [1], [1]]
 
 
 def test_a_test_image_without_truth_is_named(tmp_path):

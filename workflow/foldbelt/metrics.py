@@ -136,6 +136,13 @@ def score_images(
     ndarray
         (N,) float64, the mean over the classes of each image.
     """
+    return score_pairs(name, truth, pred, ignore).mean(axis=1)
+
+
+def score_pairs(
+    name: str, truth: np.ndarray, pred: np.ndarray, ignore: np.ndarray | None = None
+) -> np.ndarray:
+    """Score every class of every image, (N, K) float64; see :func:`score_images`."""
     score = from_counts(name)
     truth, pred = _mask(truth, "truth"), _mask(pred, "pred")
     if truth.shape != pred.shape:
@@ -148,12 +155,11 @@ def score_images(
             raise InputError(f"{name}: ignore is {valid.shape}, the masks are {truth.shape[:3]}.")
         truth, pred = truth & valid[..., None], pred & valid[..., None]
     pixels = (1, 2)
-    pairs = score(
+    return score(
         np.count_nonzero(truth & pred, axis=pixels),
         np.count_nonzero(pred, axis=pixels),
         np.count_nonzero(truth, axis=pixels),
     )
-    return pairs.mean(axis=1)
 
 
 def from_counts(name: str) -> CountsMetric:

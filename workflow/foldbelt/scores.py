@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import compare, competitions, decide, metrics, store
+from foldbelt import (
+    adversarial,
+    class_scores,
+    compare,
+    competitions,
+    decide,
+    label_scores,
+    metrics,
+    store,
+)
+from foldbelt.decide.ladder import SHARED
 from foldbelt.decide.oof import at_size
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.predictions import same_ids
@@ -35,6 +45,7 @@ def run(
     competition: str = "salt",
     notes: Sequence[str] = (),
     mosaic: PathLike | None = None,
+    likeness: PathLike | None = None,
 ) -> None:
     """Write ``scores.json``.
 
@@ -61,17 +72,22 @@ def run(
     out
         The JSON: score, interval, optimistic (of the last round), baseline (all masks empty),
         hidden (null where unknown), members {"model/round": score with its own decision}, rounds
-        [score], select, seconds {rule: total}, and besides metric, images, groups,
+        [score], labels {"model/round": {"auc": {label: value}, "log_loss": value}} of those that
+        predict labels, select, seconds {rule: total}, and besides metric, images, groups,
         member_intervals, round_intervals and differences (paired, with intervals: each round over
         the one before, the last blend over its best member and over the baseline), and ladder: what
         each part of the last decision brought. Members are scored without steps, and so is the
-        blend where it is compared with them.
+        blend where it is compared with them; a member without masks has no score of its own. Where
+        there are several classes, classes {name: what `foldbelt.class_scores.by_class` says}.
     competition
         Whose format the hidden truth has.
     notes
         What a reader of the scores has to know: leaks.
     mosaic
         The csv of mosaics, for steps that look at neighbours.
+    likeness
+        The csv of the adversarial stage; then there is ``like_test``, too: the score as if the
+        images were drawn like the test images (:func:`foldbelt.adversarial.weighted`).
 
     Raises
     ------
@@ -79,10 +95,12 @@ def run(
         If predictions, truth or decisions do not belong together.
     """
     found = {number: decide.load(decisions[number]) for number in sorted(decisions, key=int)}
-    alone = {name: decide.member(paths, data, folds, spec, seed) for name, paths in members.items()}
+    masked = {n: paths for n, paths in members.items() if all(store.has(p, "prob") for p in paths)}
+    alone = {name: decide.member(paths, data, folds, spec, seed) for name, paths in masked.items()}
     rounds = list(found.values())
     last = rounds[-1]
-    empty = all_empty(data, last.images["id"], last.metric)
+    areas = class_scores.true_areas(data, last.images["id"])
+    empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
     private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
     content = {
         "metric": last.metric,
@@ -90,9 +108,10 @@ def run(
         "interval": last.interval,
         "optimistic": last.optimistic,
         "baseline": float(empty.mean()),
-        "hidden": private,
+        "hidden": None if private is None else float(private.mean(axis=1).mean()),
         "members": {name: one.score for name, one in alone.items()},
         "member_intervals": {name: one.interval for name, one in alone.items()},
+        "labels": label_scores.of_members(members, data, last.images["id"]),
         "rounds": [one.score for one in rounds],
         "round_intervals": [one.interval for one in rounds],
         "differences": _differences(found, alone, empty, spec.get("bootstrap", 1000), seed),
@@ -103,18 +122,13 @@ def run(
         "notes": list(notes),
         "seconds": seconds(benchmarks, members, found),
     }
+    if areas.shape[1] > 1:
+        names, draws = class_scores.names_of(data, areas.shape[1]), spec.get("bootstrap", 1000)
+        content["classes"] = class_scores.by_class(last, names, areas, private, draws, seed)
+    if likeness is not None:
+        draws = spec.get("bootstrap", 1000)
+        content["like_test"] = adversarial.weighted(last.images, likeness, draws, seed)
     write_json(out, content)
-
-
-def all_empty(data: PathLike, ids: Sequence[str], metric: str) -> np.ndarray:
-    """Score images as if every mask were predicted empty; (N,) float64."""
-    on = []
-    for mask, ignore in store.truth(data, list(ids)):
-        known = mask if ignore is None else mask * ~ignore[..., None]
-        on.append(np.count_nonzero(known, axis=(0, 1)))
-    areas = np.array(on)
-    nothing = np.zeros_like(areas)
-    return metrics.from_counts(metric)(nothing, nothing, areas).mean(axis=1)
 
 
 def hidden(
@@ -125,7 +139,7 @@ def hidden(
     competition: str = "salt",
     data: PathLike | None = None,
     mosaic: PathLike | None = None,
-) -> float | None:
+) -> np.ndarray | None:
     """Score the test predictions on their hidden truth.
 
     Parameters
@@ -143,8 +157,8 @@ def hidden(
 
     Returns
     -------
-    float or None
-        The mean over the images; None if there are none.
+    ndarray or None
+        (n, K) of the images; None if there are none.
 
     Raises
     ------
@@ -161,7 +175,7 @@ def hidden(
     if len(sizes) > 1:
         raise InputError(f"{truth}: a table of hidden truth needs test images of one size.")
     size = sizes.pop()
-    masks = iter(reader(truth, ids, size))
+    masks = iter(reader(truth, ids, size, store.attrs(test).get("class_names")))
     decided = decide.Masks(decision, decide.Surroundings(test, data, mosaic))
     labelled = store.has(blend_test, "label_prob")
     scores = []
@@ -170,8 +184,8 @@ def hidden(
         labels = store.read(blend_test, "label_prob", some) if labelled else None
         for pred in decided(some, [at_size(prob, size) for prob in probs], labels):
             true = np.asarray(next(masks)).reshape(pred.shape)
-            scores.append(metrics.score_images(decision.metric, true[None], pred[None])[0])
-    return float(np.mean(scores))
+            scores.append(metrics.score_pairs(decision.metric, true[None], pred[None])[0])
+    return np.array(scores)
 
 
 def seconds(
@@ -232,11 +246,18 @@ def _differences(
     for before, after in pairwise(numbers):
         names = f"blend, round {after}", f"blend, round {before}"
         pairs.append((*names, rounds[after], _scores(rounds[before], ids)))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, over, one, other in pairs:
         gain, *interval = compare.paired(_scores(one, ids), other, groups, bootstrap, seed)
         rows.append({"of": name, "over": over, "difference": gain, "interval": interval})
-    return rows
+    return rows + [_per_class(rung) for rung in last.ladder if rung["step"] == SHARED]
+
+
+def _per_class(rung: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the rung of one set of parameters for all into the gain of each class having its own."""
+    low, high = rung["interval"]
+    names = {"of": "parameters of every class", "over": "one set for all classes"}
+    return names | {"difference": -rung["difference"], "interval": [-high, -low]}
 
 
 def _base(images: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -281,8 +302,18 @@ def describe(path: PathLike) -> str:
     ]
     if found["hidden"] is not None:
         lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
+    for name, one in found.get("classes", {}).items():
+        low, high = one["interval"]
+        lines.append(
+            f"  class {name:<27}{one['score']:.4f}  (95 %: {low:.4f} to {high:.4f}; all empty "
+            f"{one['baseline']:.4f}; {one['positives']} images)"
+        )
     lines += [f"  {note}" for note in found.get("notes", [])]
     lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
+    lines += [
+        f"  {name:<33}log loss of labels {found['labels'][name]['log_loss']:.4f}"
+        for name in sorted(set(found.get("labels", {})) - set(found["members"]))
+    ]
     return "\n".join(lines)
 
 

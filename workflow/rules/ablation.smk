@@ -18,7 +18,7 @@ rule score_variant:
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=60,
+        runtime=240,
     params:
         code=lambda wildcards: code("score_variant", *variant_steps(wildcards)),
         snapshots=lambda wildcards: len(

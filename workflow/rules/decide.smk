@@ -60,6 +60,45 @@ rule blend_test:
         "../scripts/blend_test.py"
 
 
+rule tabulate_components:
+    input:
+        data="<results>/data/train.h5",
+        folds=f"<results>/folds/{SCHEME}.csv",
+        oof=member_files("oof"),
+        external=external_files("oof"),
+        weights="<results>/blend/round{round}/weights.json",
+    output:
+        components="<results>/components/round{round}.h5",
+    log:
+        "<logs>/tabulate_components/round{round}.log",
+    benchmark:
+        "<benchmarks>/tabulate_components/round{round}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code("tabulate_components"),
+        members=MEMBERS,
+        external=list(EXTERNAL),
+        # Of what gates do, only a product needs other cuts.
+        space={
+            "threshold": config["decision"]["space"]["threshold"],
+            "gate_mode": sorted(
+                {
+                    mode if mode == "product" else "veto"
+                    for mode in config["decision"]["space"]["gate_mode"]
+                }
+            ),
+        },
+    message:
+        "Find the connected components of round {wildcards.round} at every threshold"
+    script:
+        "../scripts/tabulate_components.py"
+
+
 rule search_decision:
     input:
         data="<results>/data/train.h5",
@@ -68,6 +107,7 @@ rule search_decision:
         external=external_files("oof"),
         weights="<results>/blend/round{round}/weights.json",
         mosaic=step_mosaic(STEPS),
+        components=component_tables,
     output:
         decision="<results>/decision/round{round}.json",
     log:
@@ -87,7 +127,7 @@ rule search_decision:
         decision=config["decision"],
         seed=config["seed"],
     message:
-        "Search threshold, minimum area, gate and steps of round {wildcards.round}"
+        "Search threshold, smallest mask and component, gate and steps of round {wildcards.round}"
     script:
         "../scripts/search_decision.py"
 
@@ -104,3 +144,4 @@ rule blend:
 rule decide:
     input:
         expand("<results>/decision/round{round}.json", round=ROUNDS),
+        [f"<results>/components/round{number}.h5" for number in ROUNDS if BY_COMPONENT],

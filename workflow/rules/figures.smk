@@ -116,6 +116,7 @@ rule draw_augment:
     params:
         code=code("draw_augment"),
         augment=lambda wildcards: augmentations(wildcards.model),
+        windows=lambda wildcards: windows(wildcards.model),
         models=lambda wildcards: augmented_alike(wildcards.model),
         seed=config["seed"],
     message:
@@ -255,6 +256,7 @@ rule describe_run:
 rule write_report:
     input:
         rules.draw_data.output,
+        rules.draw_likeness.output if ADVERSARIAL else [],
         augment_figures(),
         expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
         rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
@@ -286,6 +288,7 @@ rule report:
     input:
         rules.write_report.output,
         rules.draw_data.output,
+        rules.draw_likeness.output if ADVERSARIAL else [],
         augment_figures(),
         expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
         rules.draw_pseudo.output if len(ROUNDS) > 1 else [],

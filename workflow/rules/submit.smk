@@ -48,6 +48,7 @@ rule summarise_scores:
         submission="<results>/submission.csv",
         truth=[] if TRUTH is None else TRUTH,
         mosaic=step_mosaic(STEPS),
+        likeness=likeness,
     output:
         scores="<results>/scores.json",
     log:
@@ -59,7 +60,8 @@ rule summarise_scores:
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=60,
+        # Every member decides for itself, with tables of components of its own.
+        runtime=60 * (1 + len(MEMBERS) * len(ROUNDS) * BY_COMPONENT),
     params:
         code=competition_code("summarise_scores", *STEPS),
         competition=config["competition"],

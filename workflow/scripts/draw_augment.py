@@ -11,4 +11,5 @@ with job(snakemake.log[0]):
         model=", ".join(snakemake.params.models),
         out=snakemake.output.figure,
         seed=snakemake.params.seed,
+        windows=snakemake.params.windows,
     )

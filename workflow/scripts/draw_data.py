@@ -2,7 +2,7 @@
 
 from foldbelt import store
 from foldbelt.logs import job
-from foldbelt.plots import data, pages
+from foldbelt.plots import balance, data, pages
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
@@ -12,6 +12,6 @@ with job(snakemake.log[0]):
         dict(zip(snakemake.params.recipes, source.channels, strict=True)),
         drawn.channels,
     )
-    data.balance(source.folds, source.train, drawn.balance, drawn.balance_table)
+    balance.balance(source.folds, source.train, drawn.balance, drawn.balance_table)
     checked = store.length(source.train) + store.length(source.test)
     pages.problems(source.problems, drawn.problems, checked)

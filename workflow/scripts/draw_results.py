@@ -1,7 +1,7 @@
 """Draw scores, thresholds, and the best and worst images."""
 
 from foldbelt.logs import job
-from foldbelt.plots import ladder, pages, results
+from foldbelt.plots import classes, ladder, pages, results
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
@@ -9,7 +9,8 @@ with job(snakemake.log[0]):
     pages.scores(source.scores, drawn.table)
     ladder.run(decision=source.decisions[-1], out=drawn.ladder)
     decisions = dict(zip(snakemake.params.rounds, source.decisions, strict=True))
-    results.threshold_curve(decisions, drawn.threshold)
+    names = classes.mask_names(source.data, classes.count(source.data))
+    results.threshold_curve(decisions, drawn.threshold, names)
     last = source.decisions[-1]
     for which in ("worst", "best"):
         results.tiles(

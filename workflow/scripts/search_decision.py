@@ -15,4 +15,5 @@ with job(snakemake.log[0]):
         seed=snakemake.params.seed,
         out=snakemake.output.decision,
         mosaic=snakemake.input.get("mosaic") or None,
+        components=snakemake.input.get("components") or None,
     )

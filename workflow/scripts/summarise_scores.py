@@ -27,4 +27,5 @@ with job(snakemake.log[0]):
         out=snakemake.output.scores,
         competition=snakemake.params.competition,
         mosaic=snakemake.input.get("mosaic") or None,
+        likeness=snakemake.input.get("likeness") or None,
     )

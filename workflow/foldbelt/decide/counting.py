@@ -6,7 +6,7 @@ truth, those that are truly on) hold all that a metric of masks needs.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,10 +53,32 @@ class Counts:
         """K."""
         return self.truth.shape[1]
 
-    def take(self, rows: np.ndarray) -> "Counts":
-        """Give the counts of some images, in the order of `rows`."""
-        names = ("pred", "inter", "truth", "gate")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+    def at(
+        self, k: int, thresholds: np.ndarray, product: bool = False, least: float = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Count pixels of class k at some thresholds; see :class:`foldbelt.decide.sums.Counted`.
+
+        Raises
+        ------
+        InputError
+            If the counts were taken at other thresholds, or components would have to go.
+        """
+        if least > 1:
+            raise InputError("counts of pixels know no components; search on a table of them.")
+        if product:
+            if len(self.levels) < LEVELS:
+                raise InputError("a product needs counts at all levels.")
+            places = product_level(thresholds, self.gate[:, k, None])
+            inter, area = (
+                np.take_along_axis(part[:, k], places, 1) for part in (self.inter, self.pred)
+            )
+            return inter, area
+        wanted = level(thresholds)
+        columns = np.searchsorted(self.levels, wanted)
+        inside = np.minimum(columns, len(self.levels) - 1)
+        if (self.levels[inside] != wanted).any():
+            raise InputError("the counts were taken at other thresholds than the space holds.")
+        return self.inter[:, k, columns], self.pred[:, k, columns]
 
 
 def level(threshold: float | np.ndarray) -> np.ndarray:
@@ -73,6 +95,13 @@ def level(threshold: float | np.ndarray) -> np.ndarray:
         int64, 0 … 256, of that shape.
     """
     return np.searchsorted(np.arange(256) / 255, threshold, side="right")
+
+
+def product_level(threshold: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Give the smallest uint8 value v with v/255 · p > threshold, 256 if there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = np.where(p > 0, threshold / p, np.inf)
+    return level(needed)
 
 
 def count_image(

@@ -3,21 +3,27 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from itertools import product as product_of
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foldbelt.decide.counting import gate_values, level
+from foldbelt.decide.components import without_small
+from foldbelt.decide.counting import gate_values, level, product_level
 from foldbelt.files import InputError, PathLike, write_json
 
 #: What a search may vary, in the order of the grid, with the value that leaves it out.
-DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "gate": 0.0}
+DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "min_component": 0.0, "gate": 0.0}
 
 #: What a gate does with the label probability p (without one, the largest pixel probability).
 #: veto: the mask becomes empty unless p exceeds the gate. product: a pixel is on where prob · p
-#: exceeds the threshold. area: the smallest area is 2 (1 - p) times `min_area`.
-MODES = ("veto", "product", "area")
+#: exceeds the threshold. area: the smallest area is 2 (1 - p) times `min_area`. expected: a veto
+#: whose gate is no value of the grid but follows from the masks: a mask that scores d where the
+#: class is there, and costs a whole 1 where it is not, is worth p · d against (1 - p), so it stays
+#: where p > 1/(1 + d). d is the mean score of the masks that are not empty, neither themselves nor
+#: in truth, of the class among the images fitted on, at the point of the grid without its gate.
+MODES = ("veto", "product", "area", "expected")
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,12 @@ class Decision:
     Parameters
     ----------
     params
-        threshold (fraction: a pixel is on where prob/255 > threshold), min_area (pixels: a mask
-        with a smaller area becomes empty) and gate (fraction: a mask becomes empty unless what
-        `gate_on` names exceeds it; 0: no gate). A float each, or a list of K floats. gate_mode, a
-        name or K names of :data:`MODES`, where others than veto were tried.
+        threshold (fraction: a pixel is on where prob/255 > threshold), min_component (pixels:
+        connected components that are smaller are removed; only where others than 0 were tried),
+        min_area (pixels: a mask with a smaller area becomes empty) and gate (fraction: a mask
+        becomes empty unless what `gate_on` names exceeds it; 0: no gate). A float each, or a list
+        of K floats. gate_mode, a name or K names of :data:`MODES`, where others than veto were
+        tried; with "expected" `gate` is the 1/(1 + d) that was found.
     metric
         Name of the metric in :mod:`foldbelt.metrics`.
     score
@@ -46,22 +54,25 @@ class Decision:
     gate_on
         "label": the gate looks at the label probability; "peak": at the largest pixel probability.
     space
-        The grid that was searched: threshold, min_area, gate, and gate_mode if it is not veto
-        alone. What did not improve the score is left out of it (see `ladder`).
+        The grid that was searched: threshold, min_area, min_component if it is not 0 alone, gate,
+        and gate_mode if it is not veto alone. What did not improve the score is left out of it (see
+        `ladder`).
     curves
         For every class: class, threshold (the grid), all (mean score of all images at each
-        threshold, min_area and gate being those of `params`), folds ({fold: the same for its
-        images}). Optimistic like `optimistic`, drawn to show how sharp the choice is.
+        threshold, all else being that of `params`), folds ({fold: the same for its images}).
+        Optimistic like `optimistic`, drawn to show how sharp the choice is.
     images
-        `score` image by image: score [N] and, where ids are known, id, group and fold [N]; where
-        there are `steps`, base [N], the scores without them.
+        `score` image by image: score [N] and, where ids are known, id, group and fold [N]; with
+        several classes, classes [N][K], the scores of each; where there are `steps`, base [N], the
+        scores without them.
     steps
         What is done to the masks after `params`, in this order: step (its name), options, and the
         params found. In `per_fold`, too.
     ladder
         What was tried, in order: step, score (leave-one-fold-out, of all that was kept before and
         this), difference (to the score before), interval (of the difference: paired bootstrap over
-        groups) and kept.
+        groups) and kept. With several classes one of them is "one for all": the same parameters for
+        every class in place of its own.
     """
 
     params: dict[str, Any]
@@ -138,13 +149,6 @@ def thresholds(
     return np.where(product, np.minimum(fixed / np.maximum(p, 1e-6), 1), fixed)
 
 
-def product_level(threshold: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Give the smallest uint8 value v with v/255 · p > threshold, 256 if there is none."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        needed = np.where(p > 0, threshold / p, np.inf)
-    return level(needed)
-
-
 def keeps(area: np.ndarray, p: np.ndarray, min_area: Any, gate: Any, mode: str) -> np.ndarray:
     """Tell which masks are large and likely enough to stay; see :data:`MODES`.
 
@@ -160,7 +164,7 @@ def keeps(area: np.ndarray, p: np.ndarray, min_area: Any, gate: Any, mode: str) 
     if mode == "area":
         return area >= min_area * 2 * (1 - p)
     large = area >= min_area
-    return large & (p > gate) if mode == "veto" and gate > 0 else large
+    return large & (p > gate) if mode in ("veto", "expected") and gate > 0 else large
 
 
 def apply(
@@ -206,7 +210,7 @@ def apply(
             f"probabilities have shape {prob.shape}; the decision is for {classes} "
             f"class{'es' if classes > 1 else ''}."
         )
-    threshold, min_area, gate, mode = (np.broadcast_to(v, classes) for v in params.values())
+    threshold, min_area, least, gate, mode = (np.broadcast_to(v, classes) for v in params.values())
     p = np.zeros((len(batch), classes))
     if (gate > 0).any() or (mode != "veto").any():
         label = None
@@ -218,6 +222,8 @@ def apply(
     product = mode == "product"
     levels = np.where(product, product_level(threshold, p), level(threshold))
     mask = batch >= levels[:, None, None, :]
+    for row, k in product_of(range(len(mask)), np.flatnonzero(least > 1)):
+        mask[row, ..., k] = without_small(mask[row, ..., k], least[k])
     area = np.count_nonzero(mask, axis=(1, 2))
     kept = [keeps(area[:, k], p[:, k], min_area[k], gate[k], str(mode[k])) for k in range(classes)]
     mask &= np.stack(kept, axis=1)[:, None, None, :]

@@ -1,108 +1,29 @@
 """Exhaustive search of decision parameters, scored leave-one-fold-out.
 
-The grid is threshold × min_area × gate, and the search never touches a pixel: it works on counts
-(:mod:`foldbelt.decide.counting`). The metrics are means over image-class pairs, so each class is
-fitted on its own. Equal scores go to the first point of the grid, threshold outermost, then
-min_area, then gate, each in the order given; the values of a veto come before the other modes.
+The grid is threshold × min_area × min_component × gate, and the search never touches a pixel: it
+works on counts of pixels (:mod:`foldbelt.decide.counting`), or where components may go on tables of
+components (:mod:`foldbelt.decide.tables`). The metrics are means over image-class pairs, so each
+class is fitted on its own. Equal scores go to the first point of the grid, threshold outermost,
+then min_area, min_component and gate, each in the order given; the values of a veto come before the
+other modes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from foldbelt import compare, metrics
-from foldbelt.decide.counting import LEVELS, Counts, counts, level
-from foldbelt.decide.decision import DEFAULTS, MODES, Decision, keeps, product_level
+from foldbelt.decide.counting import counts
+from foldbelt.decide.decision import Decision, keeps
+from foldbelt.decide.space import Grid, grid
+from foldbelt.decide.sums import Counted, Sums
+from foldbelt.decide.tables import Cuts, tabulate
 from foldbelt.files import InputError
 
 # Means that differ by less are equal: the same scores summed in another order.
 EQUAL = 1e-12
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The values to try: threshold (T,), min_area (M,) and gate (G,), float64.
-
-    `mode` says of each gate what it does; modes other than "veto" have no value.
-    """
-
-    threshold: np.ndarray
-    min_area: np.ndarray
-    gate: np.ndarray
-    mode: tuple[str, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """T, M, G."""
-        return len(self.threshold), len(self.min_area), len(self.gate)
-
-    @property
-    def levels(self) -> np.ndarray:
-        """The uint8 level of each threshold (T,), or all that a product with p may need."""
-        return np.arange(LEVELS) if "product" in self.mode else level(self.threshold)
-
-    def params(self, chosen: Sequence[tuple[int, ...]]) -> dict[str, Any]:
-        """Name the values of one point a class: floats for one class, else lists."""
-        every: dict[str, list[Any]] = {
-            name: [float(getattr(self, name)[point[axis]]) for point in chosen]
-            for axis, name in enumerate(DEFAULTS)
-        }
-        if set(self.mode) != {"veto"}:
-            every["gate_mode"] = [self.mode[point[2]] for point in chosen]
-        return {name: v[0] if len(v) == 1 else v for name, v in every.items()}
-
-    def space(self) -> dict[str, Any]:
-        """Give what :func:`grid` made it of."""
-        veto = self.gate[[mode == "veto" for mode in self.mode]].tolist()
-        values: dict[str, Any] = {name: getattr(self, name).tolist() for name in DEFAULTS}
-        values["gate"] = veto
-        modes = list(dict.fromkeys(self.mode))
-        return values if modes == ["veto"] else {**values, "gate_mode": modes}
-
-
-def grid(space: Mapping[str, Any]) -> Grid:
-    """Check a search space and fill in what it leaves out.
-
-    Parameters
-    ----------
-    space
-        threshold and gate (fractions), min_area (pixels): lists of numbers, or one number. Missing
-        ones are .5, 0 and 0. gate_mode: a list of veto, product, area (see
-        :data:`foldbelt.decide.decision.MODES`); by default veto, the only one that `gate` is of.
-
-    Raises
-    ------
-    InputError
-        If a name is unknown, a list is empty or a value is out of range (all are listed).
-    """
-    wrong = [f"{name} is unknown" for name in space if name not in {*DEFAULTS, "gate_mode"}]
-    values = {}
-    for name, default in DEFAULTS.items():
-        array = np.atleast_1d(np.asarray(space.get(name, default)))
-        if array.dtype.kind not in "iuf" or array.ndim != 1 or not array.size:
-            wrong.append(f"{name} must be a list of numbers, not {space[name]!r}")
-            continue
-        high = np.inf if name == "min_area" else 1
-        bad = array[~((array >= 0) & (array <= high) & np.isfinite(array))]
-        if bad.size:
-            bounds = "pixels, 0 or more" if name == "min_area" else "fractions, 0 to 1"
-            wrong.append(f"{name} takes {bounds}, not {', '.join(map(str, bad.tolist()))}")
-        values[name] = array.astype(np.float64)
-    modes = list(space.get("gate_mode", ["veto"]))
-    wrong += [f"gate_mode {mode!r} is unknown" for mode in modes if mode not in MODES]
-    if wrong or not modes:
-        wrong += [] if modes else ["gate_mode must hold a mode"]
-        raise InputError(
-            f"decision space: {'; '.join(wrong)}. It may hold {', '.join(DEFAULTS)}, and gate_mode "
-            f"of {', '.join(MODES)}."
-        )
-    veto = values["gate"] if "veto" in modes else values["gate"][:0]
-    others = [mode for mode in MODES if mode in modes and mode != "veto"]
-    values["gate"] = np.concatenate([veto, np.zeros(len(others))])
-    return Grid(**values, mode=("veto",) * len(veto) + tuple(others))
 
 
 def search(
@@ -128,8 +49,9 @@ def search(
     folds
         (N,) int, the fold in which each image was left out.
     space
-        {"threshold": [fractions], "min_area": [pixels], "gate": [fractions]}; see
-        :class:`foldbelt.decide.Decision` for their meaning. Missing ones are .5, 0 and 0.
+        {"threshold": [fractions], "min_area": [pixels], "min_component": [pixels], "gate":
+        [fractions]}; see :class:`foldbelt.decide.Decision` for their meaning. Missing ones are .5,
+        0, 0 and 0.
     metric
         Name of a function in :mod:`foldbelt.metrics` that can be computed from pixel counts.
     groups
@@ -170,21 +92,27 @@ def search(
         raise InputError(f"ignore is {np.shape(ignore)}, the images are {prob.shape[:3]}.")
     ignores = [None] * len(prob) if ignore is None else np.asarray(ignore)
     pairs = zip(prob, truth, ignores, strict=True)
-    once = counts(pairs, grid(space).levels, label_prob)
+    steps = grid(space)
+    once: Counted = (
+        tabulate(pairs, Cuts.of(steps), label_prob)
+        if steps.by_component
+        else counts(pairs, steps.levels, label_prob)
+    )
     folds = np.asarray(folds)
-    every: dict[int | None, Counts] = dict.fromkeys(np.unique(folds).tolist(), once)
+    every: dict[int | None, Counted] = dict.fromkeys(np.unique(folds).tolist(), once)
     every[None] = once
     return search_counts(every, folds, space, metric, groups, seed, bootstrap)
 
 
 def search_counts(
-    counts_for_fold: Mapping[int | None, Counts],
+    counts_for_fold: Mapping[int | None, Counted],
     folds: ArrayLike,
     space: Mapping[str, Any],
     metric: str,
     groups: Any = None,
     seed: int = 0,
     bootstrap: int = 1000,
+    shared: bool = False,
 ) -> Decision:
     """Search on counts, which may differ with the fold that is left out.
 
@@ -196,6 +124,8 @@ def search_counts(
         on their rows in f. Under None the counts with which the final parameters are fitted.
     folds, space, metric, groups, seed, bootstrap
         As for :func:`search`.
+    shared
+        Whether all classes share one set of parameters.
 
     Returns
     -------
@@ -205,146 +135,96 @@ def search_counts(
     score = metrics.from_counts(metric)
     final = counts_for_fold[None]
     folds = np.asarray(folds)
-    if folds.shape != (len(final),) or folds.dtype.kind not in "iu":
-        raise InputError(f"folds must be {len(final)} integers, one an image, not {folds.shape}.")
+    if folds.shape != (len(final.truth),) or folds.dtype.kind not in "iu":
+        wanted = len(final.truth)
+        raise InputError(f"folds must be {wanted} integers, one an image, not {folds.shape}.")
     names, member = np.unique(folds, return_inverse=True)
     if len(names) < 2:
         raise InputError("leave-one-fold-out scores need at least two folds.")
-    sums: dict[int, np.ndarray] = {}
+    sums: dict[int, Sums] = {}
     for one in counts_for_fold.values():
         if id(one) not in sums:  # usually all are the same
-            sums[id(one)] = fold_sums(one, steps, score, member, len(names))
-    images = np.empty(len(folds))
+            sums[id(one)] = Sums(one, steps, score, member, len(names), shared)
+    classes = np.empty(final.truth.shape)
     per_fold = []
     for index, fold in enumerate(names.tolist()):
         own, rows = counts_for_fold[fold], np.flatnonzero(member == index)
-        others = np.delete(sums[id(own)], index, axis=0).sum(axis=0)
-        chosen = _first_best(others / (len(folds) - len(rows)))
-        images[rows] = _at(own.take(rows), steps, score, chosen)
-        entry = {"fold": fold, "params": steps.params(chosen)}
-        per_fold.append({**entry, "score": float(images[rows].mean()), "images": len(rows)})
-    chosen = _first_best(sums[id(final)].sum(axis=0) / len(folds))
+        means, gates = sums[id(own)].means(index)
+        chosen = _first_best(means, shared)
+        values = _gates(steps, chosen, gates)
+        classes[rows] = _at(own, rows, steps, score, chosen, values)
+        entry = {"fold": fold, "params": steps.params(chosen, values)}
+        own_score = float(classes[rows].mean(axis=1).mean())
+        per_fold.append({**entry, "score": own_score, "images": len(rows)})
+    means, gates = sums[id(final)].means(None)
+    chosen = _first_best(means, shared)
+    values = _gates(steps, chosen, gates)
+    images = classes.mean(axis=1)
+    every = np.arange(len(folds))
+    lines = sums[id(final)].lines(chosen)
     return Decision(
-        params=steps.params(chosen),
+        params=steps.params(chosen, values),
         metric=metric,
         score=float(images.mean()),
-        optimistic=float(_at(final, steps, score, chosen).mean()),
+        optimistic=float(_at(final, every, steps, score, chosen, values).mean(axis=1).mean()),
         interval=list(compare.bootstrap(images, groups, bootstrap, seed)),
         per_fold=per_fold,
         gate_on=final.gate_on,
         space=steps.space(),
-        curves=_curves(sums[id(final)], chosen, steps, names, np.bincount(member)),
-        images={"score": images.tolist()},
+        curves=_curves(lines, steps, names, np.bincount(member)),
+        images=per_image(classes),
     )
 
 
-def fold_sums(
-    counts: Counts,
-    steps: Grid,
-    score: metrics.CountsMetric,
-    member: np.ndarray,
-    number: int,
-) -> np.ndarray:
-    """Sum the scores of the images of each fold at each point of the grid.
-
-    Parameters
-    ----------
-    counts
-        Of N images.
-    steps
-        The grid.
-    score
-        From :func:`foldbelt.metrics.from_counts`.
-    member
-        (N,) fold of each image, 0 … number - 1, each occurring.
-    number
-        How many folds there are.
-
-    Returns
-    -------
-    ndarray
-        (number, K, T, M, G) float64.
-    """
-    order = np.argsort(member, kind="stable")
-    starts = np.searchsorted(member[order], np.arange(number))
-    sums = np.empty((number, counts.classes, *steps.shape))
-    counts = counts.take(order)
-    columns = _columns(counts, steps)
-    for k in range(counts.classes):
-        truth = counts.truth[:, k, None]
-        empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
-        found: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
-        for g, mode in enumerate(steps.mode):
-            product = mode == "product"
-            if product not in found:
-                inter, area = _at_levels(counts, k, columns, steps.threshold, mode)
-                found[product] = area, score(inter, area, truth)
-            area, full = found[product]
-            for m in range(len(steps.min_area)):
-                kept = _kept(area, counts.gate[:, k, None], steps, m, g)
-                some = np.where(kept, full, empty)
-                sums[:, k, :, m, g] = np.add.reduceat(some, starts, axis=0)
-    return sums
+def per_image(classes: np.ndarray) -> dict[str, list[Any]]:
+    """Give scores (N, K) as `images` of a :class:`Decision` holds them."""
+    found: dict[str, list[Any]] = {"score": classes.mean(axis=1).tolist()}
+    return found if classes.shape[1] == 1 else {**found, "classes": classes.tolist()}
 
 
-def _columns(counts: Counts, steps: Grid) -> np.ndarray:
-    columns = np.searchsorted(counts.levels, steps.levels)
-    inside = np.minimum(columns, len(counts.levels) - 1)
-    if (counts.levels[inside] != steps.levels).any():
-        raise InputError("the counts were taken at other thresholds than the space holds.")
-    return np.searchsorted(counts.levels, level(steps.threshold))
-
-
-def _at_levels(
-    counts: Counts, k: int, columns: np.ndarray, thresholds: np.ndarray, mode: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels on that are truly on, and pixels on, of one class: (N, T) each."""
-    if mode != "product":
-        return counts.inter[:, k, columns], counts.pred[:, k, columns]
-    places = product_level(thresholds, counts.gate[:, k, None])
-    inter, pred = (
-        np.take_along_axis(part[:, k], places, 1) for part in (counts.inter, counts.pred)
-    )
-    return inter, pred
-
-
-def _kept(area: np.ndarray, gate: np.ndarray, steps: Grid, m: int, g: int) -> np.ndarray:
-    """Tell which masks stay: area (N, …) and gate (N, 1) or (N,)."""
-    value, mode = steps.gate[g], steps.mode[g]
-    return keeps(area, gate, steps.min_area[m], value, mode)
-
-
-def _first_best(means: np.ndarray) -> list[tuple[int, ...]]:
-    """Give the first best point of each class; means (K, T, M, G)."""
+def _first_best(means: np.ndarray, shared: bool = False) -> list[tuple[int, ...]]:
+    """Give the first best point of each class, or the one of all; means (K, T, M, C, G)."""
     flat = means.reshape(len(means), -1)
+    if shared:
+        flat = np.broadcast_to(flat.mean(axis=0), flat.shape)
     first = (flat >= flat.max(axis=1, keepdims=True) - EQUAL).argmax(axis=1)
     return [tuple(int(i) for i in np.unravel_index(i, means.shape[1:])) for i in first]
 
 
+def _gates(steps: Grid, chosen: Sequence[tuple[int, ...]], gates: np.ndarray | None) -> list[float]:
+    """Give the gate of each class at the points chosen."""
+    return [
+        float(gates[k, t, m, c])
+        if gates is not None and steps.mode[g] == "expected"
+        else float(steps.gate[g])
+        for k, (t, m, c, g) in enumerate(chosen)
+    ]
+
+
 def _at(
-    counts: Counts, steps: Grid, score: metrics.CountsMetric, chosen: Sequence[tuple[int, ...]]
+    counts: Counted,
+    rows: np.ndarray,
+    steps: Grid,
+    score: metrics.CountsMetric,
+    chosen: Sequence[tuple[int, ...]],
+    gates: Sequence[float],
 ) -> np.ndarray:
-    """Score images, (N,), at one point of the grid a class."""
-    columns = _columns(counts, steps)
-    scores = np.empty(counts.truth.shape)
-    for k, (t, m, g) in enumerate(chosen):
-        one = slice(t, t + 1)
-        inter, area = _at_levels(counts, k, columns[one], steps.threshold[one], steps.mode[g])
-        kept = _kept(area, counts.gate[:, k, None], steps, m, g)
-        scores[:, k] = score(inter * kept, area * kept, counts.truth[:, k, None])[:, 0]
-    return scores.mean(axis=1)
+    """Score some images, (n, K), at one point of the grid a class."""
+    scores = np.empty((len(rows), len(chosen)))
+    for k, (t, m, c, g) in enumerate(chosen):
+        mode, least = steps.mode[g], float(steps.min_component[c])
+        found = counts.at(k, steps.threshold[t : t + 1], mode == "product", least)
+        inter, area = (part[rows] for part in found)
+        kept = keeps(area, counts.gate[rows, k, None], steps.min_area[m], gates[k], mode)
+        scores[:, k] = score(inter * kept, area * kept, counts.truth[rows, k, None])[:, 0]
+    return scores
 
 
 def _curves(
-    sums: np.ndarray,
-    chosen: Sequence[tuple[int, ...]],
-    steps: Grid,
-    names: np.ndarray,
-    sizes: np.ndarray,
+    lines: Sequence[np.ndarray], steps: Grid, names: np.ndarray, sizes: np.ndarray
 ) -> list[dict[str, Any]]:
     curves = []
-    for k, (_, m, g) in enumerate(chosen):
-        line = sums[:, k, :, m, g]
+    for k, line in enumerate(lines):
         folds = {
             str(f): means.tolist() for f, means in zip(names, line / sizes[:, None], strict=True)
         }

@@ -1,10 +1,11 @@
 """Steps are kept only where they pay: each one on top of those kept before, leave-one-fold-out.
 
 The base of the ladder is the grid (:mod:`foldbelt.decide.grid`): the threshold, then the smallest
-area, then the gate. Above it come the steps of :mod:`foldbelt.decide.steps`. The parameters of
-every rung are found without the fold that they are scored on. Which rungs are kept is decided on
-that very score, so of many rungs without any worth one or the other will stay by chance; the
-interval of its difference tells.
+area, the smallest component, the gate. With several classes comes the question whether they had
+better share one set of parameters, which overfits less. Above it come the steps of
+:mod:`foldbelt.decide.steps`. The parameters of every rung are found without the fold that they are
+scored on. Which rungs are kept is decided on that very score, so of many rungs without any worth
+one or the other will stay by chance; the interval of its difference tells.
 """
 
 import dataclasses
@@ -16,15 +17,20 @@ import numpy as np
 
 from foldbelt import compare, metrics
 from foldbelt.decide.decision import Decision
-from foldbelt.decide.grid import EQUAL
+from foldbelt.decide.grid import EQUAL, per_image
 from foldbelt.decide.masks import Masks, Surroundings, load_step
 from foldbelt.decide.oof import OutOfFold, at_size
 from foldbelt.decide.steps import Step
 from foldbelt.files import seed_for
-from foldbelt.means import PLAIN, Mean, mix, mix_labels
+from foldbelt.means import PLAIN, Mean, Vector, mix, mix_labels
 
-Fit = Callable[[Mapping[str, Any]], Decision]
-Weights = tuple[float, ...]
+Fit = Callable[..., Decision]
+
+#: What the grid may have besides thresholds, in the order in which it is tried.
+AXES = ("min_area", "min_component", "gate")
+
+#: The rung of one set of parameters for all classes.
+SHARED = "one for all"
 
 
 def base(fit: Fit, space: Mapping[str, Any], groups: Any, seed: int, bootstrap: int) -> Decision:
@@ -33,7 +39,8 @@ def base(fit: Fit, space: Mapping[str, Any], groups: Any, seed: int, bootstrap: 
     Parameters
     ----------
     fit
-        From a space to a decision (:func:`foldbelt.decide.search_counts`).
+        From a space to a decision (:func:`foldbelt.decide.search_counts`); with several classes it
+        takes `shared`, too.
     space
         The whole space.
     groups
@@ -47,11 +54,11 @@ def base(fit: Fit, space: Mapping[str, Any], groups: Any, seed: int, bootstrap: 
         With its `ladder`. Of what was left out, the first value is held.
     """
     narrow = dict(space)
-    for axis in ("min_area", "gate"):
+    for axis in AXES:
         narrow.update(_held(space, axis))
     decision = fit(narrow)
     rungs = [_rung("threshold", decision.score)]
-    for axis in ("min_area", "gate"):
+    for axis in AXES:
         if _held(space, axis).items() <= space.items():
             continue  # there is nothing to choose
         wider = {**narrow, **{key: space[key] for key in _held(space, axis) if key in space}}
@@ -59,6 +66,10 @@ def base(fit: Fit, space: Mapping[str, Any], groups: Any, seed: int, bootstrap: 
         rungs.append(_compared(axis, tried.images, decision.images, groups, seed, bootstrap))
         if rungs[-1]["kept"]:
             narrow, decision = wider, tried
+    if isinstance(decision.params["threshold"], list):
+        tried = fit(narrow, shared=True)
+        rungs.append(_compared(SHARED, tried.images, decision.images, groups, seed, bootstrap))
+        decision = tried if rungs[-1]["kept"] else decision
     return dataclasses.replace(decision, ladder=rungs)
 
 
@@ -96,7 +107,7 @@ def _compared(
 def climb(
     decision: Decision,
     oof: OutOfFold,
-    weights: Mapping[int | None, Weights],
+    weights: Mapping[int | None, Vector],
     steps: Mapping[str, Mapping[str, Any] | None],
     around: Surroundings,
     seed: int,
@@ -132,7 +143,9 @@ def climb(
         for entry in decision.per_fold
     }
     chains[None] = dataclasses.replace(decision, steps=[])
-    images = {"score": decision.images["score"]}
+    images: dict[str, list[Any]] = {
+        key: decision.images[key] for key in ("score", "classes") if key in decision.images
+    }
     optimistic, rungs = decision.optimistic, list(decision.ladder)
     for name, options in steps.items():
         step = load_step(name, options)
@@ -141,67 +154,70 @@ def climb(
         states = {keys[fold]: (weights[fold], chain) for fold, chain in chains.items()}
         tried = _scores(oof, step, candidates, states, mean, around)
         after, chosen = _fit(tried, keys, oof.fold)
-        rung = _compared(name, {"score": after}, images, oof.groups, seed, bootstrap)
+        scored = per_image(after)
+        rung = _compared(name, scored, images, oof.groups, seed, bootstrap)
         final = chosen[None]
         rung["params"] = candidates[final - 1] if final else None
         rungs.append(rung)
         if not rung["kept"]:
             continue
-        images = {"score": after}
-        optimistic = float(tried[keys[None]][:, final].mean())
+        images = scored
+        optimistic = float(tried[keys[None]][:, final].mean(axis=1).mean())
         for fold, choice in chosen.items():
             if choice:
                 entry = {"step": name, "options": dict(options or {})}
                 entry["params"] = candidates[choice - 1]
                 steps_now = [*chains[fold].steps, entry]
                 chains[fold] = dataclasses.replace(chains[fold], steps=steps_now)
-    return _result(decision, chains, images["score"], optimistic, rungs, oof, seed, bootstrap)
+    return _result(decision, chains, images, optimistic, rungs, oof, seed, bootstrap)
 
 
-def _key(chain: Decision, weights: Weights) -> str:
+def _key(chain: Decision, weights: Vector) -> str:
     return json.dumps([chain.params, chain.steps, weights], sort_keys=True)
 
 
 def _fit(
     tried: Mapping[str, np.ndarray], keys: Mapping[int | None, str], folds: np.ndarray
-) -> tuple[list[float], dict[int | None, int]]:
-    """Choose without each fold, 0 for nothing; give the scores (N,) of the folds so decided."""
-    after, chosen = np.empty(len(folds)), {}
+) -> tuple[np.ndarray, dict[int | None, int]]:
+    """Choose without each fold, 0 for nothing; give the scores (N, K) of the folds so decided."""
+    classes = next(iter(tried.values())).shape[2]
+    after, chosen = np.empty((len(folds), classes)), {}
     for fold, key in keys.items():
         scores = tried[key]
         fitted = scores if fold is None else scores[folds != fold]
-        means = fitted.mean(axis=0)
+        means = fitted.mean(axis=2).mean(axis=0)
         chosen[fold] = int(np.flatnonzero(means >= means.max() - EQUAL)[0])
         if fold is not None:
             after[folds == fold] = scores[folds == fold, chosen[fold]]
-    return after.tolist(), chosen
+    return after, chosen
 
 
 def _scores(
     oof: OutOfFold,
     step: Step,
     candidates: Sequence[Mapping[str, Any]],
-    states: Mapping[str, tuple[Weights, Decision]],
+    states: Mapping[str, tuple[Vector, Decision]],
     mean: Mean,
     around: Surroundings,
 ) -> dict[str, np.ndarray]:
-    """Score all images without the step and with each candidate: key → (N, 1 + C)."""
-    out = {key: np.empty((len(oof), 1 + len(candidates))) for key in states}
+    """Score all images without the step and with each candidate: key → (N, 1 + C, K)."""
+    shape = len(oof), 1 + len(candidates), oof.classes()
+    out = {key: np.empty(shape) for key in states}
     made = {key: Masks(chain, around) for key, (_, chain) in states.items()}
     for block, truths in oof.with_truth():
         ids = oof.ids[block.rows].tolist()
         for key, (vector, chain) in states.items():
-            labels = mix_labels(block.labels, vector, *mean)
+            labels = mix_labels(block.labels, vector.labels, *mean)
             probs = [
-                _known(at_size(mix(parts, vector, *mean), truth.shape[:2]), ignore)
-                for *parts, (truth, ignore) in zip(*block.probs, truths, strict=True)
+                _known(at_size(mix(parts, vector.masks, *mean), truth.shape[:2]), ignore)
+                for parts, (truth, ignore) in zip(block.images(), truths, strict=True)
             ]
             tiles = made[key].tiles(ids, probs, labels, step.NEEDS)
             for row, tile, (truth, ignore) in zip(block.rows, tiles, truths, strict=True):
                 masks = np.stack([tile.mask, *(step(tile, one) for one in candidates)])
                 true = np.broadcast_to(truth, masks.shape)
                 hide = None if ignore is None else np.broadcast_to(ignore, masks.shape[:3])
-                out[key][row] = metrics.score_images(chain.metric, true, masks, hide)
+                out[key][row] = metrics.score_pairs(chain.metric, true, masks, hide)
     return out
 
 
@@ -214,7 +230,7 @@ def _known(prob: np.ndarray, ignore: np.ndarray | None) -> np.ndarray:
 def _result(
     decision: Decision,
     chains: Mapping[int | None, Decision],
-    scores: Sequence[float],
+    images: Mapping[str, list[Any]],
     optimistic: float,
     rungs: list[dict[str, Any]],
     oof: OutOfFold,
@@ -223,7 +239,7 @@ def _result(
 ) -> Decision:
     if not any(rung["kept"] for rung in rungs[len(decision.ladder) :]):
         return dataclasses.replace(decision, ladder=rungs)
-    values = np.asarray(scores)
+    values = np.asarray(images["score"])
     per_fold = [
         {
             **entry,
@@ -238,7 +254,7 @@ def _result(
         optimistic=optimistic,
         interval=list(compare.bootstrap(values, oof.groups, bootstrap, seed)),
         per_fold=per_fold,
-        images={**decision.images, "score": values.tolist(), "base": decision.images["score"]},
+        images={**decision.images, **images, "base": decision.images["score"]},
         steps=chains[None].steps,
         ladder=rungs,
     )

@@ -12,8 +12,8 @@ import pandas as pd
 
 from foldbelt import geometry, store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
-from foldbelt.means import mix, mix_labels  # noqa: F401
-from foldbelt.predictions import CURE, faults, same_shapes
+from foldbelt.means import Vector
+from foldbelt.predictions import CURE, faults, same_shapes, with_masks
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
 
@@ -29,15 +29,23 @@ class Block:
     rows
         (n,) their places in :attr:`OutOfFold.ids`, rising.
     probs
-        Of each member (n, H, W[, K]) uint8, at storage size.
+        Of each member (n, H, W[, K]) uint8, at storage size, None where it predicts no masks.
     labels
         Of each member (n, L) float32, None where it has no label head.
     """
 
     fold: int
     rows: np.ndarray
-    probs: list[np.ndarray]
+    probs: list[np.ndarray | None]
     labels: list[np.ndarray | None]
+
+    def images(self) -> Iterator[list[np.ndarray | None]]:
+        """Give of each image the members' probabilities (H, W[, K]).
+
+        Arrays of one image stay in the processor's cache, those of a block do not.
+        """
+        for row in range(len(self.rows)):
+            yield [None if prob is None else prob[row] for prob in self.probs]
 
 
 class OutOfFold:
@@ -66,12 +74,15 @@ class OutOfFold:
         (N,).
     groups : ndarray of str
         (N,) an image without a group is its own.
+    masked, labelled : list of bool
+        Which members predict masks, and which label probabilities.
 
     Raises
     ------
     InputError
         If the files do not hold every image of every member exactly once, in the file of its fold
         where there are several, or are not of the form of predictions; all offenders are listed.
+        Also if no member predicts masks.
     """
 
     def __init__(
@@ -100,7 +111,8 @@ class OutOfFold:
         spare = set(store.read(data, "id").astype(str).tolist()) - set(table["id"])
         self.paths = [_by_fold(name, members[name], fold_of, spare, problems) for name in readable]
         raise_all(problems, "out-of-fold predictions", CURE)
-        self._labelled = [
+        self.masked = with_masks(members, "out-of-fold predictions")
+        self.labelled = [
             all(store.has(path, "label_prob") for path in own.values()) for own in self.paths
         ]
 
@@ -109,8 +121,25 @@ class OutOfFold:
 
     def classes(self) -> int:
         """K, the number of mask classes."""
-        shape = store.read(next(iter(self.paths[0].values())), "prob", []).shape
+        paths = self.paths[self.masked.index(True)]
+        shape = store.shape(next(iter(paths.values())), "prob")
         return shape[3] if len(shape) == 4 else 1
+
+    def equal(self) -> Vector:
+        """Give equal weights: of the members with masks, and of those with labels."""
+        return Vector.of([1.0] * len(self.members), self.masked, self.labelled)
+
+    def label_probs(self) -> list[np.ndarray | None]:
+        """Give of each member the label probabilities (N, L), in the order of the ids, or None."""
+        found: list[np.ndarray | None] = []
+        for own, has in zip(self.paths, self.labelled, strict=True):
+            parts = [store.read(own[f], "label_prob", self._ids_of(f)) for f in own] if has else []
+            order = np.concatenate([np.flatnonzero(self.fold == f) for f in own])
+            found.append(np.concatenate(parts)[np.argsort(order)] if has else None)
+        return found
+
+    def _ids_of(self, fold: int) -> list[str]:
+        return self.ids[self.fold == fold].tolist()
 
     def blocks(self) -> Iterator[Block]:
         """Give every image once, fold by fold, in the order of the ids within a fold."""
@@ -119,12 +148,12 @@ class OutOfFold:
             rows = np.flatnonzero(self.fold == fold)
             ids = self.ids[rows].tolist()
             paths = [own[fold] for own in self.paths]
-            probs = zip(*(store.blocks(p, "prob", ids, size) for p in paths), strict=True)
-            every = zip(paths, self._labelled, strict=True)
-            labels = zip(*(_label_blocks(p, has, ids, size) for p, has in every), strict=True)
-            for prob, label in zip(probs, labels, strict=True):
-                same_shapes([part for _, part in prob], paths)
-                yield Block(fold, rows[prob[0][0]], [part for _, part in prob], list(label))
+            probs = _members_blocks(paths, "prob", self.masked, ids, size)
+            labels = _members_blocks(paths, "label_prob", self.labelled, ids, size)
+            starts = range(0, len(ids), size)
+            for start, prob, label in zip(starts, probs, labels, strict=True):
+                same_shapes(prob, paths)
+                yield Block(fold, rows[start : start + size], list(prob), list(label))
 
     def runs(self) -> Iterator[list[Block]]:
         """Give runs of images in the order of the ids, each as one block a fold."""
@@ -132,17 +161,20 @@ class OutOfFold:
         for start in range(0, len(self), size):
             fold = self.fold[start : start + size]
             yield [
-                self._read(f, start + np.flatnonzero(fold == f)) for f in np.unique(fold).tolist()
+                self.read(f, start + np.flatnonzero(fold == f)) for f in np.unique(fold).tolist()
             ]
 
-    def _read(self, fold: int, rows: np.ndarray) -> Block:
+    def read(self, fold: int, rows: np.ndarray) -> Block:
+        """Read some images of a fold, by their places in the ids."""
         paths, ids = [own[fold] for own in self.paths], self.ids[rows].tolist()
-        probs = [store.read(path, "prob", ids) for path in paths]
+        probs, labels = (
+            [
+                store.read(path, name, ids) if one else None
+                for path, one in zip(paths, has, strict=True)
+            ]
+            for name, has in (("prob", self.masked), ("label_prob", self.labelled))
+        )
         same_shapes(probs, paths)
-        labels = [
-            store.read(path, "label_prob", ids) if has else None
-            for path, has in zip(paths, self._labelled, strict=True)
-        ]
         return Block(fold, rows, probs, labels)
 
     def with_truth(
@@ -166,11 +198,19 @@ def at_size(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return prob if prob.shape[:2] == size else geometry.resize_to(prob, size)
 
 
-def _label_blocks(
-    path: PathLike, labelled: bool, ids: list[str], size: int
+def _members_blocks(
+    paths: Sequence[PathLike], name: str, has: Sequence[bool], ids: list[str], size: int
+) -> Iterator[tuple[np.ndarray | None, ...]]:
+    """Read a dataset of all members block by block; None for members that do not have it."""
+    every = zip(paths, has, strict=True)
+    return zip(*(_blocks(path, name, one, ids, size) for path, one in every), strict=True)
+
+
+def _blocks(
+    path: PathLike, name: str, has: bool, ids: list[str], size: int
 ) -> Iterator[np.ndarray | None]:
-    if labelled:
-        yield from (part for _, part in store.blocks(path, "label_prob", ids, size))
+    if has:
+        yield from (part for _, part in store.blocks(path, name, ids, size))
     else:
         yield from (None for _ in range(0, len(ids), size))
 

@@ -14,16 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.decide.counting import Counter, Counts
+from foldbelt.decide import tabulating
+from foldbelt.decide.counting import Counter, Counts, gate_values
 from foldbelt.decide.decision import Decision
-from foldbelt.decide.grid import grid, search_counts
+from foldbelt.decide.grid import search_counts
 from foldbelt.decide.ladder import base, climb
 from foldbelt.decide.masks import Surroundings
 from foldbelt.decide.oof import OutOfFold, at_size
+from foldbelt.decide.space import grid
+from foldbelt.decide.sums import Counted
+from foldbelt.decide.tables import Cuts
+from foldbelt.decide.tabulating import Work
 from foldbelt.files import InputError, PathLike, write_json
-from foldbelt.means import PLAIN, Mean, mix, mix_labels, read_mean
-
-Weights = tuple[float, ...]
+from foldbelt.means import PLAIN, Mean, Vector, mix, mix_labels, read_mean
 
 
 def run(
@@ -36,6 +39,7 @@ def run(
     seed: int,
     out: PathLike,
     mosaic: PathLike | None = None,
+    components: PathLike | None = None,
 ) -> None:
     """Search the decision of the blend of some models and write it as JSON.
 
@@ -57,6 +61,9 @@ def run(
         The decision's file.
     mosaic
         The csv of mosaics; needed by steps that look at neighbours.
+    components
+        The tables of :func:`tabulate_components`; without them they are made, where the space
+        needs any.
 
     Raises
     ------
@@ -64,12 +71,38 @@ def run(
         If the predictions do not hold every image exactly once, or the weights are others'.
     """
     oof = OutOfFold(members, data, folds)
-    without, final = read_weights(weights, oof.members, np.unique(oof.fold).tolist())
-    every: dict[int | None, Weights] = dict(without.items())
-    every[None] = final
-    mean = read_mean(weights)
-    decision = fit(oof, every, spec, seed, mean)
+    every, mean = _blends(weights, oof), read_mean(weights)
+    decision = fit(oof, every, spec, seed, mean, components)
     write_json(out, mended(decision, oof, every, spec, seed, mosaic, mean).to_dict())
+
+
+def tabulate_components(
+    *,
+    members: Mapping[str, Sequence[PathLike]],
+    weights: PathLike,
+    data: PathLike,
+    folds: PathLike,
+    space: Mapping[str, Any],
+    out: PathLike,
+    workers: int = 2,
+) -> None:
+    """Write the tables of components that :func:`run` searches on.
+
+    Parameters
+    ----------
+    members, weights, data, folds
+        As for :func:`run`.
+    space
+        The search space; its thresholds and its gate_mode matter.
+    out
+        The HDF5 file; :mod:`foldbelt.decide.tabulating` says what it holds.
+    workers
+        Processes that share the work.
+    """
+    oof = OutOfFold(members, data, folds)
+    vectors = list(dict.fromkeys(_blends(weights, oof).values()))
+    cuts = Cuts.of(grid(space))
+    tabulating.run(Work(oof, vectors, cuts, read_mean(weights)), out, workers)
 
 
 def member(
@@ -104,18 +137,19 @@ def member(
     """
     members = paths if isinstance(paths, Mapping) else {"member": paths}
     oof = OutOfFold(members, data, folds, only)
-    alike = (1 / len(members),) * len(members)
-    weights: dict[int | None, Weights] = dict.fromkeys([None, *np.unique(oof.fold).tolist()], alike)
+    folds_and_none = [None, *np.unique(oof.fold).tolist()]
+    weights: dict[int | None, Vector] = dict.fromkeys(folds_and_none, oof.equal())
     decision = fit(oof, weights, spec, seed)
     return mended(decision, oof, weights, spec, seed, mosaic) if steps else decision
 
 
 def fit(
     oof: OutOfFold,
-    weights: Mapping[int | None, Weights],
+    weights: Mapping[int | None, Vector],
     spec: Mapping[str, Any],
     seed: int,
     mean: Mean = PLAIN,
+    components: PathLike | None = None,
 ) -> Decision:
     """Search the decision of a blend.
 
@@ -131,6 +165,8 @@ def fit(
         Of the bootstrap.
     mean
         What the members are averaged by.
+    components
+        As for :func:`run`.
 
     Returns
     -------
@@ -138,13 +174,21 @@ def fit(
         With the ids and groups in `images`.
     """
     vectors = list(dict.fromkeys(weights.values()))
-    levels = grid(spec["space"]).levels
-    counted = dict(zip(vectors, count_blends(oof, vectors, levels, mean), strict=True))
+    steps = grid(spec["space"])
+    found: Sequence[Counted]
+    if not steps.by_component:
+        found = count_blends(oof, vectors, steps.levels, mean)
+    elif components is None:
+        found = tabulating.in_memory(Work(oof, vectors, Cuts.of(steps), mean))
+    else:
+        found = tabulating.read(components, oof, vectors, mean)
+    counted: dict[Vector, Counted] = dict(zip(vectors, found, strict=True))
     by_fold = {fold: counted[vector] for fold, vector in weights.items()}
     draws = spec.get("bootstrap", 1000)
 
-    def fitted(space: Mapping[str, Any]) -> Decision:
-        return search_counts(by_fold, oof.fold, space, spec["metric"], oof.groups, seed, draws)
+    def fitted(space: Mapping[str, Any], shared: bool = False) -> Decision:
+        rest = (spec["metric"], oof.groups, seed, draws, shared)
+        return search_counts(by_fold, oof.fold, space, *rest)
 
     decision = base(fitted, spec["space"], oof.groups, seed, draws)
     images = {**decision.images, "id": oof.ids.tolist(), "group": oof.groups.tolist()}
@@ -155,7 +199,7 @@ def fit(
 def mended(
     decision: Decision,
     oof: OutOfFold,
-    weights: Mapping[int | None, Weights],
+    weights: Mapping[int | None, Vector],
     spec: Mapping[str, Any],
     seed: int,
     mosaic: PathLike | None = None,
@@ -170,7 +214,7 @@ def mended(
 
 def count_blends(
     oof: OutOfFold,
-    vectors: Sequence[Sequence[float]],
+    vectors: Sequence[Vector],
     levels: np.ndarray,
     mean: Mean = PLAIN,
 ) -> list[Counts]:
@@ -181,7 +225,8 @@ def count_blends(
     oof
         The predictions.
     vectors
-        Of each blend the members' weights.
+        Of each blend the members' weights. Pixels are counted once for those that weigh the masks
+        alike.
     levels
         Which uint8 levels are needed.
     mean
@@ -192,28 +237,42 @@ def count_blends(
     list of Counts
         One a blend, their rows in the order of ``oof.ids``.
     """
-    counters = [Counter(levels) for _ in vectors]
+    counters = {masks: Counter(levels) for masks, _ in vectors}
     labels: list[list[np.ndarray | None]] = [[] for _ in vectors]
     rows = []
     for block, truths in oof.with_truth():
         rows.append(block.rows)
-        for vector, counter, parts in zip(vectors, counters, labels, strict=True):
-            # Image by image: arrays of one image stay in the cache, those of a block do not.
-            for *probs, (truth, ignore) in zip(*block.probs, truths, strict=True):
-                counter.add(at_size(mix(probs, vector, *mean), truth.shape[:2]), truth, ignore)
-            parts.append(mix_labels(block.labels, vector, *mean))
+        for masks, counter in counters.items():
+            for probs, (truth, ignore) in zip(block.images(), truths, strict=True):
+                counter.add(at_size(mix(probs, masks, *mean), truth.shape[:2]), truth, ignore)
+        for vector, parts in zip(vectors, labels, strict=True):
+            parts.append(mix_labels(block.labels, vector.labels, *mean))
     order = np.concatenate(rows)
-    found = []
-    for counter, parts in zip(counters, labels, strict=True):
+    found: dict[tuple[float, ...], Counts] = {}
+    every = []
+    for vector, parts in zip(vectors, labels, strict=True):
         known = [part for part in parts if part is not None]
-        label = np.concatenate(known) if len(known) == len(parts) else None
-        found.append(counter.counts(label, order))
-    return found
+        label = np.concatenate(known)[np.argsort(order)] if len(known) == len(parts) else None
+        if vector.masks not in found:
+            found[vector.masks] = counters.pop(vector.masks).counts(None, order)
+        counts = found[vector.masks]
+        if label is not None:
+            gate = gate_values(counts.gate, label)
+            counts = dataclasses.replace(counts, gate=gate, gate_on="label")
+        every.append(counts)
+    return every
+
+
+def _blends(path: PathLike, oof: OutOfFold) -> dict[int | None, Vector]:
+    """Give for each fold the weights found without it, and under None those found with all."""
+    without, final = read_weights(path, oof.members, np.unique(oof.fold).tolist())
+    every: dict[int | None, Vector] = dict(without.items())
+    return every | {None: final}
 
 
 def read_weights(
     path: PathLike, members: Sequence[str], folds: Sequence[int] | None = None
-) -> tuple[dict[int, Weights], Weights]:
+) -> tuple[dict[int, Vector], Vector]:
     """Read ``weights.json``.
 
     Parameters
@@ -229,8 +288,9 @@ def read_weights(
     -------
     without : dict
         Fold → weights found without it.
-    final : tuple of float
-        The weights found with all folds.
+    final : Vector
+        The weights found with all folds. Where the file says nothing of labels, they weigh as the
+        masks do.
     """
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     if sorted(content["members"]) != sorted(members):
@@ -239,8 +299,13 @@ def read_weights(
             f"are of {', '.join(members)}. Make the blend again."
         )
     order = [content["members"].index(name) for name in members]
-    without = {int(f): tuple(w[i] for i in order) for f, w in content["without"].items()}
+    labels = content.get("labels", content)
+
+    def vector(*weights: Sequence[float]) -> Vector:
+        return Vector(*(tuple(some[i] for i in order) for some in weights))
+
+    without = {int(f): vector(w, labels["without"][f]) for f, w in content["without"].items()}
     lost = sorted(set(folds or []) - set(without))
     if lost:
         raise InputError(f"{path}: has no weights without fold {', '.join(map(str, lost))}.")
-    return without, tuple(content["all"][i] for i in order)
+    return without, vector(content["all"], labels["all"])

@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foldbelt import store
-from foldbelt.augment import Augment
+from foldbelt.augment import Augment, images_of
 from foldbelt.files import PathLike, seed_for
 from foldbelt.geometry import Fit
 from foldbelt.plots import style
-from foldbelt.plots.data import mask_names
+from foldbelt.plots.classes import mask_names
+from foldbelt.train.crops import Crop
 from foldbelt.train.data import Samples, Source, Tiles
 
 COVERAGES = (0.15, 0.3, 0.5)  # tiles near these show both sides of an outline
@@ -49,6 +50,7 @@ def run(
     model: str,
     out: str,
     seed: int = 0,
+    windows: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Draw what each pipeline does as a whole, then each of its transforms alone.
 
@@ -66,14 +68,19 @@ def run(
         A PNG.
     seed
         Which draws are shown.
+    windows
+        Name of each stage that trains on crops or blacks out → its `crop` and `blackout`.
     """
+    windows = windows or {}
     chosen = pick(data)
     if not chosen:
         style.message(out, f"{model}: no training images to augment")
         return
     preview = _Preview(str(data), str(channels), chosen, seed)
-    shared = pipelines(stages)
-    rows = [row for names, spec in shared for row in preview.rows(names, spec)]
+    shared = pipelines(stages, windows)
+    rows = [
+        row for names, spec in shared for row in preview.rows(names, spec, windows.get(names[0]))
+    ]
     if not any(row.samples for row in rows):
         style.message(out, f"Augmentation of {model}: none in any stage")
         return
@@ -93,11 +100,15 @@ def pick(data: PathLike) -> list[str]:
     return [str(name) for name in table["id"].to_numpy()[picked]]
 
 
-def pipelines(stages: Mapping[str, Spec]) -> list[tuple[list[str], Spec]]:
+def pipelines(
+    stages: Mapping[str, Spec], windows: Mapping[str, Any] | None = None
+) -> list[tuple[list[str], Spec]]:
     """Give every different pipeline once, with the stages that use it, in their order."""
     found: list[tuple[list[str], Spec]] = []
+    of = windows or {}
     for name, spec in stages.items():
-        same = next((names for names, other in found if list(other) == list(spec)), None)
+        alike = [(names, other) for names, other in found if of.get(names[0]) == of.get(name)]
+        same = next((names for names, other in alike if list(other) == list(spec)), None)
         if same is None:
             found.append(([name], spec))
         else:
@@ -142,21 +153,34 @@ class _Preview:
         self.shown = [c for c in range(len(self.names)) if c not in others][:3] or [0]
         self.range = self._range(attrs)
 
-    def augment(self, spec: Spec) -> Augment:
-        """Build a pipeline for these tiles."""
-        return Augment(spec, self.fit.size, len(self.names), self.planes, self.names)
+    def augment(self, spec: Spec, crop: Crop | None = None) -> Augment:
+        """Build a pipeline for these tiles, or windows of them."""
+        size = self.fit.size if crop is None else crop.size
+        return Augment(spec, size, len(self.names), self.planes, self.names)
 
-    def rows(self, stages: Sequence[str], spec: Spec) -> Iterator[Row]:
+    def rows(
+        self, stages: Sequence[str], spec: Spec, window: Mapping[str, Any] | None = None
+    ) -> Iterator[Row]:
         """Lay out one pipeline: as training draws it, then its transforms one by one."""
+        asked = window or {}
+        colours = images_of(self.names)
+        grey, classes = next(iter(colours), 0), self.tiles.classes
+        crop = Crop(asked["crop"], classes, grey) if asked.get("crop") else None
+        blackout = float(asked.get("blackout") or 0)
         title = f"Stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}"
         moves = self.fit.canvas != self.fit.size
-        if not spec and not moves:
+        if not spec and not moves and crop is None and not blackout:
             yield Row(f"{title}: no augmentation; the network sees every tile as it is.")
             return
         what = style.plural(len(spec), "transform") if spec else "no augmentation"
         offset = ", and the tile at a random offset" if moves else ""
+        if crop is not None:
+            offset += f", of a window of {crop.size[0]}×{crop.size[1]}"
+        if blackout:
+            offset += f", a class blackened with probability {blackout:g}"
         yield Row(f"{title}: {what}{offset}, as an epoch draws them")
-        samples = Samples([self.tiles], self.augment(spec), (self.seed, "preview", *stages))
+        parts: tuple[str | int, ...] = (self.seed, "preview", *stages)
+        samples = Samples([self.tiles], self.augment(spec, crop), parts, crop, blackout, colours)
         for number, name in enumerate(self.ids):
             batch = samples.__getitems__([(epoch, number) for epoch in range(DRAWS)])
             drawn = list(zip(batch["x"].numpy(), batch["target"].numpy(), strict=True))
@@ -166,12 +190,17 @@ class _Preview:
         if spec:
             yield Row("Each transform alone, and always: what it does, not how often")
         for name, notes, single in alone(spec):
-            yield self.single(name, notes, single)
+            yield self.single(name, notes, single, crop)
 
-    def single(self, name: str, notes: str, spec: Spec) -> Row:
-        """Draw one transform on one tile, in its centre position."""
-        augment = self.augment(spec)
+    def single(self, name: str, notes: str, spec: Spec, crop: Crop | None = None) -> Row:
+        """Draw one transform on one tile, in its centre position, or on one window of it."""
+        augment = self.augment(spec, crop)
         image, mask = self.plain[len(self.plain) // 2]
+        if crop is not None:
+            random = np.random.default_rng(seed_for(self.seed, "preview", "window"))
+            shown = Crop({"size": crop.size, "positive": 1}, self.tiles.classes)
+            window = shown.window(image, mask, random)
+            image, mask = crop.cut(image, window), crop.cut(mask, window)
         seeds = [seed_for(self.seed, "preview", name, draw) for draw in range(DRAWS)]
         kept = _distinct([augment(image.copy(), mask.copy(), seed) for seed in seeds])
         return Row(name, notes, [(image, mask), *kept], _remark((image, mask), kept))

@@ -1,4 +1,4 @@
-"""Figures of what goes in: training images, what networks see of them, how folds divide them."""
+"""Figures of what goes in: training images, and what networks see of them."""
 
 import json
 from collections.abc import Mapping
@@ -9,13 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foldbelt import store
-from foldbelt.plots import pages, style
-from foldbelt.plots.scored import read_folds
+from foldbelt.plots import classes as classes_
+from foldbelt.plots import style
 
 # Upper bounds of the coverage classes; empty images are a class of their own.
 BOUNDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 ROWS = 6
 LABEL_INCHES = 0.95
+_ROWS_TOLD = "Rows: share of the image that the mask covers; images drawn at random within a row."
+_KINDS_TOLD = (
+    "Rows: the rarest class that an image holds (in brackets the share of all images), drawn at "
+    "random within a row."
+)
 
 
 def coverage_class(coverage: np.ndarray) -> np.ndarray:
@@ -30,19 +35,10 @@ def class_name(number: int) -> str:
     return f"{100 * BOUNDS[number - 1]:.0f}–{100 * BOUNDS[number]:.0f} %"
 
 
-def mask_names(data: str, count: int) -> list[str]:
-    """Names of the K mask channels, from the file's attributes where they are known."""
-    attributes = store.attrs(data)
-    names = attributes.get("class_names")
-    if names is None or len(names) != count:
-        names = [f"class {number + 1}" for number in range(count)]
-    return [str(name) for name in names]
-
-
-def _choose(classes: np.ndarray, across: int, seed: int) -> list[np.ndarray]:
+def _choose(classes: np.ndarray, across: int, seed: int, most: int = ROWS) -> list[np.ndarray]:
     """Pick rows of the contact sheet: positions of up to `across` images each, classes in order."""
     present = np.unique(classes)
-    each = max(1, ROWS // max(1, len(present)))
+    each = max(1, most // max(1, len(present)))
     random = np.random.default_rng(seed)
     rows = []
     for number in present:
@@ -54,6 +50,9 @@ def _choose(classes: np.ndarray, across: int, seed: int) -> list[np.ndarray]:
 
 def examples(data: str, out: str, seed: int = 0) -> None:
     """Draw a contact sheet of training images, a row (or more) for each class of coverage.
+
+    Where there are several classes of masks, a row is of the images that hold one of them; an image
+    that holds several is shown with the rarest.
 
     Parameters
     ----------
@@ -68,21 +67,26 @@ def examples(data: str, out: str, seed: int = 0) -> None:
     if not len(table):
         style.message(out, "No training images")
         return
-    coverage = table["coverage"].to_numpy(np.float64)
-    classes = coverage_class(coverage)
+    count = classes_.count(data)
+    if count == 1:
+        classes = coverage_class(table["coverage"].to_numpy(np.float64))
+        names = [class_name(number) for number in range(len(BOUNDS))]
+    else:
+        classes = classes_.kinds(classes_.presence(data, table["id"].tolist()))
+        names = ["nothing", *classes_.mask_names(data, count)]
     sizes = store.original_sizes(data)
     aspect = float(np.median(sizes[:, 0] / sizes[:, 1]))
     across = 8 if aspect > 0.6 else 4
-    rows = _choose(classes, across, seed)
+    rows = _choose(classes, across, seed, ROWS if count == 1 else 2 * (count + 1))
     across = max(4, max(map(len, rows)))
     ids = table["id"].to_numpy()
     wanted = [str(name) for row in rows for name in ids[row]]
     images = store.read(data, "image", wanted)
     truths = list(store.truth(data, wanted))
-    count = truths[0][0].shape[-1]
     cell = 10.4 / across if aspect <= 0.6 else 1.3
     width, height = LABEL_INCHES + across * cell, len(rows) * (cell * min(aspect, 1.4) + 0.05) + 0.4
-    with style.figure(out, _title(table, sizes), width, height, **style.TIGHT) as made:
+    low = cell * aspect < 0.7  # no room for three lines beside it
+    with style.figure(out, _title(table, sizes, count), width, height, **style.TIGHT) as made:
         grid = made.subplots(
             len(rows), across + 1, squeeze=False, width_ratios=[LABEL_INCHES, *[cell] * across]
         )
@@ -94,38 +98,39 @@ def examples(data: str, out: str, seed: int = 0) -> None:
                 truth, ignored = truths[at]
                 style.tile(axes, images[at], truth.shape[:2])
                 for channel in range(count):
-                    style.outline(axes, truth[..., channel], *_look(channel))
+                    style.outline(axes, truth[..., channel], *classes_.look(channel))
                 style.hatch(axes, ignored)
                 hidden |= ignored is not None
                 at += 1
             number = int(classes[row[0]])
             if number != before:
                 share = style.percent(float((classes == number).mean()))
-                text = f"{class_name(number)}\n({share}\nof images)"
-                line[0].text(1, 1, text, transform=line[0].transAxes, ha="right", va="top")
+                text = f"{names[number]}\n({share}" + (")" if low else "\nof images)")
+                line[0].text(
+                    1,
+                    1,
+                    text,
+                    transform=line[0].transAxes,
+                    ha="right",
+                    va="top",
+                    size=9 if low else None,
+                )
             before = number
         _legend(made, data, count, hidden)
 
 
-def _look(channel: int) -> tuple[str, object]:
-    return (
-        style.CLASS_COLOURS[channel % len(style.CLASS_COLOURS)],
-        style.LINES[channel % len(style.LINES)],
-    )
-
-
 def _legend(made: Figure, data: str, count: int, ignored: bool) -> None:
-    names = ["outline of the mask"] if count == 1 else mask_names(data, count)
+    names = ["outline of the mask"] if count == 1 else classes_.mask_names(data, count)
+    looks = map(classes_.look, range(count))
     handles: list = [
-        style.key(*_look(channel)[:1], name, _look(channel)[1])
-        for channel, name in enumerate(names)
+        style.key(colour, name, line) for name, (colour, line) in zip(names, looks, strict=True)
     ]
     if ignored:
         handles.append(style.ignored_patch())
     made.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
 
 
-def _title(table: pd.DataFrame, sizes: np.ndarray) -> str:
+def _title(table: pd.DataFrame, sizes: np.ndarray, count: int) -> str:
     coverage = table["coverage"].to_numpy(np.float64)
     filled = coverage[coverage > 0]
     empty = style.percent(float((coverage == 0).mean())) if (coverage == 0).any() else "none"
@@ -139,8 +144,7 @@ def _title(table: pd.DataFrame, sizes: np.ndarray) -> str:
         covered = f"{those} is covered by {style.percent(float(np.median(filled)))}"
     return (
         f"{style.plural(len(table), 'training image')}: {empty} empty, {covered}\n"
-        f"{size} (height × width). Rows: share of the image that the mask covers; "
-        "images drawn at random within a row."
+        f"{size} (height × width). {_ROWS_TOLD if count == 1 else _KINDS_TOLD}"
     )
 
 
@@ -168,13 +172,18 @@ def preprocessing(data: str, channels: Mapping[str, str], out: str, count: int =
     images = store.read(data, "image", ids)
     recipes = {name: _recipe(path, ids) for name, path in channels.items()}
     width = 1 + sum(len(recipe["names"]) for recipe in recipes.values())
+    aspect = images.shape[1] / images.shape[2]
+    low = aspect < 0.4  # no room for an id beside it
+    across = min(4.5, 13.5 / width) if low else 2.1
+    tall = across * aspect + 0.4 if low else 2.0
     with style.figure(
-        out, _channels_title(recipes), max(7.0, 2.1 * width), 2.0 * len(ids) + 1.0
+        out, _channels_title(recipes), max(7.0, across * width), tall * len(ids) + 1.0
     ) as made:
         grid = made.subplots(len(ids), width, squeeze=False)
         for row, (name, image) in enumerate(zip(ids, images, strict=True)):
             style.tile(grid[row, 0], image)
-            grid[row, 0].set_ylabel(style.shorten(name, 16), size=9)
+            named = grid[row, 0].set_xlabel if low else grid[row, 0].set_ylabel
+            named(style.shorten(name, 40 if low else 16), size=9)
             column = 1
             for recipe in recipes.values():
                 for channel in range(len(recipe["names"])):
@@ -243,151 +252,3 @@ def _channels_title(recipes: Mapping[str, dict]) -> str:
         + " ".join(parts)
         + f" Grey from the 1st to the 99th percentile of the images shown (numbers above).{frame}"
     )
-
-
-def balance(folds: str, data: str, out: str, table: str) -> None:
-    """Draw how folds divide the images, and write the same as a page with a table.
-
-    Parameters
-    ----------
-    folds
-        The CSV of a fold scheme: id, fold, strata, group.
-    data
-        The training data, data/train.h5.
-    out
-        An SVG.
-    table
-        An HTML page.
-    """
-    from foldbelt.folds import balance as measure
-
-    scheme = read_folds(folds)
-    joined = scheme.merge(store.table(data)[["id", "coverage"]], on="id", validate="1:1")
-    title = _balance_title(joined) if len(joined) else "No images in the folds"
-    pages.frame(measure(folds, data), table, "Balance of the folds", title)
-    if not len(joined):
-        style.message(out, title)
-        return
-    numbers = np.sort(joined["fold"].unique())
-    strata = sorted(joined["strata"].unique())
-    height = 1.5 + 0.36 * len(numbers)
-    with style.figure(out, title, 11, height) as made:
-        first, second, third, fourth = made.subplots(
-            1, 4, sharey=True, width_ratios=(1, 1, 1.4, 1.6 if len(strata) > 1 else 0.6)
-        )
-        parts = [joined[joined["fold"] == number] for number in numbers]
-        sizes = [len(part) for part in parts]
-        first.barh(numbers, sizes, color=style.SKY, edgecolor=style.BLUE, height=0.62)
-        for number, size in zip(numbers, sizes, strict=True):
-            first.text(size / 2, number, f"{size:,}", ha="center", va="center")
-        first.set(title="Size", xlabel="images", ylabel="fold", yticks=numbers)
-        first.invert_yaxis()
-        _empties(second, joined, parts, numbers)
-        _quantiles(third, joined, parts, numbers)
-        _strata(made, fourth, joined, numbers, strata)
-
-
-def _balance_title(joined: pd.DataFrame) -> str:
-    by = joined.groupby("fold")
-    sizes, empty = by.size(), by["coverage"].agg(lambda part: (part == 0).mean())
-    split = int((joined.groupby("group")["fold"].nunique() > 1).sum())
-    largest = int(joined.groupby("group").size().max())
-    shares = f"{style.percent(empty.min())} to {style.percent(empty.max())}"
-    if style.percent(empty.min()) == style.percent(empty.max()):
-        shares = style.percent(empty.min())
-    held = (
-        f"{style.plural(joined['group'].nunique(), 'group')} (the largest of {largest}), none split"
-        if split == 0
-        else f"{style.plural(split, 'group')} SPLIT between folds"
-    )
-    return (
-        f"{style.plural(by.ngroups, 'fold')} of {sizes.min():,} to {sizes.max():,} images, "
-        f"{shares} of them empty; {held}"
-    )
-
-
-def _empties(
-    axes: Axes, joined: pd.DataFrame, parts: list[pd.DataFrame], numbers: np.ndarray
-) -> None:
-    overall = 100 * float((joined["coverage"] == 0).mean())
-    shares = [100 * float((part["coverage"] == 0).mean()) for part in parts]
-    axes.axvline(overall, color=style.GREY, linestyle="--", linewidth=1.2)
-    axes.plot(shares, numbers, "o", color=style.BLUE, markersize=7)
-    reach = max(5.0, 1.6 * max(abs(share - overall) for share in shares))
-    axes.set_xlim(max(-1.0, overall - reach), min(101.0, overall + reach))
-    axes.set(title="Empty images", xlabel="% of the fold's images\n(dashed: all folds)")
-
-
-def _quantiles(
-    axes: Axes, joined: pd.DataFrame, parts: list[pd.DataFrame], numbers: np.ndarray
-) -> None:
-    """Show the coverage of non-empty images as median, middle half and middle 80 %."""
-    for part, number in zip(parts, numbers, strict=True):
-        filled = 100 * part.loc[part["coverage"] > 0, "coverage"].to_numpy(np.float64)
-        if not len(filled):
-            axes.text(0, number, "no positives", va="center", color=style.RED)
-            continue
-        low, lower, middle, upper, high = np.quantile(filled, [0.1, 0.25, 0.5, 0.75, 0.9])
-        axes.plot([low, high], [number, number], color=style.BLUE, linewidth=1.2)
-        axes.plot(
-            [lower, upper], [number, number], color=style.SKY, linewidth=7, solid_capstyle="butt"
-        )
-        axes.plot(middle, number, "o", color=style.BLUE, markersize=6)
-    every = 100 * joined.loc[joined["coverage"] > 0, "coverage"]
-    if len(every):
-        axes.axvline(every.median(), color=style.GREY, linestyle="--", linewidth=1.2)
-    axes.set_xlim(left=0)
-    axes.set(
-        title="Coverage where not empty",
-        xlabel="% of the image covered\n(median, middle 50 and 80 %)",
-    )
-
-
-def _strata(
-    made: Figure, axes: Axes, joined: pd.DataFrame, numbers: np.ndarray, strata: list[str]
-) -> None:
-    """Show each stratum's count in each fold against its even share."""
-    counts = (
-        joined.groupby(["fold", "strata"])
-        .size()
-        .unstack(fill_value=0)
-        .reindex(numbers, columns=strata)
-    ).to_numpy(np.float64)
-    expected = counts.sum(axis=0) * counts.sum(axis=1, keepdims=True) / counts.sum()
-    excess = counts - expected
-    reach = max(2.0, np.ceil(np.abs(excess).max()))
-    edges = np.arange(len(strata) + 1) - 0.5
-    drawn = axes.pcolormesh(
-        edges,
-        np.append(numbers - 0.5, numbers[-1] + 0.5),
-        excess,
-        cmap="PuOr_r",
-        vmin=-reach,
-        vmax=reach,
-        edgecolors="white",
-        linewidth=0.5,
-    )
-    axes.grid(False)
-    few = len(strata) <= 8
-    axes.set_xticks(range(len(strata)) if few else [])
-    if few:
-        axes.set_xticklabels(
-            [style.shorten(name, 12) for name in strata],
-            rotation=0 if len(strata) <= 3 else 45,
-            ha="center" if len(strata) <= 3 else "right",
-        )
-        for row, number in enumerate(numbers):
-            for column in range(len(strata)):
-                dark = abs(excess[row, column]) > 0.6 * reach
-                axes.text(
-                    column,
-                    number,
-                    f"{counts[row, column]:.0f}",
-                    ha="center",
-                    va="center",
-                    size=9,
-                    color="white" if dark else "black",
-                )
-    named = "" if few else f"{len(strata)} strata, in the order of their names"
-    axes.set(title="Images by stratum" if few else "Strata", xlabel=named)
-    made.colorbar(drawn, ax=axes, label="images more than\nan even share", shrink=0.9)

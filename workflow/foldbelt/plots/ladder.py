@@ -7,7 +7,9 @@ from foldbelt.plots import style
 _NAMES = {
     "threshold": "pixel threshold",
     "min_area": "+ minimum area",
+    "min_component": "+ minimum component",
     "gate": "+ gate",
+    "one for all": "+ one set for all classes",
     "components": "+ small components removed",
     "holes": "+ holes filled",
     "crf": "+ dense CRF",

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from foldbelt.files import write_text
-from foldbelt.plots.scoreboard import entries
+from foldbelt.plots.scoreboard import by_class, entries
 
 CSS = """
 body { font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a;
@@ -178,10 +178,51 @@ def scores(path: str, out: str) -> None:
         "others. “Optimistic” is the score with parameters fitted on the very images that are "
         "scored. Intervals: bootstrap over groups.</p>"
     )
-    body = note + rows(head, lines, [False, True, True, True, True], strong)
+    body = note + rows(head, lines, [False, True, True, True, True], strong) + _classes(found)
     body += _differences(found.get("differences") or []) + _selected(found.get("select"))
     body += "".join(f"<p><strong>{escape(note)}</strong></p>" for note in found.get("notes") or [])
     page(out, f"Scores ({found['metric']})" if found.get("metric") else "Scores", body)
+
+
+def _classes(found: Mapping[str, Any]) -> str:
+    """Make the table of the classes, and that of their parameters; nothing for a single class."""
+    listed = by_class(found)
+    if not listed:
+        return ""
+    lines: list[list[str | None]] = [
+        [
+            one.label,
+            f"{one.positives:,}",
+            f"{one.score:.4f}",
+            f"{one.low:.4f} – {one.high:.4f}",
+            f"{one.baseline:.4f}",
+            f"{one.score - (one.baseline or 0):+.4f}",
+            None if one.hidden is None else f"{one.hidden:.4f}",
+        ]
+        for one in listed
+    ]
+    each = list(found["classes"].values())
+    for line, one in zip(lines, each, strict=True):
+        alone = one.get("on_positives")
+        line.insert(3, None if alone is None else f"{alone:.4f}")
+    names = list(dict.fromkeys(key for one in each for key in one["parameters"]))
+    told = [
+        [one.label, *(_value(own["parameters"].get(key)) for key in names)]
+        for one, own in zip(listed, each, strict=True)
+    ]
+    head = ["", "images with it", "score", "on these alone", "95 % interval", "all empty"]
+    head += ["above all-empty", "hidden"]
+    note = (
+        "<p>Of the last blend. A rare class scores high wherever it is left empty, so look at what "
+        "it gains over that, and at the images that hold it.</p>"
+    )
+    text = f"<h2>Classes</h2>{note}" + rows(head, lines, [False, *[True] * 7])
+    heads = ["", *(name.replace("_", " ") for name in names)]
+    return text + "<h2>Parameters</h2>" + rows(heads, told, [False, *[True] * len(names)])
+
+
+def _value(value: Any) -> str | None:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _differences(found: Sequence[Mapping[str, Any]]) -> str:

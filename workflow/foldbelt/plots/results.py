@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 
 from foldbelt import store
 from foldbelt.compare import bootstrap
+from foldbelt.decide import load
+from foldbelt.plots import classes as classes_
 from foldbelt.plots import style
 from foldbelt.plots.data import class_name, coverage_class
-from foldbelt.plots.scoreboard import Entry, entries
+from foldbelt.plots.scoreboard import Entry, by_class, entries
 from foldbelt.plots.scored import score_rows
 from foldbelt.plots.thresholds import threshold_curve
 from foldbelt.plots.tiles import tiles
@@ -34,16 +36,25 @@ def scores(path: str, out: str) -> None:
     """
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     listed = entries(found)
+    every = [*listed, *by_class(found)]
     looks = {
         "baseline": (style.GREY, "X"),
         "member": (style.SKY, "o"),
         "blend": (style.BLUE, "s"),
         "score": (style.BLUE, "s"),
         "hidden": (style.RED, "D"),
+        "class": (style.GREEN, "^"),
     }
-    with style.figure(out, _scores_title(listed), 9, 1.0 + 0.34 * len(listed)) as made:
+    title = _scores_title(listed, len(every) > len(listed))
+    with style.figure(out, title, 9, 1.0 + 0.34 * len(every)) as made:
         axes = made.subplots()
-        for place, entry in enumerate(listed):
+        for place, entry in enumerate(every):
+            if entry.baseline is not None:
+                grey, cross = looks["baseline"]
+                axes.plot(entry.baseline, place, cross, color=grey, markersize=7)
+            if entry.kind == "class" and entry.hidden is not None:
+                red, diamond = looks["hidden"]
+                axes.plot(entry.hidden, place, diamond, color=red, markersize=6)
             colour, marker = looks[entry.kind]
             if entry.low is not None and entry.high is not None:
                 axes.plot([entry.low, entry.high], [place, place], color=colour, linewidth=2)
@@ -66,16 +77,24 @@ def scores(path: str, out: str) -> None:
                 va="center",
                 weight="bold" if entry.kind == "score" else "normal",
             )
-        axes.set_yticks(range(len(listed)), [entry.label for entry in listed])
-        axes.set_ylim(len(listed) - 0.5, -0.5)
+        labels = [_with_count(entry) for entry in every]
+        axes.set_yticks(range(len(every)), labels)
+        axes.set_ylim(len(every) - 0.5, -0.5)
+        if len(every) > len(listed):
+            axes.axhline(len(listed) - 0.5, color=style.PALE, linewidth=1)
         axes.margins(x=0.04)
         if listed[0].kind == "baseline":
             axes.axvline(listed[0].score, color=style.GREY, linestyle=":", linewidth=1.4)
-        name = str(found.get("metric", "score")).replace("_", " ")
+        name = str(found.get("metric", "score")).replace("_", " ").removeprefix("mean ")
         axes.set_xlabel(f"mean {name} per image (1 = perfect)")
 
 
-def _scores_title(listed: Sequence[Entry]) -> str:
+def _with_count(entry: Entry) -> str:
+    """Label an entry; of a class say how many images hold it."""
+    return entry.label if entry.positives is None else f"{entry.label} (in {entry.positives:,})"
+
+
+def _scores_title(listed: Sequence[Entry], classes: bool = False) -> str:
     last = next(entry for entry in listed if entry.kind == "score")
     text = f"The blend scores {last.score:.3f}"
     if last.low is not None:
@@ -89,6 +108,11 @@ def _scores_title(listed: Sequence[Entry]) -> str:
         how += " with 95 % interval"
     if any(entry.optimistic is not None for entry in listed):
         how += ". Orange bar: optimistic, fitted to the scored images"
+    if classes:
+        how += (
+            ". Below, the last blend class by class (in so many images), with what empty masks "
+            "score (cross) and the hidden score (diamond)"
+        )
     return f"{text}\n{how}."
 
 
@@ -114,6 +138,7 @@ def score_by(blend_oof: str, data: str, decision: str, folds: str, out: str) -> 
         return
     classes = coverage_class(rows["coverage"].to_numpy())
     panels = [("true coverage of the image", *_labelled(classes, class_name))]
+    own = _class_panel(decision, data)
     column = _number_column(rows)
     if column is not None:
         panels.append((f"{column} (fifths of the images)", *_fifths(rows[column])))
@@ -121,19 +146,50 @@ def score_by(blend_oof: str, data: str, decision: str, folds: str, out: str) -> 
         panels.append(("validation fold", *_labelled(rows["fold"].to_numpy(), str)))
     counts = [len(names) for _, _, names in panels]
     mean = float(rows["score"].mean())
+    lowest = []
+    counts += [len(own)] if own else []
     with style.figure(out, _worst_bin(rows, classes, mean), 2.2 + 0.68 * sum(counts), 3.6) as made:
-        grid = made.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=counts)[0]
-        for axes, (label, bins, names) in zip(grid, panels, strict=True):
+        grid = made.subplots(1, len(counts), squeeze=False, sharey=True, width_ratios=counts)[0]
+        for axes, (label, bins, names) in zip(grid, panels, strict=False):
             axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1.2)
             for place, name in enumerate(names):
                 part = rows[bins == place]
                 low, high = bootstrap(part["score"], part["group"].to_numpy(), n=500)
+                lowest.append(low)
                 axes.plot([place, place], [low, high], color=style.BLUE, linewidth=2)
                 axes.plot(place, part["score"].mean(), "o", color=style.BLUE, markersize=7)
                 names[place] = f"{name}\nn={len(part)}"
             axes.set_xticks(range(len(names)), names, size=9)
-            axes.set(xlabel=label, xlim=(-0.5, len(names) - 0.5), ylim=(-0.02, 1.04))
+            axes.set(xlabel=label, xlim=(-0.5, len(names) - 0.5))
+        for place, (_, low, value, high) in enumerate(own):
+            grid[-1].plot([place, place], [low, high], color=style.GREEN, linewidth=2)
+            grid[-1].plot(place, value, "^", color=style.GREEN, markersize=7)
+            lowest.append(low)
+        if own:
+            grid[-1].set_xticks(range(len(own)), [name for name, *_ in own], size=9)
+            grid[-1].set(xlabel="class, on the images that hold it", xlim=(-0.5, len(own) - 0.5))
+        # From zero, unless all of it would lie in the upper half.
+        bottom = 0.0 if min(lowest) < 0.5 else np.floor(10 * min(lowest) - 0.2) / 10
+        grid[0].set_ylim(bottom - 0.02 * (1 - bottom), 1 + 0.04 * (1 - bottom))
         grid[0].set_ylabel("mean score per image")
+
+
+def _class_panel(decision: str, data: str) -> list[tuple[str, float, float, float]]:
+    """Give of each class its name, and the score with its interval on the images that hold it."""
+    images = load(decision).images
+    if "classes" not in images or "id" not in images:
+        return []
+    scores = np.array(images["classes"])
+    there = classes_.presence(data, [str(name) for name in images["id"]])
+    names = classes_.mask_names(data, scores.shape[1])
+    groups, found = np.array(images["group"]), []
+    for k, name in enumerate(names):
+        rows = np.flatnonzero(there[:, k])
+        if len(rows):
+            low, high = bootstrap(scores[rows, k], groups[rows], n=500)
+            mean = float(scores[rows, k].mean())
+            found.append((f"{name}\nn={len(rows)}", low, mean, high))
+    return found
 
 
 def _labelled(values: np.ndarray, name: Any) -> tuple[np.ndarray, list[str]]:
@@ -144,11 +200,12 @@ def _labelled(values: np.ndarray, name: Any) -> tuple[np.ndarray, list[str]]:
 def _number_column(rows: pd.DataFrame) -> str | None:
     """Find what else to look at: depth, or the first number of the table that varies enough."""
     own = {"id", "fold", "group", "strata", "score", "coverage", "predicted", "wrong", "empty"}
-    names = [name for name in rows.columns if name not in own]
+    names = [n for n in rows.columns if n not in own and not n.startswith("area_")]
     for name in sorted(names, key=lambda name: name != "depth"):
         values = rows[name]
-        if pd.api.types.is_numeric_dtype(values) and values.notna().all() and values.nunique() >= 5:
-            return name
+        known = pd.api.types.is_numeric_dtype(values) and values.notna().all()
+        if known and values.nunique() >= 5 and len(_fifths(values)[1]) >= 3:
+            return name  # else nearly all have the same
     return None
 
 
@@ -202,6 +259,7 @@ def pseudo(files: Mapping[str, str], data: str | None, out: str) -> None:
     labels["count"] = [len(part) for part in parts]
     offered = {store.attrs(path).get("tiles") for path in files.values()}
     true = store.table(data)["coverage"].to_numpy(np.float64) if data is not None else None
+    several = max(classes_.count(path) for path in files.values())
     with style.figure(out, _pseudo_title(table, labels, true, offered), 11, 3.5) as made:
         first, second, third = made.subplots(1, 3, width_ratios=(1.1, 1.2, 1))
         for place, (name, part) in enumerate(labels.groupby("series", sort=False)):
@@ -219,7 +277,10 @@ def pseudo(files: Mapping[str, str], data: str | None, out: str) -> None:
         )
         first.margins(x=0.1)
         first.legend(fontsize=9, loc="best")
-        _compare_coverage(second, table["coverage"].to_numpy(), true)
+        if several > 1:
+            _compare_classes(second, list(files.values()), data, several)
+        else:
+            _compare_coverage(second, table["coverage"].to_numpy(), true)
         levels = 100 * table["confidence"].to_numpy(np.float64)
         third.hist(levels, bins=20, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6)
         third.set(
@@ -242,6 +303,24 @@ def _admitted(label: str, path: str) -> pd.DataFrame:
         covered[rows] = masks.any(axis=-1).mean(axis=(1, 2))
     confidence = store.read(path, "confidence").astype(np.float64)
     return pd.DataFrame({"label": label, "coverage": covered, "confidence": confidence})
+
+
+def _compare_classes(axes: Axes, files: Sequence[str], data: str | None, count: int) -> None:
+    """Set the admitted images beside the training images, by the classes that they hold."""
+    admitted = np.concatenate([classes_.presence(path) for path in files])
+    shown = [("admitted", admitted, style.SKY, style.BLUE, "")]
+    names = [f"class {number + 1}" for number in range(count)]
+    if data is not None:
+        shown.insert(0, ("training", classes_.presence(data), "#f4d9a6", "#8a5f00", "///"))
+        names = classes_.mask_names(data, count)
+    wide = 0.8 / len(shown)
+    for place, (name, there, face, edge, hatch) in enumerate(shown):
+        share = 100 * np.array([(~there.any(axis=1)).mean(), *there.mean(axis=0)])
+        at = np.arange(count + 1) - 0.4 + wide * (place + 0.5)
+        axes.bar(at, share, wide, color=face, edgecolor=edge, hatch=hatch, label=name)
+    axes.set_xticks(range(count + 1), ["none", *names], size=9, rotation=30)
+    axes.set(xlabel="classes that the image holds", ylabel="% of images")
+    axes.legend(fontsize=9)
 
 
 def _compare_coverage(axes: Axes, admitted: np.ndarray, true: np.ndarray | None) -> None:

@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from foldbelt.plots.classes import spoken
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table; kind: baseline, member, blend, score (the last blend) or hidden."""
+    """One line of the table.
+
+    kind: baseline, member, blend, score (the last blend), hidden, or class. Of a class `baseline`
+    is what empty masks score, `hidden` its hidden score and `positives` the number of images that
+    hold it.
+    """
 
     kind: str
     label: str
@@ -15,6 +22,9 @@ class Entry:
     low: float | None = None
     high: float | None = None
     optimistic: float | None = None
+    baseline: float | None = None
+    hidden: float | None = None
+    positives: int | None = None
 
 
 def entries(found: Mapping[str, Any]) -> list[Entry]:
@@ -37,6 +47,24 @@ def entries(found: Mapping[str, Any]) -> list[Entry]:
     if found.get("hidden") is not None:
         made.append(Entry("hidden", "its hidden score on the test set", found["hidden"]))
     return made
+
+
+def by_class(found: Mapping[str, Any]) -> list[Entry]:
+    """List the scores of each class, where scores.json holds several."""
+    each = found.get("classes") or {}
+    return [
+        Entry(
+            "class",
+            name,
+            one["score"],
+            low=one["interval"][0],
+            high=one["interval"][1],
+            baseline=one["baseline"],
+            hidden=one["hidden"],
+            positives=one["positives"],
+        )
+        for name, one in zip(spoken(list(each)), each.values(), strict=True)
+    ]
 
 
 def _order(member: tuple[str, Any]) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 """How the score depends on the pixel threshold, and how sharp the choice is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from foldbelt.decide import Decision, load
 from foldbelt.plots import style
 
 
-def threshold_curve(decision: Mapping[int, str], out: str) -> None:
+def threshold_curve(
+    decision: Mapping[int, str], out: str, names: Sequence[str] | None = None
+) -> None:
     """Draw the mean score against the pixel threshold, for every round and class.
 
     Parameters
@@ -19,6 +21,8 @@ def threshold_curve(decision: Mapping[int, str], out: str) -> None:
         Round → decision/round{r}.json.
     out
         An SVG.
+    names
+        Of the classes.
     """
     found = {number: load(path) for number, path in decision.items()}
     found = {number: one for number, one in found.items() if one.curves}
@@ -32,8 +36,9 @@ def threshold_curve(decision: Mapping[int, str], out: str) -> None:
         for line, (number, one) in zip(grid, found.items(), strict=True):
             for axes, curve in zip(line, one.curves, strict=False):
                 _curve(axes, one, curve)
-                name = f"round {number}" + (f", class {curve['class'] + 1}" if classes > 1 else "")
-                axes.set_title(name)
+                k = curve["class"]
+                own = f", {names[k] if names else f'class {k + 1}'}" if classes > 1 else ""
+                axes.set_title(f"round {number}{own}")
             line[0].set_ylabel("mean score per image")
         for axes in grid[-1]:
             axes.set_xlabel("pixel threshold (probability)")
@@ -104,18 +109,26 @@ def _threshold_title(found: Mapping[int, Decision]) -> str:
         text += f", threshold {np.atleast_1d(one.params['threshold'])[0]:.2g}"
         if len(near) > 1:
             text += f"; any from {near.min():.2g} to {near.max():.2g} is within .005"
-    area, gate = (np.atleast_1d(one.params.get(name, 0)) for name in ("min_area", "gate"))
+    area, least, gate = (
+        np.atleast_1d(one.params.get(name, 0)) for name in ("min_area", "min_component", "gate")
+    )
     what = "label" if one.gate_on == "label" else "largest pixel"
     kept = [f"masks under {_list(area)} pixels"] if area.any() else []
     if gate.any():
         kept.append(f"masks whose {what} probability is at most {_list(gate)}")
-    if kept:
-        text += f"\nAlong the curves, {' and '.join(kept)} become empty."
+    told = [f"components under {_list(least)} pixels are removed"] if least.any() else []
+    told += [f"{' and '.join(kept)} become empty"] if kept else []
+    if told:
+        text += f"\nAlong the curves, {'; '.join(told)}."
+        several = any("/" in part for part in told)
+        text += " One number a class, in their order." if several else ""
+    if len(one.curves) > 1:
+        text += " " if told else "\n"
+        text += "Every panel has a scale of its own."
     return text
 
 
 def _list(values: np.ndarray) -> str:
     """Write one number a class, or one for all if they are the same."""
-    return " / ".join(
-        f"{value:g}" for value in (values[:1] if (values == values[0]).all() else values)
-    )
+    shown = values[:1] if (values == values[0]).all() else values
+    return " / ".join(f"{value:.3g}" if value < 1 else f"{value:g}" for value in shown)

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from foldbelt import store
 from foldbelt.decide import load
 from foldbelt.files import seed_for
+from foldbelt.metrics import score_pairs
 from foldbelt.plots import style
-from foldbelt.plots.data import mask_names
+from foldbelt.plots.classes import mask_names
 from foldbelt.plots.scored import Predicted, by_fold, predict, score_rows
 
 TRUTH, PREDICTION = (style.YELLOW, "-"), (style.BLUE, (0, (3, 1.6)))
@@ -95,14 +96,17 @@ def tiles(
     images = store.read(data, "image", ids)
     classes = shown[0].truth.shape[-1]
     names = mask_names(data, classes)
-    panels = 1 + min(classes, MOST_CLASSES)
     aspect = float(np.median([one.truth.shape[0] / one.truth.shape[1] for one in shown]))
-    across = min(len(rows), max(1, round((8 if aspect >= 0.6 else 4) / panels)))
+    wide = aspect < 0.4 and classes > 1  # then one class is shown large, rather than all tiny
+    panels = 2 if wide else 1 + min(classes, MOST_CLASSES)
+    across = 1 if wide else min(len(rows), max(1, round((8 if aspect >= 0.6 else 4) / panels)))
     down = -(-len(rows) // across)
-    cell = min(3.2, 13 / (across * panels))
+    cell = min(5.6 if wide else 3.2, 13 / (across * panels))
     width = max(7.5, across * (panels * cell + GAP))
     height = down * (cell * min(aspect, 1.6) + 0.5) + 0.4
-    with style.figure(out, _title(every, rows, which), width, height, **style.TIGHT) as made:
+    metric = load(decision).metric
+    title = _title(every, rows, which, wide)
+    with style.figure(out, title, width, height, **style.TIGHT) as made:
         # The last panel of each image is left empty: a gap to its neighbour.
         ratios = [*[cell] * panels, GAP] * across
         grid = made.subplots(down, len(ratios), squeeze=False, width_ratios=ratios)
@@ -117,8 +121,11 @@ def tiles(
             axes[0].set_title(
                 f"{text}\nscore {row.score:.2f}, fold {row.fold}", size=9, loc="center"
             )
-            for panel, channel in zip(axes[1:], _channels(one, panels - 1), strict=True):
-                _probability(panel, one, channel, names if classes > 1 else None)
+            scores = _scores(one, metric)
+            chosen = [_told(one, scores)] if wide else _channels(one, panels - 1)
+            for panel, channel in zip(axes[1:], chosen, strict=True):
+                name = f"{names[channel]}: score {scores[channel]:.2f}" if classes > 1 else None
+                _probability(panel, one, channel, name)
         _legend(made, names, any(one.ignore is not None for one in shown))
 
 
@@ -134,6 +141,18 @@ def _channels(one: Predicted, count: int) -> np.ndarray:
     return np.sort(np.argsort(-area, kind="stable")[:count])
 
 
+def _scores(one: Predicted, metric: str) -> np.ndarray:
+    """Score every class of an image, (K,)."""
+    ignore = None if one.ignore is None else one.ignore[None]
+    return score_pairs(metric, (one.truth > 0)[None], one.mask[None], ignore)[0]
+
+
+def _told(one: Predicted, scores: np.ndarray) -> int:
+    """Pick the class that tells most: the lowest score, then the most pixels."""
+    area = (one.truth > 0).sum(axis=(0, 1)) + one.mask.sum(axis=(0, 1))
+    return int(np.lexsort([-area, scores.round(9)])[0])
+
+
 def _image(axes: Axes, image: np.ndarray, one: Predicted, classes: int) -> None:
     style.tile(axes, image, one.truth.shape[:2])
     style.hatch(axes, one.ignore)
@@ -144,38 +163,42 @@ def _image(axes: Axes, image: np.ndarray, one: Predicted, classes: int) -> None:
         style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], 1.5)
 
 
-def _probability(axes: Axes, one: Predicted, channel: int, names: Sequence[str] | None) -> None:
+def _probability(axes: Axes, one: Predicted, channel: int, name: str | None) -> None:
     """Show the probability of one class, with the two outlines."""
     style.tile(axes, one.prob[..., channel])
     style.hatch(axes, one.ignore)
-    colour = _colour(channel, one.truth.shape[-1])
+    classes = one.truth.shape[-1]
+    colour = _colour(channel, classes)
     style.outline(axes, one.truth[..., channel], colour, TRUTH[1], 1.4)
-    style.outline(axes, one.mask[..., channel], PREDICTION[0], PREDICTION[1], 1.3)
+    dashes = PREDICTION[0] if classes == 1 else colour
+    style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], 1.3)
     known = np.ones(one.truth.shape[:2], bool) if one.ignore is None else ~one.ignore
     true, predicted = (
         style.percent(float(mask[..., channel][known].mean())) if known.any() else "–"
         for mask in (one.truth > 0, one.mask)
     )
     lines = [f"true {true}", f"predicted {predicted}"]
-    axes.set_title(
-        "\n".join([names[channel], ", ".join(lines)] if names else lines), size=9, loc="center"
-    )
+    axes.set_title("\n".join([name, ", ".join(lines)] if name else lines), size=9, loc="center")
 
 
 def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
-    one = len(names) == 1
-    handles: list = [
-        style.key(_colour(channel, len(names)), "truth" if one else f"truth: {name}")
-        for channel, name in enumerate(names)
-    ]
-    more = "" if one else " (left: in the colour of its class)"
-    handles.append(style.key(PREDICTION[0], f"prediction{more}", PREDICTION[1]))
+    if len(names) == 1:
+        handles: list = [
+            style.key(TRUTH[0], "truth"),
+            style.key(PREDICTION[0], "prediction", PREDICTION[1]),
+        ]
+    else:
+        handles = [style.key(_colour(k, len(names)), name) for k, name in enumerate(names)]
+        handles += [
+            style.key(style.GREY, "solid: truth"),
+            style.key(style.GREY, "dashed: prediction", PREDICTION[1]),
+        ]
     if ignored:
         handles.append(style.ignored_patch())
-    made.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    made.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
 
 
-def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str) -> str:
+def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool) -> str:
     low, high = rows["score"].min(), rows["score"].max()
     scores = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
     text = f"The {which} {len(rows)} of {style.plural(len(every), 'image')} score {scores}"
@@ -192,7 +215,8 @@ def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str) -> str:
         text += f"; {perfect:,} in all are perfect"
         if filled:
             text += ". Empty images are left out here"
+    of = " of the class with the lowest score" if wide else ""
     return (
-        f"{text}\nLeft: the image. Right: the predicted probability, black 0 to white 1, with the "
-        "covered shares of true and predicted mask. Decided without the image's own fold."
+        f"{text}\nLeft: the image. Right: the predicted probability{of}, black 0 to white 1, "
+        "with the covered shares of true and predicted mask. Decided without the image's own fold."
     )

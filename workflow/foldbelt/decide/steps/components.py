@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
+from foldbelt.decide.components import without_small
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError
 
@@ -48,11 +48,5 @@ class Components:
 
     def __call__(self, tile: Tile, params: Mapping[str, Any]) -> np.ndarray:
         """Give the mask (h, w, K) without its small components."""
-        mask = np.zeros_like(tile.mask)
-        for k in range(mask.shape[2]):
-            plane = np.ascontiguousarray(tile.mask[..., k], np.uint8)
-            _, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
-            large = stats[:, cv2.CC_STAT_AREA] >= params["least"]
-            large[0] = False
-            mask[..., k] = large[labels]
-        return mask
+        planes = np.moveaxis(tile.mask, 2, 0)
+        return np.stack([without_small(plane, params["least"]) for plane in planes], axis=2)

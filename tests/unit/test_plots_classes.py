@@ -1,0 +1,130 @@
+"""Figures of several classes and of wide images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from test_decide_components import SPACE, data
+
+from foldbelt import decide, store
+from foldbelt.plots import balance, classes, ladder, pages, results, scoreboard, tiles
+from foldbelt.plots import data as examples
+from foldbelt.plots.scored import Predicted
+
+NAMES = ["1", "<b>", "3"]
+SPEC = {"metric": "mean_dice", "space": SPACE, "bootstrap": 20}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Artefacts of a run of wide images of three classes, as paths by name."""
+    root = tmp_path_factory.mktemp("wide")
+    prob, truth, folds, label = data(1, n=18, shape=(9, 60, 3))
+    truth[:3] = 0
+    ids = [f"w{row:02d}.jpg" for row in range(18)]
+    table = pd.DataFrame({"id": ids, "coverage": truth.any(-1).mean((1, 2))})
+    for k, name in enumerate(NAMES):
+        table[f"area_{name}"] = truth[..., k].mean((1, 2))
+    image = prob.max(axis=-1)
+    attrs = {"class_names": NAMES}
+    store.write(root / "train.h5", {"image": image, "mask": truth}, table, attrs, classes=3)
+    plain = {"mask": truth, "confidence": np.linspace(0.9, 1, 18, dtype=np.float32)}
+    store.write(root / "pseudo.h5", plain, table[["id"]], {"tiles": 40}, classes=3)
+    store.write(root / "oof.h5", {"prob": prob, "label_prob": label}, table[["id"]])
+    scheme = pd.DataFrame({"id": ids, "fold": folds, "strata": "s", "group": ids})
+    scheme.to_csv(root / "folds.csv", index=False)
+    paths = {name: str(root / name) for name in ("train.h5", "oof.h5", "folds.csv", "pseudo.h5")}
+    members = {"m": [paths["oof.h5"]]}
+    found = decide.member(members, paths["train.h5"], paths["folds.csv"], SPEC, 0)
+    paths["decision"] = str(root / "decision.json")
+    decide.save(found, paths["decision"])
+    one = {"score": 0.9, "interval": [0.8, 0.95], "baseline": 0.7, "positives": 5}
+    one |= {"on_positives": 0.6, "hidden": 0.88, "parameters": {"threshold": 0.5, "gate_mode": "x"}}
+    scores = {"score": 0.9, "interval": [0.8, 0.95], "baseline": 0.7, "metric": "mean_dice"}
+    scores["classes"] = dict.fromkeys(NAMES, one) | {"3": {**one, "hidden": None}}
+    paths["scores"] = str(root / "scores.json")
+    (root / "scores.json").write_text(json.dumps(scores))
+    return paths
+
+
+def figures(run):
+    four = (run["oof.h5"], run["train.h5"], run["decision"], run["folds.csv"])
+    train, names = run["train.h5"], classes.mask_names(run["train.h5"], 3)
+    return {
+        "examples.png": lambda out: examples.examples(train, out),
+        "balance.svg": lambda out: balance.balance(run["folds.csv"], train, out, out + ".html"),
+        "threshold.svg": lambda out: results.threshold_curve({0: run["decision"]}, out, names),
+        "ladder.svg": lambda out: ladder.run(decision=run["decision"], out=out),
+        "worst.png": lambda out: results.tiles(*four, which="worst", out=out, count=2),
+        "scores.svg": lambda out: results.scores(run["scores"], out),
+        "pseudo.svg": lambda out: results.pseudo({"m/0/fold0": run["pseudo.h5"]}, train, out),
+        "score_by.svg": lambda out: results.score_by(*four, out),
+    }
+
+
+@pytest.mark.parametrize("name", ["examples.png", "worst.png"])
+def test_wide_images_are_shown_large(run, name, tmp_path):
+    figures(run)[name](str(tmp_path / name))
+    with Image.open(tmp_path / name) as image:
+        assert image.size[0] > 900
+        assert image.size[0] / image.size[1] < 4
+
+
+@pytest.mark.parametrize(
+    "name", ["threshold.svg", "balance.svg", "scores.svg", "pseudo.svg", "score_by.svg"]
+)
+def test_every_class_is_named(run, name, tmp_path):
+    figures(run)[name](str(tmp_path / name))
+    text = (tmp_path / name).read_text()
+    for label in ("class 1", "&lt;b&gt;", "class 3"):
+        assert label in text, label
+
+
+def test_the_ladder_names_what_it_tried(run, tmp_path):
+    figures(run)["ladder.svg"](str(tmp_path / "l.svg"))
+    text = (tmp_path / "l.svg").read_text()
+    assert "minimum component" in text
+    assert "one set for all classes" in text
+
+
+def test_images_hold_what_their_table_or_their_masks_say(run):
+    table, masks = classes.presence(run["train.h5"]), classes.presence(run["pseudo.h5"])
+    np.testing.assert_array_equal(table, masks)
+    assert table.any()
+    assert not table.all()
+    ids = store.read(run["train.h5"], "id").tolist()
+    backwards = classes.presence(run["train.h5"], ids[::-1])
+    np.testing.assert_array_equal(backwards, table[::-1])
+    np.testing.assert_array_equal(classes.presence(run["pseudo.h5"], ids[::-1]), masks[::-1])
+
+
+def test_an_image_of_several_classes_is_of_the_rarest():
+    there = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 0, 0], [1, 0, 1]], bool)
+    assert classes.kinds(there).tolist() == [2, 1, 3, 3, 0, 3]
+
+
+def test_the_class_that_lost_most_is_shown():
+    truth, mask = np.zeros((2, 4, 20, 3), np.uint8)
+    truth[:, :5, 0] = mask[:, :5, 0] = 1
+    truth[:, :8, 1], mask[:, :4, 1] = 1, 1
+    one = Predicted(mask, mask > 0, truth, None)
+    scores = tiles._scores(one, "mean_dice")
+    assert scores.tolist() == [1, 2 * 16 / 48, 1]
+    assert tiles._told(one, scores) == 1
+    assert tiles._told(one, np.ones(3)) == 1  # of equals the one with the most pixels
+
+
+def test_classes_stand_below_the_scores(run, tmp_path):
+    found = json.loads(Path(run["scores"]).read_text())
+    listed = scoreboard.by_class(found)
+    assert [one.label for one in listed] == ["class 1", "<b>", "class 3"]
+    assert (listed[0].low, listed[0].baseline, listed[0].positives) == (0.8, 0.7, 5)
+    assert scoreboard.by_class({"score": 0.5}) == []
+    pages.scores(run["scores"], str(tmp_path / "s.html"))
+    text = (tmp_path / "s.html").read_text()
+    assert "<b>" not in text
+    for part in ("&lt;b&gt;", "+0.2000", "0.8800", "0.6000", "gate mode"):
+        assert part in text, part

@@ -1,0 +1,17 @@
+"""Find the connected components that a decision may remove."""
+
+from foldbelt import decide
+from foldbelt.files import grouped
+from foldbelt.logs import job
+
+with job(snakemake.log[0]):
+    decide.tabulate_components(
+        members=grouped(snakemake.input.oof, snakemake.params.members)
+        | grouped(snakemake.input.external, snakemake.params.external),
+        weights=snakemake.input.weights,
+        data=snakemake.input.data,
+        folds=snakemake.input.folds,
+        space=snakemake.params.space,
+        out=snakemake.output.components,
+        workers=snakemake.threads,
+    )
