@@ -26,7 +26,11 @@ def recipe(name: str) -> dict[str, Any]:
     """Give a whole recipe, as a user would write it."""
     base = copy.deepcopy(RECIPES["base"])
     whole = config.merge(base, RECIPES[name]) if name != "base" else base
-    for part in ("stages", "models"):  # where a recipe gives its own, the base's are not wanted
+    for part in (
+        "data",
+        "stages",
+        "models",
+    ):  # where a recipe gives its own, the base's are not wanted
         if part in RECIPES[name]:
             whole[part] = RECIPES[name][part]
     return {**whole, "run": name}

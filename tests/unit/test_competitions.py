@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 from raw_folders import SIDE, TRAIN, add_row, make_salt, salt_masks, save_table
 
-from foldbelt import competitions, members, metrics, rle
+from foldbelt import competitions, members, metrics, rle, survey
 from foldbelt.competitions import salt
 from foldbelt.files import InputError
 
 
 def test_every_member_offers_the_whole_protocol():
     names = members.known("competitions")
-    assert {"salt", "folder"} <= set(names)
+    assert {"salt", "folder", "steel"} <= set(names)
     for name in names:
         member = competitions.load(name)
         for function in ("scan", "read", "write_submission", "check_submission"):
             assert callable(getattr(member, function)), (name, function)
         assert callable(getattr(metrics, member.METRIC)), name
+        drawn = getattr(member, "SURVEY", None)
+        assert members.survey(name) == drawn
+        assert drawn is None or callable(getattr(survey, drawn)), name
+        assert drawn is None or members.survey_options(drawn)[-1] == "seed"
 
 
 @pytest.mark.parametrize("name", ["slat", "_images", "os", "../salt", ""])
