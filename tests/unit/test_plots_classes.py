@@ -128,3 +128,26 @@ def test_classes_stand_below_the_scores(run, tmp_path):
     assert "<b>" not in text
     for part in ("&lt;b&gt;", "+0.2000", "0.8800", "0.6000", "gate mode"):
         assert part in text, part
+
+
+def test_labels_and_likeness_stand_in_the_table(run, tmp_path):
+    found = json.loads(Path(run["scores"]).read_text())
+    pages.scores(run["scores"], str(tmp_path / "without.html"))
+    labels = {"net/round0": {"auc": {"<i>": 0.75, "other": None}, "log_loss": 0.25}}
+    like = {"score": 0.81, "interval": [0.7, 0.9], "difference": -0.02, "auc": 0.66}
+    like |= {"difference_interval": [-0.04, 0.01], "effective_images": 12.3, "flattening": 1.0}
+    (tmp_path / "s.json").write_text(json.dumps({**found, "labels": labels, "like_test": like}))
+    pages.scores(str(tmp_path / "s.json"), str(tmp_path / "with.html"))
+    plain, text = ((tmp_path / f"{name}.html").read_text() for name in ("without", "with"))
+    assert "<i>" not in text
+    for part in (
+        "net, round 0",
+        "&lt;i&gt;",
+        "0.750",
+        "0.2500",
+        "AUC of 0.66",
+        "0.8100",
+        "-0.0200",
+    ):
+        assert part in text, part
+        assert part not in plain, part

@@ -22,6 +22,7 @@ from foldbelt import (
     metrics,
     store,
 )
+from foldbelt.decide import ends
 from foldbelt.decide.ladder import SHARED
 from foldbelt.decide.oof import at_size
 from foldbelt.files import InputError, PathLike, write_json
@@ -82,7 +83,8 @@ def run(
     competition
         Whose format the hidden truth has.
     notes
-        What a reader of the scores has to know: leaks.
+        What a reader of the scores has to know: leaks. Values that the last decision found at an
+        end of their grid are added.
     mosaic
         The csv of mosaics, for steps that look at neighbours.
     likeness
@@ -102,6 +104,7 @@ def run(
     areas = class_scores.true_areas(data, last.images["id"])
     empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
     private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
+    names = class_scores.names_of(data, areas.shape[1])
     content = {
         "metric": last.metric,
         "score": last.score,
@@ -119,11 +122,11 @@ def run(
         "images": len(empty),
         "groups": len(set(last.images["group"])),
         "select": dict(select),
-        "notes": list(notes),
+        "notes": [*notes, *ends.told(last.ends, names)],
         "seconds": seconds(benchmarks, members, found),
     }
     if areas.shape[1] > 1:
-        names, draws = class_scores.names_of(data, areas.shape[1]), spec.get("bootstrap", 1000)
+        draws = spec.get("bootstrap", 1000)
         content["classes"] = class_scores.by_class(last, names, areas, private, draws, seed)
     if likeness is not None:
         draws = spec.get("bootstrap", 1000)
@@ -302,18 +305,24 @@ def describe(path: PathLike) -> str:
     ]
     if found["hidden"] is not None:
         lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
+    if like := found.get("like_test"):
+        low, high = like["interval"]
+        lines.append(
+            f"  as if drawn like the test images {like['score']:.4f}  (95 %: {low:.4f} to "
+            f"{high:.4f}; AUC of train against test {like['auc']:.2f})"
+        )
     for name, one in found.get("classes", {}).items():
         low, high = one["interval"]
         lines.append(
             f"  class {name:<27}{one['score']:.4f}  (95 %: {low:.4f} to {high:.4f}; all empty "
             f"{one['baseline']:.4f}; {one['positives']} images)"
         )
-    lines += [f"  {note}" for note in found.get("notes", [])]
     lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
     lines += [
         f"  {name:<33}log loss of labels {found['labels'][name]['log_loss']:.4f}"
         for name in sorted(set(found.get("labels", {})) - set(found["members"]))
     ]
+    lines += [f"  note: {note}" for note in found.get("notes", [])]
     return "\n".join(lines)
 
 

@@ -73,6 +73,8 @@ class Decision:
         this), difference (to the score before), interval (of the difference: paired bootstrap over
         groups) and kept. With several classes one of them is "one for all": the same parameters for
         every class in place of its own.
+    ends
+        Where a wider grid might hold better values: see :mod:`foldbelt.decide.ends`.
     """
 
     params: dict[str, Any]
@@ -87,6 +89,7 @@ class Decision:
     images: dict[str, list[Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     ladder: list[dict[str, Any]] = field(default_factory=list)
+    ends: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Give what JSON can hold."""

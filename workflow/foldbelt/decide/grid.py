@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from foldbelt import compare, metrics
 from foldbelt.decide.counting import counts
 from foldbelt.decide.decision import Decision, keeps
+from foldbelt.decide.ends import at_ends
 from foldbelt.decide.space import Grid, grid
 from foldbelt.decide.sums import Counted, Sums
 from foldbelt.decide.tables import Cuts, tabulate
@@ -162,6 +163,7 @@ def search_counts(
     images = classes.mean(axis=1)
     every = np.arange(len(folds))
     lines = sums[id(final)].lines(chosen)
+    compared = np.broadcast_to(means.mean(axis=0), means.shape) if shared else means
     return Decision(
         params=steps.params(chosen, values),
         metric=metric,
@@ -173,6 +175,7 @@ def search_counts(
         space=steps.space(),
         curves=_curves(lines, steps, names, np.bincount(member)),
         images=per_image(classes),
+        ends=at_ends(compared, chosen, steps, EQUAL),
     )
 
 

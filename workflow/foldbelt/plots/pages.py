@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from foldbelt.files import write_text
+from foldbelt.plots.classes import spoken
 from foldbelt.plots.scoreboard import by_class, entries
 
 CSS = """
@@ -178,7 +179,8 @@ def scores(path: str, out: str) -> None:
         "others. “Optimistic” is the score with parameters fitted on the very images that are "
         "scored. Intervals: bootstrap over groups.</p>"
     )
-    body = note + rows(head, lines, [False, True, True, True, True], strong) + _classes(found)
+    body = note + rows(head, lines, [False, True, True, True, True], strong)
+    body += _like_test(found.get("like_test")) + _classes(found) + _labels(found.get("labels"))
     body += _differences(found.get("differences") or []) + _selected(found.get("select"))
     body += "".join(f"<p><strong>{escape(note)}</strong></p>" for note in found.get("notes") or [])
     page(out, f"Scores ({found['metric']})" if found.get("metric") else "Scores", body)
@@ -219,6 +221,38 @@ def _classes(found: Mapping[str, Any]) -> str:
     text = f"<h2>Classes</h2>{note}" + rows(head, lines, [False, *[True] * 7])
     heads = ["", *(name.replace("_", " ") for name in names)]
     return text + "<h2>Parameters</h2>" + rows(heads, told, [False, *[True] * len(names)])
+
+
+def _like_test(found: Mapping[str, Any] | None) -> str:
+    """Say what the score would be if the images were drawn like the test images."""
+    if not found:
+        return ""
+    (low, high), (less, more) = found["interval"], found["difference_interval"]
+    text = (
+        f"As if the images were drawn like the test images: {found['score']:.4f} (95 %: {low:.4f} "
+        f"to {high:.4f}), {found['difference']:+.4f} ({less:+.4f} to {more:+.4f}) from the score "
+        f"above. Train and test are told apart with an AUC of {found['auc']:.2f} (.5: not at all); "
+        f"the weighted images tell as much as {found['effective_images']:.0f} equal ones."
+    )
+    return f"<p>{escape(text)}</p>"
+
+
+def _labels(found: Mapping[str, Any] | None) -> str:
+    """Make the table of how well each member tells the image labels."""
+    if not found:
+        return ""
+    names = list(dict.fromkeys(name for one in found.values() for name in one["auc"]))
+    lines = []
+    for member, one in found.items():
+        areas = [one["auc"].get(name) for name in names]
+        told = [None if area is None else f"{area:.3f}" for area in areas]
+        lines.append([member.replace("/round", ", round "), f"{one['log_loss']:.4f}", *told])
+    note = (
+        "<p>Out of fold. AUC: the chance that an image with the label is given a higher "
+        "probability than one without; .5 is chance. Log loss: lower is better.</p>"
+    )
+    head = ["", "log loss", *(f"AUC of {name}" for name in spoken(names))]
+    return f"<h2>Image labels</h2>{note}" + rows(head, lines, [False, *[True] * (len(head) - 1)])
 
 
 def _value(value: Any) -> str | None:

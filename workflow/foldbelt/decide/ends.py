@@ -1,0 +1,86 @@
+"""Where the best value of the search is the last one tried, a wider grid may hold a better one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from foldbelt.decide.decision import DEFAULTS
+from foldbelt.decide.space import Grid
+
+#: Values beyond which there is nothing to try: 0 is off, and fractions end at 1.
+_LAST = {"threshold": 1.0, "gate": 1.0}
+
+
+def at_ends(
+    means: np.ndarray, chosen: Sequence[tuple[int, ...]], steps: Grid, least: float
+) -> list[dict[str, Any]]:
+    """List the values chosen at an end of the grid that score better than the next inner ones.
+
+    Values that do as well further in are not listed: a class that is best left empty is left empty
+    by many, and all of them are good.
+
+    Parameters
+    ----------
+    means
+        (K, T, M, C, G) mean scores of each class.
+    chosen
+        Of each class the places in the grid, (t, m, c, g).
+    steps
+        The grid.
+    least
+        Means that differ by less are equal.
+
+    Returns
+    -------
+    list of dict
+        class (its number), name, value, end ("smallest" or "largest") and gain, the best score with
+        this value minus the best with the next inner one, all else being free.
+    """
+    found = []
+    for k, point in enumerate(chosen):
+        for axis, name in enumerate(DEFAULTS):
+            values = getattr(steps, name)
+            if name == "gate":  # modes other than a veto have no value
+                values = values[: steps.mode.count("veto")]
+            place = point[axis]
+            if len(values) < 2 or place >= len(values):
+                continue
+            value, order = values[place], np.argsort(values)
+            ends = {"largest": order[::-1]} if value < _LAST.get(name, np.inf) else {}
+            ends |= {"smallest": order} if value > 0 else {}
+            others = tuple(i for i in range(means.ndim - 1) if i != axis)
+            best = means[k].max(axis=others)
+            for end, inwards in ends.items():
+                gain = best[place] - best[inwards[1]]
+                if place == inwards[0] and gain > least:
+                    row = {"class": k, "name": name, "value": float(value), "end": end}
+                    found.append(row | {"gain": float(gain)})
+    return found
+
+
+def told(found: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """Say it, one sentence for each name and end.
+
+    Parameters
+    ----------
+    found
+        What `at_ends` found.
+    names
+        Of the classes; one alone is not named.
+
+    Examples
+    --------
+    >>> told([{"class": 0, "name": "gate", "value": 0.9, "end": "largest"}], ["salt"])
+    ['decision.space.gate: the best value, 0.9, is the largest tried; larger ones may do better']
+    """
+    sentences = []
+    for name, end in dict.fromkeys((row["name"], row["end"]) for row in found):
+        rows = [row for row in found if (row["name"], row["end"]) == (name, end)]
+        of = " of class " + ", ".join(names[row["class"]] for row in rows)
+        further = {"smallest": "smaller", "largest": "larger"}[end]
+        sentences.append(
+            f"decision.space.{name}: the best value{of if len(names) > 1 else ''}, "
+            f"{rows[0]['value']:g}, is the {end} tried; {further} ones may do better"
+        )
+    return sentences
