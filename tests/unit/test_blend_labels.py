@@ -197,6 +197,35 @@ def test_a_classifier_in_a_decision_is_a_label_head(tmp_path, mean):
     assert decide.load(out["two"]).gate_on == "label"
 
 
+@pytest.mark.parametrize("space", [{}, {"min_component": [0, 3]}, {"gate_mode": ["product"]}])
+@pytest.mark.parametrize("width", [1, CLASSES, 5])
+def test_labels_of_other_things_than_the_classes_gate_no_mask(tmp_path, space, width):
+    common, ids, mask, *_ = labelled_run(tmp_path, classifiers=1)
+    spec = {**DECISION, "space": {**DECISION["space"], "gate": [0, 0.5], **space}}
+    spec["steps"] = {"holes": None}
+    run(tmp_path, common, SPEC, "mean_dice")
+    table = pd.DataFrame({"id": ids})
+    attrs = {"class_names": ["pit", "scratch"], "label_names": [f"view{i}" for i in range(width)]}
+    for path, name in ((common["data"], "labels"), *((p, "prob") for p in common["members"]["c0"])):
+        own = store.read(path, "id").astype(str)
+        label = np.random.default_rng(0).random((len(own), width))
+        if name == "prob":
+            arrays = {"label_prob": label.astype(np.float32)}
+            store.write(path, arrays, table=pd.DataFrame({"id": own}))
+        else:
+            arrays = {"mask": mask, "labels": (label > 0.5).astype(np.uint8)}
+            store.write(path, arrays, table=table, attrs=attrs, classes=CLASSES)
+    rest = {"spec": spec, "seed": 1}
+    decide.run(**common, **rest, weights=str(tmp_path / "weights.json"), out=tmp_path / "with.json")
+    masked = {**common, "members": {"m0": common["members"]["m0"]}}
+    content = {"members": ["m0"], "all": [1], "without": {str(f): [1] for f in range(4)}}
+    (tmp_path / "alone.json").write_text(json.dumps(content))
+    out = tmp_path / "without.json"
+    decide.run(**masked, **rest, weights=str(tmp_path / "alone.json"), out=out)
+    assert (tmp_path / "with.json").read_bytes() == out.read_bytes()
+    assert decide.load(out).gate_on == "peak"
+
+
 def test_blends_that_weigh_masks_alike_share_their_pixel_counts(tmp_path):
     common, *_ = labelled_run(tmp_path)
     oof = OutOfFold(**common)

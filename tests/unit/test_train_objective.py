@@ -42,6 +42,19 @@ def test_the_label_head_is_weighed():
     assert losses[1] - losses[0] == pytest.approx(0.5 * bce)
 
 
+def test_unknown_labels_teach_nothing():
+    outputs = {"mask": torch.zeros(3, 1, 4, 4), "label": torch.tensor([[3.0], [-3.0], [1.0]])}
+    target, label = torch.zeros(3, 1, 4, 4), torch.tensor([[1.0], [float("nan")], [0.0]])
+    plain, both = (float(objective(label_weight=w)(outputs, target, label)) for w in (0.0, 0.5))
+    known = [0, 2]
+    bce = float(binary_cross_entropy_with_logits(outputs["label"][known], label[known]))
+    assert both - plain == pytest.approx(0.5 * bce)
+    nothing = torch.full((3, 1), float("nan"))
+    assert float(objective(label_weight=0.5)(outputs, target, nothing)) == pytest.approx(plain)
+    alone = {"label": outputs["label"]}
+    assert float(objective()(alone, target, label)) == pytest.approx(bce)
+
+
 def test_the_depth_head_is_weighed():
     outputs = {"mask": torch.zeros(3, 1, 4, 4), "depth": torch.tensor([[0.5], [-3.0], [0.0]])}
     target, depth = torch.zeros(3, 1, 4, 4), torch.tensor([[0.0], [1.0], [0.0]])

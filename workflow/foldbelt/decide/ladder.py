@@ -22,7 +22,7 @@ from foldbelt.decide.masks import Masks, Surroundings, load_step
 from foldbelt.decide.oof import OutOfFold, at_size
 from foldbelt.decide.steps import Step
 from foldbelt.files import seed_for
-from foldbelt.means import PLAIN, Mean, Vector, mix, mix_labels
+from foldbelt.means import PLAIN, Mean, Vector, mix
 
 Fit = Callable[..., Decision]
 
@@ -207,7 +207,7 @@ def _scores(
     for block, truths in oof.with_truth():
         ids = oof.ids[block.rows].tolist()
         for key, (vector, chain) in states.items():
-            labels = mix_labels(block.labels, vector.labels, *mean)
+            labels = oof.gate_labels(block, vector.labels, mean)
             probs = [
                 _known(at_size(mix(parts, vector.masks, *mean), truth.shape[:2]), ignore)
                 for parts, (truth, ignore) in zip(block.images(), truths, strict=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from foldbelt import geometry, store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
-from foldbelt.means import Vector
+from foldbelt.means import Mean, Vector, mix_labels
 from foldbelt.predictions import CURE, faults, same_shapes, with_masks
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
@@ -76,6 +76,8 @@ class OutOfFold:
         (N,) an image without a group is its own.
     masked, labelled : list of bool
         Which members predict masks, and which label probabilities.
+    gating : bool
+        Whether labels say which classes there are.
 
     Raises
     ------
@@ -112,6 +114,7 @@ class OutOfFold:
         self.paths = [_by_fold(name, members[name], fold_of, spare, problems) for name in readable]
         raise_all(problems, "out-of-fold predictions", CURE)
         self.masked = with_masks(members, "out-of-fold predictions")
+        self.gating = store.labels_are_classes(data)
         self.labelled = [
             all(store.has(path, "label_prob") for path in own.values()) for own in self.paths
         ]
@@ -128,6 +131,24 @@ class OutOfFold:
     def equal(self) -> Vector:
         """Give equal weights: of the members with masks, and of those with labels."""
         return Vector.of([1.0] * len(self.members), self.masked, self.labelled)
+
+    def gate_labels(self, block: Block, weights: Sequence[float], mean: Mean) -> np.ndarray | None:
+        """Average a block's label probabilities for the gate.
+
+        Parameters
+        ----------
+        block
+            Of this object.
+        weights, mean
+            As for :func:`foldbelt.means.mix_labels`.
+
+        Returns
+        -------
+        ndarray or None
+            (n, L) float32; None if no member has labels, or they say other things than which
+            classes there are: then the gate looks at the pixels.
+        """
+        return mix_labels(block.labels, weights, *mean) if self.gating else None
 
     def label_probs(self) -> list[np.ndarray | None]:
         """Give of each member the label probabilities (N, L), in the order of the ids, or None."""

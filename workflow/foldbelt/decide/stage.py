@@ -26,7 +26,7 @@ from foldbelt.decide.sums import Counted
 from foldbelt.decide.tables import Cuts
 from foldbelt.decide.tabulating import Work
 from foldbelt.files import InputError, PathLike, write_json
-from foldbelt.means import PLAIN, Mean, Vector, mix, mix_labels, read_mean
+from foldbelt.means import PLAIN, Mean, Vector, mix, read_mean
 
 
 def run(
@@ -246,7 +246,7 @@ def count_blends(
             for probs, (truth, ignore) in zip(block.images(), truths, strict=True):
                 counter.add(at_size(mix(probs, masks, *mean), truth.shape[:2]), truth, ignore)
         for vector, parts in zip(vectors, labels, strict=True):
-            parts.append(mix_labels(block.labels, vector.labels, *mean))
+            parts.append(oof.gate_labels(block, vector.labels, mean))
     order = np.concatenate(rows)
     found: dict[tuple[float, ...], Counts] = {}
     every = []

@@ -26,7 +26,7 @@ from foldbelt.decide.counting import gate_values
 from foldbelt.decide.oof import OutOfFold, at_size
 from foldbelt.decide.tables import COLUMNS, Cuts, Image, Table, describe, joined
 from foldbelt.files import InputError, PathLike, atomic
-from foldbelt.means import PLAIN, Mean, Vector, mix, mix_labels
+from foldbelt.means import PLAIN, Mean, Vector, mix
 from foldbelt.store.layout import COMPRESSION, SCHEMA_VERSION
 
 ROWS = 2**16  # of a chunk of the file
@@ -67,7 +67,7 @@ class Work:
         for fold in np.unique(self.oof.fold[rows]).tolist():
             block = self.oof.read(fold, rows[self.oof.fold[rows] == fold])
             for number, vector in enumerate(self.vectors):
-                label = mix_labels(block.labels, vector.labels, *self.mean)
+                label = self.oof.gate_labels(block, vector.labels, self.mean)
                 if label is not None:
                     known[number] |= dict(zip(block.rows.tolist(), label, strict=True))
                 images = found[table_of[number]]

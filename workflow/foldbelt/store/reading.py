@@ -99,6 +99,17 @@ def attrs(path: PathLike) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in sorted(file.attrs.items())}
 
 
+def labels_are_classes(path: PathLike) -> bool:
+    """Tell whether image labels say which classes of the masks there are.
+
+    Labels of other names come from a table: a view, a diagnosis. What they say does not follow from
+    a mask, nor a mask from them. Where nobody named them they are taken for classes.
+    """
+    found = attrs(path)
+    names = [found.get("label_names"), found.get("class_names")]
+    return None in names or names[0] == names[1]
+
+
 def positions(path: PathLike, ids: Sequence[str]) -> np.ndarray:
     """Rows at which ids lie, int64 (n,); unknown ids raise InputError, all listed."""
     with _open(path) as file:

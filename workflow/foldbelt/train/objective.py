@@ -64,14 +64,14 @@ class Objective:
             If the model predicts a depth and there is none to compare it with.
         """
         if "mask" not in outputs:
-            return self.mask(outputs["label"].float()[..., None, None], label[..., None, None])
+            logits, truth = (one[..., None, None] for one in (outputs["label"].float(), label))
+            unknown = torch.isnan(truth).any(dim=1, keepdim=True)
+            return self.mask(logits, truth.nan_to_num(), unknown if unknown.any() else None)
         ignore = target[:, self.classes :].bool() if target.shape[1] > self.classes else None
         truth = target[:, : self.classes].to(torch.float32)
         total = self.mask(outputs["mask"].float(), truth, ignore)
         if "label" in outputs and self.label_weight:
-            total = total + self.label_weight * functional.binary_cross_entropy_with_logits(
-                outputs["label"].float(), label
-            )
+            total = total + self.label_weight * _label_loss(outputs["label"].float(), label)
         if "deep" in outputs and self.deep_weight:
             total = total + self.deep_weight * self._deep(outputs["deep"], truth, ignore)
         if "depth" in outputs and self.depth_weight:
@@ -93,6 +93,13 @@ class Objective:
         for logits in scales if len(truth) else ():
             total = total + self.mask(logits.float(), truth, ignore)
         return total
+
+
+def _label_loss(predicted: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, a mean over the labels that are known."""
+    known = torch.isfinite(label).float()
+    total = functional.binary_cross_entropy_with_logits(predicted, label.nan_to_num(), known)
+    return total / known.mean().clamp(min=1e-6)
 
 
 def _depth_loss(predicted: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:

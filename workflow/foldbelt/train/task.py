@@ -167,7 +167,7 @@ def load(
         if source.masks == train.masks:
             labels = store.read(source.masks, "labels", source.ids) if known else _none(source)
         else:
-            labels = _pseudo_labels(source, width)
+            labels = _pseudo_labels(source, width, _derived(train, classes, width))
         depth = deep[place] if deep else None
         sets.append(Tiles(source, fit, planes, classes, labels.astype(np.float32), memory, depth))
     problems = list(checks.misfits(stage, fit.size, attrs["names"]))
@@ -216,21 +216,20 @@ def load(
 def _derived(train: Source, classes: int, width: int) -> bool:
     """Tell whether labels say what masks show: which classes are there, or whether any is.
 
-    Labels of other names come from a table, and what they say of an image need not be true of a
-    part of it.
+    What others say of an image need not be true of a part of it.
     """
-    if width not in (1, classes):
-        return False
-    attrs = store.attrs(train.masks)
-    return width == 1 or attrs.get("label_names") == attrs.get("class_names")
+    return width in (1, classes) and store.labels_are_classes(train.masks)
 
 
 def _none(source: Source) -> np.ndarray:
     return np.zeros((len(source.ids), 0), np.float32)
 
 
-def _pseudo_labels(source: Source, width: int) -> np.ndarray:
-    labels = np.zeros((len(source.ids), width), np.float32)
+def _pseudo_labels(source: Source, width: int, derived: bool) -> np.ndarray:
+    """Derive labels from pseudo-masks; NaN, unknown, where masks do not tell them."""
+    labels = np.full((len(source.ids), width), np.nan, np.float32)
+    if not derived:
+        return labels
     for rows, block in store.blocks(source.masks, "mask", source.ids):
         labels[rows] = labels_of(block, width)
     return labels
