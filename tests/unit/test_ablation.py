@@ -65,6 +65,24 @@ def test_verdicts(tmp_path, base):
     assert table.loc["better", ["low", "difference", "high"]].tolist() == pytest.approx([0.1] * 3)
 
 
+def test_other_folds_get_no_verdict(tmp_path, base):
+    paths = [scored(tmp_path / f"{name}.json", base[0] + 0.1 * (name == "x")) for name in "bx"]
+    found = decide.load(paths[1])
+    found.images["fold"] = [*found.images["fold"][::-1][1:], 1]
+    decide.save(found, paths[1])
+    out = tmp_path / "ablation.csv"
+    given = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [0], "seed": 0}
+    results = {"base": paths[:1], "x": paths[1:], "y": paths[:1]}
+    ablation.run(results=results, base="base", bootstrap=50, out=out, notes={"x": "So."}, **given)
+    table = pd.read_csv(out).set_index("variant")
+    assert table.loc["x", "difference"] == pytest.approx(0.1)
+    assert table["verdict"].to_dict() == {"x": "other folds", "base": "base", "y": "undecided"}
+    assert table.loc["x", "note"].startswith("So. Other folds")
+    assert "leak" in ablation.describe(out)
+    figure.run(table=out, out=str(tmp_path / "a.svg"))
+    assert "other folds" in (tmp_path / "a.svg").read_text()
+
+
 def test_differences_are_means_over_seeds_and_shown_seed_by_seed_and_fold_by_fold(tmp_path, base):
     step = np.array([0.2 if number // 2 % 2 else 0.0 for number in range(40)])
     table = compare(tmp_path, {"base": base, "x": [base[0] + step, base[1] - step]})

@@ -18,6 +18,8 @@ from foldbelt import compare, decide
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
 
 HELPS, HARMS, UNDECIDED = "helps", "harms", "undecided"
+OTHER_FOLDS = "other folds"
+_OTHER_FOLDS = "Other folds than the recipe's: a higher score may be a leak."
 
 
 def run(
@@ -50,7 +52,9 @@ def run(
         The csv: variant, score, difference, low, high (95 %), verdict, one column of differences
         for every seed and fold, images, groups, train_seconds, predict_seconds, memory_mb, note.
     notes
-        Variant → what a reader of its score has to know.
+        Variant → what a reader of its score has to know. Of a variant that splits the images
+        otherwise than the base it is said here, and no verdict is given: folds that leak score
+        higher.
 
     Raises
     ------
@@ -67,7 +71,8 @@ def run(
         row["train_seconds"], memory = _cost(train_benchmarks.get(name, ()))
         row["predict_seconds"], more = _cost(predict_benchmarks.get(name, ()))
         row["memory_mb"] = max(memory, more)
-        row["note"] = (notes or {}).get(name, "")
+        told = [(notes or {}).get(name, ""), _OTHER_FOLDS if row["verdict"] == OTHER_FOLDS else ""]
+        row["note"] = " ".join(filter(None, told))
         rows.append(row)
     table = pd.DataFrame(rows).sort_values(["difference", "variant"], ascending=[False, True])
     first = ["variant", "score", "difference", "low", "high", "verdict"]
@@ -137,6 +142,8 @@ def _row(
         "high": high,
         "verdict": verdict(low, high),
     }
+    if any((one["fold"] != two["fold"]).any() for one, two in zip(own, base, strict=True)):
+        row["verdict"] = OTHER_FOLDS
     for number, one, two in zip(seeds, own, base, strict=True):
         difference = one["score"] - two["score"]
         for fold, values in difference.groupby(one["fold"]):

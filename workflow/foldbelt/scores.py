@@ -47,6 +47,7 @@ def run(
     notes: Sequence[str] = (),
     mosaic: PathLike | None = None,
     likeness: PathLike | None = None,
+    workers: int = 1,
 ) -> None:
     """Write ``scores.json``.
 
@@ -90,6 +91,8 @@ def run(
     likeness
         The csv of the adversarial stage; then there is ``like_test``, too: the score as if the
         images were drawn like the test images (:func:`foldbelt.adversarial.weighted`).
+    workers
+        Processes that share the work on components.
 
     Raises
     ------
@@ -98,7 +101,10 @@ def run(
     """
     found = {number: decide.load(decisions[number]) for number in sorted(decisions, key=int)}
     masked = {n: paths for n, paths in members.items() if all(store.has(p, "prob") for p in paths)}
-    alone = {name: decide.member(paths, data, folds, spec, seed) for name, paths in masked.items()}
+    alone = {
+        name: decide.member(paths, data, folds, spec, seed, workers=workers)
+        for name, paths in masked.items()
+    }
     rounds = list(found.values())
     last = rounds[-1]
     areas = class_scores.true_areas(data, last.images["id"])

@@ -15,7 +15,7 @@ rule score_variant:
         "<benchmarks>/score_variant/{variant}/seed{seed}.txt"
     conda:
         "../../envs/foldbelt.yaml"
-    threads: 1
+    threads: 1 + BY_COMPONENT
     resources:
         mem_mb=4000,
         runtime=240,

@@ -57,7 +57,7 @@ rule summarise_scores:
         "<benchmarks>/summarise_scores/all.txt"
     conda:
         "../../envs/foldbelt.yaml"
-    threads: 1
+    threads: 1 + BY_COMPONENT
     resources:
         mem_mb=4000,
         # Every member decides for itself, with tables of components of its own.

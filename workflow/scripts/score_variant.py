@@ -16,5 +16,6 @@ with job(snakemake.log[0]):
         only=snakemake.params.only,
         mosaic=snakemake.input.get("mosaic") or None,
         steps=True,
+        workers=snakemake.threads,
     )
     decide.save(decision, snakemake.output.decision)

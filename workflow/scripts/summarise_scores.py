@@ -28,4 +28,5 @@ with job(snakemake.log[0]):
         competition=snakemake.params.competition,
         mosaic=snakemake.input.get("mosaic") or None,
         likeness=snakemake.input.get("likeness") or None,
+        workers=snakemake.threads,
     )

@@ -114,6 +114,7 @@ def member(
     only: Sequence[int] | None = None,
     mosaic: PathLike | None = None,
     steps: bool = False,
+    workers: int = 1,
 ) -> Decision:
     """Search the decision that one model would have alone.
 
@@ -130,6 +131,8 @@ def member(
         As for :func:`run`.
     steps
         Whether to try the steps of `spec`, too.
+    workers
+        Processes that share the work on components.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def member(
     oof = OutOfFold(members, data, folds, only)
     folds_and_none = [None, *np.unique(oof.fold).tolist()]
     weights: dict[int | None, Vector] = dict.fromkeys(folds_and_none, oof.equal())
-    decision = fit(oof, weights, spec, seed)
+    decision = fit(oof, weights, spec, seed, workers=workers)
     return mended(decision, oof, weights, spec, seed, mosaic) if steps else decision
 
 
@@ -150,6 +153,7 @@ def fit(
     seed: int,
     mean: Mean = PLAIN,
     components: PathLike | None = None,
+    workers: int = 1,
 ) -> Decision:
     """Search the decision of a blend.
 
@@ -167,6 +171,8 @@ def fit(
         What the members are averaged by.
     components
         As for :func:`run`.
+    workers
+        Processes that make the tables, where there are none and some are needed.
 
     Returns
     -------
@@ -179,7 +185,7 @@ def fit(
     if not steps.by_component:
         found = count_blends(oof, vectors, steps.levels, mean)
     elif components is None:
-        found = tabulating.in_memory(Work(oof, vectors, Cuts.of(steps), mean))
+        found = tabulating.in_memory(Work(oof, vectors, Cuts.of(steps), mean), workers)
     else:
         found = tabulating.read(components, oof, vectors, mean)
     counted: dict[Vector, Counted] = dict(zip(vectors, found, strict=True))

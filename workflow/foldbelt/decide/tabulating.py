@@ -116,9 +116,9 @@ def pieces(work: Work, workers: int = 1) -> Iterator[Piece]:
         cv2.setNumThreads(threads)
 
 
-def in_memory(work: Work) -> list[Table]:
+def in_memory(work: Work, workers: int = 1) -> list[Table]:
     """Make the tables without a file, one a vector."""
-    found = list(pieces(work))
+    found = list(pieces(work, workers))
     every = []
     for number, table in enumerate(tables_of(work.vectors, work.cuts)):
         images = [image for piece in found for image in piece.tables[table]]

@@ -10,6 +10,7 @@ from foldbelt.files import PathLike
 from foldbelt.plots import style
 
 _COLOURS = {"helps": style.GREEN, "harms": style.RED, "undecided": style.GREY}
+_COLOURS |= {"other folds": style.ORANGE}
 
 
 def run(*, table: PathLike, out: str) -> None:
@@ -45,11 +46,12 @@ def run(*, table: PathLike, out: str) -> None:
         handles = [
             Line2D([], [], color=colour, marker="o", linewidth=3, label=name)
             for name, colour in _COLOURS.items()
+            if name != "other folds" or name in set(rows["verdict"])
         ]
         handles.append(
             Line2D([], [], color=style.BLUE, marker="|", linestyle="", label="one seed and fold")
         )
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 def _costs(axes, base: pd.Series, rows: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
@@ -72,6 +74,8 @@ def _costs(axes, base: pd.Series, rows: pd.DataFrame) -> None:  # type: ignore[n
 def _title(base: pd.Series, rows: pd.DataFrame, parts: list[str]) -> str:
     counts = rows["verdict"].replace({"helps": "helping", "harms": "harming"}).value_counts()
     found = [f"{counts.get(name, 0)} {name}" for name in ("helping", "harming", "undecided")]
+    others = counts.get("other folds", 0)
+    found += [f"{others} on other folds (a gain there may be a leak)"] if others else []
     return (
         f"Of {len(rows)} variants, {', '.join(found)} at this size\n"
         f"The recipe scores {base['score']:.3f} on {base['images']:.0f} images in "
