@@ -12,7 +12,8 @@ from foldbelt.files import InputError
 from foldbelt.train import state
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = [ROOT / "config" / f"{name}.yaml" for name in ("ablation", "ablation-cpu")]
+LAID_OVER = {"tgs": ["ablation", "ablation-cpu"], "steel-demo": ["steel-ablation"]}
+OVERLAYS = [ROOT / "config" / f"{name}.yaml" for names in LAID_OVER.values() for name in names]
 RECIPES = sorted(set((ROOT / "config").glob("*.yaml")) - {*OVERLAYS})
 
 SMALL: dict[str, Any] = {
@@ -40,9 +41,11 @@ def test_recipes_resolve_and_resolving_twice_changes_nothing(recipe: Path) -> No
     assert config.resolve(once) == once
 
 
-def test_overlays_make_recipes_of_recipes() -> None:
-    recipe = yaml.safe_load((ROOT / "config" / "tgs.yaml").read_text())
-    for overlay in OVERLAYS:
+@pytest.mark.parametrize("below", LAID_OVER)
+def test_overlays_make_recipes_of_recipes(below: str) -> None:
+    recipe = yaml.safe_load((ROOT / "config" / f"{below}.yaml").read_text())
+    for name in LAID_OVER[below]:
+        overlay = ROOT / "config" / f"{name}.yaml"
         recipe = config.merge(recipe, yaml.safe_load(overlay.read_text()))
         made = variants.plan(config.resolve(recipe))
         assert len(made.variants) >= 9
@@ -119,6 +122,8 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("data/series", "coil(", ["data.series", "'coil('", "no regular expression"]),
         ("data/series", "coil", ["data.series", "'coil'", "has no group"]),
         ("data/survey", {"images": 8}, ["data.survey.images", "salt", "sections"]),
+        ("stages/one/loss", {"bce": {"weight": 1, "pos_weight": [2, -2]}}, ["pos_weight.1", "-2"]),
+        ("ablation/folds", [0], ["ablation.folds", "[0]", "give 2 or more"]),
         ("stages/one/schedule", {"snapshots": 1}, ["stages.one.schedule.snapshots", "cyclic"]),
     ],
 )

@@ -112,6 +112,16 @@ def test_classifiers_move_no_mask(tmp_path):
     np.testing.assert_array_equal(store.read(run(tmp_path, alone, rule="everything"), "mask"), both)
 
 
+def test_it_tells_how_many_it_admits(tmp_path, capsys):
+    paths, *_ = labelled(tmp_path)
+    number = len(store.read(run(tmp_path, paths, rule="everything"), "id"))
+    assert f"{number} of {number} test images admitted" in capsys.readouterr().out
+    run(tmp_path, paths, label_low=0.0, label_high=1.0)
+    told = capsys.readouterr().out
+    assert f"0 of {number} test images" in told
+    assert "trains on the truth alone" in told
+
+
 def test_without_test_images_labels_admit_none(tmp_path):
     paths, *_ = labelled(tmp_path, n=0)
     assert store.length(run(tmp_path, paths)) == 0

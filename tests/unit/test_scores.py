@@ -89,6 +89,17 @@ def test_every_score(tmp_path):
     assert (tmp_path / "scores.json").read_bytes() == first
 
 
+def test_it_is_said_where_the_product_is_no_better_than_before_or_than_nothing():
+    rounds = [decide.Decision({}, score=score) for score in (0.5, 0.7, 0.6)]
+    (note,) = scores._worse(rounds, np.array([0.2, 0.4]))
+    assert "less than round 1 (0.6000, 0.7000)" in note
+    assert "pseudo.rounds: 1" in note
+    assert scores._worse(rounds[:2], np.array([0.2])) == []
+    assert scores._worse(rounds[:2] + rounds[1:2], np.array([0.2])) == []
+    (note,) = scores._worse(rounds[:2], np.array([0.7]))
+    assert "empty" in note
+
+
 def test_without_hidden_truth_or_benchmarks(tmp_path):
     arguments, *_ = finished(tmp_path)
     scores.run(**{**arguments, "truth": None, "benchmarks": str(tmp_path / "none")})

@@ -235,6 +235,14 @@ SPOILT = {
     ),
 }
 
+
+def stray(root: Path) -> Path:
+    """Give a table of all pairs, and no sample that knows the classes."""
+    (root / "sample_submission.csv").unlink()
+    rows("pairs", masks()).to_csv(root / CSV, index=False)
+    return root / CSV
+
+
 FATAL = {
     "table missing": (
         lambda r: (r / CSV).unlink(),
@@ -254,9 +262,51 @@ FATAL = {
     ),
     "class never seen": (
         lambda r: rows("positives", {"a.jpg": masks()["a.jpg"]}).to_csv(r / CSV, index=False),
-        [r"masks: class 3 is never seen", r"masks: class 10 is never seen"],
+        [r"masks: class 3 is never seen.*leave it out", r"masks: class 10 is never seen"],
+    ),
+    "both forms": (
+        lambda r: (r / CSV).write_text("ImageId_ClassId,ClassId,EncodedPixels\na.jpg_1,1,1 5\n"),
+        [r"train\.csv: has both ImageId_ClassId and ClassId; it must have"],
+    ),
+    "all clean, and no class named": (
+        lambda r: (
+            (r / "sample_submission.csv").unlink(),
+            (r / CSV).write_text("ImageId,ClassId,EncodedPixels\n"),
+        ),
+        [r"train\.csv: names no class; there is nothing to learn"],
+    ),
+    "all clean": (
+        lambda r: rows("pairs", {n: m * 0 for n, m in masks().items()}).to_csv(
+            r / CSV, index=False
+        ),
+        [r"masks: all that can be used are empty; there is nothing to learn"],
+    ),
+    "a stray class among pairs": (
+        lambda r: add(stray(r), "b.jpg_0,1 5"),
+        [r"train\.csv: class 0 has a row for 1 of 4 images only, such as b\.jpg; take"],
     ),
 }
+
+
+@pytest.mark.parametrize("form", ["pairs", "positives"])
+def test_the_classes_that_were_found_are_told(run: Run, form: str, capsys: Any) -> None:
+    rows(form, masks()).to_csv(run.root / CSV, index=False)
+    run("steel")
+    assert "hold them: 1 (1), 3 (1), 10 (2)\n" in capsys.readouterr().out
+
+
+def test_a_stray_class_blames_its_own_row_alone(run: Run) -> None:
+    FATAL["a stray class among pairs"][0](run.root)
+    message = run.refused("steel")
+    assert "1 problem" in message
+    assert "a.jpg" not in message
+
+
+def test_a_pair_told_twice_hides_no_other_fault(run: Run) -> None:
+    add(run.root / CSV, "d.png,1,50 2 8\nd.png,1,50 2 8")
+    message = run.refused("steel")
+    assert "duplicate" in message
+    assert "odd" in message
 
 
 @pytest.mark.parametrize("case", SPOILT)

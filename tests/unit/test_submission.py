@@ -63,6 +63,18 @@ def test_salt_follows_the_sample(salt):
     assert table["rle_mask"].tolist()[0] == ""
 
 
+def test_it_tells_how_many_masks_hold_something(salt, capsys):
+    prob = salt.predict()
+    salt.submit()
+    filled = int((prob > 255 * THRESHOLD).any(axis=(1, 2)).sum())
+    assert (
+        f"{filled} of {len(prob)} masks are not empty: salt ({filled})" in capsys.readouterr().out
+    )
+    salt.predict(prob * 0)
+    salt.submit()
+    assert f"0 of {len(prob)} masks" in capsys.readouterr().out
+
+
 def test_salt_columns_in_the_samples_order(salt):
     path = salt.root / "sample_submission.csv"
     save_table(path, {"rle_mask": ["1 1"] * 2, "id": TEST})

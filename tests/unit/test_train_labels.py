@@ -93,6 +93,17 @@ def test_losses_of_masks_are_refused_before_training(tiny):
         assert able == (name in ("bce", "focal"))
 
 
+def test_weights_of_classes_are_one_a_class():
+    loss = {"bce": {"weight": 1, "pos_weight": [1, 2, 3]}, "cross_entropy": 1}
+    ((key, reason),) = checks.miscounted({"loss": loss}, ["1", "4"])
+    assert (key, "classes 1, 4" in reason) == ("loss.bce.pos_weight", True)
+    assert not list(checks.miscounted({"loss": loss}, ["a", "b", "c"]))
+    assert not list(checks.miscounted({"loss": loss}, ["a"], ["a", "b", "c"]))
+    for plain in (2, [2]):
+        one = {"bce": {"weight": 1, "pos_weight": plain}}
+        assert not list(checks.miscounted({"loss": one}, ["1", "4"]))
+
+
 def test_average_precision_is_that_of_scikit_learn():
     random = np.random.default_rng(0)
     truth = (random.random((60, 4)) < [0.05, 0.3, 0.9, 0.5]).astype(int)

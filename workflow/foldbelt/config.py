@@ -148,8 +148,13 @@ def _explain(error: ValidationError) -> list[Problem]:
         deeper = [sub for sub in error.context or () if sub.path or sub.validator != "type"]
         if deeper:
             return [problem for sub in deeper for problem in _explain(_under(sub, error))]
-    value = "" if isinstance(error.instance, dict) else f" (is {error.instance!r})"
-    return [Problem(where, error.message.split("\n")[0] + value if value else error.message)]
+    shown = repr(error.instance)
+    if isinstance(error.instance, dict):
+        return [Problem(where, error.message)]
+    reason = error.message.split("\n")[0]
+    if error.validator == "minItems":
+        reason = f"{shown} has too few values; give {error.validator_value} or more"
+    return [Problem(where, reason if shown in reason else f"{reason} (is {shown})")]
 
 
 def _under(sub: ValidationError, parent: ValidationError) -> ValidationError:

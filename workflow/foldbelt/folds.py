@@ -223,6 +223,7 @@ def _check_columns(
     for use, column in wanted:
         if column not in table:
             reason = f"there is no column {column!r}; available: {available}"
+            reason += "; data.series makes it from the ids" if column == "series" else ""
             problems.append(Problem(use, reason))
     if first in table and not pd.api.types.is_numeric_dtype(table[first]):
         problems.append(Problem("first", f"the column {first!r} holds no numbers"))

@@ -101,6 +101,9 @@ def _with_series(listing: Listing, pattern: str | None) -> Listing:
     if train and not any(item.columns["series"] for item in train):
         reason = f"names no series for any training image; their ids are such as {train[0].id}"
         findings.append(Finding(where, reason))
+    alone = sum(not item.columns["series"] for item in train)
+    names = {item.columns["series"] for item in train} - {""}
+    print(f"{where}: {len(names)} series in {len(train)} training images, {alone} without one")
     return replace(listing, train=train, test=test, findings=findings)
 
 
@@ -212,14 +215,24 @@ def _convert(
         found = train.convert(pool) + test.convert(pool) + _check_seen(listing, train.seen)
         if found:
             raise _Abandon
+        if paths is not None:
+            there = zip(listing.classes, train.seen.tolist(), strict=True)
+            told = ", ".join(f"{name} ({count})" for name, count in there)
+            print(f"Classes, and how many training images hold them: {told}")
     return found
 
 
 def _check_seen(listing: Listing, seen: np.ndarray) -> list[Finding]:
     if not listing.train:
         return [Finding("train images", "none is left that can be used")]
+    if listing.classes and not seen.any():
+        return [Finding("masks", "all that can be used are empty; there is nothing to learn")]
     return [
-        Finding("masks", f"class {name} is never seen: all masks that can be used are empty of it")
+        Finding(
+            "masks",
+            f"class {name} is never seen: all masks that can be used are empty of it; leave it out "
+            "of the tables, or of data.classes",
+        )
         for name, count in zip(listing.classes, seen, strict=True)
         if not count
     ]
@@ -287,7 +300,7 @@ class _Stream:
             where = item.image.relative_to(self.listing.root).as_posix()
             return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
         seen = np.zeros_like(self.seen)
-        if sample.mask is not None:
+        if sample.mask is not None and seen.size:
             rows = sample.mask.reshape(len(sample.mask), -1)  # a last axis of K is slow to reduce
             seen += np.bitwise_or.reduce(rows, axis=0).reshape(-1, len(seen)).any(axis=0)
         columns = {"id": item.id, **item.columns, **sample.columns}

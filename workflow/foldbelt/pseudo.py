@@ -75,6 +75,9 @@ def run(
     admitted = np.flatnonzero(_admits(spec, ids, seen, fold, round))
     if spec.get("most") is not None:
         admitted = _first(admitted, spec, ids, seen, likeness)
+    print(f"{len(admitted)} of {len(ids)} test images admitted by the rule {spec['rule']}")
+    if len(ids) and not len(admitted):
+        print("The next round trains on the truth alone; see pseudo in config/README.md.")
     attrs = {
         "rule": {key: spec[key] for key in _keys(spec)},
         "tiles": len(ids),

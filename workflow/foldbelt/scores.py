@@ -84,8 +84,9 @@ def run(
     competition
         Whose format the hidden truth has.
     notes
-        What a reader of the scores has to know: leaks. Values that the last decision found at an
-        end of their grid are added.
+        What a reader of the scores has to know: leaks. Added are values that the last decision
+        found at an end of their grid, and whether it does no better than a round before or empty
+        masks.
     mosaic
         The csv of mosaics, for steps that look at neighbours.
     likeness
@@ -128,7 +129,7 @@ def run(
         "images": len(empty),
         "groups": len(set(last.images["group"])),
         "select": dict(select),
-        "notes": [*notes, *ends.told(last.ends, names)],
+        "notes": [*notes, *_worse(rounds, empty), *ends.told(last.ends, names)],
         "seconds": seconds(benchmarks, members, found),
     }
     if areas.shape[1] > 1:
@@ -234,6 +235,20 @@ def seconds(
     return {rule: round(value, 3) for rule, value in sorted(total.items())}
 
 
+def _worse(rounds: Sequence[decide.Decision], empty: np.ndarray) -> list[str]:
+    """Say so where the product does no better than what was there before it, or than nothing."""
+    score, number, found = rounds[-1].score, len(rounds) - 1, []
+    if score <= empty.mean():
+        found.append(f"round {number} scores no better than if all masks were empty")
+    best = max(range(len(rounds)), key=lambda i: rounds[i].score)
+    if rounds[best].score > score:
+        found.append(
+            f"round {number}, which is submitted, scores less than round {best} "
+            f"({score:.4f}, {rounds[best].score:.4f}): pseudo.rounds: {best} would submit that one"
+        )
+    return found
+
+
 def _differences(
     rounds: Mapping[int, decide.Decision],
     alone: Mapping[str, decide.Decision],
@@ -333,4 +348,9 @@ def describe(path: PathLike) -> str:
 
 
 if __name__ == "__main__":
-    print(describe(sys.argv[1]))
+    try:
+        print(describe(sys.argv[1]))
+    except (OSError, IndexError) as error:
+        raise SystemExit(
+            f"{error}. Say python -m foldbelt.scores results/<run>/scores.json after the run."
+        ) from None

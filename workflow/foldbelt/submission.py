@@ -4,7 +4,7 @@ What is written is read back and compared with the masks, pixel by pixel, before
 under its name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,13 @@ def run(
     classes = store.attrs(test)["class_names"]
     _check_ids(test, blend)
     masks = partial(predictions, test, blend, decision, train, mosaic)
-    text = member.write_submission(masks(), folder, spec, classes)
+    filled = np.zeros((2, len(classes)), np.int64)
+    text = member.write_submission(_counted(masks(), filled), folder, spec, classes)
+    told = zip(classes, filled[0].tolist(), strict=True)
+    print(
+        f"{filled[0].sum()} of {filled[1].sum()} masks are not empty: "
+        + ", ".join(f"{name} ({count})" for name, count in told)
+    )
     with atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         written = temporary.read_bytes().decode("utf-8")
@@ -105,6 +111,15 @@ def predictions(
         for place, mask in enumerate(masks(ids[part], probs, known)):
             label = None if known is None else known[place]
             yield Prediction(ids[part][place], mask.astype(np.uint8), label)
+
+
+def _counted(found: Iterable[Prediction], filled: np.ndarray) -> Iterator[Prediction]:
+    """Pass predictions on, and count by class (2, K) the masks that are not empty, and all."""
+    for one in found:
+        planes = one.mask.reshape(*one.mask.shape[:2], -1)
+        filled[0] += planes.any(axis=(0, 1))
+        filled[1] += 1
+        yield one
 
 
 def _check_ids(test: PathLike, blend: PathLike) -> None:

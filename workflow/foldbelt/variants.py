@@ -224,8 +224,8 @@ def _same_images(
     """Refuse a split that would score other images than the recipe's; whole splits do not."""
     if own != base and (chosen is not None or own["sample"] or base["sample"]):
         raise InputError(
-            "another split scores other images than the recipe; let ablation.folds and the folds' "
-            "sample be null"
+            "another split scores other images than the recipe; let ablation.folds and "
+            "folds.*.sample be null"
         )
 
 

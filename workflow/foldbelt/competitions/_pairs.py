@@ -83,6 +83,10 @@ def read_text(text: str, name: str) -> tuple[Pairs | None, list[Finding]]:
 def parse(table: pd.DataFrame, name: str) -> tuple[Pairs | None, list[Finding]]:
     """Tell the form of a table, and part its rows."""
     columns = [str(column) for column in table.columns]
+    both = [column for column in APART[:2] if column in columns]
+    if JOINED[0] in columns and both:
+        reason = f"has both {JOINED[0]} and {', '.join(both)}; it must have {_forms()}"
+        return None, [Finding(name, reason)]
     if set(JOINED) <= set(columns):
         # an empty column would be parted into none
         parts = table[JOINED[0]].str.rpartition("_").reindex(columns=range(3), fill_value="")
@@ -144,11 +148,23 @@ def check_classes(pairs: Pairs, classes: Sequence[str], of: str) -> list[Finding
 
 
 def check_whole(pairs: Pairs, images: Iterable[str], classes: Sequence[str]) -> list[Finding]:
-    """Find the pairs that a table of all pairs lacks, image by image."""
-    there = set(_keys(pairs))
-    findings = []
-    for image in images:
-        lost = [label for label in classes if (image, label) not in there]
+    """Find the pairs that a table of all pairs lacks, image by image.
+
+    A class that most images lack is told once: it is more likely a slip in the rows that name it.
+    """
+    there, every = set(_keys(pairs)), list(images)
+    named = {label: [key for key in every if (key, label) in there] for label in classes}
+    odd = [label for label in classes if 0 < 2 * len(named[label]) < len(every)]
+    findings = [
+        Finding(
+            pairs.name,
+            f"class {label} has a row for {len(named[label])} of {len(every)} images only, such as "
+            f"{named[label][0]}; take these rows out, or give every image one, perhaps empty",
+        )
+        for label in odd
+    ]
+    for image in every:
+        lost = [label for label in classes if label not in odd and (image, label) not in there]
         if lost:
             what = "any class" if len(lost) == len(classes) else f"class {', '.join(lost)}"
             reason = f"image {image} has no row for {what}; every pair needs one, perhaps empty"
@@ -157,9 +173,12 @@ def check_whole(pairs: Pairs, images: Iterable[str], classes: Sequence[str]) -> 
 
 
 def runs_told_once(pairs: Pairs) -> dict[str, dict[str, str]]:
-    """Give image → class → run lengths; a pair that occurs twice, or of no class, is left out."""
+    """Give image → class → run lengths; of pairs that occur twice the first, without classes none.
+
+    Both are findings, and what else is wrong with the rows shall be found in the same pass.
+    """
     found: dict[str, dict[str, str]] = {}
-    once = pairs.rows.drop_duplicates(["image", "class"], keep=False)
+    once = pairs.rows.drop_duplicates(["image", "class"])
     for image, label, runs in once.itertuples(index=False):
         if runs.strip() and _CLASS.fullmatch(label):
             found.setdefault(image, {})[label] = runs

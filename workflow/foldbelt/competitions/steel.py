@@ -91,7 +91,11 @@ def _list_folder(
     files = _images.listing(root / folder)
     findings = []
     if not (root / folder).is_dir():
-        findings.append(Finding(folder, f"is missing; looked for a folder of images below {root}"))
+        cure = (
+            "; make an empty one if nothing is to be predicted" if folder == "test_images" else ""
+        )
+        reason = f"is missing; looked for a folder of images below {root}{cure}"
+        findings.append(Finding(folder, reason))
     elif not files and folder == "train_images":
         findings.append(Finding(folder, "holds no files"))
     inputs[folder] = _images.listing_digest(files)
