@@ -108,9 +108,8 @@ def main() -> None:
     try:
         prepare(given.folder, given.images, given.encoder)
         print(f"U-Net on {given.encoder}, {SIZE[0]}×{SIZE[1]}, {', '.join(TTA)}, one thread")
-        print(
-            f"{'':<10}{'images':>8}{'s':>8}{'CPU s each':>12}{'ratio':>8}{'peak MiB':>10}{'full, h':>9}"
-        )
+        heads = f"{'':<10}{'images':>8}{'s':>8}{'CPU s each':>12}{'ratio':>8}"
+        print(f"{heads}{'peak MiB':>10}{'full, h':>9}")
         alone = 0.0
         for task in ("network", *TILES):
             took = measure(task, given.folder, given.batch)

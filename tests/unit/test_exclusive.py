@@ -22,6 +22,10 @@ def _seed():
     torch.manual_seed(0)
 
 
+def value(loss: torch.Tensor) -> float:
+    return float(loss.detach())
+
+
 def raw_logits(scale, classes=4, size=(6, 7), dtype=torch.float32):
     return (scale * torch.randn(3, classes, *size, dtype=dtype)).requires_grad_()
 
@@ -184,7 +188,7 @@ def test_gradients_are_those_of_finite_differences(name):
         for sign in (1, -1):
             other = raw.detach().clone()
             other[place] += sign * step
-            moved.append(float(loss(exclusive(other), masks, ignore)))
+            moved.append(value(loss(exclusive(other), masks, ignore)))
         assert float(gradient[place]) == pytest.approx((moved[0] - moved[1]) / 2 / step, abs=2e-3)
 
 
@@ -200,12 +204,12 @@ def test_ignored_pixels_count_nowhere(name):
     other = masks.clone()
     other[..., 3:] = 1
     expected = loss(exclusive(raw[..., :3]), masks[..., :3])
-    assert float(loss(exclusive(spoilt), other, ignore)) == pytest.approx(float(expected), rel=1e-5)
-    assert float(loss(exclusive(raw), masks, torch.ones_like(ignore))) == 0
+    assert value(loss(exclusive(spoilt), other, ignore)) == pytest.approx(value(expected), rel=1e-5)
+    assert value(loss(exclusive(raw), masks, torch.ones_like(ignore))) == 0
     # An image that may not be seen leaves the mean.
     ignore[:], ignore[0] = False, True
-    assert float(loss(exclusive(raw), masks, ignore)) == pytest.approx(
-        float(loss(exclusive(raw[1:]), masks[1:])), rel=1e-5
+    assert value(loss(exclusive(raw), masks, ignore)) == pytest.approx(
+        value(loss(exclusive(raw[1:]), masks[1:])), rel=1e-5
     )
 
 
@@ -215,7 +219,7 @@ def test_a_perfect_answer_costs_nothing_and_a_smoothed_target_is_a_target():
     sure = 40 * (2 * masks.float() - 1)
     for name in ("cross_entropy", "lovasz_softmax"):
         loss = losses.build({name: 1})
-        assert float(loss(exclusive(sure), masks)) == pytest.approx(0, abs=1e-4)
+        assert value(loss(exclusive(sure), masks)) == pytest.approx(0, abs=1e-4)
         smooth = masks * 0.9 + 0.05
         assert torch.isfinite(loss(exclusive(sure / 10), smooth))
     rounded = losses.build({"lovasz_softmax": 1})
