@@ -18,8 +18,8 @@ ROWS = 6
 LABEL_INCHES = 0.95
 _ROWS_TOLD = "Rows: share of the image that the mask covers; images drawn at random within a row."
 _KINDS_TOLD = (
-    "Rows: the rarest class that an image holds (in brackets the share of all images), drawn at "
-    "random within a row."
+    "Rows: the rarest class that an image holds, drawn at random within a row; in brackets the "
+    "share of all images that hold the class, be it their rarest or not."
 )
 
 
@@ -71,8 +71,11 @@ def examples(data: str, out: str, seed: int = 0) -> None:
     if count == 1:
         classes = coverage_class(table["coverage"].to_numpy(np.float64))
         names = [class_name(number) for number in range(len(BOUNDS))]
+        shares = [float((classes == number).mean()) for number in range(len(BOUNDS))]
     else:
-        classes = classes_.kinds(classes_.presence(data, table["id"].tolist()))
+        there = classes_.presence(data, table["id"].tolist())
+        classes = classes_.kinds(there)
+        shares = [float((classes == 0).mean()), *there.mean(axis=0).tolist()]
         names = ["nothing", *classes_.mask_names(data, count)]
     sizes = store.original_sizes(data)
     aspect = float(np.median(sizes[:, 0] / sizes[:, 1]))
@@ -104,7 +107,7 @@ def examples(data: str, out: str, seed: int = 0) -> None:
                 at += 1
             number = int(classes[row[0]])
             if number != before:
-                share = style.percent(float((classes == number).mean()))
+                share = style.percent(shares[number])
                 text = f"{names[number]}\n({share}" + (")" if low else "\nof images)")
                 line[0].text(
                     1,

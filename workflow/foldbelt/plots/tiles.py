@@ -105,7 +105,9 @@ def tiles(
     width = max(7.5, across * (panels * cell + GAP))
     height = down * (cell * min(aspect, 1.6) + 0.5) + 0.4
     metric = load(decision).metric
-    title = _title(every, rows, which, wide)
+    scored = [_scores(one, metric) for one in shown]
+    missed = sum(map(_misses, shown, scored))
+    title = _title(every, rows, which, wide, missed)
     with style.figure(out, title, width, height, **style.TIGHT) as made:
         # The last panel of each image is left empty: a gap to its neighbour.
         ratios = [*[cell] * panels, GAP] * across
@@ -113,15 +115,14 @@ def tiles(
         for axes in grid.flat:
             style.bare(axes)
         cells = grid.reshape(down * across, panels + 1)[:, :-1]
-        for axes, row, one, image in zip(
-            cells, rows.itertuples(index=False), shown, images, strict=False
+        for axes, row, one, image, scores in zip(
+            cells, rows.itertuples(index=False), shown, images, scored, strict=False
         ):
             _image(axes[0], image, one, classes)
             text = style.shorten(str(row.id), max(12, int(cell * 9)))
             axes[0].set_title(
                 f"{text}\nscore {row.score:.2f}, fold {row.fold}", size=9, loc="center"
             )
-            scores = _scores(one, metric)
             chosen = [_told(one, scores)] if wide else _channels(one, panels - 1)
             for panel, channel in zip(axes[1:], chosen, strict=True):
                 name = f"{names[channel]}: score {scores[channel]:.2f}" if classes > 1 else None
@@ -145,6 +146,11 @@ def _scores(one: Predicted, metric: str) -> np.ndarray:
     """Score every class of an image, (K,)."""
     ignore = None if one.ignore is None else one.ignore[None]
     return score_pairs(metric, (one.truth > 0)[None], one.mask[None], ignore)[0]
+
+
+def _misses(one: Predicted, scores: np.ndarray) -> bool:
+    """Tell whether a class that the image holds scores nothing."""
+    return bool(((one.truth > 0).any(axis=(0, 1)) & (scores == 0)).any())
 
 
 def _told(one: Predicted, scores: np.ndarray) -> int:
@@ -198,7 +204,7 @@ def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
     made.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
 
 
-def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool) -> str:
+def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool, missed: int) -> str:
     low, high = rows["score"].min(), rows["score"].max()
     scores = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
     text = f"The {which} {len(rows)} of {style.plural(len(every), 'image')} score {scores}"
@@ -213,6 +219,8 @@ def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool) -> s
         perfect = int((every["score"] >= 1 - 1e-9).sum())
         filled = bool((rows["coverage"] > 0).all())
         text += f"; {perfect:,} in all are perfect"
+        if missed:  # where there are many classes, an image scores well with one of them lost
+            text += f"; in {missed:,} of these {len(rows)} a class that is there scores 0"
         if filled:
             text += ". Empty images are left out here"
     of = " of the class with the lowest score" if wide else ""
