@@ -418,6 +418,14 @@ def test_shares_are_written_with_the_digits_they_need(share: float, text: str) -
     assert style.percent(share) == text
 
 
+def test_numbers_have_minus_signs_and_words_keep_their_hyphens() -> None:
+    text = "leave-one-out -0.02 (-.5 to 1e-05) on 2020-01-02, conv-3"
+    assert style.minus(text) == "leave-one-out −0.02 (−.5 to 1e−05) on 2020-01-02, conv-3"
+    made = pages.rows(["", "n"], [["-1", -0.0083]], [False, True])
+    assert "<td>-1</td>" in made  # a text of the user's
+    assert '<td class="n">−0.0083</td>' in made
+
+
 def test_long_ids_keep_both_ends() -> None:
     assert style.shorten("abcdefghij", 10) == "abcdefghij"
     assert style.shorten("abcdefghijk", 6) == "ab…ijk"

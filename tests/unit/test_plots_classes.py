@@ -1,6 +1,7 @@
 """Figures of several classes and of wide images."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,55 @@ def test_classes_stand_below_the_scores(run, tmp_path):
         assert part in text, part
 
 
+def test_the_balance_counts_the_images_of_each_class_before_the_means(run, tmp_path):
+    page = tmp_path / "b.html"
+    balance.balance(run["folds.csv"], run["train.h5"], str(tmp_path / "b.svg"), str(page))
+    text = page.read_text()
+    there = classes.presence(run["train.h5"])
+    folds = pd.read_csv(run["folds.csv"])["fold"].to_numpy()
+    counts = [[fold, (folds == fold).sum(), *there[folds == fold].sum(axis=0)] for fold in (0, 1)]
+    for line in [*counts, ["all", len(there), *there.sum(axis=0)]]:
+        assert "".join(f'<td class="n">{value}</td>' for value in line) in text, line
+    assert text.index("&lt;b&gt;") < text.index("area_&lt;b&gt;")
+    assert "<b>" not in text
+
+
+def test_the_balance_leaves_out_what_is_the_same_in_all_images():
+    images = pd.DataFrame({"id": ["a", "b"], "<b>": 0.5, "tiles": 7.0, "black": [0.0, 1.0]})
+    shown = {"fold": [0, 1], "tiles": [1, 1], "groups": [1, 1]}
+    means = {"<b>": [0.5, 0.5], "tiles (column)": [7.0, 7.0], "black": [0.0, 1.0]}
+    text = balance._means(pd.DataFrame({**shown, **means}), images)
+    assert re.findall('<th class="n">(.*?)</th>', text) == [*shown, "black"]
+    assert "same in all images: &lt;b&gt; 0.5, tiles 7." in text
+    alone = balance._means(pd.DataFrame({**shown, **means})[:1], images[:1])
+    assert "same in all images" not in alone  # of a single image everything is
+
+
+def test_the_hidden_column_stands_only_where_there_is_hidden_truth(run, tmp_path):
+    found = json.loads(Path(run["scores"]).read_text())
+    for one in found["classes"].values():
+        one["hidden"], one["score"] = None, 0.6
+    (tmp_path / "s.json").write_text(json.dumps(found))
+    pages.scores(str(tmp_path / "s.json"), str(tmp_path / "without.html"))
+    pages.scores(run["scores"], str(tmp_path / "with.html"))
+    plain, text = ((tmp_path / f"{name}.html").read_text() for name in ("without", "with"))
+    assert ">hidden</th>" in text
+    assert ">hidden</th>" not in plain
+    assert '<td class="n">−0.1000</td>' in plain
+
+
+def test_the_best_images_say_where_a_class_is_missed():
+    truth, mask = np.zeros((2, 4, 20, 3), np.uint8)
+    truth[:, :5, 0] = mask[:, :5, 0] = truth[:, 8:, 1] = 1
+    one = Predicted(mask, mask > 0, truth, None)
+    assert tiles._misses(one, tiles._scores(one, "mean_dice"))
+    whole = Predicted(truth, truth > 0, truth, None)
+    assert not tiles._misses(whole, tiles._scores(whole, "mean_dice"))
+    rows = pd.DataFrame({"score": [0.9, 0.6], "coverage": [0.5, 0.5]})
+    assert "in 1 of these 2 a class" in tiles._title(rows, rows, "best", True, 1)
+    assert "scores 0" not in tiles._title(rows, rows, "best", True, 0)
+
+
 def test_labels_and_likeness_stand_in_the_table(run, tmp_path):
     found = json.loads(Path(run["scores"]).read_text())
     pages.scores(run["scores"], str(tmp_path / "without.html"))
@@ -147,7 +197,7 @@ def test_labels_and_likeness_stand_in_the_table(run, tmp_path):
         "0.2500",
         "AUC of 0.66",
         "0.8100",
-        "-0.0200",
+        "−0.0200",
     ):
         assert part in text, part
         assert part not in plain, part

@@ -1,5 +1,7 @@
 """How folds divide the images: a figure, and a page with the same as a table."""
 
+from html import escape
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -29,13 +31,19 @@ def balance(folds: str, data: str, out: str, table: str) -> None:
     scheme = read_folds(folds)
     joined = scheme.merge(store.table(data)[["id", "coverage"]], on="id", validate="1:1")
     title = _balance_title(joined) if len(joined) else "No images in the folds"
-    pages.frame(measure(folds, data), table, "Balance of the folds", title)
+    count = classes.count(data)
+    names = classes.mask_names(data, count)
+    note = f"<p>{escape(title)}.</p>"
+    if count > 1 and len(joined):
+        there = classes.presence(data, joined["id"].tolist())
+        note += _held(joined, there, names)
+    means = _means(measure(folds, data), store.table(data, joined["id"].tolist()))
+    pages.page(table, "Balance of the folds", note + means)
     if not len(joined):
         style.message(out, title)
         return
     numbers = np.sort(joined["fold"].unique())
     strata = sorted(joined["strata"].unique())
-    count = classes.count(data)
     widths = [1, 1, 1.4, 1.6 if len(strata) > 1 else 0.6]
     widths += [0.5 + 0.3 * count] if count > 1 else []
     height = 1.5 + 0.36 * len(numbers)
@@ -53,11 +61,37 @@ def balance(folds: str, data: str, out: str, table: str) -> None:
         _quantiles(third, joined, parts, numbers)
         _strata(made, fourth, joined, numbers, strata)
         if count > 1:
-            there = classes.presence(data, joined["id"].tolist())
             held = np.stack([there[joined["fold"] == number].sum(axis=0) for number in numbers])
-            names = classes.mask_names(data, count)
             _heat(made, panels[4], held, np.array(sizes), numbers, names)
             panels[4].set(title="Images with each class")
+
+
+def _held(joined: pd.DataFrame, there: np.ndarray, names: list[str]) -> str:
+    """Make the table of how many images hold each class, `there` (N, K), by fold."""
+    lines = [
+        [fold, len(rows), *there[rows].sum(axis=0).tolist()]
+        for fold, rows in joined.groupby("fold").indices.items()
+    ]
+    lines.append(["all", len(joined), *there.sum(axis=0).tolist()])
+    head = ["fold", "images", *names]
+    made = pages.rows(head, lines, [True] * len(head), [len(lines) - 1])
+    told = "<p>An image that holds several classes counts in each of them.</p>"
+    return f"<h2>Images that hold each class</h2>{told}{made}"
+
+
+def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
+    """Make the table of the means, without what is the same in all images and so tells nothing.
+
+    `measured` is from :func:`foldbelt.folds.balance`, which marks names that it uses itself.
+    """
+    same = []
+    for name in images:
+        column = f"{name} (column)" if name in ("fold", "tiles", "groups") else name
+        if len(images) > 1 and column in measured and images[name].nunique(dropna=False) == 1:
+            measured = measured.drop(columns=column)
+            same.append(f"{name} {pages.cell(images[name].iloc[0].item())}")
+    told = f"<p>Left out, as the same in all images: {escape(', '.join(same))}.</p>" if same else ""
+    return f"<h2>Sizes of the folds, and means over their images</h2>{pages.frame(measured)}{told}"
 
 
 def _balance_title(joined: pd.DataFrame) -> str:

@@ -47,7 +47,9 @@ def run(*, decision: PathLike, out: str) -> None:
             axes.plot(rung["interval"], [place] * 2, color=colour, linewidth=3, alpha=0.5)
             marker = "o" if rung["kept"] else "X"
             axes.plot(rung["difference"], place, marker, color=colour, markersize=8)
-            text = f"{rung['difference']:+.4f}" + ("" if rung["kept"] else ", left out")
+            text = style.minus(f"{rung['difference']:+.4f}") + (
+                "" if rung["kept"] else ", left out"
+            )
             axes.annotate(text, (1.01, place), xycoords=("axes fraction", "data"), va="center")
         names = [_NAMES.get(rung["step"], f"+ {rung['step']}") for rung in rungs]
         axes.set_yticks(range(len(rungs)), names)

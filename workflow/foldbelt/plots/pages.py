@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from foldbelt.files import write_text
+from foldbelt.plots import style
 from foldbelt.plots.classes import spoken
 from foldbelt.plots.scoreboard import by_class, entries
 
@@ -83,7 +84,7 @@ def rows(
     lines
         The cells of each row; everything is escaped.
     numeric
-        Which columns are set flush right.
+        Which columns are set flush right, with true minus signs.
     strong
         Rows (from 0) that stand out.
     """
@@ -94,8 +95,12 @@ def rows(
     parts += ["<thead><tr>", *heads, "</tr></thead>"] if any(head) else []
     parts.append("<tbody>")
     for number, line in enumerate(lines):
+        texts = [
+            style.minus(cell(value)) if flag else cell(value)
+            for flag, value in zip(flags, line, strict=True)
+        ]
         cells = "".join(
-            f"<td{kind}>{escape(cell(value))}</td>" for kind, value in zip(kinds, line, strict=True)
+            f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, texts, strict=True)
         )
         parts.append(
             f'<tr class="strong">{cells}</tr>' if number in strong else f"<tr>{cells}</tr>"
@@ -103,8 +108,8 @@ def rows(
     return "\n".join([*parts, "</tbody></table></div>"])
 
 
-def frame(table: pd.DataFrame, out: str, title: str, text: str = "") -> None:
-    """Write a DataFrame as a page."""
+def frame(table: pd.DataFrame) -> str:
+    """Make an HTML table of a DataFrame."""
     if table.index.name is not None or any(table.index.names):
         table = table.reset_index()
     numeric = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
@@ -112,8 +117,7 @@ def frame(table: pd.DataFrame, out: str, title: str, text: str = "") -> None:
         [value.item() if hasattr(value, "item") else value for value in line]
         for line in table.itertuples(index=False, name=None)
     ]
-    note = f"<p>{escape(text)}.</p>" if text else ""
-    page(out, title, note + rows([str(name) for name in table.columns], lines, numeric))
+    return rows([str(name) for name in table.columns], lines, numeric)
 
 
 def problems(csv: str, out: str, checked: int | None = None) -> None:
@@ -199,7 +203,6 @@ def _classes(found: Mapping[str, Any]) -> str:
             f"{one.low:.4f} – {one.high:.4f}",
             f"{one.baseline:.4f}",
             f"{one.score - (one.baseline or 0):+.4f}",
-            None if one.hidden is None else f"{one.hidden:.4f}",
         ]
         for one in listed
     ]
@@ -213,12 +216,16 @@ def _classes(found: Mapping[str, Any]) -> str:
         for one, own in zip(listed, each, strict=True)
     ]
     head = ["", "images with it", "score", "on these alone", "95 % interval", "all empty"]
-    head += ["above all-empty", "hidden"]
+    head += ["above all-empty"]
+    if any(one.hidden is not None for one in listed):  # else there is no hidden truth to tell of
+        head += ["hidden"]
+        for line, own in zip(lines, listed, strict=True):
+            line.append(None if own.hidden is None else f"{own.hidden:.4f}")
     note = (
         "<p>Of the last blend. A rare class scores high wherever it is left empty, so look at what "
         "it gains over that, and at the images that hold it.</p>"
     )
-    text = f"<h2>Classes</h2>{note}" + rows(head, lines, [False, *[True] * 7])
+    text = f"<h2>Classes</h2>{note}" + rows(head, lines, [False, *[True] * (len(head) - 1)])
     heads = ["", *(name.replace("_", " ") for name in names)]
     return text + "<h2>Parameters</h2>" + rows(heads, told, [False, *[True] * len(names)])
 
@@ -234,7 +241,7 @@ def _like_test(found: Mapping[str, Any] | None) -> str:
         f"above. Train and test are told apart with an AUC of {found['auc']:.2f} (.5: not at all); "
         f"the weighted images tell as much as {found['effective_images']:.0f} equal ones."
     )
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{escape(style.minus(text))}</p>"
 
 
 def _labels(found: Mapping[str, Any] | None) -> str:

@@ -101,6 +101,7 @@ def _scores_title(listed: Sequence[Entry], classes: bool = False) -> str:
         text += f" [{last.low:.3f} to {last.high:.3f}]"
     if listed[0].kind == "baseline":
         text += f", {last.score - listed[0].score:+.3f} against all-empty"
+        text = style.minus(text)
     if listed[-1].kind == "hidden":
         text += f"; the hidden truth of the test set gives {listed[-1].score:.3f}"
     how = "Dots: leave-one-fold-out"
@@ -148,7 +149,11 @@ def score_by(blend_oof: str, data: str, decision: str, folds: str, out: str) -> 
     mean = float(rows["score"].mean())
     lowest = []
     counts += [len(own)] if own else []
-    with style.figure(out, _worst_bin(rows, classes, mean), 2.2 + 0.68 * sum(counts), 3.6) as made:
+    dot: dict[str, Any] = {"markersize": 7, "clip_on": False}  # whole, also at the limits
+    title = _worst_bin(rows, classes, mean)
+    if own:
+        title += " Triangles: one class alone, on the images that hold it."
+    with style.figure(out, title, 2.2 + 0.68 * sum(counts), 3.6) as made:
         grid = made.subplots(1, len(counts), squeeze=False, sharey=True, width_ratios=counts)[0]
         for axes, (label, bins, names) in zip(grid, panels, strict=False):
             axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1.2)
@@ -157,20 +162,20 @@ def score_by(blend_oof: str, data: str, decision: str, folds: str, out: str) -> 
                 low, high = bootstrap(part["score"], part["group"].to_numpy(), n=500)
                 lowest.append(low)
                 axes.plot([place, place], [low, high], color=style.BLUE, linewidth=2)
-                axes.plot(place, part["score"].mean(), "o", color=style.BLUE, markersize=7)
+                axes.plot(place, part["score"].mean(), "o", color=style.BLUE, **dot)
                 names[place] = f"{name}\nn={len(part)}"
             axes.set_xticks(range(len(names)), names, size=9)
             axes.set(xlabel=label, xlim=(-0.5, len(names) - 0.5))
         for place, (_, low, value, high) in enumerate(own):
             grid[-1].plot([place, place], [low, high], color=style.GREEN, linewidth=2)
-            grid[-1].plot(place, value, "^", color=style.GREEN, markersize=7)
+            grid[-1].plot(place, value, "^", color=style.GREEN, **dot)
             lowest.append(low)
         if own:
             grid[-1].set_xticks(range(len(own)), [name for name, *_ in own], size=9)
             grid[-1].set(xlabel="class, on the images that hold it", xlim=(-0.5, len(own) - 0.5))
         # From zero, unless all of it would lie in the upper half.
         bottom = 0.0 if min(lowest) < 0.5 else np.floor(10 * min(lowest) - 0.2) / 10
-        grid[0].set_ylim(bottom - 0.02 * (1 - bottom), 1 + 0.04 * (1 - bottom))
+        grid[0].set_ylim(bottom - 0.05 * (1 - bottom), 1 + 0.04 * (1 - bottom))
         grid[0].set_ylabel("mean score per image")
 
 

@@ -7,6 +7,7 @@ pyplot: no state is shared between them, and no display is needed.
 
 import contextlib
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -140,6 +141,19 @@ def percent(share: float) -> str:
     if 0 < value < 0.05:
         return "<0.1 %"
     return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:.0f} %"
+
+
+def minus(text: str) -> str:
+    """Give the numbers in a text true minus signs, as matplotlib gives them on its axes.
+
+    Hyphens within words and between digits, as in dates, are left alone.
+
+    Examples
+    --------
+    >>> minus("-0.02 (-.5 to 1e-05), leave-one-out of 2020-01-02")
+    '−0.02 (−.5 to 1e−05), leave-one-out of 2020-01-02'
+    """
+    return re.sub(r"(?<![\w.-])-(?=\.?\d)|(?<=\de)-(?=\d)", "−", text)
 
 
 def plural(count: int, noun: str) -> str:

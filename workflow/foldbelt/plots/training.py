@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from foldbelt.plots import style
 
@@ -55,10 +56,10 @@ def curves(histories: Mapping[str, str], title: str, out: str) -> None:
             _lines(upper, part.values(), "train_loss", style.ORANGE, (0, (5, 1.5)), "training loss")
             _lines(upper, part.values(), "valid_loss", style.BLUE, "-", "validation loss")
             _lines(lower, part.values(), "valid_metric", style.GREEN, "-", "validation metric")
-            if len(part) > 1 and stage == stages[-1]:
-                _name_extremes(lower, part)
             if column:
                 lower.sharey(grid[1, 0])
+            if len(part) > 1 and stage == stages[-1]:
+                _name_extremes(lower, part)
             upper.set_title(f"stage: {stage}")
             lower.set_xlabel("epoch of this stage")
             lower.xaxis.get_major_locator().set_params(integer=True)
@@ -103,19 +104,32 @@ def _lines(
 
 
 def _name_extremes(axes: Axes, part: Mapping[str, pd.DataFrame]) -> None:
-    """Name the folds that ended highest and lowest, beside their last points."""
+    """Name the folds that ended highest and lowest, beside their last points.
+
+    The names stand right of the axes, where no line of the grid strikes them through; only that of
+    a fold which stopped earlier than others stands where its line ends.
+    """
     ends = {fold: run.dropna(subset=["valid_metric"]) for fold, run in part.items()}
     ends = {fold: run for fold, run in ends.items() if len(run)}
     if len(ends) < 2:
         return
     order = sorted(ends, key=lambda fold: (ends[fold]["valid_metric"].iloc[-1], fold))
-    for fold, shift in ((order[0], -5), (order[-1], 5)):
+    last = max(run["epoch"].max() for run in part.values())
+    lowest, highest = (ends[order[place]]["valid_metric"].iloc[-1] for place in (0, -1))
+    bottom, top = axes.get_ylim()
+    # Level with their points, unless these are so near (the axes are some 150 points high) that the
+    # names would meet.
+    apart = max(0.0, 5.5 - 150 * (highest - lowest) / (2 * (top - bottom)))
+    for fold, shift in ((order[0], -apart), (order[-1], apart)):
         epoch, value = ends[fold][["epoch", "valid_metric"]].iloc[-1]
+        early = epoch < last
         axes.annotate(
             fold,
-            (epoch, value),
+            (epoch if early else 1, value),
             (5, shift),
+            xycoords="data" if early else ("axes fraction", "data"),
             textcoords="offset points",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
             va="center",
             size=9,
             color="#00543d",
@@ -148,5 +162,5 @@ def _finding(runs: Runs, stages: Sequence[str]) -> str:
                 if len(gains) == 1
                 else f" ({int((gains > 0).sum())} of {len(gains)} folds better)"
             )
-            text += f"; {stages[-1]} adds {gains.mean():+.3f}{better}"
+            text += f"; {stages[-1]} adds {style.minus(f'{gains.mean():+.3f}')}{better}"
     return text
