@@ -16,11 +16,8 @@ Prints seconds, MiB, the ratio to the peer, and what was found.
 
 import argparse
 import json
-import multiprocessing
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ import cv2
 import h5py
 import numpy as np
 import pandas as pd
-import psutil
+from processes import Took, measured
 
 from foldbelt import decide, store
 
@@ -110,46 +107,15 @@ def make(folder: Path, number: int, members: int) -> dict[str, Any]:
     return given | {"folds": str(folder / "folds.csv"), "weights": str(folder / "weights.json")}
 
 
-def measured(work: Callable[..., Any], **arguments: Any) -> tuple[float, float]:
-    """Run a function in a process of its own; give seconds and the peak MiB of all its processes.
-
-    Pages that processes share (libraries, what was there before a fork) are counted in each of them
-    by halves, thirds …: the sum is of proportional set sizes.
-    """
-    process = multiprocessing.get_context("spawn").Process(target=work, kwargs=arguments)
-    peak, done = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.2):
-            total = 0
-            root = psutil.Process(process.pid)
-            for one in [root, *root.children(recursive=True)]:
-                try:
-                    total += one.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            peak = max(peak, total)
-
-    start = time.perf_counter()
-    process.start()
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    process.join()
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
-    if process.exitcode:
-        raise SystemExit(f"{work.__name__} failed")
-    return seconds, peak / 2**20
-
-
 def search(given: dict[str, Any], components: str, out: str) -> None:
-    """Search, and write down how long it took without the imports."""
-    start = time.perf_counter()
+    """Search and climb the whole ladder."""
     spec = {"metric": "mean_dice", "space": SPACE, "bootstrap": 1000}
     decide.run(**given, spec=spec, seed=0, out=out, components=components)
-    Path(out).with_suffix(".seconds").write_text(str(time.perf_counter() - start))
+
+
+def tables(given: dict[str, Any], out: str) -> None:
+    """Write the tables of components."""
+    decide.tabulate_components(**given, space=SPACE, out=out, workers=2)
 
 
 def peer(given: dict[str, Any], number: int, out: str) -> None:
@@ -157,7 +123,7 @@ def peer(given: dict[str, Any], number: int, out: str) -> None:
     from skimage.measure import label, regionprops
 
     ids = [f"{i:05d}.jpg" for i in range(number)]
-    start, rows = time.perf_counter(), []
+    rows = []
     (paths,) = list(given["members"].values())[:1]
     known = {key: path for path in paths for key in store.read(path, "id")}
     for i, (truth, _) in enumerate(store.truth(given["data"], ids)):
@@ -168,8 +134,12 @@ def peer(given: dict[str, Any], number: int, out: str) -> None:
                 for one in regionprops(label(plane / 255 > threshold, connectivity=2), plane):
                     inside = truth[..., k][one.slice][one.image].sum()
                     rows.append((i, k, t, one.area, inside, one.intensity_max, one.intensity_mean))
-    seconds = time.perf_counter() - start
-    Path(out).write_text(json.dumps([seconds, np.array(rows, float).sum(axis=0).tolist()]))
+    Path(out).write_text(json.dumps(np.array(rows, float).sum(axis=0).tolist()))
+
+
+def line(took: Took, name: str, what: str) -> None:
+    """Print a row of the table."""
+    print(f"{name:<20}{took.seconds:8.1f} s{took.busy:9.1f} CPU s{took.peak:7.0f} MiB  {what}")
 
 
 def main() -> None:
@@ -190,38 +160,27 @@ def main() -> None:
         number = options.images
         print(f"{number} pictures of 256 × 1600 × 4, {options.members} model(s): {size:.0f} MiB on")
         print(f"disk, made in {made:.0f} s")
-        tables = folder / "components.h5"
-        seconds, memory = measured(
-            decide.tabulate_components, **given, space=SPACE, out=str(tables), workers=2
-        )
-        with h5py.File(tables) as file:
+        components, out = folder / "components.h5", folder / "decision.json"
+        took = measured(tables, given=given, out=str(components))
+        each = took.seconds / number
+        with h5py.File(components) as file:
             rows = len(file["table/0/area"])
             some = file["table/0/image"][()] < options.peer
             names = ("image", "class", "cut", "area", "inter", "peak", "mean")
             sums = [float(file[f"table/0/{name}"][()][some].sum(dtype=float)) for name in names]
-        per_image = seconds / number
-        print(
-            f"tables, two workers  {seconds:8.1f} s  {memory:6.0f} MiB  {rows} components, ", end=""
-        )
-        print(f"{tables.stat().st_size / 2**20:.1f} MiB")
-        out = folder / "decision.json"
-        whole, memory = measured(search, given=given, components=str(tables), out=str(out))
-        alone = float(out.with_suffix(".seconds").read_text())
+        written = components.stat().st_size / 2**20
+        line(took, "tables, two workers", f"{rows} components, {written:.1f} MiB")
+        took = measured(search, given=given, components=str(components), out=str(out))
         points = np.prod([len(SPACE[name]) for name in list(SPACE)[:3]]) * (len(SPACE["gate"]) + 1)
-        print(
-            f"search               {alone:8.1f} s  {memory:6.0f} MiB  {points} points a class, ",
-            end="",
-        )
-        print(f"4 classes, {FOLDS} folds, whole ladder ({whole:.1f} s with imports)")
-        measured(peer, given=given, number=options.peer, out=str(folder / "peer.json"))
-        slow, others = json.loads((folder / "peer.json").read_text())
+        line(took, "search", f"{points} points a class, 4 classes, {FOLDS} folds, whole ladder")
+        took = measured(peer, given=given, number=options.peer, out=str(folder / "peer.json"))
+        line(took, "scikit-image", f"{options.peer} pictures, one core")
+        others = json.loads((folder / "peer.json").read_text())
         if not np.allclose(others, sums, rtol=1e-6):
             raise SystemExit(f"scikit-image finds {others}, the tables hold {sums}")
-        slow /= options.peer
-        print(
-            f"scikit-image, one core: {slow:.3f} s a picture, {slow / per_image:.1f} times as long"
-        )
-        print(f"as the tables ({per_image:.3f} s, imports and two workers included)")
+        slow = took.seconds / options.peer
+        print(f"scikit-image takes {slow:.3f} s a picture, {slow / each:.1f} times as long as the")
+        print(f"tables with two workers ({each:.3f} s), and finds the same components")
         found = decide.load(out)
         print(f"score {found.score:.4f}, {found.params}")
         for rung in found.ladder:

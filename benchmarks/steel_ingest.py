@@ -6,24 +6,19 @@ and in another reads the same files with `cv2.imread` and decodes the same run l
 after the other. The ratio is what ingest adds: checks, columns, packing, compression, writing. CPU
 seconds tell more where others use the machine.
 
-    python benchmarks/steel_ingest.py 3000 --folder /tmp/steel
+    python benchmarks/steel_ingest.py 3000
 
 Prints images, seconds, peak memory and file sizes, and what 12,568 + 5,506 images would take.
 """
 
 import argparse
-import json
-import resource
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from processes import Took, measured
 
 from foldbelt import ingest, rle, survey
 
@@ -50,54 +45,36 @@ def repeat(drawn: Path, root: Path, images: int, test_images: int) -> None:
     pd.concat(rows).to_csv(root / "train.csv", index=False)
 
 
-def work(task: str, root: Path, out: Path) -> None:
-    """Do one of the two tasks in this process, and print its seconds and peak memory."""
-    start, busy = time.perf_counter(), time.process_time()
-    if task == "ingest":
-        names = ("train.h5", "test.h5", "problems.csv")
-        ingest.run("steel", root, {}, *(out / name for name in names))
-    else:
-        cv2.setNumThreads(1)
-        for path in sorted(root.glob("*_images/*.jpg")):
-            assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
-        for text in pd.read_csv(root / "train.csv")["EncodedPixels"]:
-            rle.decode(text, SIZE)
-    seconds, busy = time.perf_counter() - start, time.process_time() - busy
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "busy": busy, "peak": peak}))
+def ingested(root: Path, out: Path) -> None:
+    """Ingest the folder."""
+    ingest.run("steel", root, {}, *(out / name for name in ("train.h5", "test.h5", "problems.csv")))
 
 
-def measure(task: str, root: Path, out: Path) -> dict[str, float]:
-    """Run a task in a new process."""
-    command = [sys.executable, __file__, "0", "--task", task, "--folder", str(root)]
-    done = subprocess.run([*command, "--out", str(out)], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def decoded(root: Path) -> None:
+    """Read every image and every run length, and keep nothing."""
+    cv2.setNumThreads(1)
+    for path in sorted(root.glob("*_images/*.jpg")):
+        assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
+    for text in pd.read_csv(root / "train.csv")["EncodedPixels"]:
+        rle.decode(text, SIZE)
 
 
 def main() -> None:
     """Make the data, measure both, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=int, help="images, of which 30 % are test images")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "steel_ingest"))
-    parser.add_argument("--task", choices=("ingest", "decode"), help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where room for 10 GiB is; a temporary one")
     given = parser.parse_args()
-    if given.task:
-        work(given.task, given.folder, given.out)
-        return
-    given.folder.mkdir(parents=True)
-    try:
-        test_images = round(given.images * 0.3)
-        train_images = given.images - test_images
-        survey.steel(given.folder / "drawn", min(DRAWN, given.images), 0, SIZE, 0, workers=2)
-        raw, out = given.folder / "raw", given.folder / "out"
-        repeat(given.folder / "drawn", raw, train_images, test_images)
-        decode = measure("decode", raw, out)  # first: it also warms the page cache for both
-        decode = measure("decode", raw, out)
-        whole = measure("ingest", raw, out)
+    with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
+        folder = Path(scratch)
+        train_images = given.images - round(given.images * 0.3)
+        survey.steel(folder / "drawn", min(DRAWN, given.images), 0, SIZE, 0, workers=2)
+        raw, out = folder / "raw", folder / "out"
+        repeat(folder / "drawn", raw, train_images, given.images - train_images)
+        decode = measured(decoded, root=raw)  # first: it also warms the page cache for both
+        decode = measured(decoded, root=raw)
+        whole = measured(ingested, root=raw, out=out)
         report(given.images, train_images, raw, out, decode, whole)
-    finally:
-        shutil.rmtree(given.folder)
 
 
 def report(
@@ -105,8 +82,8 @@ def report(
     train_images: int,
     raw: Path,
     out: Path,
-    decode: dict[str, float],
-    whole: dict[str, float],
+    decode: Took,
+    whole: Took,
 ) -> None:
     """Print what was measured, and what the full set would take."""
     sizes = {path.name: path.stat().st_size / 2**20 for path in sorted(out.glob("*.h5"))}
@@ -115,12 +92,11 @@ def report(
     print(f"{images} images of {SIZE[0]}×{SIZE[1]}, {jpeg:.0f} MiB of JPEG, {train_images} train")
     print(f"{'':<18}{'s':>8}{'CPU s':>8}{'ms each':>9}{'CPU ms each':>13}{'peak MiB':>10}")
     for name, took in (("cv2.imread + RLE", decode), ("ingest", whole)):
-        wall, busy = (1000 * took[key] / images for key in ("seconds", "busy"))
+        wall, busy = (1000 * value / images for value in (took.seconds, took.busy))
         print(
-            f"{name:<18}{took['seconds']:8.1f}{took['busy']:8.1f}{wall:9.2f}{busy:13.2f}"
-            f"{took['peak']:10.0f}"
+            f"{name:<18}{took.seconds:8.1f}{took.busy:8.1f}{wall:9.2f}{busy:13.2f}{took.peak:10.0f}"
         )
-    ratios = [whole[key] / decode[key] for key in ("seconds", "busy")]
+    ratios = whole.seconds / decode.seconds, whole.busy / decode.busy
     print(f"{'ratio':<18}{ratios[0]:8.2f}{ratios[1]:8.2f}")
     print(", ".join(f"{name} {size:.0f} MiB" for name, size in sizes.items()))
     share = (
@@ -128,7 +104,7 @@ def report(
         + sizes["test.h5"] / (images - train_images) * FULL[1]
     )
     print(
-        f"12,568 + 5,506 images: {whole['seconds'] / images * full / 60:.1f} min, "
+        f"12,568 + 5,506 images: {whole.seconds / images * full / 60:.1f} min, "
         f"{share / 1024:.2f} GiB on disk, {np.prod(SIZE) * full / 2**30:.2f} GiB uncompressed"
     )
 
