@@ -1,19 +1,22 @@
 """A model of labels alone: what it learns from, how it is judged, what its file says."""
 
+import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 from torch.nn import functional
-from training import Competition
+from training import STAGE, Competition
 
 import foldbelt.train
 from foldbelt import config, members, models, weights
 from foldbelt.files import InputError
-from foldbelt.train import checks, evaluation
+from foldbelt.train import checks, evaluation, task
+from foldbelt.train.data import Source
 from foldbelt.train.objective import Objective
 
 CLASSIFIER = {"name": "classifier", "encoder": "test_resnet", "dropout": 0.1, "weights": None}
@@ -93,15 +96,29 @@ def test_losses_of_masks_are_refused_before_training(tiny):
         assert able == (name in ("bce", "focal"))
 
 
-def test_weights_of_classes_are_one_a_class():
-    loss = {"bce": {"weight": 1, "pos_weight": [1, 2, 3]}, "cross_entropy": 1}
-    ((key, reason),) = checks.miscounted({"loss": loss}, ["1", "4"])
-    assert (key, "classes 1, 4" in reason) == ("loss.bce.pos_weight", True)
-    assert not list(checks.miscounted({"loss": loss}, ["a", "b", "c"]))
-    assert not list(checks.miscounted({"loss": loss}, ["a"], ["a", "b", "c"]))
-    for plain in (2, [2]):
-        one = {"bce": {"weight": 1, "pos_weight": plain}}
-        assert not list(checks.miscounted({"loss": one}, ["1", "4"]))
+@pytest.mark.parametrize("names", [None, ["1", "2", "3"], ["front", "back", "side"]])
+def test_pseudo_masks_tell_labels_only_where_these_name_classes(tiny, names):
+    """A view or a diagnosis does not follow from a mask: of it nothing is known."""
+    tiny.write_pseudo()
+    if names:
+        told = {"class_names": ["1", "2", "3"], "label_names": names}
+        with h5py.File(tiny.path["train.h5"], "a") as file:
+            file.attrs.update({key: json.dumps(value) for key, value in told.items()})
+    sources = [
+        Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids[:12]),
+        Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids[12:]),
+        Source(tiny.path["x_test.h5"], tiny.path["pseudo.h5"], tiny.test_ids[:7]),
+    ]
+    stage = {**STAGE, "augment": []}
+    made, _ = task.load(
+        sources, stage, "bce", "salt_score", 1.0, torch.device("cpu"), (1, "m", 0, 0, "bce")
+    )
+    label = made.samples.__getitems__([(0, row) for row in range(19)])["label"].numpy()
+    shown = tiny.mask[:12].any(axis=(1, 2))
+    assert np.array_equal(label[:12], shown)
+    derived = tiny.test_mask[:7].any(axis=(1, 2)).astype(float)
+    expected = np.full((7, 3), np.nan) if names == ["front", "back", "side"] else derived
+    np.testing.assert_array_equal(label[12:], expected)
 
 
 def test_average_precision_is_that_of_scikit_learn():

@@ -49,10 +49,11 @@ class CrossEntropy(nn.Module):
         total = target.sum(dim=1, keepdim=True)
         truth = torch.cat([(1 - total).clamp(min=0), target], dim=1) / total.clamp(min=1)
         if self.class_weight is not None:
-            if self.class_weight.shape[1] != truth.shape[1]:
+            given = self.class_weight.shape[1] - 1
+            if given != logits.shape[1]:
                 raise InputError(
-                    f"cross_entropy: class_weight has {self.class_weight.shape[1] - 1} values for "
-                    f"{logits.shape[1]} classes"
+                    f"loss.cross_entropy.class_weight has {given} values for {logits.shape[1]} "
+                    "classes; give one a class, in their order"
                 )
             truth = truth * self.class_weight.to(logits.device)
         loss = -(truth * log_probabilities(logits)).sum(dim=1, keepdim=True)

@@ -140,32 +140,6 @@ def _label_losses() -> list[str]:
     return [name for name in names if members.flag(f"foldbelt.losses.{name}", "LABELS")]
 
 
-def miscounted(
-    stage: Mapping[str, Any], classes: Sequence[str], labels: Sequence[str] = ()
-) -> Iterator[tuple[str, str]]:
-    """Yield the losses' weights of classes that are not one a class.
-
-    Parameters
-    ----------
-    stage
-        A stage's config.
-    classes, labels
-        Names of the masks' classes and of the image labels; a model learns one or the other.
-
-    Yields
-    ------
-    key, reason
-        As `contradictions`.
-    """
-    for loss, options in stage["loss"].items():
-        for key in ("pos_weight", "class_weight"):
-            given = options.get(key) if isinstance(options, Mapping) else None
-            if isinstance(given, Sequence) and len(given) not in {1, len(classes), len(labels)}:
-                names = f"{len(classes)} classes {', '.join(classes)}"
-                reason = f"{len(given)} values for the {names}; give one a class, in this order"
-                yield f"loss.{loss}.{key}", reason
-
-
 def misfits(
     stage: Mapping[str, Any],
     size: tuple[int, int],

@@ -171,9 +171,6 @@ def load(
         depth = deep[place] if deep else None
         sets.append(Tiles(source, fit, planes, classes, labels.astype(np.float32), memory, depth))
     problems = list(checks.misfits(stage, fit.size, attrs["names"]))
-    known_as = store.attrs(train.masks)
-    names = [known_as.get(f"{what}_names") or () for what in ("class", "label")]
-    problems += checks.miscounted(stage, *names) if names[0] else ()
     raise_all(
         [Problem(f"stages.{stage_name}.{key}", why) for key, why in problems],
         f"Stage {stage_name} does not fit the channels {train.channels}",
