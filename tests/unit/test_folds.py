@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import folds, store
+from foldbelt import folds, store, strata
 from foldbelt.files import InputError
 
 STRATIFY = ["coverage", "depth", "empty"]
@@ -86,21 +86,21 @@ def test_images_without_a_group_stand_alone(none: object) -> None:
 
 def test_bins_keep_zero_apart_and_few_values_as_they_are() -> None:
     coverage = np.r_[np.zeros(30), np.linspace(0.01, 1, 70)]
-    labels = folds._labels(pd.Series(coverage, name="coverage"))
+    labels = strata._labels(pd.Series(coverage, name="coverage"))
     assert set(labels[:30]) == {"coverage 0"}
     assert "coverage 0" not in labels[30:]
     assert pd.Series(labels[30:]).value_counts().tolist() == [14] * 5
-    assert folds._labels(pd.Series([1.0, 0.5, np.nan], name="a")) == ["a 1", "a 0.5", "a missing"]
-    assert folds._labels(pd.Series(["x", None], name="b")) == ["b x", "b missing"]
+    assert strata._labels(pd.Series([1.0, 0.5, np.nan], name="a")) == ["a 1", "a 0.5", "a missing"]
+    assert strata._labels(pd.Series(["x", None], name="b")) == ["b x", "b missing"]
     times = pd.Series(1_700_000_000 + np.arange(100), name="time")  # alike in their first digits
-    assert pd.Series(folds._labels(times)).value_counts().tolist() == [20] * 5
+    assert pd.Series(strata._labels(times)).value_counts().tolist() == [20] * 5
 
 
 def test_rare_strata_are_merged_from_the_last_column_up() -> None:
     rows = pd.DataFrame({"a": list("xxxxxxxyyyzw"), "b": list("ppppqrspqrpp")})
-    labels = folds._strata(rows, ["a", "b"], 3)
+    labels = strata.of(rows, ["a", "b"], 3)
     assert labels == ["a x, b p"] * 4 + ["a x"] * 3 + ["a y"] * 3 + ["other"] * 2
-    assert folds._strata(rows, [], 3) == ["all"] * 12
+    assert strata.of(rows, [], 3) == ["all"] * 12
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
@@ -111,6 +111,9 @@ def test_all_wrong_settings_are_named_at_once() -> None:
     for part in ("'depht'", "'cover'", "'patient'", "available: depth", "a: this id occurs 2"):
         assert part in text
     assert "1 folds" in text
+    assert "data.series" not in text
+    with pytest.raises(InputError, match=r"no column 'series'; .*; data\.series makes it from the"):
+        folds.split(table[:2], 2, [], "series", 0)
     assert text.startswith("folds: 5 problems")
 
 

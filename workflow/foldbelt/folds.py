@@ -9,18 +9,14 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldbelt import adversarial, duplicates, store
+from foldbelt import adversarial, duplicates, store, strata
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
-
-_BINS = 5
-_MANY = 10  # a numeric column with more values than this is put in bins
 
 
 def split(
@@ -190,7 +186,7 @@ def _plan(
     if sample is not None:
         drawn = np.flatnonzero(np.isin(groups, _sample(groups, sample, seed)))
         order, rows, groups = order[drawn], rows.iloc[drawn].reset_index(drop=True), groups[drawn]
-    strata = _strata(rows, stratify, count)
+    balanced = strata.of(rows, stratify, count)
     found = len(np.unique(groups))
     if found < count:
         raise InputError(
@@ -198,10 +194,10 @@ def _plan(
             "Ask for fewer folds, or group by another column."
         )
     if first is None:
-        dealt = _deal(strata, groups, count, seed)
+        dealt = _deal(balanced, groups, count, seed)
     else:
-        dealt = _deal_first(rows[first], strata, groups, count, seed)
-    rows = rows[["id"]].assign(fold=dealt, strata=strata, group=groups)
+        dealt = _deal_first(rows[first], balanced, groups, count, seed)
+    rows = rows[["id"]].assign(fold=dealt, strata=balanced, group=groups)
     _check_positives(table.iloc[order], rows["fold"].to_numpy(), count)
     return rows.iloc[np.argsort(order)].reset_index(drop=True)
 
@@ -286,43 +282,6 @@ def _sample(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     shuffled = np.random.default_rng(seed_for(seed, "sample")).permutation(groups.max() + 1)
     rows = np.cumsum(np.bincount(groups)[shuffled])
     return shuffled[: int(np.argmin(np.abs(rows - count))) + 1]
-
-
-def _strata(rows: pd.DataFrame, stratify: Sequence[str], count: int) -> list[str]:
-    """Give each row its joint stratum in words, rare ones merged."""
-    parts = [_labels(rows[column]) for column in stratify]
-    labels = list(zip(*parts, strict=True)) if parts else [()] * len(rows)
-    for depth in range(len(parts), 0, -1):
-        sizes = Counter(labels)
-        rare = {label for label, size in sizes.items() if len(label) == depth and size < count}
-        labels = [label[:-1] if label in rare else label for label in labels]
-    return [", ".join(label) or ("other" if stratify else "all") for label in labels]
-
-
-def _labels(values: pd.Series) -> list[str]:
-    """Name the bin, or the value, of each row of a column."""
-    name, given = str(values.name), values.dropna()
-    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    bins: list[str] = []
-    edges = np.zeros(0)
-    if numeric and given.nunique() > _MANY:
-        edges = np.unique(np.quantile(given[given != 0], np.linspace(0, 1, _BINS + 1)))
-        digits = next(n for n in range(3, 18) if len({f"{e:.{n}g}" for e in edges}) == len(edges))
-        bins = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in pairwise(edges)]
-
-    def label(value: Any, missing: bool) -> str:
-        if missing:
-            return "missing"
-        if bins and value != 0:  # the first bin holds its lower edge, every one its upper
-            return bins[max(int(np.searchsorted(edges, value)) - 1, 0)]
-        return f"{value:g}" if _is_number(value) else str(value)
-
-    rows = zip(values.tolist(), values.isna(), strict=True)
-    return [f"{name} {label(value, bool(missing))}" for value, missing in rows]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> np.ndarray:
