@@ -13,6 +13,7 @@ import scipy.ndimage
 from test_decide import store_run, write_weights
 
 from foldbelt import decide, metrics, store
+from foldbelt.decide import tabulating
 from foldbelt.decide.components import nested, without_small
 from foldbelt.decide.ladder import SHARED, base
 from foldbelt.decide.space import grid
@@ -383,6 +384,17 @@ def test_the_file_is_the_same_whoever_makes_it(tmp_path, monkeypatch):
     with h5py.File(tmp_path / "1.h5") as one, h5py.File(tmp_path / "4.h5") as other:
         for name in one["table/1"]:
             np.testing.assert_array_equal(one[f"table/1/{name}"], other[f"table/1/{name}"])
+
+
+def test_a_decision_is_the_same_however_many_share_its_work(tmp_path, monkeypatch):
+    given = run_arguments(tmp_path)
+    monkeypatch.setattr("foldbelt.decide.tabulating.PIXELS", 3 * 8 * 9 * 2)
+    forks = []
+    pool = tabulating.ProcessPoolExecutor
+    monkeypatch.setattr(tabulating, "ProcessPoolExecutor", lambda *a: forks.append(a) or pool(*a))
+    own = (given["members"]["m0"], given["data"], given["folds"], SPEC, 0)
+    assert decide.member(*own, workers=2) == decide.member(*own, workers=1)
+    assert [workers for workers, _ in forks] == [2]
 
 
 def test_blends_that_differ_in_their_labels_alone_share_a_table(tmp_path):

@@ -375,12 +375,13 @@ def test_a_root_that_is_no_folder_is_named(run):
 # --- series
 
 
-def test_series_are_named_by_the_first_group_of_the_pattern(run):
+def test_series_are_named_by_the_first_group_of_the_pattern(run, capsys):
     make_folder(run.root, {"p1_x": (24, 24), "p2_x": (24, 24), "other": (24, 24)}, test=True)
     run("folder", series=r"(p\d)_(x)|other")
     assert store.table(run.train)["series"].tolist() == ["", "p1", "p2"]  # sorted by id
     assert store.table(run.test)["series"].tolist() == ["", "p1", "p2"]
     assert store.attrs(run.train)["config"]["series"] == r"(p\d)_(x)|other"
+    assert "2 series in 3 training images, 1 without one" in capsys.readouterr().out
 
 
 def test_without_series_the_file_tells_nothing_of_them(salt):

@@ -1,6 +1,9 @@
 """The file with all scores."""
 
+import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -98,6 +101,50 @@ def test_it_is_said_where_the_product_is_no_better_than_before_or_than_nothing()
     assert scores._worse(rounds[:2] + rounds[1:2], np.array([0.2])) == []
     (note,) = scores._worse(rounds[:2], np.array([0.7]))
     assert "empty" in note
+
+
+def test_notes_tell_leaks_worse_rounds_and_ends_of_the_grid(tmp_path):
+    arguments, *_ = finished(tmp_path)
+    last = decide.load(arguments["decisions"][1])
+    end = {"class": 0, "name": "threshold", "value": 0.7, "end": "largest", "gain": 0.1}
+    changed = dataclasses.replace(last, score=last.score - 1e-3, ends=[end])
+    decide.save(changed, arguments["decisions"][1])
+    scores.run(**arguments, notes=["a leak"])
+    leak, worse, grid = json.loads((tmp_path / "scores.json").read_text())["notes"]
+    assert leak == "a leak"
+    assert "less than round 0" in worse
+    assert "decision.space.threshold: the best value, 0.7" in grid
+
+
+def test_a_run_is_described_in_lines(tmp_path):
+    arguments, *_ = finished(tmp_path)
+    known = pd.read_csv(arguments["folds"], dtype={"id": str})["id"]
+    test = [f"x{i}" for i in range(8)]
+    rows = pd.DataFrame({"id": [*known, *test], "part": ["train"] * len(known) + ["test"] * 8})
+    rows["test_likeness"] = np.random.default_rng(0).uniform(0.2, 0.6, len(rows))
+    rows.to_csv(tmp_path / "likeness.csv", index=False)
+    scores.run(**arguments, notes=["a leak"], likeness=str(tmp_path / "likeness.csv"))
+    found = json.loads((tmp_path / "scores.json").read_text())
+    lines = scores.describe(tmp_path / "scores.json").splitlines()
+    assert lines[0] == f"salt_score of the run {tmp_path.name}"
+    for words, value in (
+        ("leave-one-fold-out", found["score"]),
+        ("optimistic, for comparison", found["optimistic"]),
+        ("on the hidden truth of the test", found["hidden"]),
+        ("as if drawn like the test images", found["like_test"]["score"]),
+        ("m1/round0", found["members"]["m1/round0"]),
+    ):
+        assert [line.split(f"{value:.4f}")[0].strip() for line in lines].count(words) == 1
+    assert lines[-len(found["notes"]) :] == [f"  note: {note}" for note in found["notes"]]
+
+
+@pytest.mark.parametrize("arguments", [[], ["none/scores.json"]])
+def test_asked_for_no_scores_it_says_how_to_ask(tmp_path, arguments):
+    command = [sys.executable, "-m", "foldbelt.scores", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Say python -m foldbelt.scores results/<run>/scores.json" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_hidden_truth_or_benchmarks(tmp_path):

@@ -1,5 +1,6 @@
 """Every value that the schema allows goes through a whole run (see tests/switches.yaml)."""
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -104,10 +105,11 @@ def test_an_ablation_has_a_row_a_variant_and_does_shared_work_once(folder: Path,
 
 def test_an_external_member_with_a_strange_image_is_refused(folder: Path) -> None:
     run_recipe(folder, "snapshots")
-    given = recipe("external")
+    run = run_recipe(folder, "external")
+    given = copy.deepcopy(run.config)
     place = given["blend"]["external"]["elsewhere"]
     place["oof"] = place["test"]
-    run = Run(folder, {**given, "run": "strange"})
+    run.configure(given)
     output = run.snakemake("--", "blend", check=False)
     assert "elsewhere" in output
     assert "Make these predictions again" in output or "is in no fold" in output

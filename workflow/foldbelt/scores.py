@@ -107,7 +107,7 @@ def run(
         for name, paths in masked.items()
     }
     rounds = list(found.values())
-    last = rounds[-1]
+    last, draws = rounds[-1], spec.get("bootstrap", 1000)
     areas = class_scores.true_areas(data, last.images["id"])
     empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
     private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
@@ -124,7 +124,7 @@ def run(
         "labels": label_scores.of_members(members, data, last.images["id"]),
         "rounds": [one.score for one in rounds],
         "round_intervals": [one.interval for one in rounds],
-        "differences": _differences(found, alone, empty, spec.get("bootstrap", 1000), seed),
+        "differences": _differences(found, alone, empty, draws, seed),
         "ladder": last.ladder,
         "images": len(empty),
         "groups": len(set(last.images["group"])),
@@ -133,10 +133,8 @@ def run(
         "seconds": seconds(benchmarks, members, found),
     }
     if areas.shape[1] > 1:
-        draws = spec.get("bootstrap", 1000)
         content["classes"] = class_scores.by_class(last, names, areas, private, draws, seed)
     if likeness is not None:
-        draws = spec.get("bootstrap", 1000)
         content["like_test"] = adversarial.weighted(last.images, likeness, draws, seed)
     write_json(out, content)
 

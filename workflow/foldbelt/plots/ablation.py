@@ -9,8 +9,12 @@ from matplotlib.lines import Line2D
 from foldbelt.files import PathLike
 from foldbelt.plots import style
 
-_COLOURS = {"helps": style.GREEN, "harms": style.RED, "undecided": style.GREY}
-_COLOURS |= {"other folds": style.ORANGE}
+_COLOURS = {
+    "helps": style.GREEN,
+    "harms": style.RED,
+    "undecided": style.GREY,
+    "other folds": style.ORANGE,
+}
 
 
 def run(*, table: PathLike, out: str) -> None:
@@ -46,7 +50,7 @@ def run(*, table: PathLike, out: str) -> None:
         handles = [
             Line2D([], [], color=colour, marker="o", linewidth=3, label=name)
             for name, colour in _COLOURS.items()
-            if name != "other folds" or name in set(rows["verdict"])
+            if name in set(rows["verdict"])
         ]
         handles.append(
             Line2D([], [], color=style.BLUE, marker="|", linestyle="", label="one seed and fold")

@@ -32,9 +32,9 @@ def balance(folds: str, data: str, out: str, table: str) -> None:
     joined = scheme.merge(store.table(data)[["id", "coverage"]], on="id", validate="1:1")
     title = _balance_title(joined) if len(joined) else "No images in the folds"
     count = classes.count(data)
-    names = classes.mask_names(data, count)
     note = f"<p>{escape(title)}.</p>"
     if count > 1 and len(joined):
+        names = classes.mask_names(data, count)
         there = classes.presence(data, joined["id"].tolist())
         note += _held(joined, there, names)
     means = _means(measure(folds, data), store.table(data, joined["id"].tolist()))
