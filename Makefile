@@ -37,7 +37,7 @@ unit: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit -n auto
 
 workflow: install
-	$(BIN)/pytest tests/workflow --durations 10
+	$(BIN)/pytest tests/workflow -n 2 --dist loadfile --durations 10
 
 faults: install
 	$(BIN)/pytest tests/faults --durations 5
