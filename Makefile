@@ -36,6 +36,7 @@ types: install
 unit: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit -n auto
 
+# Two at a time, for the jobs of one run seldom fill two cores; by file, for the tests of a file share runs.
 workflow: install
 	$(BIN)/pytest tests/workflow -n 2 --dist loadfile --durations 10
 

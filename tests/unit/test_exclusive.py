@@ -234,7 +234,10 @@ def test_a_perfect_answer_costs_nothing_and_a_smoothed_target_is_a_target():
     [
         ({"cross_entropy": {"weight": 1, "class_weight": [1, 0, 1, 1]}}, "above 0"),
         ({"lovasz_softmax": {"weight": 1, "classes": "some"}}, "'present' or 'all'"),
-        ({"cross_entropy": {"weight": 1, "class_weight": [1, 2]}}, "2 values for 4 classes"),
+        (
+            {"cross_entropy": {"weight": 1, "class_weight": [1, 2]}},
+            "2 values for 4 classes; give one",
+        ),
     ],
 )
 def test_options_that_mean_nothing_are_refused(spec, message):
