@@ -10,7 +10,7 @@ PY := workflow/foldbelt workflow/scripts tests benchmarks
 
 demo: install
 	$(BIN)/snakemake --cores all
-	@$(BIN)/python -m foldbelt.scores results/demo/scores.json
+	@$(BIN)/python -m foldbelt.evaluate results/demo/scores.json
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,7 @@ lint: install
 	$(BIN)/ruff format --check $(PY)
 	$(BIN)/ruff check $(PY)
 	$(BIN)/snakefmt --check $(SMK)
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/snakemake --lint
 
 types: install
@@ -52,7 +53,7 @@ format: install
 	$(BIN)/snakefmt $(SMK)
 
 docs: install
-	$(BIN)/python -m foldbelt.reference > config/README.md
+	$(BIN)/python -m foldbelt.config.reference > config/README.md
 
 # Needs uv. The lock carries no index addresses.
 lock:

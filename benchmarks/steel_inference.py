@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from processes import Took, measured
 
-from foldbelt import channels, ingest, models, predict, store, survey, weights
+from foldbelt import channels, ingest, models, predict, store, synthetic
+from foldbelt.store import weights
 
 SIZE = (256, 1600)
 FULL = 12_568
@@ -33,7 +34,7 @@ TILES: dict[str, dict[str, Any] | None] = {
 
 def prepare(folder: Path, images: int, encoder: str) -> None:
     """Write ingested images, channels and a model's weights."""
-    survey.steel(folder / "raw", images, 1, SIZE, 0, workers=2)
+    synthetic.steel(folder / "raw", images, 1, SIZE, 0, workers=2)
     names = ("train.h5", "test.h5", "problems.csv")
     ingest.run("steel", folder / "raw", {}, *(folder / name for name in names))
     recipe = {"use": ["image"], "whiten": "none", "size": list(SIZE), "fit": "resize"}

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from processes import Took, measured
 
-from foldbelt import ingest, rle, survey
+from foldbelt import ingest, rle, synthetic
 
 SIZE = (256, 1600)
 DRAWN = 200
@@ -68,7 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
         folder = Path(scratch)
         train_images = given.images - round(given.images * 0.3)
-        survey.steel(folder / "drawn", min(DRAWN, given.images), 0, SIZE, 0, workers=2)
+        synthetic.steel(folder / "drawn", min(DRAWN, given.images), 0, SIZE, 0, workers=2)
         raw, out = folder / "raw", folder / "out"
         repeat(folder / "drawn", raw, train_images, given.images - train_images)
         decode = measured(decoded, root=raw)  # first: it also warms the page cache for both

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from foldbelt import config, members
+from foldbelt import config, registry
 
 RECIPES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("switches.yaml").read_text())
 """Name → overlay on `base`, in the order in which they run: later ones read earlier ones' files."""
@@ -46,12 +46,12 @@ def allowed() -> Iterator[tuple[str, Any]]:
         ("models.*.architecture.name", "models"),
         ("models.*.architecture.encoder", "models/encoders"),
     ):
-        for name in members.known(room):
+        for name in registry.known(room):
             yield key, name
     for room, key in (("losses", "stages.*.loss"), ("decide/steps", "decision.steps")):
-        for name in members.known(room):
+        for name in registry.known(room):
             yield f"{key}.{name}", SET
-            for option in members.options(f"foldbelt.{room.replace('/', '.')}.{name}"):
+            for option in registry.options(f"foldbelt.{room.replace('/', '.')}.{name}"):
                 yield f"{key}.{name}.{option}", SET
 
 

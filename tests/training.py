@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.geometry import Fit
+from foldbelt.channels._resizing import Fit
 
 STORED, SIZE = (13, 13), (16, 16)
 MODEL = {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "weights": None}

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import ablation, decide
+from foldbelt import decide
+from foldbelt.evaluate import ablation
 from foldbelt.files import InputError
-from foldbelt.plots import ablation as figure
+from foldbelt.report import ablation as figure
 
 IDS = [f"i{number:02}" for number in range(40)]
 
@@ -33,7 +34,7 @@ def compare(tmp_path, variants, **more):
     }
     arguments = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [3, 5]} | more
     out = tmp_path / "ablation.csv"
-    ablation.run(results=results, base="base", bootstrap=500, seed=0, out=out, **arguments)
+    ablation.run(results=results, base="base", draws=500, seed=0, out=out, **arguments)
     return pd.read_csv(out).set_index("variant")
 
 
@@ -73,7 +74,7 @@ def test_other_folds_get_no_verdict(tmp_path, base):
     out = tmp_path / "ablation.csv"
     given = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [0], "seed": 0}
     results = {"base": paths[:1], "x": paths[1:], "y": paths[:1]}
-    ablation.run(results=results, base="base", bootstrap=50, out=out, notes={"x": "So."}, **given)
+    ablation.run(results=results, base="base", draws=50, out=out, notes={"x": "So."}, **given)
     table = pd.read_csv(out).set_index("variant")
     assert table.loc["x", "difference"] == pytest.approx(0.1)
     assert table["verdict"].to_dict() == {"x": "other folds", "base": "base", "y": "undecided"}
@@ -99,7 +100,7 @@ def test_images_are_paired_by_id_not_by_place(tmp_path, base):
     }
     out = tmp_path / "ablation.csv"
     none = {"train_benchmarks": {}, "predict_benchmarks": {}}
-    ablation.run(results=results, base="base", seeds=[0], bootstrap=100, seed=0, out=out, **none)
+    ablation.run(results=results, base="base", seeds=[0], draws=100, seed=0, out=out, **none)
     table = pd.read_csv(out).set_index("variant")
     assert table.loc["x", ["difference", "low", "high"]].tolist() == [0, 0, 0]
 
@@ -129,7 +130,7 @@ def test_variants_of_other_images_are_refused_all_at_once(tmp_path, base):
             seeds=[0],
             train_benchmarks={},
             predict_benchmarks={},
-            bootstrap=100,
+            draws=100,
             seed=0,
             out=tmp_path / "t.csv",
         )

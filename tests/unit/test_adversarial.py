@@ -10,9 +10,12 @@ import pytest
 from test_config import changed
 from test_scores import finished
 
-from foldbelt import adversarial, compare, config, folds, scores, separating, store
+from foldbelt import adversarial, bootstrap, config, folds, store
+from foldbelt.adversarial import separating
+from foldbelt.config import resolving
+from foldbelt.evaluate import scores
 from foldbelt.files import InputError
-from foldbelt.plots import adversarial as figure
+from foldbelt.report import adversarial as figure
 
 SPEC = {"folds": 4}
 
@@ -214,7 +217,7 @@ def test_equal_likeness_weighs_nothing(tmp_path: Path) -> None:
     assert found["effective_images"] == pytest.approx(80)
     assert found["difference"] == pytest.approx(0)
     assert found["difference_interval"] == pytest.approx([0, 0])
-    assert found["interval"] == pytest.approx(compare.bootstrap(values, groups, 200, 3))
+    assert found["interval"] == pytest.approx(bootstrap.interval(values, groups, 200, 3))
     assert found["auc"] == 1
 
 
@@ -314,7 +317,7 @@ def test_who_names_the_test_likeness_makes_it(path: str, value: Any, expected: b
     made = changed(path, value)
     if path == "folds/other":
         made["folds"]["base"] = {}
-    assert config.makes_likeness(config.resolve(made)) is expected
+    assert resolving.makes_likeness(config.resolve(made)) is expected
 
 
 def test_the_test_likeness_is_no_group() -> None:

@@ -6,13 +6,15 @@ import sys
 
 import pytest
 
-from foldbelt import augment_names
+from foldbelt.config import augmentation
 
 POSITIONED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def test_names_and_arguments_are_albumentations_own():
-    from foldbelt import augment  # imported through it, albumentations asks for no updates
+    from foldbelt.augment import (
+        _transforms as augment,  # imported through it, albumentations asks for no updates
+    )
 
     kinds = {
         name: kind
@@ -20,10 +22,10 @@ def test_names_and_arguments_are_albumentations_own():
         if isinstance(kind, type) and hasattr(kind, "set_random_state")
     }
     tensors = {"ToTensorV2", "ToTensor3D"}  # their images are no arrays
-    assert set(augment_names.transforms()) == set(kinds) - tensors
-    for name in augment_names.transforms():
+    assert set(augmentation.transforms()) == set(kinds) - tensors
+    for name in augmentation.transforms():
         given = list(inspect.signature(kinds[name].__init__).parameters.values())[1:]
-        found = augment_names._arguments(name)
+        found = augmentation._arguments(name)
         own = [one for one in given if one.kind not in POSITIONED]
         assert sorted(found.known) == sorted(one.name for one in own), name
         needed = sorted(one.name for one in own if one.default is one.empty)
@@ -38,7 +40,7 @@ def test_every_mistake_is_named_with_its_place():
         {"OneOf": {"transforms": [{"RandomGamma": {"gama_limit": [80, 120]}}, {"Inner": {}}]}},
         {"OneOf": {"p": 1}},
     ]
-    found = {p.file: p.reason for p in augment_names.check(spec, "stages.bce.augment")}
+    found = {p.file: p.reason for p in augmentation.check(spec, "stages.bce.augment")}
     start = "stages.bce.augment"
     assert set(found) == {
         f"{start}.0.HorizontlFlip",
@@ -54,26 +56,26 @@ def test_every_mistake_is_named_with_its_place():
 
 @pytest.mark.parametrize("given", [None, {}, {"p": 0.5}])
 def test_right_names_pass(given):
-    assert augment_names.check([{"HorizontalFlip": given}, {"Transpose": given}]) == []
-    assert augment_names.check([]) == []
+    assert augmentation.check([{"HorizontalFlip": given}, {"Transpose": given}]) == []
+    assert augmentation.check([]) == []
 
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys; from foldbelt import augment_names; "
-        "assert augment_names.check([{'Rotat': {}}]); "
+        "import sys; from foldbelt.config import augmentation; "
+        "assert augmentation.check([{'Rotat': {}}]); "
         "assert not {'albumentations', 'numpy', 'cv2', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_without_albumentations_nothing_is_judged(monkeypatch):
-    for cached in (augment_names._classes, augment_names.transforms, augment_names._arguments):
+    for cached in (augmentation._classes, augmentation.transforms, augmentation._arguments):
         cached.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda name: None)
-        assert augment_names.check([{"Nothing": {}}]) == []
-    augment_names._classes.cache_clear()
-    augment_names.transforms.cache_clear()
-    augment_names._arguments.cache_clear()
-    assert augment_names.check([{"Nothing": {}}])
+        assert augmentation.check([{"Nothing": {}}]) == []
+    augmentation._classes.cache_clear()
+    augmentation.transforms.cache_clear()
+    augmentation._arguments.cache_clear()
+    assert augmentation.check([{"Nothing": {}}])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foldbelt.augment import Augment
+from foldbelt.augment._transforms import Augment
 from foldbelt.files import InputError
 
 SIZE = (32, 32)

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from test_decide import store_run
 
-from foldbelt import blend, metrics, store, weighing
+from foldbelt import metrics, store
+from foldbelt.ensemble import blend, weighing
 from foldbelt.files import InputError
-from foldbelt.means import mix, mix_labels
+from foldbelt.search.means import mix, mix_labels
 
 SPEC = {"optimise": True, "mean": "probability", "step": 0.25}
 

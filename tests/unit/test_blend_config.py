@@ -6,19 +6,20 @@ from typing import Any
 import pytest
 from test_variants import RECIPE
 
-from foldbelt import config, members, variants
+from foldbelt import config, registry
+from foldbelt.config import variants
 from foldbelt.files import InputError
 
 
 @pytest.fixture
 def classifier(monkeypatch: pytest.MonkeyPatch) -> str:
     """Name an architecture that predicts no masks."""
-    predicts = members.predicts_masks
+    predicts = registry.predicts_masks
 
     def without_vanilla(architecture: Any) -> bool:
         return architecture["name"] != "vanilla" and predicts(architecture)
 
-    monkeypatch.setattr(members, "predicts_masks", without_vanilla)
+    monkeypatch.setattr(registry, "predicts_masks", without_vanilla)
     return "vanilla"
 
 
@@ -40,9 +41,9 @@ def refused(given: dict[str, Any], *words: str) -> None:
 
 
 def test_labels_come_from_label_heads_and_from_models_without_masks(classifier) -> None:
-    assert members.predicts_labels({"name": classifier})
-    assert not members.predicts_labels({"name": "unet", "label_head": False})
-    assert members.predicts_labels({"name": "unet", "label_head": True})
+    assert registry.predicts_labels({"name": classifier})
+    assert not registry.predicts_labels({"name": "unet", "label_head": False})
+    assert registry.predicts_labels({"name": "unet", "label_head": True})
 
 
 def test_weights_name_models_and_predictions_made_elsewhere() -> None:

@@ -9,8 +9,10 @@ import pytest
 from test_decide import SPEC as DECISION
 from test_decide import store_run
 
-from foldbelt import blend, decide, store
+from foldbelt import decide, store
+from foldbelt.ensemble import blend
 from foldbelt.files import InputError
+from foldbelt.search.oof import OutOfFold
 
 SPEC = {"optimise": True, "mean": "probability", "step": 0.25}
 
@@ -48,7 +50,7 @@ def test_a_file_of_all_images_may_hold_those_that_take_no_part(tmp_path):
     folds = pd.read_csv(common["folds"], dtype=str)
     left = folds[folds["id"] != ids[3]]
     left.to_csv(common["folds"], index=False)
-    made = decide.oof.OutOfFold({"m0": [whole]}, common["data"], common["folds"])
+    made = OutOfFold({"m0": [whole]}, common["data"], common["folds"])
     assert set(made.ids) == set(left["id"])
 
 
@@ -66,7 +68,7 @@ def external(tmp_path, change=None, **arrays):
 
 def refused(common, *lines):
     with pytest.raises(InputError) as error:
-        decide.oof.OutOfFold(**common)
+        OutOfFold(**common)
     for line in lines:
         assert line in str(error.value)
     assert "foldbelt.store.write" in str(error.value)

@@ -9,11 +9,14 @@ from test_blend import SPEC, run
 from test_decide import SPEC as DECISION
 from test_decide import store_run
 
-from foldbelt import blend, decide, label_scores, scores, store, weighing
-from foldbelt.decide.oof import OutOfFold
+from foldbelt import decide, store
+from foldbelt.ensemble import blend, weighing
+from foldbelt.evaluate import label_scores, scores, summary
 from foldbelt.files import InputError
-from foldbelt.means import Mean, Vector, mix, mix_labels
-from foldbelt.predictions import mean_over_files
+from foldbelt.search.blends import count_blends
+from foldbelt.search.means import Mean, Vector, mix, mix_labels
+from foldbelt.search.oof import OutOfFold
+from foldbelt.store.predictions import mean_over_files
 
 CLASSES = 2
 
@@ -230,7 +233,7 @@ def test_blends_that_weigh_masks_alike_share_their_pixel_counts(tmp_path):
     common, *_ = labelled_run(tmp_path)
     oof = OutOfFold(**common)
     vectors = [Vector((1, 0, 0), (0, w, 1 - w)) for w in (0.2, 0.7)]
-    first, second = decide.stage.count_blends(oof, vectors, np.array([100]))
+    first, second = count_blends(oof, vectors, np.array([100]))
     assert first.pred is second.pred
     assert first.inter is second.inter
     for vector, counts in zip(vectors, (first, second), strict=True):
@@ -240,7 +243,7 @@ def test_blends_that_weigh_masks_alike_share_their_pixel_counts(tmp_path):
 
 @pytest.mark.parametrize("mean", ["probability", "geometric"])
 def test_test_predictions_of_masks_and_labels_are_blended_apart(tmp_path, mean, monkeypatch):
-    monkeypatch.setattr("foldbelt.predictions.BLOCK_BYTES", 4 * 40 * 16)  # 16 images a block
+    monkeypatch.setattr("foldbelt.store.predictions.BLOCK_BYTES", 4 * 40 * 16)  # 16 images a block
     random = np.random.default_rng(0)
     ids = np.array([f"x{i}" for i in range(70)], dtype=object)
     members, means = {}, {}
@@ -360,7 +363,7 @@ def test_scores_of_members_without_masks_are_those_of_their_labels(tmp_path):
         areas = [label_scores.auc(truth[:, k], p[:, k]) for k in range(2)]
         assert list(own["auc"].values()) == pytest.approx(areas)
         assert list(own["auc"]) == ["pit", "scratch"]
-    assert "c0/round0" in scores.describe(out)
+    assert "c0/round0" in summary.describe(out)
     other = np.zeros((len(ids), 3), np.uint8)
     arrays = {"mask": mask, "labels": other}
     store.write(common["data"], arrays, table=pd.DataFrame({"id": ids}), classes=CLASSES)

@@ -9,9 +9,10 @@ from test_blend import SPEC, run, weights, write_tests
 from test_decide import SPEC as DECISION
 from test_decide import store_run
 
-from foldbelt import blend, decide, pseudo, store
+from foldbelt import decide, pseudo, store
+from foldbelt.ensemble import blend
 from foldbelt.files import InputError
-from foldbelt.means import mix, mix_labels
+from foldbelt.search.means import mix, mix_labels
 
 SPACE = {**DECISION["space"], "gate": np.linspace(0, 0.98, 50).tolist()}
 MEANS = [("logit", 0.5), ("geometric", 0.5), ("power", 0.5), ("power", 3)]
@@ -95,7 +96,7 @@ def label(root, members, round=0):
 
 @pytest.mark.parametrize("round", [0, 1])
 def test_by_halves_no_model_predicts_what_it_was_trained_on(tmp_path, round, monkeypatch):
-    monkeypatch.setattr("foldbelt.predictions.BLOCK_BYTES", 4 * 20 * 16)  # 16 images a block
+    monkeypatch.setattr("foldbelt.store.predictions.BLOCK_BYTES", 4 * 20 * 16)  # 16 images a block
     members, ids, probs, labels = write_tests(tmp_path)
     labelled = label(tmp_path, members, round)
     given = {"members": members, "weights": weights(tmp_path), "out": str(tmp_path / "t.h5")}

@@ -13,9 +13,9 @@ import pytest
 from scipy import ndimage
 
 import foldbelt
-from foldbelt import channels, members, provenance, store
+from foldbelt import channels, provenance, registry, store
+from foldbelt.channels._resizing import Fit
 from foldbelt.files import InputError
-from foldbelt.geometry import Fit
 
 SIZE = (37, 41)
 ALL = {"use": ["image", "cumsum", "depth"], "whiten": "none", "size": 64, "fit": "pad-reflect"}
@@ -107,7 +107,7 @@ def test_functions_go_by_their_members_names_however_these_are_imported():
         "assert channels.depth(numpy.ones(2), (3, 4)).shape == (2, 3, 4)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-    with pytest.raises(AttributeError, match="no attribute 'gabor'"):
+    with pytest.raises(AttributeError, match="gabor"):
         _ = channels.gabor
 
 
@@ -118,8 +118,8 @@ def test_the_code_of_a_channel_is_that_of_the_recipes_that_use_it_alone(tmp_path
 
     def codes() -> dict[str, str]:
         return {
-            name: provenance._fingerprint([script, *members.channels({"use": [name]})], root)
-            for name in members.known("channels")
+            name: provenance._fingerprint([script, *registry.channels({"use": [name]})], root)
+            for name in registry.known("channels")
         }
 
     before = codes()
@@ -132,7 +132,7 @@ def test_the_code_of_a_channel_is_that_of_the_recipes_that_use_it_alone(tmp_path
         before = after
     (root / "channels" / "gabor.py").write_text("RANGE = None\n")
     assert codes() == before
-    with (root / "geometry.py").open("a") as file:  # what all go through
+    with (root / "store" / "geometry.py").open("a") as file:  # what all go through
         file.write("\n\ndef more():\n    return 1\n")
     assert all(after != before[name] for name, after in codes().items())
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from test_decide import SPACE, data, store_run, write_weights
 
-from foldbelt import class_scores, compare, decide, metrics, rle, scores, store
+from foldbelt import bootstrap, decide, metrics, rle, store
+from foldbelt.evaluate import class_scores, scores, summary
 from foldbelt.files import InputError, seed_for
 
 SPEC = {"metric": "mean_dice", "space": SPACE, "bootstrap": 50}
@@ -77,13 +78,13 @@ def test_every_class_has_its_scores(tmp_path):
         assert one["hidden"] == pytest.approx(pairs[:, k].mean())
         assert one["parameters"] == {key: v[k] for key, v in last.params.items()}
         seed = seed_for(1, "class", name)
-        drawn = compare.bootstrap(own[:, k], last.images["group"], 50, seed)
+        drawn = bootstrap.interval(own[:, k], last.images["group"], 50, seed)
         assert one["interval"] == list(drawn)
     for key in ("score", "baseline", "hidden"):
         mean = np.mean([one[key] for one in found["classes"].values()])
         assert found[key] == pytest.approx(mean)
     assert found["classes"]["1"]["score"] != found["classes"]["3"]["score"]
-    assert "class 3 " in scores.describe(tmp_path / "scores.json")
+    assert "class 3 " in summary.describe(tmp_path / "scores.json")
 
 
 def test_what_parameters_of_every_class_add_is_told(tmp_path):

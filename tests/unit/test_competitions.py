@@ -1,32 +1,37 @@
 """Competitions are found by name; their tables and truths are read strictly."""
 
+import importlib
+
 import numpy as np
 import pytest
 from raw_folders import SIDE, TRAIN, add_row, make_salt, salt_masks, save_table
 
-from foldbelt import competitions, members, metrics, rle, survey
-from foldbelt.competitions import salt
+from foldbelt import competitions, metrics, registry, rle, synthetic
+from foldbelt.competitions.salt import read as salt
 from foldbelt.files import InputError
 
 
 def test_every_member_offers_the_whole_protocol():
-    names = members.known("competitions")
+    names = registry.known("competitions")
     assert {"salt", "folder", "steel"} <= set(names)
     for name in names:
-        member = competitions.load(name)
-        for function in ("scan", "read", "write_submission", "check_submission"):
-            assert callable(getattr(member, function)), (name, function)
-        assert callable(getattr(metrics, member.METRIC)), name
-        drawn = getattr(member, "SURVEY", None)
-        assert members.survey(name) == drawn
-        assert drawn is None or callable(getattr(survey, drawn)), name
-        assert drawn is None or members.survey_options(drawn)[-1] == "seed"
+        reader, writer = competitions.reader(name), competitions.writer(name)
+        assert callable(reader.scan), name
+        assert callable(reader.read), name
+        assert callable(writer.write_submission), name
+        assert callable(writer.check_submission), name
+        package = importlib.import_module(registry.competition(name))
+        assert callable(getattr(metrics, package.METRIC)), name
+        drawn = getattr(package, "SYNTHETIC", None)
+        assert registry.synthetic(name) == drawn
+        assert drawn is None or callable(getattr(synthetic, drawn)), name
+        assert drawn is None or registry.synthetic_options(drawn)[-1] == "seed"
 
 
 @pytest.mark.parametrize("name", ["slat", "_images", "os", "../salt", ""])
 def test_an_unknown_competition_is_named_with_those_there_are(name):
     with pytest.raises(InputError, match=r"unknown competition .*folder.*salt"):
-        competitions.load(name)
+        competitions.reader(name)
 
 
 def test_settings_leave_out_where_the_files_lie():
@@ -71,7 +76,7 @@ def test_truth_names_all_its_faults(tmp_path):
 
 def test_scan_decodes_nothing(tmp_path, monkeypatch):
     root = make_salt(tmp_path / "raw")
-    monkeypatch.setattr(salt._images, "decode", lambda path: pytest.fail(f"decoded {path}"))
+    monkeypatch.setattr(salt.image_files, "decode", lambda path: pytest.fail(f"decoded {path}"))
     listing = salt.scan(root, competitions.settings({}))
     assert [item.id for item in listing.train] == TRAIN
     assert listing.size == (SIDE, SIDE)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from foldbelt import config, reference, variants
+from foldbelt import config
+from foldbelt.config import reference, resolving, variants
 from foldbelt.files import InputError
 from foldbelt.train import state
 
@@ -222,12 +223,12 @@ def test_the_listing_of_raw_files_tells_edits_but_not_notes(tmp_path: Path) -> N
     image = tmp_path / "images" / "a.png"
     image.parent.mkdir()
     image.write_bytes(b"one")
-    first = config.listing(tmp_path)
+    first = resolving.listing(tmp_path)
     (tmp_path / "notes.txt").write_text("seen")
     (tmp_path / ".hidden.png").write_text("seen")
-    assert config.listing(tmp_path) == first
+    assert resolving.listing(tmp_path) == first
     image.write_bytes(b"two!")
-    assert config.listing(tmp_path) != first
+    assert resolving.listing(tmp_path) != first
 
 
 def recipe_with(stage: dict[str, Any], **channels: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from foldbelt import channels, store
-from foldbelt.augment import Augment
-from foldbelt.geometry import Fit
+from foldbelt.augment._transforms import Augment
+from foldbelt.channels._resizing import Fit
 from foldbelt.train import tables
 from foldbelt.train.data import Samples, Source, Tiles, fits
 from foldbelt.train.task import load

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import compare, decide, metrics, store
-from foldbelt.decide.counting import level
+from foldbelt import bootstrap, decide, metrics, store
 from foldbelt.files import InputError, write_json
-from foldbelt.geometry import resize_to
+from foldbelt.search.counting import counts
+from foldbelt.search.gates import level
+from foldbelt.store.geometry import resize_to
 
 SPACE = {
     "threshold": [0.6, 0.3, 0.45, 102 / 255],
@@ -79,7 +80,7 @@ def test_search_equals_brute_force(metric, ignored, labelled):
             prob, truth, folds, metric, ignore, label
         )
         found = decide.search(
-            prob, truth, folds, SPACE, metric, ignore=ignore, label_prob=label, bootstrap=100
+            prob, truth, folds, SPACE, metric, ignore=ignore, label_prob=label, draws=100
         )
         assert point(found.params) == points[final]
         assert found.score == pytest.approx(images.mean(), abs=1e-12)
@@ -90,7 +91,7 @@ def test_search_equals_brute_force(metric, ignored, labelled):
             own = images[folds == entry["fold"]]
             assert entry["score"] == pytest.approx(own.mean(), abs=1e-12)
             assert entry["images"] == len(own)
-        assert found.interval == list(compare.bootstrap(found.images["score"], n=100))
+        assert found.interval == list(bootstrap.interval(found.images["score"], n=100))
         chosen |= {point(found.params)}
         again = decide.apply(prob, found, label)
         np.testing.assert_array_equal(again, decided(prob, points[final], label))
@@ -208,7 +209,7 @@ def test_counts_may_differ_with_the_fold_left_out():
     shifted = {f: np.clip(prob + 25.0 * i, 0, 255).astype(np.uint8) for i, f in enumerate(range(4))}
     shifted[None] = prob
     made = {
-        f: decide.counts(zip(p, truth, itertools.repeat(None), strict=False), levels)
+        f: counts(zip(p, truth, itertools.repeat(None), strict=False), levels)
         for f, p in shifted.items()
     }
     found = decide.search_counts(made, folds, space, "salt_score")
@@ -240,7 +241,7 @@ def test_interval_draws_groups():
     prob, truth, folds = data(14)
     groups = np.array([f"g{i}" for i in np.arange(len(prob)) // 12])
     found = decide.search(prob, truth, folds, SPACE, "salt_score", groups=groups, seed=4)
-    assert found.interval == list(compare.bootstrap(found.images["score"], groups, seed=4))
+    assert found.interval == list(bootstrap.interval(found.images["score"], groups, seed=4))
 
 
 def test_json_round_trip(tmp_path):
@@ -326,7 +327,7 @@ def test_run_scores_each_fold_with_the_weights_that_never_saw_it(tmp_path):
         own = np.array(found.images["score"])[folds == fold]
         np.testing.assert_allclose(own, images[folds == fold], atol=1e-12)
     groups = [name[:3] for name in ids]
-    assert found.interval == list(compare.bootstrap(found.images["score"], groups, 100, 3))
+    assert found.interval == list(bootstrap.interval(found.images["score"], groups, 100, 3))
     first = out.read_bytes()
     reordered = {**common, "members": {m: p[::-1] for m, p in common["members"].items()}}
     decide.run(**reordered, weights=weights, spec=SPEC, seed=3, out=str(out))

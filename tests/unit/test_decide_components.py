@@ -13,13 +13,14 @@ import scipy.ndimage
 from test_decide import store_run, write_weights
 
 from foldbelt import decide, metrics, store
-from foldbelt.decide import tabulating
-from foldbelt.decide.components import nested, without_small
-from foldbelt.decide.ladder import SHARED, base
-from foldbelt.decide.space import grid
-from foldbelt.decide.tables import Cuts, tabulate
+from foldbelt.decide.selection import SHARED, base
 from foldbelt.files import InputError
-from foldbelt.geometry import resize_to
+from foldbelt.search import tabulating
+from foldbelt.search.components import nested, without_small
+from foldbelt.search.counting import counts
+from foldbelt.search.space import grid
+from foldbelt.search.tables import Cuts, tabulate
+from foldbelt.store.geometry import resize_to
 
 SPACE = {
     "threshold": [0.6, 0.3, 0.45],
@@ -184,7 +185,7 @@ def test_a_table_counts_like_pixels_where_nothing_is_removed():
     table = tabulate(
         zip(prob, truth, itertools.repeat(None), strict=False), Cuts.of(grid(space)), label
     )
-    pixels = decide.counts(zip(prob, truth, itertools.repeat(None), strict=False), label_prob=label)
+    pixels = counts(zip(prob, truth, itertools.repeat(None), strict=False), label_prob=label)
     thresholds = np.array(SPACE["threshold"])
     for k, product in itertools.product(range(2), (False, True)):
         for one, other in zip(
@@ -323,9 +324,7 @@ def test_one_set_of_parameters_for_all_classes_is_a_rung():
 def test_a_shared_expected_gate_is_of_all_classes_together():
     prob, truth, folds, label = data(5)
     space = {"threshold": [0.45], "gate_mode": ["expected"]}
-    counted = decide.counts(
-        zip(prob, truth, itertools.repeat(None), strict=False), label_prob=label
-    )
+    counted = counts(zip(prob, truth, itertools.repeat(None), strict=False), label_prob=label)
     every = {None: counted, **dict.fromkeys(range(3), counted)}
     found = decide.search_counts(every, folds, space, "mean_dice", shared=True)
     masks = prob / 255 > 0.45
@@ -374,12 +373,12 @@ def test_a_decision_from_the_file_is_the_one_from_memory(tmp_path, modes):
 
 def test_the_file_is_the_same_whoever_makes_it(tmp_path, monkeypatch):
     given = run_arguments(tmp_path)
-    monkeypatch.setattr("foldbelt.decide.tabulating.PIXELS", 7 * 8 * 9 * 2)
+    monkeypatch.setattr("foldbelt.search.tabulating.PIXELS", 7 * 8 * 9 * 2)
     decide.tabulate_components(**given, space=SPACE, out=tmp_path / "1.h5", workers=2)
     monkeypatch.undo()
     decide.tabulate_components(**given, space=SPACE, out=tmp_path / "2.h5", workers=1)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
-    monkeypatch.setattr("foldbelt.decide.tabulating.ROWS", 64)
+    monkeypatch.setattr("foldbelt.search.tabulating.ROWS", 64)
     decide.tabulate_components(**given, space=SPACE, out=tmp_path / "4.h5", workers=1)
     with h5py.File(tmp_path / "1.h5") as one, h5py.File(tmp_path / "4.h5") as other:
         for name in one["table/1"]:
@@ -388,7 +387,7 @@ def test_the_file_is_the_same_whoever_makes_it(tmp_path, monkeypatch):
 
 def test_a_decision_is_the_same_however_many_share_its_work(tmp_path, monkeypatch):
     given = run_arguments(tmp_path)
-    monkeypatch.setattr("foldbelt.decide.tabulating.PIXELS", 3 * 8 * 9 * 2)
+    monkeypatch.setattr("foldbelt.search.tabulating.PIXELS", 3 * 8 * 9 * 2)
     forks = []
     pool = tabulating.ProcessPoolExecutor
     monkeypatch.setattr(tabulating, "ProcessPoolExecutor", lambda *a: forks.append(a) or pool(*a))
@@ -462,7 +461,7 @@ def test_components_are_found_at_the_original_size(tmp_path):
 
 def test_counts_of_pixels_refuse_to_guess_components():
     prob, truth, folds, _ = data(0)
-    counted = decide.counts(zip(prob, truth, itertools.repeat(None), strict=False))
+    counted = counts(zip(prob, truth, itertools.repeat(None), strict=False))
     every = {None: counted, **dict.fromkeys(range(3), counted)}
     with pytest.raises(InputError, match="table"):
         decide.search_counts(every, folds, SPACE, "mean_dice")

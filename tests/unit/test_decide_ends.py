@@ -20,7 +20,7 @@ FOLDS = [0, 0, 1, 1]
 
 
 def ends(prob, truth=TRUTH, **space):
-    found = decide.search(prob, truth, FOLDS, space, "mean_dice", bootstrap=10)
+    found = decide.search(prob, truth, FOLDS, space, "mean_dice", draws=10)
     return [(row["name"], row["value"], row["end"]) for row in found.ends], found
 
 

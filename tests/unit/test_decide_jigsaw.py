@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import mosaic, rle
+from foldbelt import rle
 from foldbelt.decide.masks import load_step
 from foldbelt.decide.steps import Tile
 from foldbelt.decide.steps.jigsaw import RULES, continued, precision
 from foldbelt.files import InputError
-from foldbelt.survey.seismic import seismic
+from foldbelt.folds import mosaic
+from foldbelt.synthetic.seismic import seismic
 
 COLUMNS = np.array([0, 1, 1, 0, 0, 1], bool)
 

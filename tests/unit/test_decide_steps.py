@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from foldbelt import decide, members, metrics, store
-from foldbelt.decide import ladder
-from foldbelt.decide.ladder import base
+from foldbelt import decide, metrics, registry, store
+from foldbelt.decide import selection as ladder
 from foldbelt.decide.masks import load_step
+from foldbelt.decide.selection import base
 from foldbelt.decide.steps import Tile
 from foldbelt.files import InputError
 
@@ -258,9 +258,9 @@ def test_steps_need_their_surroundings(tmp_path):
 
 
 def test_what_a_step_looks_at_is_read_from_its_source():
-    modules = members.steps(["components", "holes"])
+    modules = registry.steps(["components", "holes"])
     assert modules == ["foldbelt.decide.steps.components", "foldbelt.decide.steps.holes"]
-    for name in members.known("decide/steps"):
-        (module,) = members.steps([name])
+    for name in registry.known("decide/steps"):
+        (module,) = registry.steps([name])
         for need in ("image", "neighbours"):
-            assert members.looks_at(need, [module]) == (need in load_step(name).NEEDS)
+            assert registry.looks_at(need, [module]) == (need in load_step(name).needs)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import duplicates, survey
-from foldbelt.duplicates import Look
+from foldbelt import synthetic
+from foldbelt.folds import duplicates
+from foldbelt.folds.duplicates import Look
 
 
 def look_at(images: list[np.ndarray]) -> Look:
@@ -109,8 +110,8 @@ def test_colour_is_looked_at_as_grey() -> None:
 def test_twins_of_synthetic_steel_are_found_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["foldbelt.survey.steel"], "TWINS", 0.1)
-    survey.steel(tmp_path / "steel", 80, 0, (64, 400), 5)
+    monkeypatch.setattr(sys.modules["foldbelt.synthetic.steel"], "TWINS", 0.1)
+    synthetic.steel(tmp_path / "steel", 80, 0, (64, 400), 5)
     files = sorted((tmp_path / "steel" / "train_images").iterdir())
     places = {path.name: place for place, path in enumerate(files)}
     twins = pd.read_csv(f"{tmp_path / 'steel'}-twins.csv")

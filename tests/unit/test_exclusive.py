@@ -10,7 +10,7 @@ import foldbelt.train
 from foldbelt import config, losses, models
 from foldbelt.files import InputError
 from foldbelt.losses._exclusive import log_probabilities
-from foldbelt.models.heads import exclusive
+from foldbelt.models._heads import exclusive
 
 UNET = {"name": "unet", "encoder": "test_resnet", "decoder_channels": [8] * 5}
 NETS = [UNET, {"name": "fpn", "encoder": "test_resnet"}, {"name": "vanilla", "width": 4}]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foldbelt import features
+from foldbelt.adversarial import features
 
 
 def texture(height: int = 64, width: int = 96, seed: int = 0) -> np.ndarray:

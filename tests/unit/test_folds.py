@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import folds, store, strata
+from foldbelt import folds, store
 from foldbelt.files import InputError
+from foldbelt.folds import splitting, strata
 
 STRATIFY = ["coverage", "depth", "empty"]
 
@@ -61,8 +62,8 @@ def test_joint_strata_are_balanced_not_only_each_column() -> None:
 def test_the_order_of_the_rows_does_not_matter(group: str | None) -> None:
     table = survey()
     shuffled = table.sample(frac=1, random_state=3)
-    one = folds._plan(table, 5, STRATIFY, group, 0).set_index("id")
-    other = folds._plan(shuffled, 5, STRATIFY, group, 0)
+    one = splitting._plan(table, 5, STRATIFY, group, 0).set_index("id")
+    other = splitting._plan(shuffled, 5, STRATIFY, group, 0)
     assert other["id"].tolist() == shuffled["id"].tolist()
     pd.testing.assert_frame_equal(other.set_index("id").loc[one.index], one)
 
@@ -77,7 +78,7 @@ def test_the_seed_decides() -> None:
 @pytest.mark.parametrize("none", [-1, np.nan, "", None])
 def test_images_without_a_group_stand_alone(none: object) -> None:
     table = pd.DataFrame({"id": range(40), "group": [none] * 30 + ["a"] * 5 + ["b"] * 5})
-    plan = folds._plan(table, 4, [], "group", 0)
+    plan = splitting._plan(table, 4, [], "group", 0)
     assert plan["group"].nunique() == 32
     assert plan["fold"].value_counts().tolist() == [10] * 4
     for part in (plan["fold"][30:35], plan["fold"][35:]):
@@ -163,7 +164,7 @@ def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
     together = found.iloc[[0, 10, 11, 12]]
     assert together["group"].nunique() == together["fold"].nunique() == 1
     assert found["group"].nunique() == len(ids) - 3  # black images are no copies
-    held = [folds.members(tmp_path / "folds.csv", fold) for fold in range(4)]
+    held = [folds.ids_of(tmp_path / "folds.csv", fold) for fold in range(4)]
     assert sorted(name for part in held for name in part) == sorted(ids)
     assert held[1] == found.loc[found["fold"] == 1, "id"].tolist()
 
@@ -180,8 +181,8 @@ def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sample", [60, 200, 599, 5000])
 def test_a_sample_is_of_whole_groups_and_split_as_a_table_of_its_own(sample: int) -> None:
     table = survey()
-    whole = folds._plan(table, 3, STRATIFY, "mosaic", 1).set_index("id")
-    plan = folds._plan(table, 3, STRATIFY, "mosaic", 1, sample=sample)
+    whole = splitting._plan(table, 3, STRATIFY, "mosaic", 1).set_index("id")
+    plan = splitting._plan(table, 3, STRATIFY, "mosaic", 1, sample=sample)
     drawn = table[table["id"].isin(plan["id"])]
     assert plan["id"].tolist() == drawn["id"].tolist()
     assert abs(len(plan) - min(sample, 600)) <= 6
@@ -201,11 +202,11 @@ def test_a_sample_is_drawn_at_random_and_by_the_seed_alone() -> None:
     shuffled = table.sample(frac=1, random_state=3)
 
     def drawn(of: pd.DataFrame, seed: int) -> set[str]:
-        return set(folds._plan(of, 3, [], "mosaic", seed, sample=200)["id"])
+        return set(splitting._plan(of, 3, [], "mosaic", seed, sample=200)["id"])
 
     assert drawn(table, 0) == drawn(shuffled, 0) != drawn(table, 1)
-    groups = folds._join([folds._group_keys(table, "mosaic")], len(table))
-    taken = np.array([np.isin(groups, folds._sample(groups, 200, seed)) for seed in range(200)])
+    groups = splitting._join([splitting._group_keys(table, "mosaic")], len(table))
+    taken = np.array([np.isin(groups, splitting._sample(groups, 200, seed)) for seed in range(200)])
     assert np.abs(taken.mean(axis=0) - 1 / 3).max() < 0.15  # each image in a third of the samples
     large = np.bincount(groups)[groups] > 3
     assert abs(taken[:, large].mean() - 1 / 3) < 0.02  # large groups as often as small ones
@@ -283,7 +284,7 @@ def test_near_copies_join_what_the_scheme_groups(tmp_path: Path) -> None:
 def test_the_highest_groups_come_first(count: int) -> None:
     table = survey()
     table["rank"] = np.random.default_rng(4).random(len(table))
-    plan = folds._plan(table, count, STRATIFY, "mosaic", 1, first="rank")
+    plan = splitting._plan(table, count, STRATIFY, "mosaic", 1, first="rank")
     assert sorted(plan["fold"].unique()) == list(range(count))
     assert abs((plan["fold"] == 0).sum() - 600 / count) <= 6
     means = table["rank"].groupby(plan["group"].to_numpy()).mean()
@@ -294,14 +295,14 @@ def test_the_highest_groups_come_first(count: int) -> None:
     others = plan[plan["fold"] > 0]
     assert others["fold"].value_counts().max() - others["fold"].value_counts().min() <= 4
     shuffled = table.sample(frac=1, random_state=3)
-    again = folds._plan(shuffled, count, STRATIFY, "mosaic", 1, first="rank").set_index("id")
+    again = splitting._plan(shuffled, count, STRATIFY, "mosaic", 1, first="rank").set_index("id")
     pd.testing.assert_frame_equal(again.loc[plan["id"]], plan.set_index("id"))
 
 
 def test_folds_after_the_first_are_dealt_as_a_table_of_their_own() -> None:
     table = survey()
     table["rank"] = np.random.default_rng(4).random(len(table))
-    plan = folds._plan(table, 4, STRATIFY, "mosaic", 1, first="rank")
+    plan = splitting._plan(table, 4, STRATIFY, "mosaic", 1, first="rank")
     rest = table[(plan["fold"] > 0).to_numpy()]
     alone = folds.split(rest, 3, STRATIFY, "mosaic", 1)
     by = rest.assign(fold=plan.loc[plan["fold"] > 0, "fold"].to_numpy()).groupby("fold")
@@ -311,11 +312,18 @@ def test_folds_after_the_first_are_dealt_as_a_table_of_their_own() -> None:
 
 def test_values_that_are_missing_come_last_and_every_fold_has_a_group() -> None:
     table = pd.DataFrame({"id": range(6), "rank": [np.nan, 5, 4, 3, 2, 1.0]})
-    assert folds._plan(table, 2, [], None, 0, first="rank")["fold"].tolist() == [1, 0, 0, 0, 1, 1]
+    assert splitting._plan(table, 2, [], None, 0, first="rank")["fold"].tolist() == [
+        1,
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]
     few = pd.DataFrame({"id": range(9), "g": list("abccccccc"), "rank": [9, 8.0] + [1] * 7})
-    assert folds._plan(few, 3, [], "g", 0, first="rank")["fold"].tolist()[0] == 0
+    assert splitting._plan(few, 3, [], "g", 0, first="rank")["fold"].tolist()[0] == 0
     large = pd.DataFrame({"id": range(9), "g": list("aaaaaaabc"), "rank": [9.0] * 7 + [2, 1]})
-    found = folds._plan(large, 3, [], "g", 0, first="rank")["fold"]
+    found = splitting._plan(large, 3, [], "g", 0, first="rank")["fold"]
     assert found[:7].tolist() == [0] * 7
     assert set(found[7:]) == {1, 2}
 
@@ -323,9 +331,9 @@ def test_values_that_are_missing_come_last_and_every_fold_has_a_group() -> None:
 def test_a_column_that_cannot_come_first_is_named() -> None:
     table = survey().assign(word="x")
     with pytest.raises(InputError, match="first: the column 'word' holds no numbers"):
-        folds._plan(table, 3, [], None, 0, first="word")
+        splitting._plan(table, 3, [], None, 0, first="word")
     with pytest.raises(InputError, match="first: there is no column 'test_likeness'"):
-        folds._plan(table, 3, [], None, 0, first="test_likeness")
+        splitting._plan(table, 3, [], None, 0, first="test_likeness")
 
 
 def test_the_test_likeness_can_come_first_and_be_balanced(tmp_path: Path) -> None:
@@ -354,7 +362,7 @@ def test_a_run_without_mosaics(tmp_path: Path) -> None:
     spec = {"count": 3, "stratify": [], "group": None, "seed": 0}
     folds.run(train, None, spec, tmp_path / "folds.csv")
     with pytest.raises(InputError, match="there is no fold 3, only 0, 1, 2"):
-        folds.members(tmp_path / "folds.csv", 3)
+        folds.ids_of(tmp_path / "folds.csv", 3)
     with pytest.raises(InputError, match="no table of mosaics was given"):
         folds.run(train, None, {**spec, "group": "mosaic"}, tmp_path / "folds.csv")
     (tmp_path / "mosaic.csv").write_text("id,mosaic\n")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from skimage.restoration import inpaint_biharmonic
 
+from foldbelt.channels._resizing import METHODS, Fit, centre
 from foldbelt.files import InputError
-from foldbelt.geometry import METHODS, Fit, centre, resize_to
+from foldbelt.store.geometry import resize_to
 
 PADS = [method for method in METHODS if method != "resize"]
 SHAPES = [((21, 33), (32, 64)), ((20, 20), (21, 20)), ((5, 4), (32, 32)), ((1, 3), (4, 4))]

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from foldbelt import losses, members
+from foldbelt import losses, registry
 from foldbelt.files import InputError
 from foldbelt.losses import lovasz_hinge
 
@@ -253,8 +253,8 @@ def test_shapes_that_do_not_fit_are_refused():
 
 def test_modules_are_found_without_importing_torch_or_a_loss():
     code = (
-        "import sys; from foldbelt import members; "
-        "print(members.losses({'lovasz': 1, 'bce': {'weight': 1}}), 'torch' in sys.modules)"
+        "import sys; from foldbelt import registry; "
+        "print(registry.losses({'lovasz': 1, 'bce': {'weight': 1}}), 'torch' in sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "['foldbelt.losses.bce', 'foldbelt.losses.lovasz'] False"
@@ -263,11 +263,14 @@ def test_modules_are_found_without_importing_torch_or_a_loss():
         "print(sorted(name for name in sys.modules if name.startswith('foldbelt.losses.')))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "['foldbelt.losses._means', 'foldbelt.losses.bce']"
+    assert (
+        shown.stdout.strip()
+        == "['foldbelt.losses._building', 'foldbelt.losses._means', 'foldbelt.losses.bce']"
+    )
 
 
 def test_a_room_lists_its_members_and_not_their_helpers():
-    assert {"unet", "vanilla"} <= set(members.known("models"))
-    assert not {"blocks", "heads", "weights", "__init__"} & set(members.known("models"))
+    assert {"unet", "vanilla"} <= set(registry.known("models"))
+    assert not {"_blocks", "encoders", "__init__", "models"} & set(registry.known("models"))
     with pytest.raises(InputError, match="'foo', 'lovas' \\(did you mean 'lovasz'"):
-        members.losses({"foo": 1, "bce": 1, "lovas": 1})
+        registry.losses({"foo": 1, "bce": 1, "lovas": 1})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foldbelt.files import InputError
-from foldbelt.means import MEANS, Mean, mean_of, mix, mix_labels
+from foldbelt.search.means import MEANS, Mean, mean_of, mix, mix_labels
 
 EVERY = [*((mean, 0.5) for mean in MEANS), ("power", 0.25), ("power", 2.0), ("power", 7.0)]
 
@@ -115,7 +115,7 @@ def test_order_of_members_and_members_without_weight_do_not_matter(mean, power):
 def test_pieces_do_not_show(mean, power, monkeypatch):
     probs, weights = members()
     whole = mix(probs, weights, mean, power)
-    monkeypatch.setattr("foldbelt.means._PIECE", 150)
+    monkeypatch.setattr("foldbelt.search.means._PIECE", 150)
     np.testing.assert_array_equal(mix(probs, weights, mean, power), whole)
     assert mix([prob[:0] for prob in probs], weights, mean, power).shape == (0, 9, 11)
 

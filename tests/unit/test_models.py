@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from timm.models import adapt_input_conv
 
-from foldbelt import members, models
+from foldbelt import models, registry
 from foldbelt.files import InputError
-from foldbelt.models import _encoders, weights
-from foldbelt.models.blocks import SCSE, upsample_to
+from foldbelt.models import _encoders
+from foldbelt.models import _pretrained as weights
+from foldbelt.models._blocks import SCSE, upsample_to
 
 # timm's tiny network for tests: 0.5 million parameters, built like ResNet34.
 TINY = {"name": "unet", "encoder": "test_resnet", "decoder_channels": [16, 16, 8, 8, 8]}
@@ -239,12 +240,12 @@ def test_options_of_other_architectures_are_left_aside():
 
 def test_modules_are_found_without_importing_torch():
     code = (
-        "import sys; from foldbelt import members; "
-        "print(members.models({'name': 'unet', 'scse': True}), 'torch' in sys.modules)"
+        "import sys; from foldbelt import registry; "
+        "print(registry.models({'name': 'unet', 'scse': True}), 'torch' in sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "['foldbelt.models.unet'] False"
-    assert models.modules(PLAIN) == members.models(PLAIN) == ["foldbelt.models.vanilla"]
+    assert registry.models(PLAIN) == ["foldbelt.models.vanilla"]
 
 
 @pytest.fixture(name="file")

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from foldbelt import members, models
+from foldbelt import models, registry
 from foldbelt.files import InputError
 from foldbelt.models import _encoders
 from foldbelt.models.encoders import wide_resnet38
@@ -79,7 +79,7 @@ def test_a_unit_adds_to_its_input_what_is_normalised_before_every_convolution():
 @pytest.mark.parametrize("name", ["unet", "fpn"])
 def test_wide_resnet38_goes_into_unet_and_pyramid(name):
     spec = {"name": name, "encoder": "wide_resnet38", "stem_pool": False}
-    assert members.models(spec) == [
+    assert registry.models(spec) == [
         f"foldbelt.models.{name}",
         "foldbelt.models.encoders.wide_resnet38",
     ]

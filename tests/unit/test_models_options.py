@@ -8,7 +8,7 @@ from torch import nn
 
 from foldbelt import models
 from foldbelt.files import InputError
-from foldbelt.models.blocks import (
+from foldbelt.models._blocks import (
     AttentionGate,
     DecoderBlock,
     Hypercolumn,

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from foldbelt import mosaic, store
+from foldbelt import store
 from foldbelt.files import InputError
+from foldbelt.folds import mosaic
 
 GRIDS = [(3, 4), (2, 5), (4, 2), (1, 3), (3, 1), (2, 2)]
 

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import re
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +13,10 @@ from PIL import Image
 
 from foldbelt import store
 from foldbelt.decide import Decision
+from foldbelt.folds import splitting
 from foldbelt.metrics import score_images
-from foldbelt.plots import balance as balances
-from foldbelt.plots import data, ladder, pages, results, scoreboard, scored, style, tiles, training
+from foldbelt.report import balance as balances
+from foldbelt.report import data, ladder, pages, results, scoreboard, scored, style, tiles, training
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -135,10 +134,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def balance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in for the table that another room measures."""
-    room = types.ModuleType("foldbelt.folds")
     measured = pd.DataFrame({"fold": [0, 1], "name": [HOSTILE, "b"], "share": [0.5, np.nan]})
-    room.balance = lambda folds, data: measured  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "foldbelt.folds", room)
+    monkeypatch.setattr(splitting, "balance", lambda folds, data: measured)
 
 
 def channels(run: Run) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from foldbelt import channels, store
 from foldbelt.files import InputError
-from foldbelt.plots import augment, style
+from foldbelt.report import augment, style
 
 SIZE = (32, 40)
 COUNT = 7

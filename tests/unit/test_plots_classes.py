@@ -11,9 +11,9 @@ from PIL import Image
 from test_decide_components import SPACE, data
 
 from foldbelt import decide, store
-from foldbelt.plots import balance, classes, ladder, pages, results, scoreboard, tiles
-from foldbelt.plots import data as examples
-from foldbelt.plots.scored import Predicted
+from foldbelt.report import balance, classes, ladder, pages, results, scoreboard, tiles
+from foldbelt.report import data as examples
+from foldbelt.report.scored import Predicted
 
 NAMES = ["1", "<b>", "3"]
 SPEC = {"metric": "mean_dice", "space": SPACE, "bootstrap": 20}

@@ -8,8 +8,9 @@ import torch
 from training import SIZE, STORED, Competition
 
 import foldbelt.train
-from foldbelt import predict, store, weights
+from foldbelt import predict, store
 from foldbelt.files import InputError
+from foldbelt.models._saved import load_model
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def call(tiny, name="p.h5", **changes):
 
 def by_hand(tiny, flip=()):
     """Sigmoids (N,1,H,W) of the network for all training tiles."""
-    module, meta = weights.load_model(tiny.root / "w.safetensors")
+    module, meta = load_model(tiny.root / "w.safetensors")
     x = torch.from_numpy(store.read(tiny.path["x_train.h5"], "x")).permute(0, 3, 1, 2).float()
     x = x * meta["scale"][0] + meta["offset"][0]
     with torch.no_grad():

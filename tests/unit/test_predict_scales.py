@@ -7,10 +7,11 @@ from test_predict import call, trained  # noqa: F401
 from torch import nn
 from training import SIZE, STORED
 
-from foldbelt import store, weights
+from foldbelt import store
+from foldbelt.channels._resizing import Fit
 from foldbelt.files import InputError
-from foldbelt.geometry import Fit
-from foldbelt.predict import Predictor, sizes_at
+from foldbelt.predict.images import Predictor, sizes_at
+from foldbelt.store import weights
 
 CPU = torch.device("cpu")
 

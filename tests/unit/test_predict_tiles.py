@@ -8,10 +8,12 @@ import torch
 from test_predict import call, trained  # noqa: F401
 from torch import nn
 
-from foldbelt import store, weights
+from foldbelt import store
 from foldbelt.files import InputError
-from foldbelt.predict import Predictor, sizes_at
-from foldbelt.windows import Tiles, flanks, starts
+from foldbelt.models import _saved
+from foldbelt.predict.images import Predictor, sizes_at
+from foldbelt.predict.windows import Tiles, flanks, starts
+from foldbelt.store import weights
 
 CPU = torch.device("cpu")
 SIDES = (8, 31, 64, 101, 256, 1600)
@@ -164,7 +166,7 @@ def test_a_model_without_masks_writes_labels_alone(trained, monkeypatch):  # noq
     _, metadata = weights.load(trained.root / "w.safetensors")
     path = str(trained.root / "classifier.safetensors")
     weights.save(path, module.state_dict(), {**metadata, "masks": False})
-    monkeypatch.setattr(weights.models, "build", lambda *_, **__: Classifier())
+    monkeypatch.setattr(_saved, "build", lambda *_, **__: Classifier())
     out = call(trained, "labels.h5", weights=path, tta=["none", "hflip"])
     assert not store.has(out, "prob")
     label = store.read(out, "label_prob")
@@ -176,7 +178,7 @@ def test_a_model_without_masks_writes_labels_alone(trained, monkeypatch):  # noq
     assert store.read(empty, "label_prob").shape == (0, 3)
     blind = {**metadata, "masks": False}
     weights.save(path, {}, blind)
-    monkeypatch.setattr(weights.models, "build", lambda *_, **__: Blind())
+    monkeypatch.setattr(_saved, "build", lambda *_, **__: Blind())
     with pytest.raises(InputError, match="neither masks nor labels"):
         call(trained, "blind.h5", weights=path)
 

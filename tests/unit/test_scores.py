@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from test_decide import SPACE, store_run
 
-from foldbelt import blend, class_scores, compare, decide, metrics, rle, scores, store
+from foldbelt import bootstrap, decide, metrics, rle, store
+from foldbelt.ensemble import blend
+from foldbelt.evaluate import class_scores, scores, summary
 from foldbelt.files import InputError
 
 SPEC = {"metric": "salt_score", "space": SPACE, "bootstrap": 100}
@@ -85,7 +87,7 @@ def test_every_score(tmp_path):
     best = max(("m0/round1", "m1/round1"), key=found["members"].get)
     member = decide.member(arguments["members"][best], *rest)
     groups = last.images["group"]
-    expected = compare.paired(last.images["score"], member.images["score"], groups, 100, 1)
+    expected = bootstrap.paired(last.images["score"], member.images["score"], groups, 100, 1)
     row = by_pair["blend, round 1", best]
     assert (row["difference"], *row["interval"]) == expected
     scores.run(**arguments)
@@ -125,7 +127,7 @@ def test_a_run_is_described_in_lines(tmp_path):
     rows.to_csv(tmp_path / "likeness.csv", index=False)
     scores.run(**arguments, notes=["a leak"], likeness=str(tmp_path / "likeness.csv"))
     found = json.loads((tmp_path / "scores.json").read_text())
-    lines = scores.describe(tmp_path / "scores.json").splitlines()
+    lines = summary.describe(tmp_path / "scores.json").splitlines()
     assert lines[0] == f"salt_score of the run {tmp_path.name}"
     for words, value in (
         ("leave-one-fold-out", found["score"]),
@@ -140,10 +142,10 @@ def test_a_run_is_described_in_lines(tmp_path):
 
 @pytest.mark.parametrize("arguments", [[], ["none/scores.json"]])
 def test_asked_for_no_scores_it_says_how_to_ask(tmp_path, arguments):
-    command = [sys.executable, "-m", "foldbelt.scores", *arguments]
+    command = [sys.executable, "-m", "foldbelt.evaluate", *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "Say python -m foldbelt.scores results/<run>/scores.json" in done.stderr
+    assert "Say python -m foldbelt.evaluate results/<run>/scores.json" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -12,8 +12,10 @@ import pytest
 from raw_folders import cut, save, tile
 from test_ingest import Run
 
-from foldbelt import competitions, rle, store, survey
-from foldbelt.competitions import Prediction, steel
+from foldbelt import competitions, rle, store, synthetic
+from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions.steel import read as steel
+from foldbelt.competitions.steel import submit as writer
 from foldbelt.files import InputError
 
 SIZE = (24, 40)
@@ -150,7 +152,7 @@ def test_a_synthetic_survey_goes_through_in_both_forms(tmp_path: Path) -> None:
     tables = []
     for form in ("positives", "pairs"):
         run = Run(tmp_path / form)
-        survey.steel(run.root, 8, 4, (32, 200), 0, train_format=form)
+        synthetic.steel(run.root, 8, 4, (32, 200), 0, train_format=form)
         run("steel")
         tables.append(store.table(run.train))
         ids = store.read(run.test, "id").tolist()
@@ -429,8 +431,8 @@ def predicted() -> list[Prediction]:
 
 
 def submit(root: Path, predictions: list[Prediction], **spec: Any) -> str:
-    text = steel.write_submission(predictions, root, spec, ["1", "3", "10"])
-    assert steel.check_submission(text, predictions, root, spec, ["1", "3", "10"]) == []
+    text = writer.write_submission(predictions, root, spec, ["1", "3", "10"])
+    assert writer.check_submission(text, predictions, root, spec, ["1", "3", "10"]) == []
     return text
 
 
@@ -520,12 +522,12 @@ def test_a_wrong_submission_is_found_out(run: Run, old: str, new: str, words: st
     text = submit(run.root, predicted())
     assert old in text
     wrong = text.replace(old, new, 1)
-    found = steel.check_submission(wrong, predicted(), run.root, {}, ["1", "3", "10"])
+    found = writer.check_submission(wrong, predicted(), run.root, {}, ["1", "3", "10"])
     assert any(words in f"{finding.file}: {finding.reason}" for finding in found), found
 
 
 def test_scan_decodes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steel._images, "decode", lambda path: pytest.fail(f"decoded {path}"))
+    monkeypatch.setattr(steel.image_files, "decode", lambda path: pytest.fail(f"decoded {path}"))
     listing = steel.scan(run.root, competitions.settings({}))
     assert [item.id for item in listing.train] == TRAIN
     assert listing.size == SIZE

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from raw_folders import SIDE, TEST, add_row, cut, make_folder, make_salt, save, save_table
 
-from foldbelt import competitions, geometry, ingest, rle, store, submission
+from foldbelt import competitions, ingest, rle, store, submit
 from foldbelt.files import InputError
+from foldbelt.store.geometry import resize_to
 
 THRESHOLD = 0.5
 
@@ -18,7 +19,7 @@ class Case:
 
     def __init__(self, tmp_path, competition, **spec):
         self.competition, self.spec = competition, spec
-        self.root, self.out = tmp_path / "raw", tmp_path / "out/submission.csv"
+        self.root, self.out = tmp_path / "raw", tmp_path / "out/submit.csv"
         self.test, self.blend = tmp_path / "test.h5", tmp_path / "blend.h5"
         self.decision = tmp_path / "decision.json"
         decision = {"params": {"threshold": THRESHOLD, "min_area": 0, "gate": 0}}
@@ -41,7 +42,7 @@ class Case:
 
     def submit(self):
         args = self.competition, self.root, self.spec, self.test, self.blend
-        submission.run(*args, self.decision, self.out)
+        submit.run(*args, self.decision, self.out)
         return pd.read_csv(self.out, dtype=str, na_filter=False)
 
 
@@ -141,7 +142,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_text_never_appears(salt, monkeypatch, fault):
     salt.predict()
-    member = competitions.load("salt")
+    member = competitions.writer("salt")
     write = member.write_submission
 
     def faulty(*args):
@@ -171,7 +172,7 @@ def test_folder_writes_a_row_an_image_and_class_at_original_size(tmp_path):
     assert table["id"].tolist() == ["test_a", "test_a", "test_b", "test_b"]
     assert table["class"].tolist() == ["far", "near"] * 2
     for row, size in enumerate([(40, 60), (24, 24)]):
-        full = geometry.resize_to(prob[row], size)
+        full = resize_to(prob[row], size)
         for k, threshold in enumerate([0.5, 0.8]):
             line = table.iloc[2 * row + k]
             assert (int(line["height"]), int(line["width"])) == size

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import rle, survey
+from foldbelt import rle, synthetic
 from foldbelt.files import InputError, digest
-from foldbelt.survey import geology
-from foldbelt.survey.seismic import _labelled
+from foldbelt.synthetic import _geology as geology
+from foldbelt.synthetic.seismic import _labelled
 
-CUT = (survey.TILE, survey.TILE)
+CUT = (synthetic.TILE, synthetic.TILE)
 
 
 class Survey:
@@ -55,14 +55,14 @@ def contents(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     folder = tmp_path_factory.mktemp("small") / "salt"
-    survey.seismic(folder, 3, 7)
+    synthetic.seismic(folder, 3, 7)
     return Survey(folder)
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     folder = tmp_path_factory.mktemp("large") / "salt"
-    survey.seismic(folder, 20, 1)
+    synthetic.seismic(folder, 20, 1)
     return Survey(folder)
 
 
@@ -118,7 +118,7 @@ def test_the_truth_lies_outside_of_the_competition(small: Survey) -> None:
 def test_sections_are_small_and_shared_by_train_and_test(large: Survey) -> None:
     train = set(large.train["id"])
     for _, part in large.places.groupby("section"):
-        assert len(part) <= survey.MOST_TILES
+        assert len(part) <= synthetic.MOST_TILES
         assert len(part) == (part["row"].max() + 1) * (part["column"].max() + 1)
         assert 0 < part["id"].isin(train).sum() < len(part)
 
@@ -208,16 +208,16 @@ def test_the_same_seed_gives_the_same_bytes_in_other_processes(
     small: Survey, tmp_path: Path, workers: int
 ) -> None:
     again = tmp_path / "salt"
-    code = f"from foldbelt.survey import seismic; seismic({str(again)!r}, 3, 7, {workers})"
+    code = f"from foldbelt.synthetic import seismic; seismic({str(again)!r}, 3, 7, {workers})"
     environment = {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}
-    path = str(Path(survey.__file__).parents[2])
+    path = str(Path(synthetic.__file__).parents[2])
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=path)
     assert contents(again) == contents(small.folder)
 
 
 def test_another_seed_gives_another_survey(tmp_path: Path) -> None:
     for seed in (1, 2):
-        survey.seismic(tmp_path / str(seed) / "salt", 1, seed)
+        synthetic.seismic(tmp_path / str(seed) / "salt", 1, seed)
     first, second = (contents(tmp_path / str(seed) / "salt") for seed in (1, 2))
     assert not set(first.values()) & {
         value for name, value in second.items() if "images" in name or name.endswith("depths.csv")
@@ -229,18 +229,18 @@ def test_files_that_are_there_stay_and_no_survey_is_empty(tmp_path: Path) -> Non
     mine.parent.mkdir(parents=True)
     mine.touch()
     with pytest.raises(InputError, match="delete it"):
-        survey.seismic(tmp_path / "salt", 1, 0)
+        synthetic.seismic(tmp_path / "salt", 1, 0)
     assert mine.exists()
     assert not list(tmp_path.glob("salt-*"))
     with pytest.raises(InputError, match="sections is 0"):
-        survey.seismic(tmp_path / "other", 0, 0)
+        synthetic.seismic(tmp_path / "other", 0, 0)
     with pytest.raises(ValueError, match="diapir"):
         geology.section(101, 101, "dune", np.random.default_rng(0))
 
 
 def test_empty_folders_made_beforehand_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "salt" / "train" / "images").mkdir(parents=True)
-    survey.seismic(tmp_path / "salt", 1, 0)
+    synthetic.seismic(tmp_path / "salt", 1, 0)
     assert (tmp_path / "salt" / "train.csv").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "salt",

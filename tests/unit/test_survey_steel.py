@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import rle, survey
+from foldbelt import rle, synthetic
 from foldbelt.files import InputError, digest
-from foldbelt.survey import metal
-from foldbelt.survey.steel import FORMATS, SHARES
+from foldbelt.synthetic import _metal as metal
+from foldbelt.synthetic.steel import FORMATS, SHARES
 
 SIZE = (64, 400)
 SMALL = (12, 6, (32, 200), 3)
@@ -37,14 +37,14 @@ def strict(path: Path | str) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large") / "steel"
-    survey.steel(folder, 120, 60, SIZE, 1, workers=2)
+    synthetic.steel(folder, 120, 60, SIZE, 1, workers=2)
     return folder
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "steel"
-    survey.steel(folder, *SMALL)
+    synthetic.steel(folder, *SMALL)
     return folder
 
 
@@ -86,7 +86,7 @@ def test_the_truth_lies_outside_and_has_the_form_of_the_table(small: Path) -> No
 
 
 def test_both_forms_of_the_table_say_the_same(small: Path, tmp_path: Path) -> None:
-    survey.steel(tmp_path / "steel", *SMALL, train_format="pairs")
+    synthetic.steel(tmp_path / "steel", *SMALL, train_format="pairs")
     for one, other, part in (
         (small / "train.csv", tmp_path / "steel" / "train.csv", "train"),
         (f"{small}-truth.csv", f"{tmp_path / 'steel'}-truth.csv", "test"),
@@ -198,7 +198,7 @@ def test_twins_are_alike_and_cross_the_parts(large: Path) -> None:
 
 
 def test_masks_move_with_their_pictures() -> None:
-    disturbed = sys.modules["foldbelt.survey.steel"]._disturbed
+    disturbed = sys.modules["foldbelt.synthetic.steel"]._disturbed
     moved = 0
     for seed in range(20):
         mask = np.zeros((64, 200, 2), np.uint8)
@@ -229,15 +229,17 @@ def test_the_same_seed_gives_the_same_bytes_in_other_processes(
     small: Path, tmp_path: Path, workers: int
 ) -> None:
     again = tmp_path / "steel"
-    code = f"from foldbelt.survey import steel; steel({str(again)!r}, *{SMALL}, workers={workers})"
+    code = (
+        f"from foldbelt.synthetic import steel; steel({str(again)!r}, *{SMALL}, workers={workers})"
+    )
     environment = {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}
-    path = str(Path(survey.__file__).parents[2])
+    path = str(Path(synthetic.__file__).parents[2])
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=path)
     assert contents(again) == contents(small)
 
 
 def test_another_seed_gives_other_images(small: Path, tmp_path: Path) -> None:
-    survey.steel(tmp_path / "steel", *SMALL[:3], 4)
+    synthetic.steel(tmp_path / "steel", *SMALL[:3], 4)
     assert not {path.name for path in small.rglob("*.jpg")} & {
         path.name for path in tmp_path.rglob("*.jpg")
     }
@@ -255,7 +257,7 @@ def test_another_seed_gives_other_images(small: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, change: dict, words: str) -> None:
     arguments = {"images": 4, "test_images": 0, "size": (32, 200), "seed": 0, **change}
     with pytest.raises(InputError, match=words):
-        survey.steel(tmp_path / "steel", **arguments)
+        synthetic.steel(tmp_path / "steel", **arguments)
     assert not list(tmp_path.iterdir())
 
 
@@ -263,12 +265,12 @@ def test_files_that_are_there_stay(tmp_path: Path) -> None:
     (tmp_path / "steel").mkdir()
     (tmp_path / "steel" / "mine.txt").touch()
     with pytest.raises(InputError, match="delete it"):
-        survey.steel(tmp_path / "steel", *SMALL)
+        synthetic.steel(tmp_path / "steel", *SMALL)
     assert [path.name for path in tmp_path.rglob("*")] == ["steel", "mine.txt"]
 
 
 def test_four_images_and_no_test_images_are_a_survey(tmp_path: Path) -> None:
-    survey.steel(tmp_path / "steel", 4, 0, 32, 0)  # one number is both sides
+    synthetic.steel(tmp_path / "steel", 4, 0, 32, 0)  # one number is both sides
     assert read(next((tmp_path / "steel" / "train_images").iterdir())).shape == (32, 32, 3)
     assert set(strict(tmp_path / "steel" / "train.csv")["ClassId"]) == {"1", "2", "3", "4"}
     assert strict(f"{tmp_path / 'steel'}-truth.csv").empty

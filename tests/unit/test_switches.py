@@ -5,7 +5,8 @@ from typing import Any
 
 from switches import IMPOSSIBLE, RECIPES, SET, allowed, default, recipe, used
 
-from foldbelt import config, variants
+from foldbelt import config
+from foldbelt.config import variants
 
 NAMES = [name for name in RECIPES if name != "base"]
 

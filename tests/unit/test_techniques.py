@@ -9,7 +9,8 @@ import timm
 import yaml
 from switches import SET, allowed
 
-from foldbelt import augment_names, config, members
+from foldbelt import config, registry
+from foldbelt.config import augmentation
 
 PAGE = Path(__file__).parents[2] / "docs" / "techniques.md"
 HEAD = ["technique", "from", "key", "reported", "here"]
@@ -89,10 +90,10 @@ def wrong(key: Key) -> str | None:
     for prefix, room in (("stages.*.loss.", "losses"), ("decision.steps.", "decide/steps")):
         if key.path.startswith(prefix):
             member, _, option = key.path.removeprefix(prefix).partition(".")
-            if member not in members.known(room):
+            if member not in registry.known(room):
                 return f"{room} has no {member}"
             module = f"foldbelt.{room.replace('/', '.')}.{member}"
-            unknown = option and option not in members.options(module)
+            unknown = option and option not in registry.options(module)
             return f"{member} has no option {option}" if unknown else None
     found = ends(key.path)
     if not found:
@@ -106,13 +107,13 @@ def wrong(key: Key) -> str | None:
 
 def _allows(path: str, value: Any, enums: list[list[Any]]) -> bool:
     if path == "channels.*.use":
-        return value in members.known("channels")
+        return value in registry.known("channels")
     if path == "models.*.architecture.encoder":
-        return timm.is_model(value) or value in members.known("models/encoders")
+        return timm.is_model(value) or value in registry.known("models/encoders")
     if path == "models.*.architecture.name":
-        return value.split("/")[0] in members.known("models")
+        return value.split("/")[0] in registry.known("models")
     if path == "stages.*.augment":
-        return value in augment_names.transforms()
+        return value in augmentation.transforms()
     return not enums or any(value in each for each in enums)
 
 

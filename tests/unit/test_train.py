@@ -14,10 +14,10 @@ from safetensors import safe_open
 from training import MODEL, SIZE, STAGE, STORED, Competition
 
 import foldbelt.train
-from foldbelt import weights
-from foldbelt.augment import Augment
+from foldbelt.augment._transforms import Augment
+from foldbelt.channels._resizing import Fit
 from foldbelt.files import InputError
-from foldbelt.geometry import Fit
+from foldbelt.store import weights
 from foldbelt.train import optimisers, samplers, schedules, state
 from foldbelt.train.data import Samples, Source, Tiles, labels_of
 from foldbelt.train.ema import Average

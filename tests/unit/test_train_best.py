@@ -9,7 +9,8 @@ import torch
 from training import Competition
 
 import foldbelt.train
-from foldbelt import weights
+from foldbelt.models._saved import load_model
+from foldbelt.store import weights
 from foldbelt.train import evaluation
 from foldbelt.train.swa import Best
 
@@ -65,7 +66,7 @@ def test_the_mean_is_of_the_epochs_that_validated_best(tiny, count):
     chosen = np.argsort(-metric, kind="stable")[:count]
     assert metadata["averaged_epochs"] == sorted(int(epoch) + 1 for epoch in chosen)
     assert metadata["best_epoch"] == int(metric.argmax()) + 1
-    names = dict(weights.load_model(tiny.root / "w.safetensors")[0].named_parameters())
+    names = dict(load_model(tiny.root / "w.safetensors")[0].named_parameters())
     for name in names:
         mean = torch.stack([found[epoch][name] for epoch in chosen]).mean(dim=0)
         assert torch.allclose(kept[name], mean, atol=1e-6)
@@ -85,7 +86,7 @@ def test_the_mean_has_batch_norm_statistics_of_its_own(tiny, monkeypatch):
     monkeypatch.setattr(evaluation, "settle", note)
     kept, _ = train(tiny, select="best", average_best=3, batch_size=12, **WILD)
     assert len(plain) == 1  # at the end, once
-    model, _ = weights.load_model(tiny.root / "w.safetensors")
+    model, _ = load_model(tiny.root / "w.safetensors")
     inner = model.down[0][0]
     seen = inner[0](plain[0])
     assert torch.allclose(kept["down.0.0.1.running_mean"], seen.mean(dim=(0, 2, 3)), atol=1e-5)

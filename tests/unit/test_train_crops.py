@@ -9,9 +9,9 @@ import torch
 from training import SIZE, STORED, Competition
 
 import foldbelt.train
-from foldbelt.augment import Augment
+from foldbelt.augment._transforms import Augment
+from foldbelt.channels._resizing import Fit
 from foldbelt.files import InputError
-from foldbelt.geometry import Fit
 from foldbelt.train import blackout, crops
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import Samples, Source, Tiles

@@ -13,9 +13,12 @@ from torch.nn import functional
 from training import STAGE, Competition
 
 import foldbelt.train
-from foldbelt import config, members, models, weights
+from foldbelt import config, models, registry
+from foldbelt.config import stages
 from foldbelt.files import InputError
-from foldbelt.train import checks, evaluation, task
+from foldbelt.models._saved import load_model
+from foldbelt.store import weights
+from foldbelt.train import evaluation, task
 from foldbelt.train.data import Source
 from foldbelt.train.objective import Objective
 
@@ -43,9 +46,9 @@ def test_it_gives_labels_and_nothing_else():
         outputs = model(torch.randn(2, 2, *size))
         assert {name: tuple(value.shape) for name, value in outputs.items()} == {"label": (2, 3)}
     assert next(model.encoder.parameters()).requires_grad
-    assert not models.predicts_masks(CLASSIFIER)
-    assert all(models.predicts_masks({"name": name}) for name in ("unet", "fpn", "vanilla"))
-    assert models.predicts_masks({"name": "smp/Unet"})
+    assert not registry.predicts_masks(CLASSIFIER)
+    assert all(registry.predicts_masks({"name": name}) for name in ("unet", "fpn", "vanilla"))
+    assert registry.predicts_masks({"name": "smp/Unet"})
     with pytest.raises(InputError, match="this data has none"):
         models.build(CLASSIFIER, 2, 4, 0)
 
@@ -91,8 +94,8 @@ def test_losses_of_masks_are_refused_before_training(tiny):
     }
     with pytest.raises(InputError, match=r"1 problem\n  stages\.one\.loss\.lovasz: .*'cls'"):
         config.resolve(recipe)
-    for name in members.known("losses"):
-        able = not list(checks.unlearnable({"loss": {name: 1}}, {"name": "classifier"}))
+    for name in registry.known("losses"):
+        able = not list(stages.unlearnable({"loss": {name: 1}}, {"name": "classifier"}))
         assert able == (name in ("bce", "focal"))
 
 
@@ -150,7 +153,7 @@ def test_it_learns_and_is_judged_by_its_ranking(tiny):
     assert metadata["masks"] is False
     assert (metadata["mask_channels"], metadata["label_classes"]) == (3, 3)
     assert metadata["best_epoch"] == table["valid_metric"].argmax() + 1
-    module, _ = weights.load_model(tiny.root / "w.safetensors")
+    module, _ = load_model(tiny.root / "w.safetensors")
     assert set(module(torch.zeros(1, 2, 16, 16))) == {"label"}
 
 

@@ -207,7 +207,7 @@ def test_mining_happens_once_before_the_first_step(tiny, monkeypatch):
     monkeypatch.setattr(samplers, "epoch_rows", draw)
     foldbelt.train.run(**arguments, log=lambda text: None)
     (before,) = calls
-    first = foldbelt.weights.load(tiny.root / "a.safetensors")[0]["mask.weight"]
+    first = foldbelt.store.weights.load(tiny.root / "a.safetensors")[0]["mask.weight"]
     assert torch.equal(before, first)
     assert len(drawn) == 2
     assert (drawn[0] == drawn[1]).all()

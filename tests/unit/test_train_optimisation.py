@@ -8,9 +8,11 @@ import torch
 from training import Competition
 
 import foldbelt.train
-from foldbelt import weights
+from foldbelt.config import stages
 from foldbelt.files import InputError
-from foldbelt.train import checks, optimisers, schedules
+from foldbelt.models._saved import load_model
+from foldbelt.store import weights
+from foldbelt.train import optimisers, schedules
 from foldbelt.train.data import Samples
 from foldbelt.train.job import seed_parts
 from foldbelt.train.loop import Trainer
@@ -201,12 +203,12 @@ def test_snapshots_are_the_weights_at_the_ends_of_the_last_cycles(tiny, ema):
     assert all(torch.equal(second[name], value) for name, value in final.items())
     same = [torch.equal(first[name], value) for name, value in found[3].items()]
     assert all(same) if ema is None else not all(same)
-    module, meta = weights.load_model(path, snapshot=1)
+    module, meta = load_model(path, snapshot=1)
     assert meta["snapshots"] == 2
     assert torch.equal(module.state_dict()["mask.weight"], first["mask.weight"])
     assert not torch.equal(first["mask.weight"], final["mask.weight"])
     with pytest.raises(InputError, match="has 2 snapshots, so none of number 3"):
-        weights.load_model(path, 3)
+        load_model(path, 3)
     # the stage after starts from the final weights
     frozen = {"optimizer": {"name": "sgd", "lr": 0.0}, "epochs": 1}
     after = train(tiny, "b", start=str(path), **frozen)[0]
@@ -222,7 +224,7 @@ def test_a_cycle_may_end_within_an_epoch(tiny):
 
 def test_epochs_after_the_share_are_averaged(tiny):
     found, kept = states(tiny, epochs=5, swa=0.4, schedule=STEADY, select="last")
-    parameters = dict(weights.load_model(tiny.root / "w.safetensors")[0].named_parameters())
+    parameters = dict(load_model(tiny.root / "w.safetensors")[0].named_parameters())
     for name in parameters:
         mean = torch.stack([epoch[name] for epoch in found[2:]]).mean(dim=0)
         assert torch.allclose(kept[name], mean, atol=1e-6)
@@ -290,8 +292,8 @@ GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
     ],
 )
 def test_settings_that_exclude_each_other_are_named(change, key, reason):
-    assert not list(checks.contradictions(GOOD))
-    (found,) = checks.contradictions({**GOOD, **change})
+    assert not list(stages.contradictions(GOOD))
+    (found,) = stages.contradictions({**GOOD, **change})
     assert found[0] == key
     assert reason in found[1]
 

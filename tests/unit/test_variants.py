@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from foldbelt import config, variants
+from foldbelt import config
+from foldbelt.config import variants
 from foldbelt.files import InputError
 
 RECIPE: dict[str, Any] = {

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import competitions, store
-from foldbelt.competitions import Competition, Finding, Item, Listing, Spoilt
+from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+from foldbelt.formats.findings import Finding, Spoilt
 
 BLOCK = 256  # images in memory at a time, at most
 _BLOCK_BYTES = 64 * 2**20
@@ -58,7 +59,7 @@ def run(
         Listing all offenders at once, unless `on_problem` is "drop" and each of them is about a
         single image. No data are written then, but the table of problems is.
     """
-    member = competitions.load(competition)
+    member = competitions.reader(competition)
     folder = Path(root)
     if not folder.is_dir():
         raise InputError(f"data.path: {folder} is no folder; set it to where the raw files lie.")
@@ -144,7 +145,7 @@ def _cure(stopped: Iterable[Finding], spec: Mapping[str, Any]) -> str:
 
 
 def _convert_sound(
-    member: Competition,
+    member: Reader,
     listing: Listing,
     paths: tuple[PathLike, PathLike],
     attrs: Mapping[str, Any],
@@ -192,7 +193,7 @@ class _Abandon(Exception):
 
 
 def _convert(
-    member: Competition,
+    member: Reader,
     listing: Listing,
     paths: tuple[PathLike, PathLike] | None,
     attrs: Mapping[str, Any],
@@ -256,7 +257,7 @@ class _Stream:
 
     def __init__(
         self,
-        member: Competition,
+        member: Reader,
         listing: Listing,
         items: Sequence[Item],
         is_train: bool,

@@ -52,8 +52,10 @@ _Import = tuple[int, str, str | None]
 def fingerprint(*modules: str) -> str:
     """Digest the code of some modules and of every foldbelt module that they import.
 
-    Imports are found in the source, also inside functions; nothing is imported or run. Modules that
-    the code finds by name at run time (a loss that the config names) cannot be seen: name them.
+    Imports are found in the source, also inside functions; nothing is imported or run. Rooms
+    re-export lazily: of ``from foldbelt.folds import split`` the one module behind `split` counts,
+    of ``from foldbelt import folds`` all that the room's stub lists. Modules that the code finds by
+    name at run time (a loss that the config names) cannot be seen: name them.
 
     Parameters
     ----------
@@ -141,8 +143,23 @@ def _imported(
         if module.split(".")[0] != package.name:
             continue
         yield module
-        if name and _file_of(f"{module}.{name}", package):  # else an attribute of the module
+        exports = _exports(module, package)
+        if name in exports:  # a name that a room re-exports: the module behind it, and no other
+            yield exports[name]
+        elif name is None:
+            yield from exports.values()  # whatever may be reached through the room
+        elif _file_of(f"{module}.{name}", package):  # else an attribute of the module
             yield f"{module}.{name}"
+            yield from _exports(f"{module}.{name}", package).values()
+
+
+def _exports(name: str, package: Path) -> dict[str, str]:
+    """Give what a room re-exports lazily, by its stub: name → dotted name of the module behind."""
+    stub = os.path.join(package, *name.split(".")[1:], "__init__.pyi")
+    if not os.path.isfile(stub):
+        return {}
+    _, imports = _parse_file(Path(stub))
+    return {attribute: f"{name}.{module}" for _, module, attribute in imports if attribute}
 
 
 def _parse_file(file: Path) -> tuple[str, tuple[_Import, ...]]:

@@ -26,7 +26,7 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for
-from foldbelt.predictions import mean_over_files, same_ids
+from foldbelt.store.predictions import mean_over_files, same_ids
 
 RULES = ("confidence", "everything", "halves", "labels")
 SOURCES = ("fold", "all")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from foldbelt import config as settings
-from foldbelt import members, variants
+from foldbelt import registry
+from foldbelt.config import resolving as settings
+from foldbelt.config import variants
 from foldbelt.provenance import fingerprint
 
 try:
@@ -24,7 +25,7 @@ ROUNDS = settings.rounds(config)
 SCHEME = settings.fold_scheme(config)
 FOLDS = settings.fold_numbers(config, SCHEME)
 ADVERSARIAL = settings.makes_likeness(config)
-STEPS = members.steps(config["decision"]["steps"])
+STEPS = registry.steps(config["decision"]["steps"])
 BY_COMPONENT = any(config["decision"]["space"]["min_component"])
 RECIPES = sorted({PLAN.models[model]["channels"] for model in MODELS})
 STAGES = [
@@ -34,7 +35,7 @@ STAGES = [
     for fold in FOLDS
     for stage in PLAN.models[model]["stages"]
 ]
-SURVEY = None if config["data"]["survey"] is None else members.survey(config["competition"])
+SURVEY = None if config["data"]["survey"] is None else registry.synthetic(config["competition"])
 ROOT = f"results/{config['run']}/survey/competition" if SURVEY else config["data"]["path"]
 TRUTH = (
     f"results/{config['run']}/survey/competition-truth.csv" if SURVEY else config["data"]["truth"]
@@ -57,7 +58,7 @@ def code(script, *modules):
 
 def step_mosaic(steps):
     """The tiles' neighbours, where steps of the decision look at them."""
-    return "<results>/mosaic.csv" if members.looks_at("neighbours", steps) else []
+    return "<results>/mosaic.csv" if registry.looks_at("neighbours", steps) else []
 
 
 def component_tables(wildcards):
@@ -65,20 +66,25 @@ def component_tables(wildcards):
     return f"<results>/components/round{wildcards.round}.h5" if BY_COMPONENT else []
 
 
-def competition_code(script, *modules):
-    """Fingerprint for a rule that calls the competition's own module."""
-    return code(script, *members.competition(config["competition"]), *modules)
+def reader_code(script, *modules):
+    """Fingerprint for a rule that reads the competition's files."""
+    return code(script, registry.reader(config["competition"]), *modules)
+
+
+def writer_code(script, *modules):
+    """Fingerprint for a rule that writes in the competition's form."""
+    return code(script, registry.writer(config["competition"]), *modules)
 
 
 def channels_code(wildcards):
     """Fingerprint of the channels that a recipe names."""
-    return code("make_channels", *members.channels(PLAN.channels[wildcards.channels]))
+    return code("make_channels", *registry.channels(PLAN.channels[wildcards.channels]))
 
 
 def training_modules(wildcards):
     """Modules of the model's network and the stage's losses."""
     architecture = PLAN.models[wildcards.model]["architecture"]
-    return members.models(architecture) + members.losses(PLAN.stages[wildcards.stage]["loss"])
+    return registry.models(architecture) + registry.losses(PLAN.stages[wildcards.stage]["loss"])
 
 
 def training_code(wildcards):
@@ -131,7 +137,7 @@ def augment_figures():
 def training_metric(wildcards):
     """What a model's masks are judged by; labels alone have a metric of their own."""
     architecture = PLAN.models[wildcards.model]["architecture"]
-    return config["decision"]["metric"] if members.predicts_masks(architecture) else None
+    return config["decision"]["metric"] if registry.predicts_masks(architecture) else None
 
 
 def training_stage(wildcards):
@@ -144,7 +150,7 @@ def training_stage(wildcards):
 def prediction_code(wildcards):
     """Fingerprint of prediction with the model's network."""
     architecture = member_model(wildcards)["architecture"]
-    return code("predict_images", *members.models(architecture))
+    return code("predict_images", *registry.models(architecture))
 
 
 def neighbours(wildcards):
@@ -340,7 +346,7 @@ def variant_predictions(wildcards):
 
 def variant_steps(wildcards):
     """Modules of the steps of a variant's decision."""
-    return members.steps(PLAN.variants[wildcards.variant].decision["steps"])
+    return registry.steps(PLAN.variants[wildcards.variant].decision["steps"])
 
 
 def variant_folds(variant):

@@ -6,7 +6,7 @@ if SURVEY:
         output:
             files=directory("<results>/survey/competition"),
             truth="<results>/survey/competition-truth.csv",
-            beside=f"<results>/survey/competition-{members.survey_beside(SURVEY)}.csv",
+            beside=f"<results>/survey/competition-{registry.synthetic_beside(SURVEY)}.csv",
         log:
             "<logs>/make_survey.log",
         benchmark:
@@ -45,7 +45,7 @@ rule ingest_images:
         mem_mb=1500,
         runtime=60,
     params:
-        code=competition_code("ingest_images"),
+        code=reader_code("ingest_images"),
         competition=config["competition"],
         raw=raw_listing,
         data={

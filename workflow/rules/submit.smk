@@ -22,7 +22,7 @@ rule write_submission:
         mem_mb=2000,
         runtime=30,
     params:
-        code=competition_code("write_submission", *STEPS),
+        code=writer_code("write_submission", *STEPS),
         competition=config["competition"],
         data={k: config["data"][k] for k in ("on_problem", "size", "color", "ignore", "classes")},
     message:
@@ -63,7 +63,7 @@ rule summarise_scores:
         # Every member decides for itself, with tables of components of its own.
         runtime=60 * (1 + len(MEMBERS) * len(ROUNDS) * BY_COMPONENT),
     params:
-        code=competition_code("summarise_scores", *STEPS),
+        code=reader_code("summarise_scores", *STEPS),
         competition=config["competition"],
         members=MEMBERS,
         external=list(EXTERNAL),

@@ -1,6 +1,6 @@
 """Fit the models' blend weights and blend their out-of-fold predictions."""
 
-from foldbelt import blend
+from foldbelt.ensemble import blend
 from foldbelt.files import grouped
 from foldbelt.logs import job
 

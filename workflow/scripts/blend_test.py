@@ -1,6 +1,6 @@
 """Blend the models' test predictions."""
 
-from foldbelt import blend
+from foldbelt.ensemble import blend
 from foldbelt.files import grouped
 from foldbelt.logs import job
 

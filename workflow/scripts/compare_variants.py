@@ -1,9 +1,10 @@
 """Compare the variants of an ablation with the recipe itself."""
 
-from foldbelt import ablation, variants
+from foldbelt.config import variants
+from foldbelt.evaluate import ablation
 from foldbelt.files import grouped
 from foldbelt.logs import job
-from foldbelt.plots import ablation as figure
+from foldbelt.report import ablation as figure
 
 with job(snakemake.log[0]):
     ablation.run(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from foldbelt import provenance
 from foldbelt.logs import job
-from foldbelt.plots import pages
+from foldbelt.report import pages
 
 with job(snakemake.log[0]):
     seconds = json.loads(Path(snakemake.input.scores).read_text())["seconds"]

@@ -1,7 +1,7 @@
 """Draw what a model's augmentation does to training tiles."""
 
 from foldbelt.logs import job
-from foldbelt.plots import augment
+from foldbelt.report import augment
 
 with job(snakemake.log[0]):
     augment.run(

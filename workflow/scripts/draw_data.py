@@ -2,7 +2,7 @@
 
 from foldbelt import store
 from foldbelt.logs import job
-from foldbelt.plots import balance, data, pages
+from foldbelt.report import balance, data, pages
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output

@@ -1,7 +1,7 @@
 """Draw what separates training from test images."""
 
 from foldbelt.logs import job
-from foldbelt.plots import adversarial
+from foldbelt.report import adversarial
 
 with job(snakemake.log[0]):
     adversarial.run(

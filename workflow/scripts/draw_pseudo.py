@@ -1,7 +1,7 @@
 """Draw the pseudo-labels' statistics."""
 
 from foldbelt.logs import job
-from foldbelt.plots import results
+from foldbelt.report import results
 
 with job(snakemake.log[0]):
     files = {

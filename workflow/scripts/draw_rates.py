@@ -1,7 +1,7 @@
 """Draw the loss over the learning rates that were tried."""
 
 from foldbelt.logs import job
-from foldbelt.plots import lr_range
+from foldbelt.report import lr_range
 
 with job(snakemake.log[0]):
     lr_range.run(rates=snakemake.input.rates, out=snakemake.output.figure)

@@ -1,7 +1,7 @@
 """Draw scores, thresholds, and the best and worst images."""
 
 from foldbelt.logs import job
-from foldbelt.plots import classes, ladder, pages, results
+from foldbelt.report import classes, ladder, pages, results
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output

@@ -1,7 +1,7 @@
 """Draw the training curves of one model in one round."""
 
 from foldbelt.logs import job
-from foldbelt.plots import training
+from foldbelt.report import training
 
 with job(snakemake.log[0]):
     part = snakemake.wildcards

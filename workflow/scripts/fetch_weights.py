@@ -1,7 +1,7 @@
 """Fetch a pretrained encoder's weights into a checked file."""
 
 from foldbelt.logs import job
-from foldbelt.models import weights
+from foldbelt.models import _pretrained as weights
 
 with job(snakemake.log[0]):
     source = snakemake.params.source

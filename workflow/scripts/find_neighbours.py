@@ -1,6 +1,6 @@
 """Find the tiles that were cut from one section."""
 
-from foldbelt import mosaic
+from foldbelt.folds import mosaic
 from foldbelt.logs import job
 
 with job(snakemake.log[0]):

@@ -1,10 +1,10 @@
 """Make the network's input channels of one set of images."""
 
-from foldbelt import channels
+from foldbelt.channels import build
 from foldbelt.logs import job
 
 with job(snakemake.log[0]):
-    channels.build(
+    build(
         snakemake.input.data,
         snakemake.output.channels,
         snakemake.params.recipe,

@@ -10,7 +10,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
     predict.run(
         channels=snakemake.input.channels,
         data=snakemake.input.data,
-        ids=folds.members(scheme, int(snakemake.wildcards.fold)) if scheme else None,
+        ids=folds.ids_of(scheme, int(snakemake.wildcards.fold)) if scheme else None,
         weights=snakemake.input.weights,
         tta=snakemake.params.predict["tta"],
         scales=snakemake.params.predict["scales"],

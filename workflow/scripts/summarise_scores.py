@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foldbelt import scores
+from foldbelt.evaluate import scores
 from foldbelt.files import grouped
 from foldbelt.logs import job
 

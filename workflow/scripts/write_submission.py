@@ -1,10 +1,10 @@
 """Write the submission in the competition's format and check it."""
 
-from foldbelt import submission
+from foldbelt import submit
 from foldbelt.logs import job
 
 with job(snakemake.log[0]):
-    submission.run(
+    submit.run(
         snakemake.params.competition,
         snakemake.input.raw,
         snakemake.params.data,

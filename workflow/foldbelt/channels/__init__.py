@@ -15,36 +15,19 @@ kind of channel is one module here, found by its name, with
     (N, h, w, C) float32 from images uint8 (N, h, w[, 3]) and those columns.
 """
 
-import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from foldbelt.channels._building import build
-from foldbelt.channels.whitening import whiten
+import lazy_loader
 
-if TYPE_CHECKING:  # imported when they are asked for, see below
-    from foldbelt.channels.cumsum import cumsum
-    from foldbelt.channels.depth import depth
-
-__all__ = ["build", "cumsum", "depth", "whiten"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 class _Room(ModuleType):
-    """A package whose members' functions go by the members' names: `channels.cumsum(image)`.
-
-    They are not imported here, because then they would be part of every recipe's code, and a change
-    of one would redo the channels of recipes that do not use it.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        importlib.import_module(f"{self.__name__}.{name}")
-        return self.__dict__[name]
+    """`channels.cumsum` is the function, whether or not the module of that name was imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Bind a member's function where Python, on importing the member, binds the module."""
         super().__setattr__(name, getattr(value, name, value) if name in __all__ else value)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from foldbelt import store
-from foldbelt.channels.whitening import METHODS, Fitter, Moments, apply
+from foldbelt.channels._resizing import Fit
+from foldbelt.channels._whitening import METHODS, Fitter, Moments, apply
 from foldbelt.files import InputError, PathLike
-from foldbelt.geometry import Fit
 
 _SPREAD = 5.0  # standard deviations kept on either side of the mean; what lies beyond is clipped
 _PIXELS = 2**19  # in one block: some 50 tiles of salt, one image of steel

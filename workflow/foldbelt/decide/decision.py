@@ -9,21 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.decide.components import without_small
-from foldbelt.decide.counting import gate_values, level, product_level
 from foldbelt.files import InputError, PathLike, write_json
-
-#: What a search may vary, in the order of the grid, with the value that leaves it out.
-DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "min_component": 0.0, "gate": 0.0}
-
-#: What a gate does with the label probability p (without one, the largest pixel probability).
-#: veto: the mask becomes empty unless p exceeds the gate. product: a pixel is on where prob · p
-#: exceeds the threshold. area: the smallest area is 2 (1 - p) times `min_area`. expected: a veto
-#: whose gate is no value of the grid but follows from the masks: a mask that scores d where the
-#: class is there, and costs a whole 1 where it is not, is worth p · d against (1 - p), so it stays
-#: where p > 1/(1 + d). d is the mean score of the masks that are not empty, neither themselves nor
-#: in truth, of the class among the images fitted on, at the point of the grid without its gate.
-MODES = ("veto", "product", "area", "expected")
+from foldbelt.search.components import without_small
+from foldbelt.search.gates import gate_values, keeps, level, product_level
+from foldbelt.search.space import DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -150,24 +139,6 @@ def thresholds(
     label = None if decision.gate_on == "peak" else np.asarray(label_prob).reshape(1, -1)
     p = gate_values(prob.max(axis=(0, 1))[None] / 255, label)[0]
     return np.where(product, np.minimum(fixed / np.maximum(p, 1e-6), 1), fixed)
-
-
-def keeps(area: np.ndarray, p: np.ndarray, min_area: Any, gate: Any, mode: str) -> np.ndarray:
-    """Tell which masks are large and likely enough to stay; see :data:`MODES`.
-
-    Parameters
-    ----------
-    area
-        Pixels that are on.
-    p
-        What the gate looks at; it must broadcast with `area`.
-    min_area, gate, mode
-        The parameters.
-    """
-    if mode == "area":
-        return area >= min_area * 2 * (1 - p)
-    large = area >= min_area
-    return large & (p > gate) if mode in ("veto", "expected") and gate > 0 else large
 
 
 def apply(

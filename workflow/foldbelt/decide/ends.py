@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.decide.decision import DEFAULTS
-from foldbelt.decide.space import Grid
+from foldbelt.search.space import DEFAULTS, Grid
 
 #: Values beyond which there is nothing to try: 0 is off, and fractions end at 1.
 _LAST = {"threshold": 1.0, "gate": 1.0}

@@ -1,8 +1,8 @@
 """Exhaustive search of decision parameters, scored leave-one-fold-out.
 
 The grid is threshold × min_area × min_component × gate, and the search never touches a pixel: it
-works on counts of pixels (:mod:`foldbelt.decide.counting`), or where components may go on tables of
-components (:mod:`foldbelt.decide.tables`). The metrics are means over image-class pairs, so each
+works on counts of pixels (:mod:`foldbelt.search.counting`), or where components may go on tables of
+components (:mod:`foldbelt.search.tables`). The metrics are means over image-class pairs, so each
 class is fitted on its own. Equal scores go to the first point of the grid, threshold outermost,
 then min_area, min_component and gate, each in the order given; the values of a veto come before the
 other modes.
@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from foldbelt import compare, metrics
-from foldbelt.decide.counting import counts
-from foldbelt.decide.decision import Decision, keeps
+from foldbelt import bootstrap, metrics
+from foldbelt.decide.decision import Decision
 from foldbelt.decide.ends import at_ends
-from foldbelt.decide.space import Grid, grid
-from foldbelt.decide.sums import Counted, Sums
-from foldbelt.decide.tables import Cuts, tabulate
 from foldbelt.files import InputError
-
-# Means that differ by less are equal: the same scores summed in another order.
-EQUAL = 1e-12
+from foldbelt.search.counting import counts
+from foldbelt.search.gates import keeps
+from foldbelt.search.space import EQUAL, Grid, grid
+from foldbelt.search.sums import Counted, Sums
+from foldbelt.search.tables import Cuts, tabulate
 
 
 def search(
@@ -37,7 +35,7 @@ def search(
     ignore: np.ndarray | None = None,
     seed: int = 0,
     label_prob: np.ndarray | None = None,
-    bootstrap: int = 1000,
+    draws: int = 1000,
 ) -> Decision:
     """Find the best decision parameters on a grid, in one pass over the probabilities.
 
@@ -64,7 +62,7 @@ def search(
     label_prob
         (N, K) or (N,) label probabilities for the gate; None: it looks at the largest pixel
         probability.
-    bootstrap
+    draws
         Number of draws.
 
     Returns
@@ -102,7 +100,7 @@ def search(
     folds = np.asarray(folds)
     every: dict[int | None, Counted] = dict.fromkeys(np.unique(folds).tolist(), once)
     every[None] = once
-    return search_counts(every, folds, space, metric, groups, seed, bootstrap)
+    return search_counts(every, folds, space, metric, groups, seed, draws)
 
 
 def search_counts(
@@ -112,7 +110,7 @@ def search_counts(
     metric: str,
     groups: Any = None,
     seed: int = 0,
-    bootstrap: int = 1000,
+    draws: int = 1000,
     shared: bool = False,
 ) -> Decision:
     """Search on counts, which may differ with the fold that is left out.
@@ -123,7 +121,7 @@ def search_counts(
         For each fold f the counts of *all* images, from probabilities that were blended without
         knowing the truth of f: the parameters for f are fitted on their rows outside f and scored
         on their rows in f. Under None the counts with which the final parameters are fitted.
-    folds, space, metric, groups, seed, bootstrap
+    folds, space, metric, groups, seed, draws
         As for :func:`search`.
     shared
         Whether all classes share one set of parameters.
@@ -169,7 +167,7 @@ def search_counts(
         metric=metric,
         score=float(images.mean()),
         optimistic=float(_at(final, every, steps, score, chosen, values).mean(axis=1).mean()),
-        interval=list(compare.bootstrap(images, groups, bootstrap, seed)),
+        interval=list(bootstrap.interval(images, groups, draws, seed)),
         per_fold=per_fold,
         gate_on=final.gate_on,
         space=steps.space(),

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import geometry, members, mosaic, store
+from foldbelt import registry, store
 from foldbelt.decide.decision import Decision, apply, thresholds
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError, PathLike
+from foldbelt.folds import mosaic
+from foldbelt.store.geometry import resize_to
 
 
 def load_step(name: str, options: Mapping[str, Any] | None = None) -> Step:
@@ -24,7 +26,7 @@ def load_step(name: str, options: Mapping[str, Any] | None = None) -> Step:
     options
         What its ``build`` takes.
     """
-    (module,) = members.find("decide/steps", [name], "step")
+    (module,) = registry.modules("decide/steps", [name], "step")
     step: Step = importlib.import_module(module).build(**(options or {}))
     return step
 
@@ -68,7 +70,7 @@ class Surroundings:
             if images is not None:
                 image = images[row]
                 whole = image.shape[:2] == tuple(size)
-                found["image"] = image if whole else geometry.resize_to(image, size)
+                found["image"] = image if whole else resize_to(image, size)
             yield found
 
     def _neighbours(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
@@ -116,7 +118,7 @@ class Masks:
         self.steps = [
             (load_step(one["step"], one["options"]), one["params"]) for one in decision.steps
         ]
-        self.needs = frozenset().union(*(step.NEEDS for step, _ in self.steps))
+        self.needs = frozenset().union(*(step.needs for step, _ in self.steps))
         if self.steps and around is None:
             raise InputError("the decision has steps; they need to know where the images are.")
 

@@ -7,26 +7,25 @@ weighted with the truth of f.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foldbelt.decide import tabulating
-from foldbelt.decide.counting import Counter, Counts, gate_values
 from foldbelt.decide.decision import Decision
 from foldbelt.decide.grid import search_counts
-from foldbelt.decide.ladder import base, climb
 from foldbelt.decide.masks import Surroundings
-from foldbelt.decide.oof import OutOfFold, at_size
-from foldbelt.decide.space import grid
-from foldbelt.decide.sums import Counted
-from foldbelt.decide.tables import Cuts
-from foldbelt.decide.tabulating import Work
-from foldbelt.files import InputError, PathLike, write_json
-from foldbelt.means import PLAIN, Mean, Vector, mix, read_mean
+from foldbelt.decide.selection import base, climb
+from foldbelt.ensemble.weights import read_weights
+from foldbelt.files import PathLike, write_json
+from foldbelt.search import tabulating
+from foldbelt.search.blends import count_blends
+from foldbelt.search.means import PLAIN, Mean, Vector, read_mean
+from foldbelt.search.oof import OutOfFold
+from foldbelt.search.space import grid
+from foldbelt.search.sums import Counted
+from foldbelt.search.tables import Cuts
+from foldbelt.search.tabulating import Work
 
 
 def run(
@@ -95,7 +94,7 @@ def tabulate_components(
     space
         The search space; its thresholds and its gate_mode matter.
     out
-        The HDF5 file; :mod:`foldbelt.decide.tabulating` says what it holds.
+        The HDF5 file; :mod:`foldbelt.search.tabulating` says what it holds.
     workers
         Processes that share the work.
     """
@@ -218,100 +217,8 @@ def mended(
     return climb(decision, oof, weights, spec["steps"], around, seed, draws, mean)
 
 
-def count_blends(
-    oof: OutOfFold,
-    vectors: Sequence[Vector],
-    levels: np.ndarray,
-    mean: Mean = PLAIN,
-) -> list[Counts]:
-    """Count the pixels of several blends of the same members in one pass over the files.
-
-    Parameters
-    ----------
-    oof
-        The predictions.
-    vectors
-        Of each blend the members' weights. Pixels are counted once for those that weigh the masks
-        alike.
-    levels
-        Which uint8 levels are needed.
-    mean
-        What the members are averaged by.
-
-    Returns
-    -------
-    list of Counts
-        One a blend, their rows in the order of ``oof.ids``.
-    """
-    counters = {masks: Counter(levels) for masks, _ in vectors}
-    labels: list[list[np.ndarray | None]] = [[] for _ in vectors]
-    rows = []
-    for block, truths in oof.with_truth():
-        rows.append(block.rows)
-        for masks, counter in counters.items():
-            for probs, (truth, ignore) in zip(block.images(), truths, strict=True):
-                counter.add(at_size(mix(probs, masks, *mean), truth.shape[:2]), truth, ignore)
-        for vector, parts in zip(vectors, labels, strict=True):
-            parts.append(oof.gate_labels(block, vector.labels, mean))
-    order = np.concatenate(rows)
-    found: dict[tuple[float, ...], Counts] = {}
-    every = []
-    for vector, parts in zip(vectors, labels, strict=True):
-        known = [part for part in parts if part is not None]
-        label = np.concatenate(known)[np.argsort(order)] if len(known) == len(parts) else None
-        if vector.masks not in found:
-            found[vector.masks] = counters.pop(vector.masks).counts(None, order)
-        counts = found[vector.masks]
-        if label is not None:
-            gate = gate_values(counts.gate, label)
-            counts = dataclasses.replace(counts, gate=gate, gate_on="label")
-        every.append(counts)
-    return every
-
-
 def _blends(path: PathLike, oof: OutOfFold) -> dict[int | None, Vector]:
     """Give for each fold the weights found without it, and under None those found with all."""
     without, final = read_weights(path, oof.members, np.unique(oof.fold).tolist())
     every: dict[int | None, Vector] = dict(without.items())
     return every | {None: final}
-
-
-def read_weights(
-    path: PathLike, members: Sequence[str], folds: Sequence[int] | None = None
-) -> tuple[dict[int, Vector], Vector]:
-    """Read ``weights.json``.
-
-    Parameters
-    ----------
-    path
-        The file.
-    members
-        Whose weights are wanted, in this order.
-    folds
-        Folds for which there must be weights found without them; None: it does not matter.
-
-    Returns
-    -------
-    without : dict
-        Fold → weights found without it.
-    final : Vector
-        The weights found with all folds. Where the file says nothing of labels, they weigh as the
-        masks do.
-    """
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
-    if sorted(content["members"]) != sorted(members):
-        raise InputError(
-            f"{path}: holds the weights of {', '.join(content['members'])}, but the predictions "
-            f"are of {', '.join(members)}. Make the blend again."
-        )
-    order = [content["members"].index(name) for name in members]
-    labels = content.get("labels", content)
-
-    def vector(*weights: Sequence[float]) -> Vector:
-        return Vector(*(tuple(some[i] for i in order) for some in weights))
-
-    without = {int(f): vector(w, labels["without"][f]) for f, w in content["without"].items()}
-    lost = sorted(set(folds or []) - set(without))
-    if lost:
-        raise InputError(f"{path}: has no weights without fold {', '.join(map(str, lost))}.")
-    return without, vector(content["all"], labels["all"])

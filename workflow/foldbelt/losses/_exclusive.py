@@ -18,7 +18,7 @@ def log_probabilities(logits: Tensor) -> Tensor:
     Parameters
     ----------
     logits
-        (N, K, H, W) float32, as `foldbelt.models.heads.exclusive` gives them: their sigmoids are
+        (N, K, H, W) float32, as `foldbelt.models._heads.exclusive` gives them: their sigmoids are
         p_1 … p_K, which sum to less than 1.
 
     Returns

@@ -7,9 +7,9 @@ import timm
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foldbelt import members
+from foldbelt import registry
 from foldbelt.files import InputError
-from foldbelt.models import weights as files
+from foldbelt.models import _pretrained as files
 
 
 def make_encoder(name: str, in_channels: int, weights: str | None, stem_pool: bool) -> nn.Module:
@@ -32,7 +32,7 @@ def make_encoder(name: str, in_channels: int, weights: str | None, stem_pool: bo
         For models that timm does not know, that need one image size or have no max-pool to take
         away, and for weights that do not fit.
     """
-    if name in members.known("models/encoders"):
+    if name in registry.known("models/encoders"):
         if weights is not None:
             raise InputError(f"encoder: {name!r} has no pretrained weights; set `weights: null`")
         encoder = importlib.import_module(f"foldbelt.models.encoders.{name}").build(in_channels)

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from foldbelt.files import InputError
-from foldbelt.models.blocks import Hypercolumn, LateChannels, upsample_linear
-from foldbelt.models.heads import ImageHead, exclusive, mask_head
+from foldbelt.models._blocks import Hypercolumn, LateChannels, upsample_linear
+from foldbelt.models._heads import ImageHead, exclusive, mask_head
 
 
 class Network(nn.Module):
@@ -76,9 +76,9 @@ class Network(nn.Module):
             Normalisation of a `Hypercolumn` of all maps, from which the mask is then read; None is
             without.
         exclusive
-            Whether no pixel is of two classes; see `foldbelt.models.heads.exclusive`.
+            Whether no pixel is of two classes; see `foldbelt.models._heads.exclusive`.
         prior
-            Probability with which every pixel starts; see `foldbelt.models.heads.mask_head`.
+            Probability with which every pixel starts; see `foldbelt.models._heads.mask_head`.
         """
         self.exclusive = exclusive
         self.hypercolumn, channels = None, decoded[-1]

@@ -8,10 +8,10 @@ costs the whole score of its image and class.
 from torch import Tensor, nn
 
 from foldbelt.files import InputError
+from foldbelt.models._blocks import LateChannels
 from foldbelt.models._encoders import levels, make_encoder
+from foldbelt.models._heads import ImageHead
 from foldbelt.models._network import entering
-from foldbelt.models.blocks import LateChannels
-from foldbelt.models.heads import ImageHead
 
 MASKS = False
 """It gives labels alone."""

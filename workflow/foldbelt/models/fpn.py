@@ -5,9 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from foldbelt.models._encoders import levels, make_encoder
-from foldbelt.models._network import Network, entering
-from foldbelt.models.blocks import (
+from foldbelt.models._blocks import (
     SCSE,
     LateChannels,
     conv_norm_act,
@@ -15,6 +13,8 @@ from foldbelt.models.blocks import (
     upsample_linear,
     upsample_to,
 )
+from foldbelt.models._encoders import levels, make_encoder
+from foldbelt.models._network import Network, entering
 
 _LEVELS = 4  # the deepest maps, C2 to C5 of a residual network
 

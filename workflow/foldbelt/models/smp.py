@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foldbelt import members
+from foldbelt import registry
 from foldbelt.files import InputError
 from foldbelt.models._network import Network
 
@@ -83,7 +83,7 @@ def build(
     usual = package.base.SegmentationModel.forward
     known = {name: each for name, each in known.items() if each.forward is usual}
     if variant not in known:
-        raise InputError(members.unknown_names("architecture smp/", [variant], known))
+        raise InputError(registry.unknown_names("architecture smp/", [variant], known))
     try:
         network = known[variant](
             encoder_name=encoder,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from foldbelt.files import InputError
+from foldbelt.models._blocks import DecoderBlock, LateChannels, initialise
 from foldbelt.models._encoders import levels, make_encoder
 from foldbelt.models._network import Network, entering
-from foldbelt.models.blocks import DecoderBlock, LateChannels, initialise
 
 
 class Decoder(nn.Module):
@@ -114,7 +114,7 @@ def build(
     encoder
         Name of a timm model, or of a module of `foldbelt.models.encoders`.
     weights
-        File of pretrained weights of the encoder, as `foldbelt.models.weights.fetch` writes it.
+        File of pretrained weights of the encoder, as `foldbelt.models._pretrained.fetch` writes it.
         Leave it out where trained weights are loaded afterwards.
     stem_pool
         Whether the encoder keeps its first max-pool. Going without gained .010 in all five folds of
@@ -135,9 +135,9 @@ def build(
     scse
         Whether `SCSE` ends every block of the decoder.
     exclusive
-        Whether no pixel is of two classes; see `foldbelt.models.heads.exclusive`.
+        Whether no pixel is of two classes; see `foldbelt.models._heads.exclusive`.
     prior
-        Probability with which every pixel starts; see `foldbelt.models.heads.mask_head`.
+        Probability with which every pixel starts; see `foldbelt.models._heads.mask_head`.
     label_head
         Whether the image's labels are predicted too, where there are any.
     depth_head

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldbelt.models._blocks import SCSE, LateChannels, conv_norm_act, initialise
 from foldbelt.models._network import Network, entering
-from foldbelt.models.blocks import SCSE, LateChannels, conv_norm_act, initialise
 
 
 class UpBlock(nn.Module):
@@ -110,9 +110,9 @@ def build(
     scse
         Whether `SCSE` ends every block of the decoder.
     exclusive
-        Whether no pixel is of two classes; see `foldbelt.models.heads.exclusive`.
+        Whether no pixel is of two classes; see `foldbelt.models._heads.exclusive`.
     prior
-        Probability with which every pixel starts; see `foldbelt.models.heads.mask_head`.
+        Probability with which every pixel starts; see `foldbelt.models._heads.mask_head`.
     label_head
         Whether the image's labels are predicted too, where there are any.
     depth_head

@@ -12,43 +12,6 @@ fixed-length UTF-8, missing ones empty. Attributes are JSON text, so they come b
 >>> read("x.h5", "image", ids=["b", "a"])                                 # doctest: +SKIP
 """
 
-from foldbelt.store.layout import BYTES, FLAT, SCHEMA_VERSION, packed_bytes
-from foldbelt.store.original import decode_original, encode_original
-from foldbelt.store.reading import (
-    attrs,
-    blocks,
-    has,
-    labels_are_classes,
-    length,
-    original_sizes,
-    positions,
-    read,
-    shape,
-    stored_size,
-    table,
-    truth,
-)
-from foldbelt.store.writing import Writer, write
+import lazy_loader
 
-__all__ = [
-    "BYTES",
-    "FLAT",
-    "SCHEMA_VERSION",
-    "Writer",
-    "attrs",
-    "blocks",
-    "decode_original",
-    "encode_original",
-    "has",
-    "labels_are_classes",
-    "length",
-    "original_sizes",
-    "packed_bytes",
-    "positions",
-    "read",
-    "shape",
-    "stored_size",
-    "table",
-    "truth",
-    "write",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,17 +5,6 @@ only. Importing this package therefore imports nothing heavy: `run` is looked up
 for.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from foldbelt.train.job import run
-
-__all__ = ["run"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "run":
-        from foldbelt.train.job import run
-
-        return run
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

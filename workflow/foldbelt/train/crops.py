@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.train.checks import sides
+from foldbelt.config.stages import sides
 
 BLACK = 12
 """Grey values up to this are nearly black: JPEG does not leave 0 at 0."""

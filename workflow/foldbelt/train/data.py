@@ -16,9 +16,9 @@ import torch
 from torch.utils.data import Dataset
 
 from foldbelt import store
-from foldbelt.augment import Augment
+from foldbelt.augment._transforms import Augment
+from foldbelt.channels._resizing import Fit, centre
 from foldbelt.files import seed_for
-from foldbelt.geometry import Fit, centre
 from foldbelt.train.blackout import blacken
 from foldbelt.train.crops import Crop, seen, shown
 from foldbelt.train.samplers import Parts

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from foldbelt import files, members, runtime, store
-from foldbelt import weights as weights_files
+from foldbelt import files, registry, runtime, store
+from foldbelt.config import stages
 from foldbelt.files import InputError, Problem, raise_all
-from foldbelt.train import checks, state
+from foldbelt.store import weights as weights_files
+from foldbelt.train import state
 from foldbelt.train.data import Source
 from foldbelt.train.evaluation import LABEL_METRIC
 from foldbelt.train.loop import Trainer
@@ -101,7 +102,7 @@ def run(
     chosen = runtime.prepare(cpu_threads, device)
     train_ids, valid_ids = split(folds, fold)
     _check(stage, stage_name, model, train_ids, valid_ids, pseudo, test_channels)
-    judged = str(metric) if members.predicts_masks(model) else LABEL_METRIC
+    judged = str(metric) if registry.predicts_masks(model) else LABEL_METRIC
     parts = seed_parts(seed, key, stage_name, model_seed)
     inputs = {"channels": channels, "data": data, "folds": folds, "start": start, "pseudo": pseudo}
     inputs |= {"test_channels": test_channels, "encoder": model.get("weights")}
@@ -153,7 +154,7 @@ def check_stage(stage: Mapping[str, Any], name: str, model: Mapping[str, Any]) -
     InputError
         Naming each key.
     """
-    found = [*checks.contradictions(stage), *checks.unlearnable(stage, model)]
+    found = [*stages.contradictions(stage), *stages.unlearnable(stage, model)]
     problems = [Problem(f"stages.{name}.{key}", why) for key, why in found]
     raise_all(problems, f"Stage {name} contradicts itself")
 
@@ -221,7 +222,7 @@ def _save(
     if not architecture.get("exclusive"):
         architecture.pop("exclusive", None)  # files of before there was the option stay the same
     metadata = {
-        **({} if members.predicts_masks(model) else {"masks": False}),
+        **({} if registry.predicts_masks(model) else {"masks": False}),
         **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),
         **({"averaged_epochs": sorted(trainer.best.epochs)} if trainer.best.count > 1 else {}),
         **shape,

@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 
 from foldbelt.files import InputError, seed_for
+from foldbelt.store.weights import with_snapshots
 from foldbelt.train import evaluation, schedules
 from foldbelt.train.ema import Average
 from foldbelt.train.loading import Plan, loader
@@ -26,7 +27,6 @@ from foldbelt.train.state import Interrupted, Signals, State
 from foldbelt.train.stepping import Stepper
 from foldbelt.train.swa import Best, EpochAverage, Weights
 from foldbelt.train.task import Task
-from foldbelt.weights import with_snapshots
 
 Log = Callable[[str], None]
 COLUMNS = ["epoch", "lr", "train_loss", "valid_loss", "valid_metric"]

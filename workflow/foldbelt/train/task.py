@@ -9,12 +9,14 @@ import pandas as pd
 import torch
 
 from foldbelt import models, runtime, store
-from foldbelt import weights as weights_files
-from foldbelt.augment import Augment, images_of
+from foldbelt.augment._transforms import Augment, images_of
+from foldbelt.channels._resizing import Fit
+from foldbelt.config import stages
 from foldbelt.files import InputError, Problem, raise_all, seed_for
-from foldbelt.geometry import Fit
+from foldbelt.models._saved import fill
 from foldbelt.runtime import Normaliser
-from foldbelt.train import checks, samplers, tables
+from foldbelt.store import weights as weights_files
+from foldbelt.train import samplers, tables
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import Samples, Source, Tiles, fits, labels_of
 from foldbelt.train.samplers import Parts
@@ -170,7 +172,7 @@ def load(
             labels = _pseudo_labels(source, width, _derived(train, classes, width))
         depth = deep[place] if deep else None
         sets.append(Tiles(source, fit, planes, classes, labels.astype(np.float32), memory, depth))
-    problems = list(checks.misfits(stage, fit.size, attrs["names"]))
+    problems = list(stages.misfits(stage, fit.size, attrs["names"]))
     raise_all(
         [Problem(f"stages.{stage_name}.{key}", why) for key, why in problems],
         f"Stage {stage_name} does not fit the channels {train.channels}",
@@ -275,7 +277,7 @@ def network(
                 f"{start} was trained on the channels {metadata.get('channels')}, "
                 f"this stage is given {shape['channels']}."
             )
-        weights_files.fill(module, tensors, start)
+        fill(module, tensors, start)
     if device.type == "cuda":
         module = module.to(memory_format=torch.channels_last)
     return module.to(device)

@@ -48,11 +48,11 @@ class Step(Protocol):
 
     Attributes
     ----------
-    NEEDS : frozenset of str
+    needs : frozenset of str
         Which of "image" and "neighbours" it looks at.
     """
 
-    NEEDS: frozenset[str]
+    needs: frozenset[str]
 
     def candidates(self) -> list[dict[str, Any]]:
         """Give the parameters to try, mildest first; JSON can hold them."""

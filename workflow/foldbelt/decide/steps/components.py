@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.decide.components import without_small
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError
+from foldbelt.search.components import without_small
+
+NEEDS: tuple[str, ...] = ()
 
 
 def build(least: Sequence[int] = (10, 20, 40, 80, 160)) -> Step:
@@ -37,7 +39,7 @@ def sizes(values: Sequence[int], key: str) -> list[int]:
 class Components:
     """See :func:`build`; pixels that touch by a corner are connected."""
 
-    NEEDS: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset(NEEDS)
 
     def __init__(self, least: Sequence[int]) -> None:
         self.least = least

@@ -24,6 +24,8 @@ import numpy as np
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError
 
+NEEDS = ("image",)
+
 _PIXELS = 2**17  # of a strip: memory is some 500 bytes a pixel at the default radius
 
 _CLIP = 1 / 510  # half a uint8 step: certainty that float32 can hold
@@ -91,7 +93,7 @@ def _count(value: object) -> bool:
 class DenseCRF:
     """See :func:`build`."""
 
-    NEEDS: frozenset[str] = frozenset({"image"})
+    needs: frozenset[str] = frozenset(NEEDS)
 
     def __init__(self, grid: Mapping[str, Sequence[float]], iterations: int, radius: int) -> None:
         self.grid, self.iterations, self.radius = grid, iterations, radius

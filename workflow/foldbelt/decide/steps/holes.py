@@ -9,6 +9,8 @@ import numpy as np
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.decide.steps.components import sizes
 
+NEEDS: tuple[str, ...] = ()
+
 
 def build(most: Sequence[int] = (20, 80, 320)) -> Step:
     """Make the step.
@@ -29,7 +31,7 @@ def build(most: Sequence[int] = (20, 80, 320)) -> Step:
 class Holes:
     """See :func:`build`. A hole is connected by its sides and does not touch the border."""
 
-    NEEDS: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset(NEEDS)
 
     def __init__(self, most: Sequence[int]) -> None:
         self.most = most

@@ -22,6 +22,8 @@ import numpy as np
 from foldbelt.decide.steps import Step, Tile
 from foldbelt.files import InputError
 
+NEEDS = ("neighbours",)
+
 RULES = ("below-full", "vertical", "half")
 
 
@@ -51,7 +53,7 @@ def build(rules: Sequence[str] = RULES) -> Step:
 class Jigsaw:
     """See :func:`build`."""
 
-    NEEDS: frozenset[str] = frozenset({"neighbours"})
+    needs: frozenset[str] = frozenset(NEEDS)
 
     def __init__(self, rules: Sequence[str]) -> None:
         self.rules = list(rules)
@@ -104,7 +106,7 @@ def precision(
     masks
         id → (h, w) bool.
     neighbours
-        From :func:`foldbelt.mosaic.neighbours`.
+        From :func:`foldbelt.folds.mosaic.neighbours`.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
-from foldbelt.models.blocks import initialise
+from foldbelt.models._blocks import initialise
 
 _STEM = 64
 # Number of units, channels of a unit's convolutions, stride: the paper's B2 to B7. The first two

@@ -1,0 +1,71 @@
+"""The reader and the writer of the competition that the config names."""
+
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from foldbelt import registry
+from foldbelt.competitions._reading import Item, Listing, Sample
+from foldbelt.competitions._submitting import Prediction
+from foldbelt.formats import Finding
+
+
+class Reader(Protocol):
+    """What `foldbelt.competitions.<name>.read` offers; `read_truth` is not asked of every one."""
+
+    def scan(self, root: Path, spec: Mapping[str, Any]) -> Listing: ...
+
+    def read(self, item: Item, listing: Listing) -> Sample: ...
+
+    def read_truth(
+        self,
+        path: str | Path,
+        ids: Sequence[str],
+        shape: tuple[int, int],
+        classes: Sequence[str] | None = None,
+    ) -> Iterator[np.ndarray]: ...
+
+
+class Writer(Protocol):
+    """What `foldbelt.competitions.<name>.submit` offers."""
+
+    def write_submission(
+        self,
+        predictions: Iterable[Prediction],
+        root: Path,
+        spec: Mapping[str, Any],
+        classes: list[str],
+    ) -> str: ...
+
+    def check_submission(
+        self,
+        text: str,
+        predictions: Iterable[Prediction],
+        root: Path,
+        spec: Mapping[str, Any],
+        classes: list[str],
+    ) -> list[Finding]: ...
+
+
+def reader(name: str) -> Reader:
+    """Find a competition's reader.
+
+    Parameters
+    ----------
+    name
+        As the config's `competition` names it: a package of `foldbelt.competitions`.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name; lists those there are.
+    """
+    return cast(Reader, importlib.import_module(registry.reader(name)))
+
+
+def writer(name: str) -> Writer:
+    """Find a competition's writer, likewise."""
+    return cast(Writer, importlib.import_module(registry.writer(name)))

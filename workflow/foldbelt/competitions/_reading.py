@@ -1,0 +1,127 @@
+"""What a competition's reader gives: images, their truth, and all that is wrong with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldbelt.files import InputError
+from foldbelt.formats import Finding
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image that the scan found.
+
+    Parameters
+    ----------
+    id
+        Its name, unique among train and test images.
+    image
+        The file to decode.
+    size
+        (height, width) as the file's header tells it.
+    truth
+        What `read` needs to find the mask; None for a test image.
+    columns
+        Per-image columns known without decoding.
+    """
+
+    id: str
+    image: Path
+    size: tuple[int, int]
+    truth: Any = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a scan found: the images in order of their ids, the classes and the offenders.
+
+    Parameters
+    ----------
+    root
+        The competition's folder.
+    spec
+        The config's `data` section, defaults filled (see `settings`).
+    train, test
+        The images, sorted by id, those with findings included as far as they have a readable file.
+    size
+        Storage size (height, width); None where no image tells it.
+    channels
+        1 for grey, 3 for RGB.
+    classes
+        Names of the K mask channels.
+    labels
+        Names of the L image labels.
+    findings
+        Every offender met.
+    inputs
+        Name → digest of the tables' contents and of the folders' listings (names and sizes).
+    """
+
+    root: Path
+    spec: Mapping[str, Any]
+    train: list[Item]
+    test: list[Item]
+    size: tuple[int, int] | None
+    channels: int
+    classes: list[str]
+    labels: list[str]
+    findings: list[Finding]
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One decoded image, at its original size.
+
+    Parameters
+    ----------
+    image
+        (h, w) or (h, w, 3) u8.
+    mask
+        (h, w, K) u8 of 0 and 1; None for a test image.
+    ignore
+        (h, w) bool, True where unlabelled; None where every pixel is labelled.
+    labels
+        (L,) u8; None for a test image.
+    columns
+        Per-image columns that only the pixels tell.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    ignore: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+DEFAULTS: dict[str, Any] = {
+    "on_problem": "error",
+    "size": None,
+    "color": "grey",
+    "ignore": None,
+    "classes": None,
+    "label": None,
+    "series": None,
+}
+
+
+def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the part of the config's `data` section that decides what is read, defaults filled.
+
+    Where the files lie is left out on purpose: the same files elsewhere are the same data.
+    """
+    filled = {key: spec.get(key, default) for key, default in DEFAULTS.items()}
+    if filled["on_problem"] not in ("error", "drop"):
+        raise InputError(
+            f"data.on_problem is {filled['on_problem']!r}; it must be 'error' or 'drop'."
+        )
+    if filled["color"] not in ("grey", "rgb"):
+        raise InputError(f"data.color is {filled['color']!r}; it must be 'grey' or 'rgb'.")
+    if isinstance(filled["size"], int):
+        filled["size"] = [filled["size"], filled["size"]]
+    return filled

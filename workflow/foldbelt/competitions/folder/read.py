@@ -1,0 +1,265 @@
+"""A plain folder of images and masks.
+
+Layout: ``images/`` and ``masks/``, optionally ``test/`` or ``test_images/`` (images without
+masks), ``meta.csv`` (id and any columns: strata, groups) and ``sample_submission.csv``. PNG, JPEG
+or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; sizes may be mixed if `data.size` is set.
+The id of an image is its file name without the suffix, and its mask has the same id. Nested folders
+are not followed. How pixels become u8 is told in `_images`.
+
+Masks are tested by value: `data.classes` maps names to values; without it there is one class,
+`object`, of every value above zero. `data.ignore` is the value of unlabelled pixels. JPEG
+blurs values, so that a JPEG mask is accepted for the one unnamed class only, and cut at half.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from foldbelt.competitions._reading import Item, Listing, Sample
+from foldbelt.competitions.folder import SAMPLE
+from foldbelt.competitions.folder.sample import sample_fault
+from foldbelt.files import InputError, digest
+from foldbelt.formats import csv_files, image_files
+from foldbelt.formats.findings import Finding, Spoilt
+
+_RESERVED = {"height", "width", "coverage", "empty"}
+_LOSSY = (".jpg", ".jpeg")
+
+
+class Truth(NamedTuple):
+    """What a train image's truth is read from."""
+
+    mask: Path
+    label: str | None
+
+
+def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
+    """List images, masks and meta data and all that names and headers tell to be wrong."""
+    classes = _classes(spec)
+    test_folder, findings = _test_folder(root)
+    inputs: dict[str, str] = {}
+    found: dict[str, dict[str, Path]] = {}
+    for folder in ("images", "masks", *([test_folder] if test_folder else [])):
+        files = image_files.listing(root / folder)
+        if not files and folder != test_folder:
+            findings.append(
+                Finding(folder, f"is missing or empty; looked for images in {root / folder}")
+            )
+        found[folder], wrong = image_files.by_stem(files, root)
+        findings += wrong
+        inputs[folder] = image_files.listing_digest(files)
+    images, masks, test = found["images"], found["masks"], found.get(test_folder, {})
+    findings += _check_pairs(root, images, masks, test)
+    sizes, broken = image_files.measure(images | test, root)
+    mask_sizes, broken_masks = image_files.measure(masks, root)
+    findings += broken + broken_masks
+    size, wrong = image_files.storage_size(root, spec, images | test, sizes)
+    findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
+    columns, label_of, wrong = _read_meta(root, spec, images, test, inputs)
+    findings += wrong + _check_sample(root, test, classes, inputs)
+    train_items = [
+        Item(key, path, sizes[key], Truth(masks[key], label_of.get(key)), columns[key])
+        for key, path in sorted(images.items())
+        if key in sizes and key in mask_sizes
+    ]
+    test_items = [
+        Item(key, path, sizes[key], None, columns[key])
+        for key, path in sorted(test.items())
+        if key in sizes
+    ]
+    channels = 3 if spec["color"] == "rgb" else 1
+    names = list(classes)
+    labels = names if spec["label"] is None else sorted(set(label_of.values()))
+    return Listing(
+        root, spec, train_items, test_items, size, channels, names, labels, findings, inputs
+    )
+
+
+def _classes(spec: Mapping[str, Any]) -> dict[str, int | None]:
+    """Give class → value in masks; None means every value that is neither 0 nor ignored."""
+    ignore, classes = spec["ignore"], spec["classes"]
+    if ignore == 0:
+        raise InputError("data.ignore is 0, which is the background; choose the unlabelled value.")
+    if classes is None:
+        return {"object": None}
+    values = list(classes.values())
+    wrong = [
+        f"{name}: {value}"
+        for name, value in classes.items()
+        if value in (0, ignore) or values.count(value) > 1
+    ]
+    if wrong:
+        raise InputError(
+            f"data.classes: {', '.join(wrong)}: every class needs a value of its own, neither 0 "
+            f"(background) nor that of data.ignore ({ignore})."
+        )
+    return dict(classes)
+
+
+def _test_folder(root: Path) -> tuple[str, list[Finding]]:
+    there = [name for name in ("test", "test_images") if (root / name).is_dir()]
+    if len(there) > 1:
+        return there[0], [Finding("test_images", "stands beside test; keep one of the two")]
+    return (there[0] if there else ""), []
+
+
+def _check_pairs(
+    root: Path, images: Mapping[str, Path], masks: Mapping[str, Path], test: Mapping[str, Path]
+) -> list[Finding]:
+    def find(keys: Iterable[str], files: Mapping[str, Path], reason: str) -> list[Finding]:
+        return [
+            Finding(image_files.relative(files[key], root), reason, key) for key in sorted(keys)
+        ]
+
+    return [
+        *find(images.keys() - masks.keys(), images, "has no mask of the same name in masks/"),
+        *find(masks.keys() - images.keys(), masks, "has no image of the same name in images/"),
+        *find(images.keys() & test.keys(), test, "has the id of a train image; ids must differ"),
+    ]
+
+
+def _check_mask_sizes(
+    root: Path,
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    sizes: Mapping[str, tuple[int, int]],
+    mask_sizes: Mapping[str, tuple[int, int]],
+) -> list[Finding]:
+    return [
+        Finding(
+            image_files.relative(masks[key], root),
+            f"is {mask_sizes[key][0]}×{mask_sizes[key][1]}, "
+            f"unlike its image ({sizes[key][0]}×{sizes[key][1]})",
+            key,
+        )
+        for key in sorted(images.keys() & sizes.keys() & mask_sizes.keys())
+        if sizes[key] != mask_sizes[key]
+    ]
+
+
+def _read_meta(
+    root: Path,
+    spec: Mapping[str, Any],
+    images: Mapping[str, Path],
+    test: Mapping[str, Path],
+    inputs: dict[str, str],
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[Finding]]:
+    """Give id → columns of every image, id → label if `data.label` asks for one, and findings."""
+    columns: dict[str, dict[str, Any]] = {key: {} for key in (*images, *test)}
+    table, findings = csv_files.read_table(
+        root, "meta.csv", ("id",), needed=spec["label"] is not None
+    )
+    if (root / "meta.csv").is_file():
+        inputs["meta.csv"] = digest([root / "meta.csv"])
+    if table is None:
+        return columns, {}, findings
+    findings += csv_files.check_ids(table, "meta.csv", columns, "images/ or the test folder")
+    findings += csv_files.check_rows("meta.csv", table, sorted(images))
+    covered = set(table["id"]) & test.keys()
+    if covered:  # meta data of the train images alone is fine; of some test images it is a slip
+        findings += csv_files.check_rows("meta.csv", table, sorted(test))
+    clash = sorted(_RESERVED & set(table.columns))
+    if clash:
+        reason = f"has columns of foldbelt's own names: {', '.join(clash)}; rename them"
+        return columns, {}, [*findings, Finding("meta.csv", reason)]
+    for name in table.columns.drop("id"):
+        values = csv_files.typed(table, name)
+        for key, value in zip(table["id"], values, strict=True):
+            if key in images or (key in test and covered):
+                columns[key].setdefault(name, value)
+    label_of, wrong = _read_labels(table[table["id"].isin(images.keys())], spec["label"])
+    return columns, label_of, findings + wrong
+
+
+def _read_labels(table: pd.DataFrame, label: str | None) -> tuple[dict[str, str], list[Finding]]:
+    if label is None:
+        return {}, []
+    if label not in table:
+        has = ", ".join(table.columns)
+        reason = f"has no column {label!r}, which data.label names (it has {has})"
+        return {}, [Finding("meta.csv", reason)]
+    label_of = dict(zip(table["id"], table[label].str.strip(), strict=True))
+    unlabelled = [key for key, text in label_of.items() if not text]
+    return label_of, [
+        Finding("meta.csv", f"id {key} has no label (column {label})", key) for key in unlabelled
+    ]
+
+
+def read(item: Item, listing: Listing) -> Sample:
+    """Decode one image and its mask."""
+    findings: list[Finding] = []
+    height, width = item.size
+    columns: dict[str, Any] = {"height": height, "width": width}
+    image = np.zeros(item.size, np.uint8)
+    try:
+        image = image_files.to_u8(image_files.decode(item.image), listing.channels)
+    except image_files.Undecodable as error:
+        findings.append(
+            Finding(image_files.relative(item.image, listing.root), str(error), item.id)
+        )
+    if item.truth is None:
+        if findings:
+            raise Spoilt(findings)
+        return Sample(image, columns=columns)
+    try:
+        mask, ignore = _read_mask(item.truth.mask, listing.spec)
+    except image_files.Undecodable as error:
+        findings.append(
+            Finding(image_files.relative(item.truth.mask, listing.root), str(error), item.id)
+        )
+    if findings:
+        raise Spoilt(findings)
+    some = mask.any(axis=2)
+    labelled = some.size if ignore is None else some.size - int(ignore.sum())
+    columns["coverage"] = float(some.sum() / max(labelled, 1))
+    columns["empty"] = int(not some.any())
+    return Sample(image, mask, ignore, _labels(item, mask, listing), columns)
+
+
+def _labels(item: Item, mask: np.ndarray, listing: Listing) -> np.ndarray:
+    if listing.spec["label"] is None:
+        return np.asarray(mask.any(axis=(0, 1)), np.uint8)
+    return np.array([item.truth.label == name for name in listing.labels], np.uint8)
+
+
+def _read_mask(path: Path, spec: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    classes, unlabelled = _classes(spec), spec["ignore"]
+    values = image_files.decode_values(path)
+    if path.suffix.lower() in _LOSSY:
+        if spec["classes"] is not None or unlabelled is not None:
+            raise image_files.Undecodable("is a JPEG, which blurs values; save it as PNG or TIFF")
+        values = np.where(values > np.iinfo(values.dtype).max // 2, values, 0)
+    ignore = None if unlabelled is None else values == unlabelled
+    background = values == 0 if ignore is None else (values == 0) | ignore
+    if spec["classes"] is None:
+        mask = ~background[..., None]
+    else:
+        mask = np.stack([values == value for value in classes.values()], axis=-1)
+        strange = np.unique(values[~background & ~mask.any(axis=2)])
+        if strange.size:
+            few = ", ".join(map(str, strange[: csv_files.MANY]))
+            known = ", ".join(f"{name} {value}" for name, value in classes.items())
+            raise image_files.Undecodable(
+                f"holds the values {few}{'…' * (strange.size > csv_files.MANY)}: neither 0, nor in "
+                f"data.classes ({known}), nor data.ignore ({unlabelled})"
+            )
+    return mask.astype(np.uint8), ignore if ignore is not None and ignore.any() else None
+
+
+def _check_sample(
+    root: Path, test: Mapping[str, Path], classes: Mapping[str, Any], inputs: dict[str, str]
+) -> list[Finding]:
+    sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
+    if (root / SAMPLE).is_file():
+        inputs[SAMPLE] = digest([root / SAMPLE])
+    if sample is None:
+        return findings
+    reason = sample_fault(sample, list(classes))
+    if reason:
+        return [Finding(SAMPLE, reason)]
+    once = sample.drop_duplicates("id") if len(classes) > 1 else sample
+    findings += csv_files.check_ids(once, SAMPLE, test, "the test folder")
+    return findings + csv_files.check_rows(SAMPLE, sample, sorted(test))

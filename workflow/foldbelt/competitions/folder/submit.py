@@ -1,0 +1,102 @@
+"""TODO"""
+
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldbelt import rle
+from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions.folder import SAMPLE
+from foldbelt.competitions.folder.sample import COLUMNS, sample_fault
+from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.formats import csv_files
+from foldbelt.formats.findings import Finding
+
+
+def write_submission(
+    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+) -> str:
+    """Write one row an image and class: id, class, height, width, rle, or as the sample has it.
+
+    Without test images it is the header alone. An image that `on_problem: drop` left out of the
+    data gets empty masks if the sample asks for it.
+    """
+    rows = [
+        (p.id, name, *p.mask.shape[:2], rle.encode(p.mask[..., k]))
+        for p in predictions
+        for k, name in enumerate(classes)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    sample = _read_sample(root, classes)
+    if sample is not None:
+        keys = pd.MultiIndex.from_frame(sample[["id", "class"]])
+        table = table.set_index(["id", "class"])
+        absent = [] if spec.get("on_problem") == "drop" else sorted(set(keys) - set(table.index))
+        extra = sorted(set(table.index) - set(keys))
+        problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
+        problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
+        raise_all(problems, f"The predictions do not fit {SAMPLE}", "Redo ingest and predictions.")
+        table = table.reindex(keys).reset_index()
+        table["rle"] = table["rle"].fillna("")
+        sides = {"height": "Int64", "width": "Int64"}
+        table = table.astype(sides)[sample.attrs["columns"]]
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def check_submission(
+    text: str,
+    predictions: Iterable[Prediction],
+    root: Path,
+    spec: Mapping[str, Any],
+    classes: list[str],
+) -> list[Finding]:
+    """Read a submission anew: every image and class once, sizes right, RLE exactly the mask."""
+    sample = _read_sample(root, classes)
+    table = csv_files.read_text(StringIO(text))
+    columns = COLUMNS if sample is None else sample.attrs["columns"]
+    if list(table.columns) != columns:
+        return [Finding("submission", f"its columns are {list(table.columns)}, not {columns}")]
+    if "class" not in table:
+        table["class"] = classes[0]
+    rows = {(row["id"], row["class"]): row for row in table.to_dict("records")}
+    written = [" ".join(key) for key in zip(table["id"], table["class"], strict=True)]
+    wanted = (
+        []
+        if sample is None
+        else [" ".join(key) for key in zip(sample["id"], sample["class"], strict=True)]
+    )
+    findings: list[Finding] = []
+    for prediction in predictions:
+        for k, name in enumerate(classes):
+            where = f"{prediction.id} {name}"
+            if sample is None:
+                wanted.append(where)
+            row = rows.pop((prediction.id, name), None)
+            if row is None:
+                continue  # check_keys names it
+            findings += csv_files.check_runs(where, row["rle"], prediction.mask[..., k])
+            sides = zip(("height", "width"), prediction.mask.shape[:2], strict=True)
+            if any(row.get(side, str(length)) != str(length) for side, length in sides):
+                findings.append(Finding(where, "is written with another size than its image's"))
+    findings += [
+        Finding(" ".join(key), "has a mask that nobody predicted")
+        for key, row in rows.items()
+        if row["rle"]
+    ]
+    return findings + csv_files.check_keys(written, wanted)
+
+
+def _read_sample(root: Path, classes: list[str]) -> pd.DataFrame | None:
+    sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
+    reason = findings[0].reason if findings else ""
+    if sample is not None:
+        reason = sample_fault(sample, classes)
+        sample.attrs["columns"] = list(sample.columns)
+        if "class" not in sample:
+            sample["class"] = classes[0]
+    if reason:
+        raise InputError(f"{root / SAMPLE} {reason}.")
+    return sample

@@ -1,0 +1,78 @@
+"""TODO"""
+
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldbelt import rle
+from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions.salt import SAMPLE
+from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.formats import csv_files
+from foldbelt.formats.findings import Finding
+
+
+def write_submission(
+    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+) -> str:
+    """Write id and RLE, rows and header as in the sample submission.
+
+    A test tile that `on_problem: drop` left out of the data gets an empty mask: the competition
+    takes nothing but whole submissions.
+    """
+    sample = _read_sample(root)
+    runs = {p.id: rle.encode(p.mask[..., 0]) for p in predictions}
+    if spec.get("on_problem") == "drop":
+        runs = {key: "" for key in sample["id"]} | runs
+    _refuse_other_ids(sample["id"].tolist(), runs)
+    table = pd.DataFrame({"id": sample["id"], "rle_mask": sample["id"].map(runs)})
+    return table[list(sample.columns)].to_csv(index=False, lineterminator="\n")
+
+
+def check_submission(
+    text: str,
+    predictions: Iterable[Prediction],
+    root: Path,
+    spec: Mapping[str, Any],
+    classes: list[str],
+) -> list[Finding]:
+    """Read a submission anew: every id of the sample once, every RLE exactly its mask."""
+    sample = _read_sample(root)
+    table = csv_files.read_text(StringIO(text))
+    if list(table.columns) != list(sample.columns):
+        return [Finding("submission", f"its columns are {list(table.columns)}")]
+    findings = csv_files.check_keys(table["id"].tolist(), sample["id"].tolist())
+    runs = dict(zip(table["id"], table["rle_mask"], strict=True))
+    for prediction in predictions:
+        text = runs.pop(prediction.id, "")
+        findings += csv_files.check_runs(prediction.id, text, prediction.mask[..., 0])
+    findings += [
+        Finding(key, "has a mask that nobody predicted") for key, text in runs.items() if text
+    ]
+    return findings
+
+
+def _read_sample(root: Path) -> pd.DataFrame:
+    sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle_mask"))
+    if sample is None:
+        raise InputError(f"{root / SAMPLE} {findings[0].reason}.")
+    return sample[[column for column in sample.columns if column in ("id", "rle_mask")]]
+
+
+def _refuse_other_ids(wanted: list[str], given: Iterable[str]) -> None:
+    given = list(given)
+    problems = [
+        Problem(f, "is in the sample, but nothing is predicted for it")
+        for f in sorted(set(wanted) - set(given))
+    ]
+    problems += [
+        Problem(f, "is predicted, but not in the sample") for f in sorted(set(given) - set(wanted))
+    ]
+    raise_all(
+        problems,
+        f"The predictions do not fit {SAMPLE}",
+        "Redo ingest and predictions from the same files.",
+    )

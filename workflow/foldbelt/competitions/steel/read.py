@@ -1,0 +1,229 @@
+"""Severstal: Steel Defect Detection (Kaggle, 2019): pictures of sheets, several classes of defects.
+
+Layout: ``train_images/`` and ``test_images/`` (JPEG or PNG), ``train.csv`` and perhaps
+``sample_submission.csv``, both in either of the two forms that `_pairs` tells of. An image's id is
+its file name with the suffix, as in the tables. The classes are the numbers that the tables name,
+one or many; image label k says whether class k is there.
+
+Images are grey though saved with three channels, which JPEG may leave slightly unequal: they are
+converted. `data.color: rgb` keeps three. `data.size` stores images of mixed sizes at one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldbelt import rle
+from foldbelt.competitions._reading import DEFAULTS, Item, Listing, Sample
+from foldbelt.competitions.steel import SAMPLE, pairs
+from foldbelt.files import InputError, Problem, digest, raise_all
+from foldbelt.formats import image_files
+from foldbelt.formats.findings import Finding, Spoilt
+
+TRAIN = "train.csv"
+
+_BLACK = 10  # grey values up to this are the black beside a coil; JPEG leaves it not quite zero
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
+    """List the images and all that names, tables and headers tell to be wrong."""
+    _refuse_settings(spec)
+    findings: list[Finding] = []
+    inputs: dict[str, str] = {}
+    images, wrong = _list_folder(root, "train_images", inputs)
+    test, wrong_test = _list_folder(root, "test_images", inputs)
+    findings += wrong + wrong_test
+    findings += [
+        Finding(f"test_images/{key}", "has the name of a train image; names must differ", key)
+        for key in sorted(images.keys() & test.keys())
+    ]
+    sizes, broken = image_files.measure(images | test, root)
+    size, wrong = image_files.storage_size(root, spec, images | test, sizes)
+    findings += broken + wrong
+    classes, runs, wrong = _read_tables(root, images, test, inputs)
+    findings += wrong
+    return Listing(
+        root=root,
+        spec=spec,
+        train=[
+            Item(key, path, sizes[key], runs.get(key, {}))
+            for key, path in sorted(images.items())
+            if key in sizes
+        ],
+        test=[Item(key, path, sizes[key]) for key, path in sorted(test.items()) if key in sizes],
+        size=size,
+        channels=3 if spec["color"] == "rgb" else 1,
+        classes=classes,
+        labels=classes,
+        findings=findings,
+        inputs=inputs,
+    )
+
+
+def _refuse_settings(spec: Mapping[str, Any]) -> None:
+    idle = ("ignore", "classes", "label")
+    given = [f"data.{key}" for key in idle if spec.get(key) != DEFAULTS[key]]
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: not for the steel competition, whose tables name the classes. "
+            "Remove the setting, or use the folder layout."
+        )
+
+
+def _list_folder(
+    root: Path, folder: str, inputs: dict[str, str]
+) -> tuple[dict[str, Path], list[Finding]]:
+    files = image_files.listing(root / folder)
+    findings = []
+    if not (root / folder).is_dir():
+        cure = (
+            "; make an empty one if nothing is to be predicted" if folder == "test_images" else ""
+        )
+        reason = f"is missing; looked for a folder of images below {root}{cure}"
+        findings.append(Finding(folder, reason))
+    elif not files and folder == "train_images":
+        findings.append(Finding(folder, "holds no files"))
+    inputs[folder] = image_files.listing_digest(files)
+    found, wrong = image_files.by_name(files, root, _SUFFIXES)
+    return found, findings + wrong
+
+
+def _read_tables(
+    root: Path, images: Mapping[str, Path], test: Mapping[str, Path], inputs: dict[str, str]
+) -> tuple[list[str], dict[str, dict[str, str]], list[Finding]]:
+    """Give the classes, image → class → run lengths, and findings."""
+    train, findings = pairs.read(root, TRAIN)
+    sample, wrong = pairs.read(root, SAMPLE, needed=False)
+    findings += wrong
+    inputs.update({n: digest([root / n]) for n in (TRAIN, SAMPLE) if (root / n).is_file()})
+    trained = [] if train is None else train.classes
+    told = [] if sample is None or not pairs.lists_pairs(sample, trained) else sample.classes
+    classes = told or trained
+    if train is not None:
+        findings += pairs.check(train, images, "train_images")
+        findings += pairs.check_classes(train, classes, SAMPLE)
+        if train.whole:
+            findings += pairs.check_whole(train, sorted(images), classes)
+        if not classes:
+            findings.append(Finding(TRAIN, "names no class; there is nothing to learn"))
+    if sample is not None:
+        findings += pairs.check(sample, test, "test_images")
+        findings += pairs.check_whole(sample, sorted(test), classes) if told else []
+    runs = {} if train is None else pairs.runs_told_once(train)
+    return classes, runs, findings
+
+
+def read(item: Item, listing: Listing) -> Sample:
+    """Decode one image and draw its masks."""
+    findings: list[Finding] = []
+    height, width = item.size
+    columns: dict[str, Any] = {"height": height, "width": width}
+    image = np.zeros(item.size, np.uint8)
+    try:
+        image = image_files.to_u8(image_files.decode(item.image), listing.channels)
+    except image_files.Undecodable as error:
+        findings.append(
+            Finding(image_files.relative(item.image, listing.root), str(error), item.id)
+        )
+    columns["black"] = float((image <= _BLACK).mean())
+    if item.truth is None:
+        if findings:
+            raise Spoilt(findings)
+        return Sample(image, columns=columns)
+    planes, wrong = _draw(item.id, item.truth, item.size, listing.classes, TRAIN)
+    if findings or wrong:
+        raise Spoilt(findings + wrong)
+    areas = {label: float(plane.mean()) for label, plane in planes.items()}
+    shown = [label for label in listing.classes if areas.get(label)]
+    union = np.bitwise_or.reduce([*planes.values(), np.zeros(item.size, np.uint8)])
+    columns["coverage"] = float(union.mean())
+    columns["empty"] = int(not shown)
+    columns["classes"] = "+".join(shown) or "none"
+    columns |= {f"area_{label}": areas.get(label, 0.0) for label in listing.classes}
+    labels = np.array([label in shown for label in listing.classes], np.uint8)
+    return Sample(image, _stack(planes, item.size, listing.classes), None, labels, columns)
+
+
+def _draw(
+    image: str,
+    runs: Mapping[str, str],
+    size: tuple[int, int],
+    classes: Sequence[str],
+    table: str,
+) -> tuple[dict[str, np.ndarray], list[Finding]]:
+    """Draw class → mask (h, w) u8 of an image; run lengths that cannot be drawn are findings."""
+    planes = {}
+    findings = []
+    for label in classes:
+        if label not in runs:
+            continue
+        try:
+            planes[label] = rle.decode(runs[label], size)
+        except ValueError as error:
+            findings.append(Finding(table, f"image {image}, class {label}: {error}", image))
+    return planes, findings
+
+
+def _stack(
+    planes: Mapping[str, np.ndarray], size: tuple[int, int], classes: Sequence[str]
+) -> np.ndarray:
+    """Lay masks behind one another, (h, w, K) u8; most classes of most images have none."""
+    mask = np.zeros((*size, len(classes)), np.uint8)
+    for place, label in enumerate(classes):
+        if label in planes:
+            mask[..., place] = planes[label]
+    return mask
+
+
+def read_truth(
+    path: str | Path,
+    ids: Sequence[str],
+    shape: tuple[int, int],
+    classes: Sequence[str] | None = None,
+) -> Iterator[np.ndarray]:
+    """Read a table of hidden truth, in either form, mask by mask.
+
+    Parameters
+    ----------
+    path
+        The csv. In a table of positives an image without a row is clean.
+    ids
+        Whose masks, in which order.
+    shape
+        (height, width) of every mask.
+    classes
+        Names of the classes, in order; by default those that the table names.
+
+    Yields
+    ------
+    (h, w, K) uint8
+        0 and 1.
+
+    Raises
+    ------
+    InputError
+        If pairs are absent or duplicate, a class is not one of `classes`, or an RLE is wrong; all
+        of them at once.
+    """
+    path = Path(path)
+    table, findings = pairs.read(path.parent, path.name)
+    names = list(classes) if classes is not None else [] if table is None else table.classes
+    runs: dict[str, dict[str, str]] = {}
+    if table is not None:
+        asked = set(ids)
+        findings += [f for f in pairs.check(table, asked, "test image") if f.id in asked]
+        findings += pairs.check_classes(table, names, "the data")
+        findings += pairs.check_whole(table, ids, names) if table.whole else []
+        runs = pairs.runs_told_once(table)
+    for key in ids:
+        findings += _draw(key, runs.get(key, {}), shape, names, path.name)[1]
+    problems = [Problem(finding.file, finding.reason) for finding in findings]
+    raise_all(problems, f"The truth {path} cannot be used")
+    drawn = (_draw(key, runs.get(key, {}), shape, names, path.name)[0] for key in ids)
+    return (_stack(planes, shape, names) for planes in drawn)
+
+
+# --- the product --------------------------------------------------------------------------------

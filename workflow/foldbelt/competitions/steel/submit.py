@@ -1,0 +1,121 @@
+"""TODO"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldbelt import rle
+from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions.steel import SAMPLE, pairs
+from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.formats import csv_files
+from foldbelt.formats.findings import Finding
+
+
+def write_submission(
+    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+) -> str:
+    """Write the masks in the form of the sample submission.
+
+    Its header, rows and their order are the sample's, if that lists every pair. A sample of
+    `ImageId,ClassId,EncodedPixels` with other rows shows the form alone: then rows are written of
+    what is there, image by image in its order. Without a sample it is
+    `ImageId_ClassId,EncodedPixels` of all pairs, sorted.
+
+    A test image that `on_problem: drop` left out of the data gets empty masks if the sample asks
+    for it.
+    """
+    runs = {
+        (p.id, label): rle.encode(p.mask[..., k])
+        for p in predictions
+        for k, label in enumerate(classes)
+    }
+    sample = _read_sample(root)
+    columns, keys = _layout(sample, sorted({image for image, _ in runs}), classes)
+    if sample is not None:
+        if spec.get("on_problem") == "drop":
+            runs = {(i, c): "" for i in sample.rows["image"] for c in classes} | runs
+        _refuse_other_pairs(keys, runs)
+    if sample is not None and not pairs.lists_pairs(sample, classes):
+        keys = [key for key in keys if runs[key]]
+    return _write(columns, [(image, label, runs[image, label]) for image, label in keys])
+
+
+def check_submission(
+    text: str,
+    predictions: Iterable[Prediction],
+    root: Path,
+    spec: Mapping[str, Any],
+    classes: list[str],
+) -> list[Finding]:
+    """Read a submission anew: every pair that must be there once, every RLE exactly its mask."""
+    sample = _read_sample(root)
+    table, findings = pairs.read_text(text, "submission")
+    wanted_columns = _layout(sample, (), classes)[0]
+    if table is None or table.columns != wanted_columns:
+        header = text.split("\n", 1)[0]
+        return [Finding("submission", f"its columns are {header}, not {','.join(wanted_columns)}")]
+    written = list(zip(table.rows["image"], table.rows["class"], strict=True))
+    runs = dict(zip(written, table.rows["runs"], strict=True))
+    images, there = [], set()
+    for prediction in predictions:
+        images.append(prediction.id)
+        for k, label in enumerate(classes):
+            key = prediction.id, label
+            there |= {key} if prediction.mask[..., k].any() else set()
+            line = runs.pop(key, "")
+            findings += csv_files.check_runs("_".join(key), line, prediction.mask[..., k])
+    findings += [
+        Finding("_".join(key), "has a mask that nobody predicted")
+        for key, line in runs.items()
+        if line
+    ]
+    keys = _layout(sample, sorted(images), classes)[1]
+    if sample is not None and not pairs.lists_pairs(sample, classes):
+        keys = [key for key in keys if key in there]
+    return findings + csv_files.check_keys(
+        ["_".join(k) for k in written], ["_".join(k) for k in keys]
+    )
+
+
+def _read_sample(root: Path) -> pairs.Pairs | None:
+    sample, findings = pairs.read(root, SAMPLE, needed=False)
+    if findings:
+        raise InputError(f"{root / SAMPLE} {findings[0].reason}.")
+    return sample
+
+
+def _layout(
+    sample: pairs.Pairs | None, images: Iterable[str], classes: Sequence[str]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Give the columns of a submission and the pairs that may have a row, in order."""
+    if sample is not None and pairs.lists_pairs(sample, classes):
+        return sample.columns, list(zip(sample.rows["image"], sample.rows["class"], strict=True))
+    if sample is not None:
+        images = dict.fromkeys(sample.rows["image"])
+    keys = [(image, label) for image in images for label in classes]
+    return (pairs.JOINED if sample is None else sample.columns), keys
+
+
+def _write(columns: Sequence[str], rows: Iterable[tuple[str, str, str]]) -> str:
+    table = pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"])
+    table["ImageId_ClassId"] = table["ImageId"] + "_" + table["ClassId"]
+    return table[list(columns)].to_csv(index=False, lineterminator="\n")
+
+
+def _refuse_other_pairs(
+    wanted: Iterable[tuple[str, str]], given: Iterable[tuple[str, str]]
+) -> None:
+    wanted, given = set(wanted), set(given)
+    problems = [
+        Problem("_".join(key), "is in the sample, but nothing is predicted for it")
+        for key in sorted(wanted - given)
+    ]
+    problems += [
+        Problem("_".join(key), "is predicted, but not in the sample")
+        for key in sorted(given - wanted)
+    ]
+    cure = "Redo ingest and predictions from the same files."
+    raise_all(problems, f"The predictions do not fit {SAMPLE}", cure)

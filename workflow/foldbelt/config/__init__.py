@@ -1,0 +1,11 @@
+"""The config: checked, completed, and made into a plan of jobs and files.
+
+Read `resolving` first: the schema's types and defaults. `consistency` asks what has to hold
+between keys (`stages` within a stage, `augmentation` within a list of transforms), `variants` adds
+the models of an ablation. Runs whenever the Snakefile is parsed, so that nothing heavy is imported
+here.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

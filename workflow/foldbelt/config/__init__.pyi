@@ -1,0 +1,4 @@
+from .resolving import SCHEMA as SCHEMA
+from .resolving import load_schema as load_schema
+from .resolving import merge as merge
+from .resolving import resolve as resolve

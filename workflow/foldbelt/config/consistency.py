@@ -1,0 +1,274 @@
+"""What has to hold between the parts of a config: names that lead somewhere, settings that agree.
+
+The schema says what each value may be; here is asked whether they can be meant together. Runs
+whenever the Snakefile is parsed, so nothing heavy is imported here.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from foldbelt import registry
+from foldbelt.config import augmentation, stages
+from foldbelt.files import InputError, Problem
+
+Config = dict[str, Any]
+
+LIKENESS = "test_likeness"
+"""The column that the adversarial stage adds; who names it makes the stage run."""
+
+
+def references(config: Config) -> Iterator[Problem]:
+    """Yield every name that leads nowhere and every pair of settings that exclude each other.
+
+    Parameters
+    ----------
+    config
+        With all its defaults.
+
+    Yields
+    ------
+    Problem
+        The key, and what is wrong with it.
+    """
+    yield from _models(config)
+    for name, stage in config["stages"].items():
+        yield from _member(f"stages.{name}.loss", registry.losses, stage["loss"])
+        yield from _member_options(f"stages.{name}.loss", "losses", stage["loss"], {"weight"})
+        yield from augmentation.check(stage["augment"], f"stages.{name}.augment")
+        for key, reason in stages.contradictions(stage):
+            yield Problem(f"stages.{name}.{key}", reason)
+    for name, recipe in config["channels"].items():
+        yield from _member(f"channels.{name}.use", registry.channels, recipe)
+    steps = config["decision"]["steps"]
+    yield from _member("decision.steps", registry.steps, steps)
+    yield from _member_options("decision.steps", "decide/steps", steps)
+    yield from _member("competition", registry.competition, config["competition"])
+    yield from _blend(config)
+    yield from _data(config)
+    yield from _folds(config)
+
+
+def _models(config: Config) -> Iterator[Problem]:
+    """Yield what models name and the config does not have, or what they ask of each other."""
+    for name, model in config["models"].items():
+        for room, key in (("channels", "channels"), ("folds", "folds")):
+            if model[key] not in config[room]:
+                yield Problem(
+                    f"models.{name}.{key}",
+                    f"no {room} named {model[key]!r}" + suggest(model[key], config[room]),
+                )
+        for stage in model["stages"]:
+            if stage not in config["stages"]:
+                yield Problem(
+                    f"models.{name}.stages",
+                    f"no stage {stage!r}" + suggest(stage, config["stages"]),
+                )
+        yield from _member(f"models.{name}.architecture", registry.models, model["architecture"])
+        yield from _network(name, model, config)
+    schemes = {model["folds"] for model in config["models"].values()}
+    if len(schemes) > 1:
+        yield Problem(
+            "models.*.folds",
+            "the members of a blend must share one fold scheme, these name "
+            f"{', '.join(sorted(schemes))}: what one has held out another has trained on",
+        )
+    for name in sorted(set(config["blend"]["external"]) & set(config["models"])):
+        yield Problem(f"blend.external.{name}", "a model has this name; take another")
+
+
+def _data(config: Config) -> Iterator[Problem]:
+    """Yield what keeps the competition's files, or a survey's, from being read."""
+    data, competition = config["data"], config["competition"]
+    if data["truth"] is not None and data["survey"] is not None:
+        yield Problem("data.truth", "a survey brings its own; leave it out")
+    elif data["truth"] is not None and not registry.reads_truth(competition):
+        reason = f"the competition {competition!r} does not say how to read one"
+        yield Problem("data.truth", reason)
+    if (data["path"] is None) == (data["survey"] is None):
+        yield Problem(
+            "data", "give either `path`, the folder of the competition's files, or `survey`"
+        )
+    if data["survey"] is not None and registry.synthetic(competition) is None:
+        made = [name for name in registry.known("competitions") if registry.synthetic(name)]
+        reason = f"synthetic surveys are made for the competitions {', '.join(made)} only"
+        yield Problem("data.survey", reason)
+    if data["series"] is not None:
+        yield from _series(data["series"])
+    looks = [name for name in config["decision"]["steps"] if _looks(name)]
+    if looks and data["size"] is not None:
+        yield Problem(
+            f"decision.steps.{looks[0]}",
+            "neighbours cannot be found in resized images; leave it out",
+        )
+
+
+def _folds(config: Config) -> Iterator[Problem]:
+    """Yield groups that no image shares, or that cannot be found."""
+    for name, scheme in config["folds"].items():
+        if scheme["group"] == LIKENESS:
+            reason = (
+                f"{LIKENESS} is another number for every image; name it in `stratify` or `first`"
+            )
+            yield Problem(f"folds.{name}.group", reason)
+        if scheme["group"] == "mosaic" and config["data"]["size"] is not None:
+            yield Problem(
+                f"folds.{name}.group",
+                "neighbours cannot be found in resized images; use null or a column",
+            )
+
+
+def _series(pattern: str) -> Iterator[Problem]:
+    """Yield what makes `data.series` useless."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        yield Problem("data.series", f"{pattern!r} is no regular expression: {error}")
+        return
+    if not groups:
+        reason = f"{pattern!r} has no group; put what names the series in round brackets"
+        yield Problem("data.series", reason)
+
+
+def _blend(config: Config) -> Iterator[Problem]:
+    """Yield what keeps the models from being blended, and from labelling together."""
+    spec, models = config["blend"], {n: m["architecture"] for n, m in config["models"].items()}
+    step = spec["step"]
+    if abs(round(1 / step) * step - 1) > 1e-6:
+        yield Problem("blend.step", f"{step} does not divide 1; take 0.1, 0.2, 0.25 …")
+    names = [*models, *spec["external"]]
+    for name in spec["weights"]:
+        if name not in names:
+            yield Problem(f"blend.weights.{name}", "no such model" + suggest(name, names))
+    try:
+        masked = [name for name in models if registry.predicts_masks(models[name])]
+        labelled = [name for name in models if registry.predicts_labels(models[name])]
+    except InputError:  # an unknown architecture is reported with the other references
+        return
+    others = list(spec["external"])  # may predict both
+    for own, what in ((masked, "masks"), (labelled, "labels")):
+        weights = [spec["weights"].get(name, 1) for name in [*own, *others]]
+        if own and not any(weights):
+            reason = f"all that predict {what} weigh 0; raise one, or leave the models out"
+            yield Problem("blend.weights", reason)
+    pseudo = config["pseudo"]
+    if pseudo["rounds"] and pseudo["rule"] == "labels" and not labelled:
+        reason = (
+            f"labels: none of {', '.join(models)} predicts labels; add a label_head or classifier"
+        )
+        yield Problem("pseudo.rule", reason)
+    if not masked and not others:
+        reason = f"{', '.join(models)} predict labels and no masks; add a model that predicts masks"
+        yield Problem("models", reason)
+    elif not masked and pseudo["rounds"]:
+        reason = (
+            f"{pseudo['rounds']}, but {', '.join(models)} predict labels and no masks, and "
+            "external predictions do not label; add a model that predicts masks, or set it to 0"
+        )
+        yield Problem("pseudo.rounds", reason)
+    if pseudo["rounds"] and pseudo["order"] == LIKENESS and pseudo["most"] is None:
+        yield Problem("pseudo.order", f"{LIKENESS} orders nothing without pseudo.most; set it")
+
+
+def _looks(step: str) -> bool:
+    known = step in registry.known("decide/steps")
+    return known and registry.looks_at("neighbours", registry.steps([step]))
+
+
+def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Problem]:
+    """Yield what a model's channels and stages ask of it and it does not have."""
+    architecture = model["architecture"]
+    use = config["channels"].get(model["channels"], {}).get("use", ())
+    late = architecture.get("late_channels") or 0
+    if use and late >= len(use):
+        reason = f"{late} of the channels {', '.join(use)} leaves the encoder none"
+        yield Problem(f"models.{name}.architecture.late_channels", reason)
+    yield from _unfit(name, model, config)
+    if "encoder" in options(architecture):
+        return
+    for stage in (s for s in model["stages"] if s in config["stages"]):
+        spec = config["stages"][stage]
+        asked = {"freeze_encoder": spec["freeze_encoder"]}
+        asked["optimizer.encoder_factor"] = spec["optimizer"]["encoder_factor"] != 1
+        for key in (key for key, given in asked.items() if given):
+            reason = f"the model {name!r} ({architecture.get('name')}) has no encoder; leave it out"
+            yield Problem(f"stages.{stage}.{key}", reason)
+
+
+def _unfit(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Problem]:
+    """Yield what a model's stages ask of its images or of its network and they do not have."""
+    recipe = config["channels"].get(model["channels"])
+    known = str(model["architecture"].get("name")).partition("/")[0] in registry.known("models")
+    for stage in (s for s in model["stages"] if s in config["stages"]):
+        spec = config["stages"][stage]
+        found: list[tuple[str, str]] = []
+        if recipe is not None:
+            size = stages.sides(recipe["size"])
+            found += stages.misfits(spec, size, recipe["use"], recipe["whiten"])
+        if known:
+            found += stages.unlearnable(spec, model["architecture"])
+        for key, reason in found:
+            yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
+
+
+_SIZES = {"variant", "in_channels", "mask_channels", "label_classes"}  # not from the config
+
+
+def options(architecture: Mapping[str, Any]) -> set[str]:
+    """Keys that mean something to an architecture."""
+    try:
+        module = registry.models(architecture)[0]
+    except InputError:  # reported with the other references
+        return set(architecture)
+    return {"name", "sha256"} | set(registry.options(module)) - _SIZES
+
+
+def foreign_options(config: Config) -> Iterator[Problem]:
+    """Yield options that an architecture or a survey does not have, though another one may.
+
+    Parameters
+    ----------
+    config
+        As the schema allows it, before its defaults are filled in: these cover all architectures.
+    """
+    competition = config.get("competition", "salt")
+    survey = registry.synthetic(competition)
+    if survey is not None:  # else the survey itself is refused
+        own = set(registry.synthetic_options(survey))
+        for key in sorted(set(config["data"].get("survey") or ()) - own):
+            reason = f"the survey of the competition {competition!r} has no such option"
+            yield Problem(f"data.survey.{key}", reason + suggest(key, own))
+    for name, model in config["models"].items():
+        own = options(model["architecture"])
+        for key in model["architecture"]:
+            if key not in own:
+                reason = f"{model['architecture']['name']!r} has no such option"
+                yield Problem(f"models.{name}.architecture.{key}", reason + suggest(key, own))
+
+
+def _member_options(
+    where: str, room: str, listed: Mapping[str, Any], common: Iterable[str] = ()
+) -> Iterator[Problem]:
+    """Yield options that a room's member does not have: found now, not when its turn comes."""
+    for name, given in listed.items():
+        if isinstance(given, dict) and name in registry.known(room):
+            own = {*common, *registry.options(f"foldbelt.{room.replace('/', '.')}.{name}")}
+            for key in sorted(set(given) - own):
+                yield Problem(f"{where}.{name}.{key}", "unknown key" + suggest(key, own))
+
+
+def _member(where: str, room: Any, named: Any) -> Iterator[Problem]:
+    try:
+        room(named)
+    except InputError as error:
+        yield Problem(where, str(error))
+
+
+def suggest(word: Any, known: Iterable[str]) -> str:
+    """Say which known word was perhaps meant, or else which are known."""
+    known = sorted(map(str, known))
+    close = difflib.get_close_matches(str(word), known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""

@@ -1,0 +1,322 @@
+"""What the rules make: the models of the blend, and those of an ablation's variants.
+
+A variant is the recipe with an overlay. Only what the overlay changes gets a name of its own, so
+that variants share channels, training and predictions wherever these are the same, and no work is
+done twice. Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from foldbelt import config as settings
+from foldbelt import registry
+from foldbelt.files import InputError, Problem, raise_all
+
+BASE = "base"
+"""Name of the recipe itself among its variants."""
+
+_NO_MASKS = (
+    "{} predicts labels and no masks, so the metric cannot score it alone; vary a model of masks"
+)
+_FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
+_FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}
+
+
+@dataclass
+class Variant:
+    """One row of an ablation.
+
+    Attributes
+    ----------
+    models
+        Seed → name of the model in `Plan.models`.
+    decision
+        Its settings of the decision.
+    rounds
+        Pseudo-label rounds after the first training; the last is scored.
+    folds
+        Name of its fold scheme.
+    notes
+        What a reader of its score has to know: leaks.
+    """
+
+    models: dict[int, str]
+    decision: dict[str, Any]
+    rounds: int
+    folds: str
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """Everything by name that rules look up.
+
+    Attributes
+    ----------
+    channels, folds, stages
+        Settings by name: the config's, and those that variants add.
+    models
+        Settings by name. Beside the config's: `predict`, `pseudo`; `stream`, the name from which
+        the random streams derive (variants share their base's, so that they differ in what they
+        change and not in luck); `weights` (for each round, by stage) and `predictions` (for each
+        round), which say whose files are this model's, too.
+    streams
+        Stage → the name from which its random streams derive, likewise.
+    blend
+        Names of the models of the blend.
+    variants
+        Of the ablation, the recipe itself first; empty without one.
+    """
+
+    channels: dict[str, Any]
+    folds: dict[str, Any]
+    stages: dict[str, Any]
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    blend: list[str] = field(default_factory=list)
+    variants: dict[str, Variant] = field(default_factory=dict)
+    streams: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._first: dict[str, str] = {}  # digest of what a job depends on → the model that does it
+        self.streams |= {name: name for name in self.stages}
+
+    def add(
+        self, name: str, model: Mapping[str, Any], config: Mapping[str, Any], stream: str
+    ) -> None:
+        """Add a model with the settings of its config."""
+        own = copy.deepcopy(dict(model)) | {"stream": stream}
+        own["predict"], own["pseudo"] = config["predict"], config["pseudo"]
+        self.models[name] = own
+        alone = name not in self.blend or len(self.blend) == 1
+        pseudo = {key: value for key, value in own["pseudo"].items() if key != "rounds"}
+        keys = ("channels", "folds", "stages", "architecture", "seed", "stream")
+        first = {key: own[key] for key in keys}
+        own["weights"], own["predictions"] = {}, {}
+        for number in range(own["pseudo"]["rounds"] + 1):
+            later = [number, pseudo, own["predict"], None if alone else self.blend]
+            trained = [first, later if number else None]
+            # The first stages of a first training do not depend on those that follow.
+            own["weights"][number] = {
+                stage: self._shared(
+                    [
+                        "weights",
+                        trained if number else first | {"stages": own["stages"][: place + 1]},
+                    ],
+                    name,
+                )
+                for place, stage in enumerate(own["stages"])
+            }
+            own["predictions"][number] = self._shared(["oof", trained, own["predict"]], name)
+
+    def _shared(self, what: Any, name: str) -> str:
+        return self._first.setdefault(json.dumps(what, sort_keys=True), name)
+
+
+def members(plan: Plan, model: str) -> list[str]:
+    """Names under which a model's predictions are found: one, or one for every snapshot.
+
+    Examples
+    --------
+    >>> stages = {"sgd": {"schedule": {"name": "cyclic", "snapshots": 2}}}
+    >>> members(Plan({}, {}, stages, {"net": {"stages": ["sgd"]}}), "net")
+    ['net.s1', 'net.s2']
+    """
+    schedule = plan.stages[plan.models[model]["stages"][-1]]["schedule"]
+    number = schedule.get("snapshots", 0) if schedule["name"] == "cyclic" else 0
+    return [f"{model}.s{i}" for i in range(1, number + 1)] or [model]
+
+
+def split(member: str) -> tuple[str, int | None]:
+    """Give a member's model and, if it is one, the number of its snapshot.
+
+    Examples
+    --------
+    >>> split("net.s2"), split("net")
+    (('net', 2), ('net', None))
+    """
+    model, dot, snapshot = member.partition(".s")
+    return model, int(snapshot) if dot else None
+
+
+def plan(config: Mapping[str, Any]) -> Plan:
+    """List what is to be made.
+
+    Parameters
+    ----------
+    config
+        As `foldbelt.config.resolve` gives it.
+
+    Raises
+    ------
+    InputError
+        If a variant is no valid recipe, or changes what all variants must share. Variants are
+        checked one by one, so that all offenders are listed.
+    """
+    channels, folds, stages = (dict(config[key]) for key in ("channels", "folds", "stages"))
+    made = Plan(channels, folds, stages)
+    made.blend = list(config["models"])
+    for name in made.blend:
+        made.add(name, config["models"][name], config, name)
+    ablation = config.get("ablation")
+    if ablation is None:
+        return made
+    model = ablation["model"] or made.blend[0]
+    problems = list(_unknown(config, model))
+    problems += _unlabelled(config, model)
+    raise_all(problems, "The ablation cannot be made")
+    base = {key: value for key, value in config.items() if key != "ablation"}
+    base["models"] = {model: config["models"][model]}
+    base["blend"] = {**config["blend"], "external": {}, "weights": {}}  # a variant stands alone
+    asked = {name: over for name, over in ablation["variants"].items() if over is not None}
+    for name, overlay in {BASE: {}, **asked}.items():
+        try:
+            recipe = overlaid(base, overlay, model)
+            _same_images(_scheme(recipe, model), _scheme(base, model), ablation["folds"])
+        except InputError as error:
+            problems.append(Problem(f"ablation.variants.{name}", str(error)))
+            continue
+        made.variants[name] = _add_variant(made, name, recipe, model, ablation["seeds"])
+    raise_all(problems, "The ablation cannot be made")
+    return made
+
+
+def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Lay a variant over the recipe and check the result.
+
+    Parameters
+    ----------
+    base
+        The resolved recipe.
+    overlay
+        Of the same form; `stages: {"*": …}` stands for every stage of the model, `models: {"*": …}`
+        for the model.
+    model
+        The model that is varied.
+    """
+    fixed = sorted(set(overlay) & _FIXED)
+    if fixed:
+        raise InputError(f"variants share {', '.join(fixed)}; leave it out")
+    over = copy.deepcopy(dict(overlay))
+    over["models"] = _spread(over.get("models"), [model])
+    own = settings.merge(base["models"][model], over["models"].get(model, {}))
+    over["stages"] = _spread(over.get("stages"), own["stages"])
+    other = sorted(set(over["models"]) - {model})
+    if other:
+        raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
+    if not registry.predicts_masks(own["architecture"]):
+        raise InputError(_NO_MASKS.format(model))
+    recipe = settings.resolve(settings.merge(dict(base), over))
+    if recipe["decision"]["metric"] != base["decision"]["metric"]:
+        raise InputError("variants share decision.metric; leave it out")
+    return recipe
+
+
+def _scheme(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
+    return recipe["folds"][recipe["models"][model]["folds"]]
+
+
+def _same_images(
+    own: Mapping[str, Any], base: Mapping[str, Any], chosen: Sequence[int] | None
+) -> None:
+    """Refuse a split that would score other images than the recipe's; whole splits do not."""
+    if own != base and (chosen is not None or own["sample"] or base["sample"]):
+        raise InputError(
+            "another split scores other images than the recipe; let ablation.folds and "
+            "folds.*.sample be null"
+        )
+
+
+def _spread(part: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, Any]:
+    """Replace the key `*` by names; what they say themselves goes above it."""
+    part = dict(part or {})
+    if "*" not in part:
+        return part
+    common = part.pop("*")
+    return part | {name: settings.merge(common, part.get(name, {})) for name in names}
+
+
+def _add_variant(
+    made: Plan, variant: str, recipe: Mapping[str, Any], model: str, seeds: Iterable[int]
+) -> Variant:
+    own = dict(recipe["models"][model])
+    for room, table in (("channels", made.channels), ("folds", made.folds)):
+        own[room] = _name(table, own[room], recipe[room][own[room]], variant)
+    for place, stage in enumerate(own["stages"]):
+        # Stages that become alike are still two, and each keeps its random streams.
+        alike = {name: one for name, one in made.stages.items() if made.streams[name] == stage}
+        name = _name(alike, stage, recipe["stages"][stage], variant)
+        made.stages[name], made.streams[name] = alike[name], stage
+        own["stages"][place] = name
+    names = {}
+    for seed in seeds:
+        names[seed] = f"{variant}--seed{seed}"
+        made.add(names[seed], {**own, "seed": seed}, recipe, model)
+    rounds = recipe["pseudo"]["rounds"]
+    selected = [made.stages[stage]["select"] for stage in own["stages"]]
+    notes = leaks(recipe["pseudo"]) + (
+        ["The epoch was chosen on the validation fold."] if "best" in selected else []
+    )
+    return Variant(names, recipe["decision"], rounds, own["folds"], notes)
+
+
+def leaks(pseudo: Mapping[str, Any]) -> list[str]:
+    """Say what truths the scores after the last round have seen.
+
+    Parameters
+    ----------
+    pseudo
+        The config's `pseudo`.
+    """
+    if pseudo["rounds"] and pseudo["source"] == "all":
+        return [
+            "Pseudo-labels come from the models of all folds, which have seen the truth of every "
+            "fold: the scores of the rounds after the first flatter."
+        ]
+    return []
+
+
+def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:
+    """Find settings among those with a name, or give them one."""
+    if table.get(name) == value:
+        return name
+    for other, known in table.items():
+        if known == value:
+            return other
+    new = f"{name}--{variant}"
+    table[new] = value
+    return new
+
+
+def _unlabelled(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
+    """Yield what keeps a variant, which labels for itself, from labelling."""
+    pseudo, known = config["pseudo"], config["models"].get(model)
+    asked = pseudo["rounds"] and pseudo["rule"] == "labels"
+    if known and asked and not registry.predicts_labels(known["architecture"]):
+        reason = (
+            f"a variant labels for itself, and {model!r} predicts no labels, which pseudo.rule: "
+            "labels needs; give it a label_head, or set pseudo.rounds to 0 for the ablation"
+        )
+        yield Problem("ablation.model", reason)
+
+
+def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
+    ablation = config["ablation"]
+    if model not in config["models"]:
+        known = ", ".join(config["models"])
+        yield Problem("ablation.model", f"no model is named {model!r}; known: {known}")
+        return
+    count = config["folds"][config["models"][model]["folds"]]["count"]
+    beyond = [fold for fold in ablation["folds"] or [] if fold >= count]
+    if beyond:
+        yield Problem("ablation.folds", f"{beyond} are too high: there are {count} folds, from 0")
+    if not registry.predicts_masks(config["models"][model]["architecture"]):
+        yield Problem("ablation.model", _NO_MASKS.format(model))
+    if BASE in ablation["variants"]:
+        yield Problem(f"ablation.variants.{BASE}", "this is the name of the recipe itself")
+    for room in ("channels", "folds", "stages", "models"):
+        for name in config[room]:
+            if "--" in name:
+                yield Problem(f"{room}.{name}", "names with `--` are those that an ablation makes")

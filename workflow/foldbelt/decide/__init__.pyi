@@ -1,0 +1,11 @@
+from .decision import Decision as Decision
+from .decision import apply as apply
+from .decision import load as load
+from .decision import save as save
+from .grid import search as search
+from .grid import search_counts as search_counts
+from .masks import Masks as Masks
+from .masks import Surroundings as Surroundings
+from .stage import member as member
+from .stage import run as run
+from .stage import tabulate_components as tabulate_components

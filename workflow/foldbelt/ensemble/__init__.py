@@ -1,0 +1,4 @@
+"""The members of an ensemble and their weights.
+
+Read `blend` first; `weighing` searches the weights, `weights` reads their file.
+"""

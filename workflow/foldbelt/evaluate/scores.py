@@ -1,0 +1,291 @@
+"""All scores of a run in one file: every member, every round, the product, and what they cost."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import adversarial, bootstrap, competitions, decide, metrics, store
+from foldbelt.decide import ends
+from foldbelt.decide.selection import SHARED
+from foldbelt.evaluate import class_scores, label_scores
+from foldbelt.files import InputError, PathLike, write_json
+from foldbelt.search.oof import at_size
+from foldbelt.store.predictions import same_ids
+
+
+def run(
+    *,
+    members: Mapping[str, Sequence[PathLike]],
+    decisions: Mapping[int, PathLike],
+    data: PathLike,
+    folds: PathLike,
+    spec: Mapping[str, Any],
+    seed: int,
+    truth: PathLike | None,
+    test: PathLike,
+    blend_test: PathLike,
+    select: Mapping[str, Any],
+    benchmarks: PathLike,
+    out: PathLike,
+    competition: str = "salt",
+    notes: Sequence[str] = (),
+    mosaic: PathLike | None = None,
+    likeness: PathLike | None = None,
+    workers: int = 1,
+) -> None:
+    """Write ``scores.json``.
+
+    Parameters
+    ----------
+    members
+        "model/round" → its ``oof.h5`` files, one a fold.
+    decisions
+        Round → the decision's JSON.
+    data, folds
+        ``train.h5``, and the csv with id, fold and group.
+    spec
+        The config's ``decision``: metric, space, bootstrap.
+    seed
+        Of the bootstrap.
+    truth
+        Table of the test images' hidden truth, if it is known.
+    test, blend_test
+        ``test.h5`` of the data and the blended test predictions of the last round.
+    select
+        What the report shall know of how each model's weights were selected.
+    benchmarks
+        Directory of benchmark files, ``<rule>/….txt``.
+    out
+        The JSON: score, interval, optimistic (of the last round), baseline (all masks empty),
+        hidden (null where unknown), members {"model/round": score with its own decision}, rounds
+        [score], labels {"model/round": {"auc": {label: value}, "log_loss": value}} of those that
+        predict labels, select, seconds {rule: total}, and besides metric, images, groups,
+        member_intervals, round_intervals and differences (paired, with intervals: each round over
+        the one before, the last blend over its best member and over the baseline), and ladder: what
+        each part of the last decision brought. Members are scored without steps, and so is the
+        blend where it is compared with them; a member without masks has no score of its own. Where
+        there are several classes, classes {name: what `class_scores.by_class` says}.
+    competition
+        Whose format the hidden truth has.
+    notes
+        What a reader of the scores has to know: leaks. Added are values that the last decision
+        found at an end of their grid, and whether it does no better than a round before or empty
+        masks.
+    mosaic
+        The csv of mosaics, for steps that look at neighbours.
+    likeness
+        The csv of the adversarial stage; then there is ``like_test``, too: the score as if the
+        images were drawn like the test images (:func:`foldbelt.adversarial.weighted`).
+    workers
+        Processes that share the work on components.
+
+    Raises
+    ------
+    InputError
+        If predictions, truth or decisions do not belong together.
+    """
+    found = {number: decide.load(decisions[number]) for number in sorted(decisions, key=int)}
+    masked = {n: paths for n, paths in members.items() if all(store.has(p, "prob") for p in paths)}
+    alone = {
+        name: decide.member(paths, data, folds, spec, seed, workers=workers)
+        for name, paths in masked.items()
+    }
+    rounds = list(found.values())
+    last, draws = rounds[-1], spec.get("bootstrap", 1000)
+    areas = class_scores.true_areas(data, last.images["id"])
+    empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
+    private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
+    names = class_scores.names_of(data, areas.shape[1])
+    content = {
+        "metric": last.metric,
+        "score": last.score,
+        "interval": last.interval,
+        "optimistic": last.optimistic,
+        "baseline": float(empty.mean()),
+        "hidden": None if private is None else float(private.mean(axis=1).mean()),
+        "members": {name: one.score for name, one in alone.items()},
+        "member_intervals": {name: one.interval for name, one in alone.items()},
+        "labels": label_scores.of_members(members, data, last.images["id"]),
+        "rounds": [one.score for one in rounds],
+        "round_intervals": [one.interval for one in rounds],
+        "differences": _differences(found, alone, empty, draws, seed),
+        "ladder": last.ladder,
+        "images": len(empty),
+        "groups": len(set(last.images["group"])),
+        "select": dict(select),
+        "notes": [*notes, *_worse(rounds, empty), *ends.told(last.ends, names)],
+        "seconds": seconds(benchmarks, members, found),
+    }
+    if areas.shape[1] > 1:
+        content["classes"] = class_scores.by_class(last, names, areas, private, draws, seed)
+    if likeness is not None:
+        content["like_test"] = adversarial.weighted(last.images, likeness, draws, seed)
+    write_json(out, content)
+
+
+def hidden(
+    truth: PathLike,
+    test: PathLike,
+    blend_test: PathLike,
+    decision: decide.Decision,
+    competition: str = "salt",
+    data: PathLike | None = None,
+    mosaic: PathLike | None = None,
+) -> np.ndarray | None:
+    """Score the test predictions on their hidden truth.
+
+    Parameters
+    ----------
+    truth
+        The table that the competition's ``read_truth`` reads.
+    test, blend_test
+        ``test.h5`` of the data and the blended predictions.
+    decision
+        The final one.
+    competition
+        Name of a module in :mod:`foldbelt.competitions`.
+    data, mosaic
+        The training data and the csv of mosaics, for steps that look at neighbours.
+
+    Returns
+    -------
+    ndarray or None
+        (n, K) of the images; None if there are none.
+
+    Raises
+    ------
+    InputError
+        If the competition has no hidden truth in a table, or images lack theirs.
+    """
+    reader = getattr(competitions.reader(competition), "read_truth", None)
+    if reader is None:
+        raise InputError(f"{truth}: the competition {competition} reads no table of hidden truth.")
+    ids = same_ids([test, blend_test])
+    if not ids:
+        return None
+    sizes = {tuple(size) for size in store.original_sizes(test).tolist()}
+    if len(sizes) > 1:
+        raise InputError(f"{truth}: a table of hidden truth needs test images of one size.")
+    size = sizes.pop()
+    masks = iter(reader(truth, ids, size, store.attrs(test).get("class_names")))
+    decided = decide.Masks(decision, decide.Surroundings(test, data, mosaic))
+    labelled = store.has(blend_test, "label_prob")
+    scores = []
+    for part, probs in store.blocks(blend_test, "prob", ids):
+        some = ids[part]
+        labels = store.read(blend_test, "label_prob", some) if labelled else None
+        for pred in decided(some, [at_size(prob, size) for prob in probs], labels):
+            true = np.asarray(next(masks)).reshape(pred.shape)
+            scores.append(metrics.score_pairs(decision.metric, true[None], pred[None])[0])
+    return np.array(scores)
+
+
+def seconds(
+    benchmarks: PathLike, members: Iterable[str] = (), rounds: Iterable[int] = ()
+) -> dict[str, float]:
+    """Add up the wall time of the jobs of each rule.
+
+    Parameters
+    ----------
+    benchmarks
+        Directory with Snakemake's benchmark files (tab-separated, column ``s``), of one rule in one
+        folder named like it. A directory that does not exist holds none.
+    members, rounds
+        The "model/roundN" and the rounds there are: other files are left from an earlier config.
+        Without any, every file counts.
+
+    Returns
+    -------
+    dict
+        Rule → seconds, in order of the names.
+    """
+    root = Path(benchmarks)
+    total: dict[str, float] = {}
+    models = {name.partition("/")[0] for name in members}
+    numbers = {f"round{number}" for number in rounds}
+    for path in sorted([*root.rglob("*.txt"), *root.rglob("*.tsv")]):
+        rule, *job = path.relative_to(root).with_suffix("").parts
+        of_a_round = [part for part in job if re.fullmatch(r"round\d+", part)]
+        if numbers and of_a_round and not numbers.issuperset(of_a_round):
+            continue
+        if models and len(job) > 1 and job[1:2] == of_a_round and job[0] not in models:
+            continue
+        table = pd.read_csv(path, sep="\t")
+        if "s" not in table:
+            raise InputError(f"{path}: is no benchmark file, it has no column s. Delete it.")
+        total[rule] = total.get(rule, 0.0) + float(pd.to_numeric(table["s"], "coerce").sum())
+    return {rule: round(value, 3) for rule, value in sorted(total.items())}
+
+
+def _worse(rounds: Sequence[decide.Decision], empty: np.ndarray) -> list[str]:
+    """Say so where the product does no better than what was there before it, or than nothing."""
+    score, number, found = rounds[-1].score, len(rounds) - 1, []
+    if score <= empty.mean():
+        found.append(f"round {number} scores no better than if all masks were empty")
+    best = max(range(len(rounds)), key=lambda i: rounds[i].score)
+    if rounds[best].score > score:
+        found.append(
+            f"round {number}, which is submitted, scores less than round {best} "
+            f"({score:.4f}, {rounds[best].score:.4f}): pseudo.rounds: {best} would submit that one"
+        )
+    return found
+
+
+def _differences(
+    rounds: Mapping[int, decide.Decision],
+    alone: Mapping[str, decide.Decision],
+    empty: np.ndarray,
+    draws: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    numbers = list(rounds)
+    last = rounds[numbers[-1]]
+    ids, groups = last.images["id"], last.images["group"]
+    own = {name: one for name, one in alone.items() if _round(name) == str(numbers[-1])}
+    blend = f"blend, round {numbers[-1]}"
+    pairs = [(blend, "all empty", last, empty)]
+    if own:
+        best = max(own, key=lambda name: own[name].score)
+        plain = dataclasses.replace(last, images=_base(last.images))
+        name = f"{blend}, before its steps" if last.steps else blend
+        pairs.append((name, best, plain, _scores(own[best], ids)))
+    for before, after in pairwise(numbers):
+        names = f"blend, round {after}", f"blend, round {before}"
+        pairs.append((*names, rounds[after], _scores(rounds[before], ids)))
+    rows: list[dict[str, Any]] = []
+    for name, over, one, other in pairs:
+        gain, *interval = bootstrap.paired(_scores(one, ids), other, groups, draws, seed)
+        rows.append({"of": name, "over": over, "difference": gain, "interval": interval})
+    return rows + [_per_class(rung) for rung in last.ladder if rung["step"] == SHARED]
+
+
+def _per_class(rung: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the rung of one set of parameters for all into the gain of each class having its own."""
+    low, high = rung["interval"]
+    names = {"of": "parameters of every class", "over": "one set for all classes"}
+    return names | {"difference": -rung["difference"], "interval": [-high, -low]}
+
+
+def _base(images: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Give the scores of images before the decision's steps."""
+    return {**images, "score": images.get("base", images["score"])}
+
+
+def _round(name: str) -> str:
+    """Give the round of a "model/round0" or "model/0"."""
+    return name.rpartition("/")[2].removeprefix("round")
+
+
+def _scores(decision: decide.Decision, ids: Sequence[str]) -> np.ndarray:
+    """Score of each image in the order of `ids`."""
+    known = pd.Series(decision.images["score"], index=decision.images["id"])
+    lost = sorted(set(ids) - set(known.index))
+    if lost:
+        raise InputError(f"a decision lacks the images {', '.join(lost)}. Search it again.")
+    return known.loc[list(ids)].to_numpy(np.float64)

@@ -1,0 +1,9 @@
+"""What is held out: groups that must stay together, strata, and the split.
+
+Read `splitting` first. Groups come from `mosaic` (tiles of one section), `duplicates` (copies and
+near copies) or a column; `strata` bins what the folds shall share.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

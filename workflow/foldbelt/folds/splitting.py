@@ -1,0 +1,365 @@
+"""Split images into folds: alike in what they show, and with what belongs together in one fold.
+
+Folds are stratified jointly on several columns, and groups (neighbouring tiles, patients, copies of
+an image) are never split: a model that trained on one member of a group has seen part of the answer
+for the others. The folds are dealt by scikit-learn's StratifiedGroupKFold.
+"""
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import adversarial, store
+from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
+from foldbelt.folds import duplicates, strata
+
+
+def split(
+    table: pd.DataFrame, count: int, stratify: Sequence[str], group: str | None, seed: int
+) -> pd.DataFrame:
+    """Deal images to folds.
+
+    Parameters
+    ----------
+    table
+        One row an image, with a column `id`.
+    count
+        Number of folds, at least 2.
+    stratify
+        Columns to balance jointly, the most important first. A numeric column of more than ten
+        values is put in five bins of equal share, with zero in a bin of its own; any other column
+        counts as it is. Where a joint stratum has fewer than `count` images, its last columns are
+        left out until it has enough.
+    group
+        Column of what must not be split, None if there is none. Images with -1, NaN or "" there
+        belong to no group.
+    seed
+        Another seed gives other folds.
+
+    Returns
+    -------
+    pd.DataFrame
+        id and fold (int64, from 0), in the order of `table`. Which image lies in which fold does
+        not depend on that order.
+
+    Raises
+    ------
+    InputError
+        If columns are missing, ids occur twice, there are fewer groups than folds, or (where the
+        table has `empty` or `coverage`) a fold is left without an image that is not empty.
+    """
+    return _plan(table, count, stratify, group, seed)[["id", "fold"]]
+
+
+def run(
+    train: PathLike,
+    mosaic: PathLike | None,
+    spec: Mapping[str, Any],
+    out: PathLike,
+    likeness: PathLike | None = None,
+) -> None:
+    """Split the images of a data file, and write the folds.
+
+    Identical images are kept in one fold, besides what `spec` asks for; images of one grey level
+    (black tiles) are not taken for copies.
+
+    Parameters
+    ----------
+    train
+        Data file; its `table/` has the columns that `spec` names.
+    mosaic
+        Table of mosaics; needed if the group is "mosaic".
+    spec
+        count, stratify (list of columns), group ("mosaic", a column, or None), seed, and perhaps
+        sample: about how many images take part, in whole groups drawn at random; None takes all;
+        duplicates: bits in which the perceptual hashes of near copies may differ, which then stay
+        in one fold as well (see `foldbelt.folds.duplicates`); None looks for identical images only;
+        first: a column whose highest values go to fold 0, in whole groups by their mean, until it
+        has its share; the other folds are dealt from the rest.
+    out
+        CSV file of id, fold, strata (what the image was balanced as, in words) and group (a number;
+        an image that belongs to none has one of its own), of the images that take part.
+    likeness
+        CSV of the adversarial stage; gives the column `test_likeness`.
+
+    Raises
+    ------
+    InputError
+        As `split` does, and if the table of mosaics or of the adversarial stage is missing or
+        lacks images.
+    """
+    table = store.table(train)
+    group = spec["group"]
+    if group == "mosaic":
+        table["mosaic"] = _mosaics(mosaic, table["id"])
+    if likeness is not None:
+        table[adversarial.COLUMN] = _likeness(likeness, table["id"])
+    scheme = (spec["count"], spec["stratify"], group, spec["seed"])
+    copies = _copies(train, spec.get("duplicates"))
+    write_csv(out, _plan(table, *scheme, copies, spec.get("sample"), spec.get("first")))
+
+
+def ids_of(path: PathLike, fold: int) -> list[str]:
+    """Give the ids of one fold, in the order of the file.
+
+    Parameters
+    ----------
+    path
+        CSV file that `run` wrote.
+    fold
+        Number of the fold, from 0.
+
+    Returns
+    -------
+    list of str
+        The ids.
+
+    Raises
+    ------
+    InputError
+        If there is no such fold.
+    """
+    table = _read(path)
+    ids = table.loc[table["fold"] == fold, "id"].tolist()
+    if not ids:
+        known = ", ".join(map(str, sorted(table["fold"].unique())))
+        raise InputError(f"{path}: there is no fold {fold}, only {known or 'an empty table'}.")
+    return ids
+
+
+def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
+    """Tell how alike the folds are.
+
+    Parameters
+    ----------
+    folds
+        CSV file that `run` wrote.
+    data
+        Data file of the same images.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a fold: fold, tiles, groups, and the mean of each numeric column of the data's table
+        (of `empty`, the share of empty images), in the table's order.
+    """
+    table = _read(folds)
+    columns = store.table(data, table["id"].tolist()).drop(columns=["id", "fold"], errors="ignore")
+    numeric = columns.select_dtypes(["number", "bool"]).astype(np.float64)
+    by = table.groupby("fold")
+    sizes = pd.DataFrame({"tiles": by.size(), "groups": by["group"].nunique()})
+    means = numeric.groupby(table["fold"]).mean()
+    clash = {name: f"{name} (column)" for name in means if name in sizes}
+    return sizes.join(means.rename(columns=clash)).reset_index()
+
+
+def _read(path: PathLike) -> pd.DataFrame:
+    texts = {"id": str, "strata": str, "group": str}
+    return pd.read_csv(path, dtype={**texts, "fold": np.int64}, keep_default_na=False)
+
+
+def _plan(
+    table: pd.DataFrame,
+    count: int,
+    stratify: Sequence[str],
+    group: str | None,
+    seed: int,
+    copies: Mapping[str, str] | None = None,
+    sample: int | None = None,
+    first: str | None = None,
+) -> pd.DataFrame:
+    """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share.
+
+    With `sample`, rows are left out; with `first`, a column fills fold 0.
+    """
+    _check_columns(table, count, stratify, group, first)
+    order = np.argsort(table["id"].to_numpy(str), kind="stable")
+    rows = table.iloc[order].reset_index(drop=True)
+    keys: list[list[Hashable]] = [_group_keys(rows, group)]
+    keys += [[copies.get(name) for name in rows["id"]]] if copies else []
+    groups = _join(keys, len(rows))
+    if sample is not None:
+        drawn = np.flatnonzero(np.isin(groups, _sample(groups, sample, seed)))
+        order, rows, groups = order[drawn], rows.iloc[drawn].reset_index(drop=True), groups[drawn]
+    balanced = strata.of(rows, stratify, count)
+    found = len(np.unique(groups))
+    if found < count:
+        raise InputError(
+            f"folds: {len(rows)} images in {found} groups cannot be split into {count} folds. "
+            "Ask for fewer folds, or group by another column."
+        )
+    if first is None:
+        dealt = _deal(balanced, groups, count, seed)
+    else:
+        dealt = _deal_first(rows[first], balanced, groups, count, seed)
+    rows = rows[["id"]].assign(fold=dealt, strata=balanced, group=groups)
+    _check_positives(table.iloc[order], rows["fold"].to_numpy(), count)
+    return rows.iloc[np.argsort(order)].reset_index(drop=True)
+
+
+def _check_columns(
+    table: pd.DataFrame,
+    count: int,
+    stratify: Sequence[str],
+    group: str | None,
+    first: str | None = None,
+) -> None:
+    if "id" not in table:
+        raise InputError("folds: the table has no column `id`.")
+    problems = []
+    available = ", ".join(str(column) for column in table.columns if column != "id") or "none"
+    wanted = [("stratify", column) for column in stratify]
+    wanted += [("group", group)] if group is not None else []
+    wanted += [("first", first)] if first is not None else []
+    for use, column in wanted:
+        if column not in table:
+            reason = f"there is no column {column!r}; available: {available}"
+            reason += "; data.series makes it from the ids" if column == "series" else ""
+            problems.append(Problem(use, reason))
+    if first in table and not pd.api.types.is_numeric_dtype(table[first]):
+        problems.append(Problem("first", f"the column {first!r} holds no numbers"))
+    if count < 2:
+        problems.append(Problem("count", f"{count} folds; at least 2 are needed"))
+    seen = Counter(table["id"])
+    problems += [Problem(str(k), f"this id occurs {n} times") for k, n in seen.items() if n > 1]
+    raise_all(problems, "folds", "Mend the scheme's settings, or the table of images.")
+
+
+def _check_positives(rows: pd.DataFrame, folds: np.ndarray, count: int) -> None:
+    if "empty" in rows:
+        positive = rows["empty"].to_numpy(np.float64) == 0
+    elif "coverage" in rows:
+        positive = rows["coverage"].to_numpy(np.float64) > 0
+    else:
+        return
+    without = np.flatnonzero(np.bincount(folds[positive], minlength=count) == 0)
+    if len(without):
+        raise InputError(
+            f"folds: no positive image in fold {', '.join(map(str, without))} of {count} "
+            f"({positive.sum()} of {len(rows)} images are not empty). Ask for fewer folds, "
+            "stratify by `empty`, or try another seed."
+        )
+
+
+def _group_keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
+    """Give each row's group, None where it belongs to none."""
+    if group is None:
+        return [None] * len(rows)
+    values = zip(rows[group].tolist(), rows[group].isna(), strict=True)
+    return [None if missing or value in (-1, "", "-1") else value for value, missing in values]
+
+
+def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:
+    """Join the rows that share a key in any of the lists (None is no key).
+
+    Groups are numbered in the order of their first rows.
+    """
+    parent = list(range(count))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    for column in keys:
+        first: dict[Hashable, int] = {}
+        for row, key in enumerate(column):
+            if key is not None:
+                a, b = root(row), root(first.setdefault(key, row))
+                parent[max(a, b)] = min(a, b)
+    numbers: dict[int, int] = {}
+    roots = [root(row) for row in range(count)]
+    return np.array([numbers.setdefault(row, len(numbers)) for row in roots], np.int64)
+
+
+def _sample(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw whole groups at random, as many as hold nearly `count` rows."""
+    shuffled = np.random.default_rng(seed_for(seed, "sample")).permutation(groups.max() + 1)
+    rows = np.cumsum(np.bincount(groups)[shuffled])
+    return shuffled[: int(np.argmin(np.abs(rows - count))) + 1]
+
+
+def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    # Here, not above: who only reads folds need not wait for scikit-learn.
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _, codes = np.unique(np.array(strata), return_inverse=True)
+    folds = np.full(len(codes), -1, np.int64)
+    if (np.bincount(codes) < count).all():  # too few rows of any kind: scikit-learn refuses
+        codes = np.zeros_like(codes)
+    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # of strata smaller than `count`: what is left after merging
+        warnings.simplefilter("ignore", UserWarning)
+        for fold, (_, held_out) in enumerate(dealer.split(codes, codes, groups)):
+            folds[held_out] = fold
+    return folds
+
+
+def _deal_first(
+    values: pd.Series, strata: Sequence[str], groups: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    """Fill fold 0 with the groups of the highest mean value, and deal the others as ever."""
+    means = values.astype(np.float64).groupby(groups).mean().fillna(-np.inf)
+    ranked = means.sort_values(ascending=False, kind="stable").index.to_numpy()
+    ranked = ranked[: len(ranked) - count + 1]  # every other fold needs a group of its own
+    filled = np.cumsum(np.bincount(groups)[ranked])
+    taken = ranked[: int(np.argmin(np.abs(filled - len(groups) / count))) + 1]
+    folds = np.zeros(len(groups), np.int64)
+    rest = np.flatnonzero(~np.isin(groups, taken))
+    folds[rest] = 1
+    if count > 2:
+        folds[rest] += _deal([strata[row] for row in rest.tolist()], groups[rest], count - 1, seed)
+    return folds
+
+
+def _likeness(path: PathLike, ids: pd.Series) -> np.ndarray:
+    found = adversarial.read(path, "train")
+    lost = [Problem(str(name), "this id is not in the table") for name in ids if name not in found]
+    raise_all(lost, f"folds, {Path(path).name}", "Judge the test-likeness again.")
+    return found.loc[ids].to_numpy()
+
+
+def _mosaics(path: PathLike | None, ids: pd.Series) -> np.ndarray:
+    if path is None:
+        raise InputError("folds: the group is `mosaic`, but no table of mosaics was given.")
+    table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+    found = dict(zip(table["id"], table["mosaic"], strict=True))
+    lost = [
+        Problem(str(name), "this id is not in the table of mosaics")
+        for name in ids
+        if name not in found
+    ]
+    raise_all(lost, f"folds, {Path(path).name}", "Make the table of mosaics again.")
+    return np.array([found[name] for name in ids], np.int64)
+
+
+def _copies(train: PathLike, most: int | None = None) -> dict[str, str]:
+    """Give what copies share by id: for images not of one grey level, the digest of one of them.
+
+    With `most`, near copies as well; see `foldbelt.folds.duplicates`.
+    """
+    ids = store.table(train)["id"].tolist()
+    look = duplicates.Look()
+    found = {}
+    for rows, images in store.blocks(train, "image"):
+        for name, image in zip(ids[rows], images, strict=True):
+            if (image != image[:1, :1]).any():
+                found[name] = hashlib.sha256(image.tobytes()).hexdigest()
+            if most is not None:
+                look.add(image)
+    if most is None:
+        return found
+    near = look.groups(most)
+    joined = _join([[found.get(name) for name in ids], near], len(ids))
+    sizes = np.bincount([label for label in near if label is not None] or [0])
+    print(
+        f"{sum(label is not None for label in near)} of {len(ids)} images have a near copy; the "
+        f"largest of {np.count_nonzero(sizes)} groups has {sizes.max()}"
+    )
+    return {name: str(group) for name, group in zip(ids, joined, strict=True) if name in found}

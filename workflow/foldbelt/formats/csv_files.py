@@ -1,0 +1,135 @@
+"""Tables beside the images: read as text, ids checked; run lengths of a submission verified."""
+
+import io
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import rle
+from foldbelt.formats.findings import Finding
+
+MANY = 5  # how many offenders of one kind within one file a reason spells out
+_MISSING = {"", "nan", "na", "inf", "-inf"}
+
+
+def read_text(source: Path | io.StringIO) -> pd.DataFrame:
+    """Read a csv without interpreting anything: every field a str, an empty one ""."""
+    return pd.read_csv(source, dtype=str, na_filter=False, encoding="utf-8-sig")
+
+
+def read_table(
+    root: Path, name: str, columns: Collection[str], needed: bool = True
+) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Read one table of the competition; None and a fatal finding if it cannot be used.
+
+    Parameters
+    ----------
+    root, name
+        Folder and file.
+    columns
+        Columns that it must have.
+    needed
+        Whether its absence is a finding.
+    """
+    path = root / name
+    if not path.is_file():
+        reason = f"is missing; it must be a csv with the columns {', '.join(columns)}"
+        return None, [Finding(name, reason)] if needed else []
+    try:
+        table = read_text(path)
+    except (ValueError, UnicodeError) as error:  # pandas' parser errors are ValueErrors
+        return None, [Finding(name, f"cannot be read as a csv: {' '.join(str(error).split())}")]
+    absent = [column for column in columns if column not in table]
+    if absent:
+        has = ", ".join(map(str, table.columns))
+        reason = f"lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)} (it has {has})"
+        return None, [Finding(name, reason)]
+    return table, []
+
+
+def check_ids(table: pd.DataFrame, name: str, known: Collection[str], where: str) -> list[Finding]:
+    """Find ids that are duplicate, could leave the folder, or belong to no image.
+
+    Parameters
+    ----------
+    table
+        With the column id.
+    name
+        The file, for the messages.
+    known
+        The ids that images have.
+    where
+        What those images are, for instance "train/images".
+    """
+    findings = []
+    for identity, count in Counter(table["id"]).items():
+        if not is_name(identity):
+            reason = f"id {identity!r} is not a plain file name (no '/', '\\', '..', not empty)"
+            findings.append(Finding(name, reason, identity))
+            continue
+        if count > 1:
+            findings.append(Finding(name, f"id {identity} is duplicate ({count} rows)", identity))
+        if identity not in known:
+            reason = f"id {identity} is unknown: no image of that name in {where}"
+            findings.append(Finding(name, reason, identity))
+    return findings
+
+
+def is_name(identity: str) -> bool:
+    """Tell whether an id is a plain name, which no folder can be left by."""
+    return (
+        bool(identity.strip()) and not set(identity) & set("/\\\0") and identity not in (".", "..")
+    )
+
+
+def check_rows(name: str, table: pd.DataFrame, wanted: Iterable[str]) -> list[Finding]:
+    """Find the images that a table has no row for."""
+    present = set(table["id"])
+    return [
+        Finding(name, f"has no row for id {identity}; every image needs one", identity)
+        for identity in wanted
+        if identity not in present
+    ]
+
+
+def typed(table: pd.DataFrame, name: str) -> list[Any]:
+    """Read a column as numbers if all its entries are some, else as text.
+
+    Codes with leading zeros stay text: "007" and "7" are two patients. A missing number becomes
+    NaN; whoever needs the column complains.
+    """
+    texts = table[name].str.strip()
+    missing = texts.str.lower().isin(_MISSING)
+    given = texts[~missing]
+    numbers = pd.to_numeric(texts.mask(missing), errors="coerce").to_numpy(np.float64)
+    codes = given.str.fullmatch(r"[+-]?0\d.*").any()
+    if codes or given.empty or not np.isfinite(numbers[~missing]).all():
+        return table[name].tolist()
+    whole = given.str.fullmatch(r"[+-]?\d{1,15}").all() and not missing.any()
+    return (numbers.astype(np.int64) if whole else numbers).tolist()
+
+
+def check_runs(where: str, text: str, mask: np.ndarray) -> list[Finding]:
+    """Verify that a written RLE decodes to exactly the mask (h, w)."""
+    try:
+        same = np.array_equal(rle.decode(text, mask.shape), mask != 0)
+    except ValueError as error:
+        return [Finding(where, str(error))]
+    return [] if same else [Finding(where, "its RLE decodes to another mask than predicted")]
+
+
+def check_keys(written: list[str], wanted: list[str]) -> list[Finding]:
+    """Verify that every row of a submission is there exactly once, in order, and no other."""
+    findings = []
+    rows = Counter(written)
+    findings += [Finding(key, f"is written {n} times") for key, n in rows.items() if n > 1]
+    known = set(wanted)
+    findings += [Finding(key, "is unknown to the sample") for key in rows if key not in known]
+    findings += [Finding(key, "is missing") for key in wanted if key not in rows]
+    if not findings and written != wanted:
+        findings.append(Finding("submission", "its rows are not in the sample's order"))
+    return findings

@@ -1,0 +1,227 @@
+"""Image files: listed, measured by their headers, decoded to u8 grey or RGB.
+
+Orientation tags (EXIF) are ignored everywhere: a mask carries none, so turning the image alone
+would part the two. Of a file of several pages only a single-page one is accepted.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from foldbelt.formats.findings import Finding
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_LITTER = {"thumbs.db", "desktop.ini"}
+
+
+class Undecodable(ValueError):
+    """A file is no image that can be used; the message says why."""
+
+
+def listing(folder: Path) -> list[Path]:
+    """List the files of a folder in order of their names: none nested, hidden or left by a viewer.
+
+    Files of other kinds are listed too, so that the caller can name them.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith(".") and path.name.lower() not in _LITTER
+    )
+
+
+def listing_digest(files: Iterable[Path]) -> str:
+    """SHA-256 of names and sizes: tells a changed folder without reading every image again."""
+    lines = [f"{path.name}\t{path.stat().st_size}\n" for path in files]
+    return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def header(path: Path) -> tuple[int, int]:
+    """Read (height, width) from a file's header; `Undecodable` if it has none."""
+    try:
+        with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1)
+            if pages > 1 and image.format == "TIFF":
+                raise Undecodable(f"holds {pages} pages; split it into one file each")
+            return image.height, image.width
+    except Undecodable:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on a broken file
+        if path.stat().st_size == 0:
+            raise Undecodable("is empty (0 bytes)") from None
+        raise Undecodable("cannot be read as an image") from error
+
+
+def decode(path: Path) -> np.ndarray:
+    """Decode a file as it is: (h, w) or (h, w, 3), u8 or u16; colours as RGB, alpha left out.
+
+    A palette becomes its colours. Raises `Undecodable`.
+    """
+    data = np.fromfile(path, np.uint8)  # not imread: it cannot tell a missing from a broken file
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:
+        raise Undecodable(f"cannot be decoded ({error.err})") from error
+    if pixels is None:
+        raise Undecodable("cannot be decoded: the file is broken or cut short")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise Undecodable(f"holds {pixels.dtype} pixels; save it with 8 or 16 bits a channel")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        return pixels[..., 0]
+    if pixels.ndim == 3:  # alpha is left out
+        code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+        return np.asarray(cv2.cvtColor(pixels, code))
+    return pixels
+
+
+def to_u8(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Bring decoded pixels to u8: (h, w) for one channel, (h, w, 3) for three.
+
+    16-bit values are scaled by the range of the type, not of the image (round(v / 257)), so that
+    brightness stays comparable between images. Colour becomes grey by the weights of ITU-R
+    BT.601 (.299, .587, .114); grey becomes colour by repetition.
+    """
+    if channels == 1 and pixels.ndim == 3:
+        equal = grey_planes_equal(pixels)
+        pixels = pixels[..., 0] if equal else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    if pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if channels == 3 and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return np.ascontiguousarray(pixels)
+
+
+def grey_planes_equal(pixels: np.ndarray) -> bool:
+    """Tell whether a decoded file is grey, be it saved with one channel or three equal ones."""
+    return pixels.ndim == 2 or bool(
+        (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
+    )
+
+
+def decode_values(path: Path) -> np.ndarray:
+    """Decode a mask file to its values (h, w), u8 or u16.
+
+    One channel gives its values, three equal channels one of them, a palette its indices (as in
+    PASCAL VOC), one bit 0 and 255. Raises `Undecodable` on coloured pixels.
+    """
+    with Image.open(path) as image:
+        if image.mode in ("P", "PA"):
+            try:
+                return np.array(image.getchannel(0) if image.mode == "PA" else image, np.uint8)
+            except Exception as error:
+                raise Undecodable("cannot be decoded: the file is broken or cut short") from error
+    pixels = decode(path)
+    if not grey_planes_equal(pixels):
+        raise Undecodable("is a coloured mask; save it with one channel, or a palette, of values")
+    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
+
+
+def measure(
+    files: Mapping[str, Path], root: Path
+) -> tuple[dict[str, tuple[int, int]], list[Finding]]:
+    """Read the headers of some images: id → (height, width), and the files that have none."""
+    sizes: dict[str, tuple[int, int]] = {}
+    findings = []
+    for name, path in files.items():
+        try:
+            sizes[name] = header(path)
+        except Undecodable as error:
+            findings.append(Finding(relative(path, root), str(error), name))
+    return sizes, findings
+
+
+def common_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    """Give the size that most images have (of several, the smallest)."""
+    counts: dict[tuple[int, int], int] = {}
+    for size in sizes:
+        counts[size] = counts.get(size, 0) + 1
+    return min(counts, key=lambda size: (-counts[size], size), default=None)
+
+
+def relative(path: Path, root: Path) -> str:
+    """Name a file as a message should: below the competition's folder."""
+    return path.relative_to(root).as_posix()
+
+
+def storage_size(
+    root: Path,
+    spec: Mapping[str, Any],
+    files: Mapping[str, Path],
+    sizes: Mapping[str, tuple[int, int]],
+) -> tuple[tuple[int, int] | None, list[Finding]]:
+    """Give the size at which images are stored, and those that differ where there is no data.size.
+
+    Parameters
+    ----------
+    root, spec
+        The competition's folder and the config's `data` section.
+    files, sizes
+        id → file, and id → (height, width) of those whose headers can be read.
+    """
+    if spec["size"] is not None:
+        height, width = spec["size"]
+        return (height, width), []
+    common = common_size(sizes.values())
+    if common is None:
+        return None, []
+    findings = [
+        Finding(
+            relative(files[key], root),
+            f"is {height}×{width} where most images are {common[0]}×{common[1]}; "
+            "set data.size to store images of mixed sizes",
+            key,
+        )
+        for key, (height, width) in sorted(sizes.items())
+        if (height, width) != common
+    ]
+    return common, findings
+
+
+def by_stem(
+    files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
+) -> tuple[dict[str, Path], list[Finding]]:
+    """Give id → file for one folder; files of other kinds, bad names and doublets are findings."""
+    return _by(lambda path: path.stem, files, root, suffixes)
+
+
+def by_name(
+    files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
+) -> tuple[dict[str, Path], list[Finding]]:
+    """Do as `by_stem`, with the suffix in the id."""
+    return _by(lambda path: path.name, files, root, suffixes)
+
+
+def _by(
+    identity: Callable[[Path], str], files: Iterable[Path], root: Path, suffixes: tuple[str, ...]
+) -> tuple[dict[str, Path], list[Finding]]:
+    found: dict[str, Path] = {}
+    findings = []
+    for path in files:
+        name = identity(path)
+        if path.suffix.lower() not in suffixes:
+            reason = f"is an extra file, none of {', '.join(suffixes)}; move it away"
+            findings.append(Finding(relative(path, root), reason, path.name))
+        elif not _utf8(name):
+            reason = "has a name that is not UTF-8; rename it"
+            findings.append(Finding(ascii(relative(path, root)), reason, name))
+        elif name in found:
+            reason = f"has the same id as {found[name].name}; rename one"
+            findings.append(Finding(relative(path, root), reason, name))
+        else:
+            found[name] = path
+    return found, findings
+
+
+def _utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""The network that a model's architecture describes."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from foldbelt import registry
+from foldbelt.files import InputError
+
+_SIZES = ("in_channels", "mask_channels", "label_classes", "variant")
+_OTHERS = ("name", "sha256")  # keys of a spec that are no argument; the digest is for the fetching
+
+
+def build(
+    spec: Mapping[str, Any], in_channels: int, mask_channels: int, label_classes: int
+) -> nn.Module:
+    """Make a network with random weights, drawn from torch's global generator: seed it first.
+
+    Parameters
+    ----------
+    spec
+        ``{name: unet, …}``: the architecture and its options, as in the config. Options of other
+        architectures are left aside, since the config fills all defaults in.
+    in_channels
+        C, channels of the images.
+    mask_channels
+        K, classes of the masks.
+    label_classes
+        L, labels of an image; may be 0.
+
+    Returns
+    -------
+    nn.Module
+        ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
+        `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
+        `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
+        level of the decoder, from deep to shallow. `classifier` gives "label" alone.
+        Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
+
+    Raises
+    ------
+    InputError
+        For unknown architectures and options, and values that they refuse.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = build({"name": "vanilla", "width": 4, "label_head": True}, 3, 1, 2)
+    >>> {name: tuple(logits.shape) for name, logits in model(torch.zeros(2, 3, 101, 101)).items()}
+    {'mask': (2, 1, 101, 101), 'label': (2, 2)}
+    """
+    module = registry.models(spec)[0]
+    plug_ins = [f"foldbelt.models.{name}" for name in registry.known("models")]
+    known = {option for name in plug_ins for option in registry.options(name)} - {*_SIZES}
+    unknown = [key for key in spec if key not in known and key not in _OTHERS]
+    if unknown:
+        raise InputError(registry.unknown_names("option of an architecture", unknown, known))
+    if in_channels < 1 or mask_channels < 1 or label_classes < 0:
+        raise InputError(
+            "a network needs at least one input and one mask channel, and no negative number of "
+            f"labels, not {in_channels}, {mask_channels} and {label_classes}"
+        )
+    own = registry.options(module)
+    options = {key: value for key, value in spec.items() if key in own}
+    if "variant" in own:
+        options["variant"] = str(spec["name"]).partition("/")[2]
+    return importlib.import_module(module).build(
+        in_channels, mask_channels, label_classes, **options
+    )

@@ -1,0 +1,64 @@
+"""A trained network, rebuilt from its weights file alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from foldbelt.files import InputError, PathLike
+from foldbelt.models._building import build
+from foldbelt.store.weights import load
+
+
+def load_model(
+    path: PathLike, snapshot: int | None = None
+) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Rebuild a trained module from its weights file alone.
+
+    Parameters
+    ----------
+    path
+        A file that training has written.
+    snapshot
+        Number of a snapshot, from 1, the earliest; None for the final weights.
+
+    Returns
+    -------
+    module, metadata
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the file is not one of foldbelt's, does not fit its architecture or has no such snapshot.
+    """
+    tensors, metadata = load(path, snapshot)
+    if "architecture" not in metadata:
+        raise InputError(
+            f"{path} carries no architecture: it was not written by foldbelt's training."
+        )
+    module = build(
+        metadata["architecture"],
+        in_channels=metadata["in_channels"],
+        mask_channels=metadata["mask_channels"],
+        label_classes=metadata["label_classes"],
+    )
+    fill(module, tensors, path)
+    return module.eval(), metadata
+
+
+def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: PathLike) -> None:
+    """Load tensors into a module, all or none.
+
+    Raises
+    ------
+    InputError
+        If names or shapes differ.
+    """
+    try:
+        module.load_state_dict(dict(tensors), strict=True)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} does not fit the model: {error}\n"
+            "Stages of one model share an architecture; delete weights of another one."
+        ) from error

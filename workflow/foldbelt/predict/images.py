@@ -1,0 +1,115 @@
+"""Probabilities of a trained model for images, with flips and scales at test time, in blocks.
+
+Images are predicted whole, or in overlapping windows (:mod:`foldbelt.predict.windows`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from foldbelt import runtime, store
+from foldbelt.channels._resizing import centre
+from foldbelt.files import InputError
+from foldbelt.models._saved import load_model
+from foldbelt.predict.predictor import FLIPS, Predictor, sizes_at
+from foldbelt.predict.windows import Tiles
+
+
+def run(
+    *,
+    channels: str,
+    data: str,
+    ids: Sequence[str] | None,
+    weights: str,
+    tta: Sequence[str],
+    batch_size: int,
+    out: str,
+    cpu_threads: int,
+    device: str | None = None,
+    scales: Sequence[float] = (1,),
+    snapshot: int | None = None,
+    tiles: Mapping[str, Any] | None = None,
+) -> None:
+    """Predict images and write their probabilities at storage size.
+
+    Every view is predicted at every scale. The mean over them is taken of probabilities, brought
+    back to storage size in floating point, and only then rounded to u8. Memory is bounded by a
+    block, whatever the number of images. A model whose metadata says ``"masks": false`` gives label
+    probabilities alone.
+
+    Parameters
+    ----------
+    channels, data
+        Channels and ingested data of the images.
+    ids
+        Which images, in this order; None for all.
+    weights
+        A file that training has written; the architecture comes with it.
+    tta
+        Views to average: ``none``, ``hflip``, ``vflip``, ``hvflip``.
+    batch_size
+        Images at a time.
+    out
+        The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K) if the model predicts masks, and
+        `label_prob` f32 (N,L) if it has a label head.
+    cpu_threads
+        Compute threads.
+    device
+        ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+    scales
+        Sizes of the network's input, as factors of the one that it was trained with.
+    snapshot
+        Which of the weights that a cyclic schedule has left, from 1; None for the final ones.
+    tiles
+        The config's ``predict.tiles``: size and overlap of windows, at every scale the same; None
+        predicts whole images.
+
+    Raises
+    ------
+    InputError
+        If a view is unknown, two scales give the same size, there is no such snapshot, the weights
+        are for other channels or another size, or the model predicts nothing.
+    """
+    unknown = [view for view in tta if view not in FLIPS]
+    if unknown or not tta:
+        raise InputError(
+            f"tta: {', '.join(map(repr, unknown)) or 'an empty list'} cannot be used. "
+            f"There are {', '.join(FLIPS)}."
+        )
+    chosen = runtime.prepare(cpu_threads, device)
+    module, metadata = load_model(weights, snapshot=snapshot)
+    attrs = store.attrs(channels)
+    for name in ("names", "size"):
+        trained = metadata["channels" if name == "names" else name]
+        if attrs[name] != trained:
+            raise InputError(
+                f"{weights} was trained on {name} {trained}, but {channels} has {attrs[name]}. "
+                "Delete the one that is out of date."
+            )
+    source = (int(attrs["source"][0]), int(attrs["source"][1]))
+    if store.length(data) and store.stored_size(data) != source:
+        raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
+    sizes = sizes_at(attrs["size"], scales)
+    predictor = Predictor(module, attrs, tta, chosen, sizes, Tiles.of(tiles))
+    table = store.table(channels, ids)[["id"]]
+    classes, masks = metadata["mask_channels"], metadata.get("masks", True)
+    # Whether there is a label head, a blank image tells; there may be no other.
+    _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
+    how: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
+    how |= {} if list(scales) == [1] else {"scales": list(scales)}
+    how |= {} if snapshot is None else {"snapshot": snapshot}
+    how |= {} if tiles is None else {"tiles": dict(tiles)}
+    if not masks and probe is None:
+        raise InputError(f"{weights}: this model predicts neither masks nor labels. Train it anew.")
+    with store.Writer(out, table, how) as writer:
+        if masks:
+            writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
+        if probe is not None:
+            writer.create("label_prob", probe.shape[1:], "float32")
+        for rows, x in store.blocks(channels, "x", ids, batch_size):
+            prob, labels = predictor(centre(x, attrs["size"]))
+            if masks and prob is not None:
+                writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
+            if labels is not None:
+                writer.put("label_prob", rows.start, labels)

@@ -1,0 +1,89 @@
+"""The figure of an ablation: what each variant gained, how surely, and at what cost."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from foldbelt.files import PathLike
+from foldbelt.report import style
+
+_COLOURS = {
+    "helps": style.GREEN,
+    "harms": style.RED,
+    "undecided": style.GREY,
+    "other folds": style.ORANGE,
+}
+
+
+def run(*, table: PathLike, out: str) -> None:
+    """Draw the differences to the recipe, the best variant above.
+
+    Parameters
+    ----------
+    table
+        The csv that :mod:`foldbelt.evaluate.ablation` writes.
+    out
+        The figure.
+    """
+    every = pd.read_csv(table)
+    base = every[every["verdict"] == "base"].iloc[0]
+    rows = every[every["verdict"] != "base"].reset_index(drop=True)
+    parts = [name for name in map(str, rows.columns) if re.fullmatch(r"seed\d+/fold\d+", name)]
+    with style.figure(out, _title(base, rows, parts), 9.5, 0.9 + 0.34 * len(rows)) as figure:
+        axes = figure.add_subplot()
+        axes.axvline(0, color=style.BLACK, linewidth=1)
+        places = np.arange(len(rows))
+        drawn = rows[["low", "high", "difference"]].to_numpy(float)
+        for place, (low, high, difference) in enumerate(drawn.tolist()):
+            colour = _COLOURS[rows["verdict"][place]]
+            axes.plot([low, high], [place] * 2, color=colour, linewidth=3, alpha=0.5)
+            axes.plot(difference, place, "o", color=colour, markersize=8, zorder=4)
+        for column in parts:
+            axes.plot(rows[column], places + 0.22, "|", color=style.BLUE, markersize=6, zorder=3)
+        axes.set_yticks(places, rows["variant"])
+        axes.set_ylim(len(rows) - 0.5, -0.7)
+        axes.set_xlabel("difference of the leave-one-fold-out score to the recipe")
+        axes.grid(visible=False, axis="y")
+        _costs(axes, base, rows)
+        handles = [
+            Line2D([], [], color=colour, marker="o", linewidth=3, label=name)
+            for name, colour in _COLOURS.items()
+            if name in set(rows["verdict"])
+        ]
+        handles.append(
+            Line2D([], [], color=style.BLUE, marker="|", linestyle="", label="one seed and fold")
+        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _costs(axes, base: pd.Series, rows: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
+    """Write beside each row how long it trained, as a multiple of the recipe."""
+    for place, seconds in enumerate(rows["train_seconds"]):
+        ratio = seconds / base["train_seconds"]
+        text = "" if np.isnan(ratio) else f"×{ratio:.2g}"
+        axes.annotate(
+            text,
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            annotation_clip=False,
+        )
+    axes.annotate(
+        "training\ntime", (1.01, -0.75), xycoords=("axes fraction", "data"), annotation_clip=False
+    )
+
+
+def _title(base: pd.Series, rows: pd.DataFrame, parts: list[str]) -> str:
+    counts = rows["verdict"].replace({"helps": "helping", "harms": "harming"}).value_counts()
+    found = [f"{counts.get(name, 0)} {name}" for name in ("helping", "harming", "undecided")]
+    others = counts.get("other folds", 0)
+    found += [f"{others} on other folds (a gain there may be a leak)"] if others else []
+    return (
+        f"Of {len(rows)} variants, {', '.join(found)} at this size\n"
+        f"The recipe scores {base['score']:.3f} on {base['images']:.0f} images in "
+        f"{base['groups']:.0f} groups, {len(parts)} pairs of seed and fold. Bars: 95 % intervals "
+        "over groups, of the mean over seeds. With so many comparisons about one in twenty lies "
+        "outside its interval by chance."
+    )

@@ -1,0 +1,318 @@
+"""What a model's augmentation does to real training tiles, as training does it.
+
+Images and masks come through the classes that feed the network, so that what is wrong there (a mask
+that stays behind, a border that should be mirrored) is wrong here too, and can be seen.
+"""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from foldbelt import store
+from foldbelt.augment._transforms import Augment, images_of
+from foldbelt.channels._resizing import Fit
+from foldbelt.files import PathLike, seed_for
+from foldbelt.report import style
+from foldbelt.report.classes import mask_names
+from foldbelt.train.crops import Crop
+from foldbelt.train.data import Samples, Source, Tiles
+
+COVERAGES = (0.15, 0.3, 0.5)  # tiles near these show both sides of an outline
+DRAWS = 6
+LABEL_INCHES, CELL_INCHES, HEAD_INCHES = 2.45, 1.4, 0.4
+LABEL_WIDTH, LABEL_LINES = 36, 6
+
+Spec = Sequence[Mapping[str, Any]]
+Sample = tuple[np.ndarray, np.ndarray]
+"""Image (H,W,C) and mask planes (H,W,P), both u8 at network size."""
+
+
+@dataclass
+class Row:
+    """A tile as it is and its draws, with a remark where they are fewer; a heading without."""
+
+    label: str
+    notes: str = ""
+    samples: list[Sample] = field(default_factory=list)
+    remark: str = ""
+
+
+def run(
+    *,
+    data: PathLike,
+    channels: PathLike,
+    stages: Mapping[str, Spec],
+    model: str,
+    out: str,
+    seed: int = 0,
+    windows: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Draw what each pipeline does as a whole, then each of its transforms alone.
+
+    Parameters
+    ----------
+    data
+        The training data, data/train.h5.
+    channels
+        Its channels, channels/{channels}/train.h5.
+    stages
+        Name of each stage of the model → its `augment`. Equal pipelines are drawn once.
+    model
+        Its name, for the title.
+    out
+        A PNG.
+    seed
+        Which draws are shown.
+    windows
+        Name of each stage that trains on crops or blacks out → its `crop` and `blackout`.
+    """
+    windows = windows or {}
+    chosen = pick(data)
+    if not chosen:
+        style.message(out, f"{model}: no training images to augment")
+        return
+    preview = _Preview(str(data), str(channels), chosen, seed)
+    shared = pipelines(stages, windows)
+    rows = [
+        row for names, spec in shared for row in preview.rows(names, spec, windows.get(names[0]))
+    ]
+    if not any(row.samples for row in rows):
+        style.message(out, f"Augmentation of {model}: none in any stage")
+        return
+    names = mask_names(str(data), preview.tiles.classes)
+    _draw(rows, names, preview, _title(model, shared), out)
+
+
+def pick(data: PathLike) -> list[str]:
+    """Ids of tiles covered most nearly as `COVERAGES` says; empty ones only for want of others."""
+    table = store.table(data).sort_values("id", kind="stable", ignore_index=True)
+    coverage = table["coverage"].to_numpy(np.float64)
+    far = np.where(coverage > 0, 0.0, 2.0)
+    picked: list[int] = []
+    for wanted in COVERAGES:
+        order = np.argsort(far + np.abs(coverage - wanted), kind="stable")
+        picked += [int(row) for row in order if row not in picked][:1]
+    return [str(name) for name in table["id"].to_numpy()[picked]]
+
+
+def pipelines(
+    stages: Mapping[str, Spec], windows: Mapping[str, Any] | None = None
+) -> list[tuple[list[str], Spec]]:
+    """Give every different pipeline once, with the stages that use it, in their order."""
+    found: list[tuple[list[str], Spec]] = []
+    of = windows or {}
+    for name, spec in stages.items():
+        alike = [(names, other) for names, other in found if of.get(names[0]) == of.get(name)]
+        same = next((names for names, other in alike if list(other) == list(spec)), None)
+        if same is None:
+            found.append(([name], spec))
+        else:
+            same.append(name)
+    return found
+
+
+def alone(spec: Spec, within: str = "") -> Iterator[tuple[str, str, Spec]]:
+    """Take a pipeline apart into pipelines of one transform that is always applied.
+
+    Each comes with its name and its arguments as configured. Of `OneOf` and the like the members
+    are taken, and `within` says what they are members of.
+    """
+    for entry in spec:
+        for name, arguments in entry.items():
+            settings = dict(arguments or {})
+            members = settings.get("transforms")
+            # Which channels it changes is part of what this one does.
+            if members and name != "SelectiveChannelTransform":
+                chance = f" (p: {settings['p']})" if "p" in settings else ""
+                yield from alone(members, f"in {name}{chance}; ")
+                continue
+            given = ", ".join(f"{key}: {value}" for key, value in settings.items())
+            notes = within + (given or "as albumentations has it")
+            yield name, notes, [{name: {**settings, "p": 1.0}}]
+
+
+class _Preview:
+    """The chosen tiles, and the ways to draw augmented samples of them."""
+
+    def __init__(self, data: str, channels: str, ids: list[str], seed: int) -> None:
+        attrs = store.attrs(channels)
+        self.fit, self.names, self.ids, self.seed = Fit.of(attrs), attrs["names"], ids, seed
+        source = Source(channels, data, ids)
+        classes = source.classes()
+        self.planes = classes + source.has_ignore()
+        none = np.zeros((len(ids), 0), np.float32)
+        self.tiles = Tiles(source, self.fit, self.planes, classes, none, memory=True)
+        every = np.arange(len(ids))
+        self.plain = list(zip(self.tiles.images(every), self.tiles.targets(every), strict=True))
+        others = self.augment([]).others
+        self.shown = [c for c in range(len(self.names)) if c not in others][:3] or [0]
+        self.range = self._range(attrs)
+
+    def augment(self, spec: Spec, crop: Crop | None = None) -> Augment:
+        """Build a pipeline for these tiles, or windows of them."""
+        size = self.fit.size if crop is None else crop.size
+        return Augment(spec, size, len(self.names), self.planes, self.names)
+
+    def rows(
+        self, stages: Sequence[str], spec: Spec, window: Mapping[str, Any] | None = None
+    ) -> Iterator[Row]:
+        """Lay out one pipeline: as training draws it, then its transforms one by one."""
+        asked = window or {}
+        colours = images_of(self.names)
+        grey, classes = next(iter(colours), 0), self.tiles.classes
+        crop = Crop(asked["crop"], classes, grey) if asked.get("crop") else None
+        blackout = float(asked.get("blackout") or 0)
+        title = f"Stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}"
+        moves = self.fit.canvas != self.fit.size
+        if not spec and not moves and crop is None and not blackout:
+            yield Row(f"{title}: no augmentation; the network sees every tile as it is.")
+            return
+        what = style.plural(len(spec), "transform") if spec else "no augmentation"
+        offset = ", and the tile at a random offset" if moves else ""
+        if crop is not None:
+            offset += f", of a window of {crop.size[0]}×{crop.size[1]}"
+        if blackout:
+            offset += f", a class blackened with probability {blackout:g}"
+        yield Row(f"{title}: {what}{offset}, as an epoch draws them")
+        parts: tuple[str | int, ...] = (self.seed, "preview", *stages)
+        samples = Samples([self.tiles], self.augment(spec, crop), parts, crop, blackout, colours)
+        for number, name in enumerate(self.ids):
+            batch = samples.__getitems__([(epoch, number) for epoch in range(DRAWS)])
+            drawn = list(zip(batch["x"].numpy(), batch["target"].numpy(), strict=True))
+            covered = self.plain[number][1][..., : self.tiles.classes].any(-1).mean()
+            share = f"{style.percent(float(covered))} covered"
+            yield Row(style.shorten(name, 20), share, [self.plain[number], *drawn])
+        if spec:
+            yield Row("Each transform alone, and always: what it does, not how often")
+        for name, notes, single in alone(spec):
+            yield self.single(name, notes, single, crop)
+
+    def single(self, name: str, notes: str, spec: Spec, crop: Crop | None = None) -> Row:
+        """Draw one transform on one tile, in its centre position, or on one window of it."""
+        augment = self.augment(spec, crop)
+        image, mask = self.plain[len(self.plain) // 2]
+        if crop is not None:
+            random = np.random.default_rng(seed_for(self.seed, "preview", "window"))
+            shown = Crop({"size": crop.size, "positive": 1}, self.tiles.classes)
+            window = shown.window(image, mask, random)
+            image, mask = crop.cut(image, window), crop.cut(mask, window)
+        seeds = [seed_for(self.seed, "preview", name, draw) for draw in range(DRAWS)]
+        kept = _distinct([augment(image.copy(), mask.copy(), seed) for seed in seeds])
+        return Row(name, notes, [(image, mask), *kept], _remark((image, mask), kept))
+
+    def look(self, image: np.ndarray) -> np.ndarray:
+        """Give what is shown of a sample's image, (H,W) or (H,W,3) u8."""
+        low, high = self.range
+        values = (image[..., self.shown].astype(np.float32) - low) * (255 / max(high - low, 1))
+        out = np.clip(values + 0.5, 0, 255).astype(np.uint8)
+        return out if len(self.shown) == 3 else out[..., 0]
+
+    def _range(self, attrs: Mapping[str, Any]) -> tuple[float, float]:
+        """Values shown black and white: all of an image, most of what filtered channels hold."""
+        filtered = attrs.get("whiten", {}).get("method") not in ("none", "standard")
+        if not filtered and str(self.names[self.shown[0]]).startswith("image"):
+            return 0.0, 255.0
+        values = np.stack([image[..., self.shown] for image, _ in self.plain])
+        low, high = np.quantile(values, [0.01, 0.99])
+        return float(low), float(high)
+
+
+def _distinct(samples: Sequence[Sample]) -> list[Sample]:
+    """Leave out samples that repeat an earlier one."""
+    found = {(image.tobytes(), mask.tobytes()): (image, mask) for image, mask in reversed(samples)}
+    return list(found.values())[::-1]
+
+
+def _remark(plain: Sample, drawn: Sequence[Sample]) -> str:
+    if len(drawn) > 1:
+        return f"{len(drawn)} different\nof {DRAWS}" if len(drawn) < DRAWS else ""
+    return "always\nthe same" if len(_distinct([plain, *drawn])) > 1 else "changes\nnothing"
+
+
+def _draw(
+    rows: Sequence[Row], names: Sequence[str], preview: _Preview, title: str, out: str
+) -> None:
+    height, width = preview.fit.size
+    cell = CELL_INCHES * max(1.0, min(1.6, width / height))
+    tall = max(0.7, cell * min(2.0, height / width)) + 0.06  # a label needs its room, too
+    heights = [tall if row.samples else HEAD_INCHES for row in rows]
+    panels, ignores = 1 + DRAWS, False
+    wide = LABEL_INCHES + panels * cell
+    with style.figure(out, title, wide, sum(heights) + 0.4, **style.TIGHT) as made:
+        grid = made.subplots(
+            len(rows),
+            1 + panels,
+            squeeze=False,
+            width_ratios=[LABEL_INCHES, *[cell] * panels],
+            height_ratios=heights,
+        )
+        for axes in grid.flat:
+            style.bare(axes)
+            axes.patch.set_visible(False)  # or they would cover the headings
+        for line, row in zip(grid, rows, strict=True):
+            _label(line[0], row)
+            for place, (axes, (image, mask)) in enumerate(zip(line[1:], row.samples, strict=False)):
+                style.tile(axes, preview.look(image))
+                _outlines(axes, mask[..., : len(names)], dashed=place == 0)
+                ignored = mask[..., -1] > 0 if mask.shape[-1] > len(names) else None
+                style.hatch(axes, ignored)
+                ignores |= ignored is not None and bool(ignored.any())
+            if row.remark:
+                _text(line[1 + len(row.samples)], row.remark, 6, size=9)
+        _legend(made, names, ignores)
+
+
+def _label(axes: Axes, row: Row) -> None:
+    """Write a heading across the figure, or the name of a row with its settings below."""
+    if not row.samples:
+        _text(axes, row.label, 9, size=10.5, weight="bold", color=style.BLUE)
+        return
+    _text(axes, row.label, 3, size=9, weight="bold")
+    lines = textwrap.wrap(row.notes, LABEL_WIDTH)
+    if len(lines) > LABEL_LINES:
+        lines = [*lines[: LABEL_LINES - 1], lines[LABEL_LINES - 1][: LABEL_WIDTH - 1] + "…"]
+    _text(axes, "\n".join(lines), 18, size=8, color="#333333")
+
+
+def _text(axes: Axes, text: str, below: float, **how: Any) -> None:
+    """Write from the top left of a panel, so many points below; it may reach over the next ones."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    written = axes.annotate(text, (0, 1), xytext=(5, -below), va="top", **place, **how)
+    written.set_in_layout(False)  # else the panels would give way to it
+
+
+def _colour(channel: int) -> str:
+    return style.CLASS_COLOURS[channel % len(style.CLASS_COLOURS)]
+
+
+def _outlines(axes: Axes, masks: np.ndarray, dashed: bool) -> None:
+    """Outline every class; the tile as it is dashed, so that it is told from the draws."""
+    for channel in range(masks.shape[-1]):
+        line = (0, (3, 1.6)) if dashed else "-"
+        style.outline(axes, masks[..., channel], _colour(channel), line, 1.4)
+
+
+def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
+    text = ["mask, moved with its image"] if len(names) == 1 else list(names)
+    handles: list = [style.key(_colour(channel), name) for channel, name in enumerate(text)]
+    handles.append(style.key(_colour(0), "without augmentation (left)", (0, (3, 1.6))))
+    if ignored:
+        handles.append(style.ignored_patch())
+    made.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+
+
+def _title(model: str, shared: Sequence[tuple[list[str], Spec]]) -> str:
+    counts = [
+        f"{style.plural(len(spec), 'transform') if spec else 'none'} ({', '.join(names)})"
+        for names, spec in shared
+    ]
+    return (
+        f"Augmentation of {model}: {'; '.join(counts)}\n"
+        "Left, dashed: the tile at network size as it is. Right: different draws, image and mask "
+        "from the code that training uses. Look for structures that no real tile has."
+    )

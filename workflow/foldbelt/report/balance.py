@@ -1,0 +1,216 @@
+"""How folds divide the images: a figure, and a page with the same as a table."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from foldbelt import store
+from foldbelt.report import classes, pages, style
+from foldbelt.report.scored import read_folds
+
+
+def balance(folds: str, data: str, out: str, table: str) -> None:
+    """Draw how folds divide the images, and write the same as a page with a table.
+
+    Parameters
+    ----------
+    folds
+        The CSV of a fold scheme: id, fold, strata, group.
+    data
+        The training data, data/train.h5.
+    out
+        An SVG.
+    table
+        An HTML page.
+    """
+    from foldbelt.folds.splitting import balance as measure
+
+    scheme = read_folds(folds)
+    joined = scheme.merge(store.table(data)[["id", "coverage"]], on="id", validate="1:1")
+    title = _balance_title(joined) if len(joined) else "No images in the folds"
+    count = classes.count(data)
+    note = f"<p>{escape(title)}.</p>"
+    if count > 1 and len(joined):
+        names = classes.mask_names(data, count)
+        there = classes.presence(data, joined["id"].tolist())
+        note += _held(joined, there, names)
+    means = _means(measure(folds, data), store.table(data, joined["id"].tolist()))
+    pages.page(table, "Balance of the folds", note + means)
+    if not len(joined):
+        style.message(out, title)
+        return
+    numbers = np.sort(joined["fold"].unique())
+    strata = sorted(joined["strata"].unique())
+    widths = [1, 1, 1.4, 1.6 if len(strata) > 1 else 0.6]
+    widths += [0.5 + 0.3 * count] if count > 1 else []
+    height = 1.5 + 0.36 * len(numbers)
+    with style.figure(out, title, 11 if count == 1 else 10 + sum(widths[4:]) * 2, height) as made:
+        panels = made.subplots(1, len(widths), sharey=True, width_ratios=widths)
+        first, second, third, fourth = panels[:4]
+        parts = [joined[joined["fold"] == number] for number in numbers]
+        sizes = [len(part) for part in parts]
+        first.barh(numbers, sizes, color=style.SKY, edgecolor=style.BLUE, height=0.62)
+        for number, size in zip(numbers, sizes, strict=True):
+            first.text(size / 2, number, f"{size:,}", ha="center", va="center")
+        first.set(title="Size", xlabel="images", ylabel="fold", yticks=numbers)
+        first.invert_yaxis()
+        _empties(second, joined, parts, numbers)
+        _quantiles(third, joined, parts, numbers)
+        _strata(made, fourth, joined, numbers, strata)
+        if count > 1:
+            held = np.stack([there[joined["fold"] == number].sum(axis=0) for number in numbers])
+            _heat(made, panels[4], held, np.array(sizes), numbers, names)
+            panels[4].set(title="Images with each class")
+
+
+def _held(joined: pd.DataFrame, there: np.ndarray, names: list[str]) -> str:
+    """Make the table of how many images hold each class, `there` (N, K), by fold."""
+    lines = [
+        [fold, len(rows), *there[rows].sum(axis=0).tolist()]
+        for fold, rows in joined.groupby("fold").indices.items()
+    ]
+    lines.append(["all", len(joined), *there.sum(axis=0).tolist()])
+    head = ["fold", "images", *names]
+    made = pages.rows(head, lines, [True] * len(head), [len(lines) - 1])
+    told = "<p>An image that holds several classes counts in each of them.</p>"
+    return f"<h2>Images that hold each class</h2>{told}{made}"
+
+
+def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
+    """Make the table of the means, without what is the same in all images and so tells nothing.
+
+    `measured` is from :func:`foldbelt.folds.balance`, which marks names that it uses itself.
+    """
+    same = []
+    for name in images:
+        column = f"{name} (column)" if name in ("fold", "tiles", "groups") else name
+        if len(images) > 1 and column in measured and images[name].nunique(dropna=False) == 1:
+            measured = measured.drop(columns=column)
+            same.append(f"{name} {pages.cell(images[name].iloc[0].item())}")
+    told = f"<p>Left out, as the same in all images: {escape(', '.join(same))}.</p>" if same else ""
+    return f"<h2>Sizes of the folds, and means over their images</h2>{pages.frame(measured)}{told}"
+
+
+def _balance_title(joined: pd.DataFrame) -> str:
+    by = joined.groupby("fold")
+    sizes, empty = by.size(), by["coverage"].agg(lambda part: (part == 0).mean())
+    split = int((joined.groupby("group")["fold"].nunique() > 1).sum())
+    largest = int(joined.groupby("group").size().max())
+    shares = f"{style.percent(empty.min())} to {style.percent(empty.max())}"
+    if style.percent(empty.min()) == style.percent(empty.max()):
+        shares = style.percent(empty.min())
+    groups = style.plural(joined["group"].nunique(), "group")
+    held = f"{groups} (the largest of {largest}), none split"
+    if split:
+        held = f"{style.plural(split, 'group')} SPLIT between folds"
+    elif largest == 1:
+        held = "every image is its own group"
+    many = f"{sizes.min():,} to {sizes.max():,}"
+    many = many if sizes.min() < sizes.max() else f"{sizes.min():,}"
+    return f"{style.plural(by.ngroups, 'fold')} of {many} images, {shares} of them empty; {held}"
+
+
+def _empties(
+    axes: Axes, joined: pd.DataFrame, parts: list[pd.DataFrame], numbers: np.ndarray
+) -> None:
+    overall = 100 * float((joined["coverage"] == 0).mean())
+    shares = [100 * float((part["coverage"] == 0).mean()) for part in parts]
+    axes.axvline(overall, color=style.GREY, linestyle="--", linewidth=1.2)
+    axes.plot(shares, numbers, "o", color=style.BLUE, markersize=7)
+    reach = max(5.0, 1.6 * max(abs(share - overall) for share in shares))
+    axes.set_xlim(max(-1.0, overall - reach), min(101.0, overall + reach))
+    axes.set(title="Empty images", xlabel="% of the fold's images\n(dashed: all folds)")
+
+
+def _quantiles(
+    axes: Axes, joined: pd.DataFrame, parts: list[pd.DataFrame], numbers: np.ndarray
+) -> None:
+    """Show the coverage of non-empty images as median, middle half and middle 80 %."""
+    for part, number in zip(parts, numbers, strict=True):
+        filled = 100 * part.loc[part["coverage"] > 0, "coverage"].to_numpy(np.float64)
+        if not len(filled):
+            axes.text(0, number, "no positives", va="center", color=style.RED)
+            continue
+        low, lower, middle, upper, high = np.quantile(filled, [0.1, 0.25, 0.5, 0.75, 0.9])
+        axes.plot([low, high], [number, number], color=style.BLUE, linewidth=1.2)
+        axes.plot(
+            [lower, upper], [number, number], color=style.SKY, linewidth=7, solid_capstyle="butt"
+        )
+        axes.plot(middle, number, "o", color=style.BLUE, markersize=6)
+    every = 100 * joined.loc[joined["coverage"] > 0, "coverage"]
+    if len(every):
+        axes.axvline(every.median(), color=style.GREY, linestyle="--", linewidth=1.2)
+    axes.set_xlim(left=0)
+    axes.set(
+        title="Coverage where not empty",
+        xlabel="% of the image covered\n(median, middle 50 and 80 %)",
+    )
+
+
+def _strata(
+    made: Figure, axes: Axes, joined: pd.DataFrame, numbers: np.ndarray, strata: list[str]
+) -> None:
+    """Show each stratum's count in each fold against its even share."""
+    counts = (
+        joined.groupby(["fold", "strata"])
+        .size()
+        .unstack(fill_value=0)
+        .reindex(numbers, columns=strata)
+    ).to_numpy(np.float64)
+    few = _heat(made, axes, counts, counts.sum(axis=1), numbers, strata)
+    named = "" if few else f"{len(strata)} strata, in the order of their names"
+    axes.set(title="Images by stratum" if few else "Strata", xlabel=named)
+
+
+def _heat(
+    made: Figure,
+    axes: Axes,
+    counts: np.ndarray,
+    sizes: np.ndarray,
+    numbers: np.ndarray,
+    names: list[str],
+) -> bool:
+    """Colour counts (folds, kinds) by what they have above an even share; tell if they are named.
+
+    `sizes` (folds,) are the images of each fold.
+    """
+    expected = counts.sum(axis=0) * sizes[:, None] / sizes.sum()
+    excess = counts - expected
+    reach = max(2.0, np.ceil(np.abs(excess).max()))
+    edges = np.arange(len(names) + 1) - 0.5
+    drawn = axes.pcolormesh(
+        edges,
+        np.append(numbers - 0.5, numbers[-1] + 0.5),
+        excess,
+        cmap="PuOr_r",
+        vmin=-reach,
+        vmax=reach,
+        edgecolors="white",
+        linewidth=0.5,
+    )
+    axes.grid(False)
+    few = len(names) <= 8
+    axes.set_xticks(range(len(names)) if few else [])
+    if few:
+        axes.set_xticklabels(
+            [style.shorten(name, 12) for name in names],
+            rotation=0 if len(names) <= 3 else 45,
+            ha="center" if len(names) <= 3 else "right",
+        )
+        for row, number in enumerate(numbers):
+            for column in range(len(names)):
+                dark = abs(excess[row, column]) > 0.6 * reach
+                axes.text(
+                    column,
+                    number,
+                    f"{counts[row, column]:.0f}",
+                    ha="center",
+                    va="center",
+                    size=9,
+                    color="white" if dark else "black",
+                )
+    made.colorbar(drawn, ax=axes, label="images more than\nan even share", shrink=0.9)
+    return few

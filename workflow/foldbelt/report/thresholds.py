@@ -1,0 +1,134 @@
+"""How the score depends on the pixel threshold, and how sharp the choice is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from foldbelt.decide import Decision, load
+from foldbelt.report import style
+
+
+def threshold_curve(
+    decision: Mapping[int, str], out: str, names: Sequence[str] | None = None
+) -> None:
+    """Draw the mean score against the pixel threshold, for every round and class.
+
+    Parameters
+    ----------
+    decision
+        Round → decision/round{r}.json.
+    out
+        An SVG.
+    names
+        Of the classes.
+    """
+    found = {number: load(path) for number, path in decision.items()}
+    found = {number: one for number, one in found.items() if one.curves}
+    if not found:
+        style.message(out, "No threshold was searched")
+        return
+    classes = max(len(one.curves) for one in found.values())
+    width, height = max(8.0, 3.4 * classes), 3.3 * len(found) + 0.5
+    with style.figure(out, _threshold_title(found), width, height) as made:
+        grid = made.subplots(len(found), classes, squeeze=False, sharex=True)
+        for line, (number, one) in zip(grid, found.items(), strict=True):
+            for axes, curve in zip(line, one.curves, strict=False):
+                _curve(axes, one, curve)
+                k = curve["class"]
+                own = f", {names[k] if names else f'class {k + 1}'}" if classes > 1 else ""
+                axes.set_title(f"round {number}{own}")
+            line[0].set_ylabel("mean score per image")
+        for axes in grid[-1]:
+            axes.set_xlabel("pixel threshold (probability)")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
+    grid = np.asarray(curve["threshold"], np.float64)
+    order = np.argsort(grid, kind="stable")
+    dot = "." if len(grid) == 1 else None
+    for place, line in enumerate(curve["folds"].values()):
+        axes.plot(
+            grid[order],
+            np.asarray(line)[order],
+            color=style.ORANGE,
+            linewidth=0.9,
+            alpha=0.8,
+            linestyle=(0, (4, 1.5)),
+            marker=dot,
+            label=None if place else "each fold's images",
+        )
+    mean = np.asarray(curve["all"])
+    axes.plot(
+        grid[order],
+        mean[order],
+        color=style.BLUE,
+        linewidth=2.4,
+        marker=dot,
+        label="all images (optimistic)",
+    )
+    at = float(np.atleast_1d(one.params["threshold"])[curve["class"]])
+    value = mean[np.abs(grid - at).argmin()]
+    axes.plot(
+        at,
+        value,
+        "o",
+        color=style.BLUE,
+        markeredgecolor="black",
+        markersize=9,
+        label="chosen on all folds",
+    )
+    away = [
+        float(np.atleast_1d(fold["params"]["threshold"])[curve["class"]]) for fold in one.per_fold
+    ]
+    axes.plot(
+        away,
+        np.full(len(away), 0.03),
+        "^",
+        color=style.GREEN,
+        markersize=8,
+        transform=axes.get_xaxis_transform(),
+        label="chosen without one fold (leave-one-fold-out)",
+        clip_on=False,
+    )
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.12 * (high - low), high)
+
+
+def _threshold_title(found: Mapping[int, Decision]) -> str:
+    number, one = list(found.items())[-1]
+    text = f"Round {number} scores {one.score:.3f} leave-one-fold-out"
+    text += f" (optimistic {one.optimistic:.3f})"
+    if len(one.curves) == 1:
+        curve = one.curves[0]
+        mean, grid = np.asarray(curve["all"]), np.asarray(curve["threshold"])
+        near = grid[mean >= mean.max() - 0.005]
+        text += f", threshold {np.atleast_1d(one.params['threshold'])[0]:.2g}"
+        if len(near) > 1:
+            text += f"; any from {near.min():.2g} to {near.max():.2g} is within .005"
+    area, least, gate = (
+        np.atleast_1d(one.params.get(name, 0)) for name in ("min_area", "min_component", "gate")
+    )
+    what = "label" if one.gate_on == "label" else "largest pixel"
+    kept = [f"masks under {_list(area)} pixels"] if area.any() else []
+    if gate.any():
+        kept.append(f"masks whose {what} probability is at most {_list(gate)}")
+    told = [f"components under {_list(least)} pixels are removed"] if least.any() else []
+    told += [f"{' and '.join(kept)} become empty"] if kept else []
+    if told:
+        text += f"\nAlong the curves, {'; '.join(told)}."
+        several = any("/" in part for part in told)
+        text += " One number a class, in their order." if several else ""
+    if len(one.curves) > 1:
+        text += " " if told else "\n"
+        text += "Every panel has a scale of its own."
+    return text
+
+
+def _list(values: np.ndarray) -> str:
+    """Write one number a class, or one for all if they are the same."""
+    shown = values[:1] if (values == values[0]).all() else values
+    return " / ".join(f"{value:.3g}" if value < 1 else f"{value:g}" for value in shown)

@@ -1,0 +1,230 @@
+"""Best and worst images: truth and prediction outlined, with the probability beside them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from foldbelt import store
+from foldbelt.decide import load
+from foldbelt.files import seed_for
+from foldbelt.metrics import score_pairs
+from foldbelt.report import style
+from foldbelt.report.classes import mask_names
+from foldbelt.report.scored import Predicted, by_fold, predict, score_rows
+
+TRUTH, PREDICTION = (style.YELLOW, "-"), (style.BLUE, (0, (3, 1.6)))
+MOST_CLASSES = 4  # panels beside one image
+GAP = 0.12  # inches between images
+
+
+def rank(rows: pd.DataFrame, which: str, count: int, seed: int) -> pd.DataFrame:
+    """Pick the images with the highest or the lowest scores.
+
+    Parameters
+    ----------
+    rows
+        From :func:`foldbelt.report.scored.score_rows`.
+    which
+        'best' (images that are not empty come first) or 'worst'.
+    count
+        How many; fewer where there are fewer.
+    seed
+        Draws among equal scores, of which there are many at 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        The picked rows, the most extreme first.
+    """
+    if which not in ("best", "worst"):
+        raise ValueError(f"which = {which!r} is unknown; choose 'best' or 'worst'.")
+    keys = rows.assign(
+        draw=[seed_for(seed, name) for name in rows["id"]],
+        last=(rows["coverage"] == 0) if which == "best" else False,
+        order=rows["score"].round(9) * (-1 if which == "best" else 1),
+    )
+    picked = keys.sort_values(["last", "order", "draw", "id"], kind="stable").index[:count]
+    return rows.loc[picked]
+
+
+def tiles(
+    blend_oof: str,
+    data: str,
+    decision: str,
+    folds: str,
+    *,
+    which: str,
+    out: str,
+    count: int = 12,
+    seed: int = 0,
+    mosaic: str | None = None,
+) -> None:
+    """Draw the best or the worst images at their original size, as they were scored.
+
+    Parameters
+    ----------
+    blend_oof
+        blend/round{r}/oof.h5.
+    data
+        data/train.h5.
+    decision
+        decision/round{r}.json; the parameters fitted without an image's fold are used for it.
+    folds
+        folds/{folds}.csv.
+    which
+        'best' or 'worst'.
+    out
+        A PNG.
+    count
+        How many.
+    seed
+        Draws among equal scores.
+    mosaic
+        The csv of mosaics, for steps that look at neighbours.
+    """
+    every = score_rows(blend_oof, data, decision, folds)
+    rows = rank(every, which, count, seed)
+    if not len(rows):
+        style.message(out, "No out-of-fold predictions to show")
+        return
+    decisions = by_fold(load(decision))
+    ids = rows["id"].tolist()
+    shown = predict(blend_oof, data, [decisions[fold] for fold in rows["fold"]], ids, mosaic)
+    images = store.read(data, "image", ids)
+    classes = shown[0].truth.shape[-1]
+    names = mask_names(data, classes)
+    aspect = float(np.median([one.truth.shape[0] / one.truth.shape[1] for one in shown]))
+    wide = aspect < 0.4 and classes > 1  # then one class is shown large, rather than all tiny
+    panels = 2 if wide else 1 + min(classes, MOST_CLASSES)
+    across = 1 if wide else min(len(rows), max(1, round((8 if aspect >= 0.6 else 4) / panels)))
+    down = -(-len(rows) // across)
+    cell = min(5.6 if wide else 3.2, 13 / (across * panels))
+    width = max(7.5, across * (panels * cell + GAP))
+    height = down * (cell * min(aspect, 1.6) + 0.5) + 0.4
+    metric = load(decision).metric
+    scored = [_scores(one, metric) for one in shown]
+    missed = sum(map(_misses, shown, scored))
+    title = _title(every, rows, which, wide, missed)
+    with style.figure(out, title, width, height, **style.TIGHT) as made:
+        # The last panel of each image is left empty: a gap to its neighbour.
+        ratios = [*[cell] * panels, GAP] * across
+        grid = made.subplots(down, len(ratios), squeeze=False, width_ratios=ratios)
+        for axes in grid.flat:
+            style.bare(axes)
+        cells = grid.reshape(down * across, panels + 1)[:, :-1]
+        for axes, row, one, image, scores in zip(
+            cells, rows.itertuples(index=False), shown, images, scored, strict=False
+        ):
+            _image(axes[0], image, one, classes)
+            text = style.shorten(str(row.id), max(12, int(cell * 9)))
+            axes[0].set_title(
+                f"{text}\nscore {row.score:.2f}, fold {row.fold}", size=9, loc="center"
+            )
+            chosen = [_told(one, scores)] if wide else _channels(one, panels - 1)
+            for panel, channel in zip(axes[1:], chosen, strict=True):
+                name = f"{names[channel]}: score {scores[channel]:.2f}" if classes > 1 else None
+                _probability(panel, one, channel, name)
+        _legend(made, names, any(one.ignore is not None for one in shown))
+
+
+def _colour(channel: int, classes: int) -> str:
+    if classes == 1:
+        return TRUTH[0]
+    return style.CLASS_COLOURS[channel % len(style.CLASS_COLOURS)]
+
+
+def _channels(one: Predicted, count: int) -> np.ndarray:
+    """Pick the classes to show: all, or those with the most pixels in truth and prediction."""
+    area = (one.truth > 0).sum(axis=(0, 1)) + one.mask.sum(axis=(0, 1))
+    return np.sort(np.argsort(-area, kind="stable")[:count])
+
+
+def _scores(one: Predicted, metric: str) -> np.ndarray:
+    """Score every class of an image, (K,)."""
+    ignore = None if one.ignore is None else one.ignore[None]
+    return score_pairs(metric, (one.truth > 0)[None], one.mask[None], ignore)[0]
+
+
+def _misses(one: Predicted, scores: np.ndarray) -> bool:
+    """Tell whether a class that the image holds scores nothing."""
+    return bool(((one.truth > 0).any(axis=(0, 1)) & (scores == 0)).any())
+
+
+def _told(one: Predicted, scores: np.ndarray) -> int:
+    """Pick the class that tells most: the lowest score, then the most pixels."""
+    area = (one.truth > 0).sum(axis=(0, 1)) + one.mask.sum(axis=(0, 1))
+    return int(np.lexsort([-area, scores.round(9)])[0])
+
+
+def _image(axes: Axes, image: np.ndarray, one: Predicted, classes: int) -> None:
+    style.tile(axes, image, one.truth.shape[:2])
+    style.hatch(axes, one.ignore)
+    for channel in range(classes):
+        colour = _colour(channel, classes)
+        style.outline(axes, one.truth[..., channel], colour, TRUTH[1], 2)
+        dashes = PREDICTION[0] if classes == 1 else colour
+        style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], 1.5)
+
+
+def _probability(axes: Axes, one: Predicted, channel: int, name: str | None) -> None:
+    """Show the probability of one class, with the two outlines."""
+    style.tile(axes, one.prob[..., channel])
+    style.hatch(axes, one.ignore)
+    classes = one.truth.shape[-1]
+    colour = _colour(channel, classes)
+    style.outline(axes, one.truth[..., channel], colour, TRUTH[1], 1.4)
+    dashes = PREDICTION[0] if classes == 1 else colour
+    style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], 1.3)
+    known = np.ones(one.truth.shape[:2], bool) if one.ignore is None else ~one.ignore
+    true, predicted = (
+        style.percent(float(mask[..., channel][known].mean())) if known.any() else "–"
+        for mask in (one.truth > 0, one.mask)
+    )
+    lines = [f"true {true}", f"predicted {predicted}"]
+    axes.set_title("\n".join([name, ", ".join(lines)] if name else lines), size=9, loc="center")
+
+
+def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
+    if len(names) == 1:
+        handles: list = [
+            style.key(TRUTH[0], "truth"),
+            style.key(PREDICTION[0], "prediction", PREDICTION[1]),
+        ]
+    else:
+        handles = [style.key(_colour(k, len(names)), name) for k, name in enumerate(names)]
+        handles += [
+            style.key(style.GREY, "solid: truth"),
+            style.key(style.GREY, "dashed: prediction", PREDICTION[1]),
+        ]
+    if ignored:
+        handles.append(style.ignored_patch())
+    made.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
+
+
+def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool, missed: int) -> str:
+    low, high = rows["score"].min(), rows["score"].max()
+    scores = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+    text = f"The {which} {len(rows)} of {style.plural(len(every), 'image')} score {scores}"
+    if which == "worst":
+        zero = int((every["score"] == 0).sum())
+        missed = int(((every["score"] == 0) & (every["coverage"] > 0)).sum())
+        if zero:
+            text += (
+                f"; {zero:,} score 0 ({missed:,} with something to find, {zero - missed:,} empty)"
+            )
+    else:
+        perfect = int((every["score"] >= 1 - 1e-9).sum())
+        filled = bool((rows["coverage"] > 0).all())
+        text += f"; {perfect:,} in all are perfect"
+        if missed:  # where there are many classes, an image scores well with one of them lost
+            text += f"; in {missed:,} of these {len(rows)} a class that is there scores 0"
+        if filled:
+            text += ". Empty images are left out here"
+    of = " of the class with the lowest score" if wide else ""
+    return (
+        f"{text}\nLeft: the image. Right: the predicted probability{of}, black 0 to white 1, "
+        "with the covered shares of true and predicted mask. Decided without the image's own fold."
+    )

@@ -1,0 +1,267 @@
+"""Sums of scores over folds at every point of a grid, which is all that a search compares.
+
+Where masks are told by their components, only the images with anything on at the lowest threshold
+are looked at; all others score what empty masks do, wherever on the grid. (Where they are told by
+counts of pixels all images are, and so the sums keep the last bit that they have always had.)
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from foldbelt import metrics
+from foldbelt.search.gates import keeps
+from foldbelt.search.space import Grid
+
+
+class Counted(Protocol):
+    """What a search needs of N images and K classes: counts of pixels, or a table of components.
+
+    Attributes
+    ----------
+    truth : ndarray
+        (N, K) pixels that are truly on.
+    gate : ndarray
+        (N, K) what a gate is compared with.
+    gate_on : str
+        "label" or "peak", which of the two it is.
+    """
+
+    @property
+    def truth(self) -> np.ndarray: ...
+    @property
+    def gate(self) -> np.ndarray: ...
+    @property
+    def gate_on(self) -> str: ...
+
+    def at(
+        self, k: int, thresholds: np.ndarray, product: bool, least: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Count pixels of class k that are on at some thresholds.
+
+        Parameters
+        ----------
+        k
+            The class.
+        thresholds
+            (T,) fractions.
+        product
+            Whether the probabilities are multiplied by what the gate looks at.
+        least
+            Components of fewer pixels are off.
+
+        Returns
+        -------
+        inter, area
+            (N, T) those that are truly on, and all.
+        """
+
+
+class Sums:
+    """Sums of scores over each fold at each point of the grid.
+
+    Parameters
+    ----------
+    counts
+        Of N images.
+    steps
+        The grid.
+    score
+        From :func:`foldbelt.metrics.from_counts`.
+    member
+        (N,) fold of each image, 0 … number - 1, each occurring.
+    number
+        How many folds there are.
+    shared
+        Whether the expected score of a mask is taken over all classes.
+    """
+
+    def __init__(
+        self,
+        counts: Counted,
+        steps: Grid,
+        score: metrics.CountsMetric,
+        member: np.ndarray,
+        number: int,
+        shared: bool = False,
+    ) -> None:
+        self.steps, self.score, self.shared = steps, score, shared
+        self.sizes = np.bincount(member, minlength=number)
+        self.plain = fold_sums(counts, steps, score, member, number)
+        self.expected = (
+            Expected(counts, steps, score, member, number, shared)
+            if "expected" in steps.mode
+            else None
+        )
+
+    def sums(self, left_out: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Sum the scores; the expected gates are fitted on all folds but one.
+
+        Returns
+        -------
+        sums : ndarray
+            (number, K, T, M, C, G).
+        gates : ndarray or None
+            (K, T, M, C) of the mode "expected", where it is tried.
+        """
+        if self.expected is None:
+            return self.plain, None
+        place = self.steps.mode.index("expected")
+        gates = self.expected.gates(left_out)
+        self.plain[..., place] = self.expected.sums(gates)
+        return self.plain, gates
+
+    def means(self, left_out: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give the mean scores (K, T, M, C, G) of all images outside a fold, and the gates."""
+        sums, gates = self.sums(left_out)
+        if left_out is None:
+            return sums.sum(axis=0) / self.sizes.sum(), gates
+        rest = np.delete(sums, left_out, axis=0).sum(axis=0)
+        return rest / (self.sizes.sum() - self.sizes[left_out]), gates
+
+    def lines(self, chosen: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Give of each class the sums (number, T) along the thresholds, through a point."""
+        sums, _ = self.sums(None)
+        return [sums[:, k, :, m, c, g] for k, (_, m, c, g) in enumerate(chosen)]
+
+
+def fold_sums(
+    counts: Counted,
+    steps: Grid,
+    score: metrics.CountsMetric,
+    member: np.ndarray,
+    number: int,
+) -> np.ndarray:
+    """Sum the scores of the images of each fold at each point of the grid.
+
+    Parameters
+    ----------
+    counts, steps, score, member, number
+        As for :class:`Sums`.
+
+    Returns
+    -------
+    ndarray
+        (number, K, T, M, C, G) float64; at a gate "expected" zeros, see :class:`Expected`.
+    """
+    order = np.argsort(member, kind="stable")
+    starts = np.searchsorted(member[order], np.arange(number))
+    classes = counts.truth.shape[1]
+    sums = np.zeros((number, classes, *steps.shape))
+    for k in range(classes):
+        truth, gate = (part[order, k, None] for part in (counts.truth, counts.gate))
+        empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
+        for c, least in enumerate(steps.min_component):
+            found: dict[bool, tuple[_Some, np.ndarray, np.ndarray]] = {}
+            for g, mode in enumerate(steps.mode):
+                product = mode == "product"
+                if mode == "expected":
+                    continue
+                if product not in found:
+                    inter, area = counts.at(k, steps.threshold, product, float(least))
+                    some = _Some.of(area[order], starts, steps.by_component)
+                    inter, area = inter[order][some.rows], area[order][some.rows]
+                    found[product] = some, area, score(inter, area, truth[some.rows])
+                some, area, full = found[product]
+                rest = some.rest(empty)
+                for m in range(len(steps.min_area)):
+                    kept = keeps(area, gate[some.rows], steps.min_area[m], steps.gate[g], mode)
+                    each = np.where(kept, full, empty[some.rows])
+                    sums[:, k, :, m, c, g] = some.sums(each) + rest
+    return sums
+
+
+class _Some(NamedTuple):
+    """Images on which it matters what is done: most have nothing on at any threshold."""
+
+    rows: np.ndarray | slice
+    starts: np.ndarray
+    folds: np.ndarray | None
+
+    @classmethod
+    def of(cls, area: np.ndarray, starts: np.ndarray, choose: bool) -> "_Some":
+        """Choose among images that are sorted by fold, whose folds begin at `starts`."""
+        if not choose:
+            return cls(slice(None), starts, None)
+        on = np.asarray(area.any(axis=1))
+        on[starts] = True  # so that no fold is without
+        rows = np.flatnonzero(on)
+        folds = np.repeat(np.arange(len(starts)), np.diff([*starts, len(area)]))
+        folds[rows] = -1
+        return cls(rows, np.searchsorted(rows, starts), folds)
+
+    def sums(self, scores: np.ndarray) -> np.ndarray:
+        """Sum scores (n, T) of the images chosen over each fold."""
+        return np.add.reduceat(scores, self.starts, axis=0)
+
+    def rest(self, empty: np.ndarray) -> np.ndarray | float:
+        """Sum the scores (N, 1) that empty masks have over the others of each fold."""
+        if self.folds is None:
+            return 0.0
+        others = self.folds >= 0
+        found = np.bincount(self.folds[others], empty[others, 0], len(self.starts))
+        return found[:, None]
+
+
+class Expected:
+    """The gates 1/(1 + d), and the sums of scores with them; parameters as for :class:`Sums`.
+
+    d is the mean score of the masks that are not empty, neither themselves nor in truth; where
+    there is none it is 0 and the gate 1, which no mask passes.
+    """
+
+    def __init__(
+        self,
+        counts: Counted,
+        steps: Grid,
+        score: metrics.CountsMetric,
+        member: np.ndarray,
+        number: int,
+        shared: bool,
+    ) -> None:
+        order = np.argsort(member, kind="stable")
+        starts = np.searchsorted(member[order], np.arange(number))
+        self.min_area = steps.min_area
+        self.shape = (counts.truth.shape[1], *steps.shape[:3])
+        self.p = counts.gate[order]
+        truth = counts.truth[order]
+        self.empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
+        self.masks: dict[tuple[int, ...], tuple[_Some, np.ndarray, np.ndarray]] = {}
+        self.right = np.zeros((number, *self.shape))  # sums of the scores that d is the mean of
+        self.number = np.zeros((number, *self.shape))  # and how many they are
+        for k, c in np.ndindex(self.shape[0], self.shape[3]):
+            inter, area = counts.at(k, steps.threshold, False, float(steps.min_component[c]))
+            some = _Some.of(area[order], starts, steps.by_component)
+            area, true = area[order][some.rows], truth[some.rows, k, None]
+            full = score(inter[order][some.rows], area, true)
+            self.masks[k, c] = some, area, full
+            for m, least in enumerate(steps.min_area):
+                real = (area >= least) & (area > 0) & (true > 0)
+                place = np.s_[:, k, :, m, c]
+                self.right[place] = some.sums(np.where(real, full, 0))
+                self.number[place] = some.sums(real.astype(np.float64))
+        if shared:
+            for part in (self.right, self.number):
+                part[:] = part.sum(axis=1, keepdims=True)
+
+    def gates(self, left_out: int | None) -> np.ndarray:
+        """Fit the gates (K, T, M, C) on all folds but one."""
+        right, number = (
+            (part if left_out is None else np.delete(part, left_out, axis=0)).sum(axis=0)
+            for part in (self.right, self.number)
+        )
+        gates: np.ndarray = 1 / (1 + right / np.maximum(number, 1))
+        return gates
+
+    def sums(self, gates: np.ndarray) -> np.ndarray:
+        """Sum the scores (number, K, T, M, C) of each fold with these gates."""
+        sums = np.empty_like(self.right)
+        for (k, c), (some, area, full) in self.masks.items():
+            p, empty = self.p[some.rows, k, None], self.empty[:, k, None]
+            rest = some.rest(empty)
+            for m, least in enumerate(self.min_area):
+                kept = (area >= least) & (p > gates[k, :, m, c])
+                each = np.where(kept, full, empty[some.rows])
+                sums[:, k, :, m, c] = some.sums(each) + rest
+        return sums

@@ -1,0 +1,135 @@
+"""Blended test probabilities and the decision → the product, in the competition's own format.
+
+What is written is read back and compared with the masks, pixel by pixel, before the file appears
+under its name.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldbelt import competitions, decide, store
+from foldbelt.competitions._submitting import Prediction
+from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
+from foldbelt.search.oof import at_size
+
+
+def run(
+    competition: str,
+    root: PathLike,
+    spec: Mapping[str, Any],
+    test: PathLike,
+    blend: PathLike,
+    decision: PathLike,
+    out: PathLike,
+    train: PathLike | None = None,
+    mosaic: PathLike | None = None,
+) -> None:
+    """Write the submission.
+
+    Parameters
+    ----------
+    competition
+        Its name, a module of `foldbelt.competitions`.
+    root
+        Its folder, where the sample submission lies.
+    spec
+        The config's `data` section, as for `foldbelt.ingest.run`.
+    test
+        The ingested test data.
+    blend
+        The probabilities `prob` u8 at storage size, and `label_prob` if the models give it.
+    decision
+        The parameters, as `foldbelt.decide` writes them.
+    out
+        The submission.
+    train, mosaic
+        The training data and the csv of mosaics; needed by steps that look at neighbours.
+
+    Raises
+    ------
+    InputError
+        If predictions, data and sample do not fit each other.
+    """
+    member = competitions.writer(competition)
+    spec, folder = competitions.settings(spec), Path(root)
+    classes = store.attrs(test)["class_names"]
+    _check_ids(test, blend)
+    masks = partial(predictions, test, blend, decision, train, mosaic)
+    filled = np.zeros((2, len(classes)), np.int64)
+    text = member.write_submission(_counted(masks(), filled), folder, spec, classes)
+    told = zip(classes, filled[0].tolist(), strict=True)
+    print(
+        f"{filled[0].sum()} of {filled[1].sum()} masks are not empty: "
+        + ", ".join(f"{name} ({count})" for name, count in told)
+    )
+    with atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        written = temporary.read_bytes().decode("utf-8")
+        findings = member.check_submission(written, masks(), folder, spec, classes)
+        problems = [Problem(finding.file, finding.reason) for finding in findings]
+        cure = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
+        raise_all(problems, f"{out}, read back, is not what was predicted", cure)
+
+
+def predictions(
+    test: PathLike,
+    blend: PathLike,
+    decision: PathLike,
+    train: PathLike | None = None,
+    mosaic: PathLike | None = None,
+) -> Iterator[Prediction]:
+    """Give the predicted mask of every test image at its original size, in bounded memory.
+
+    Parameters
+    ----------
+    test, blend, decision, train, mosaic
+        As for `run`.
+
+    Yields
+    ------
+    Prediction
+        In the order of the test data.
+    """
+    masks = decide.Masks(decide.load(decision), decide.Surroundings(test, train, mosaic))
+    table = store.table(test)
+    ids = table["id"].tolist()
+    if not ids:
+        return
+    sizes = store.original_sizes(test)
+    labelled = store.has(blend, "label_prob")
+    labels = store.read(blend, "label_prob", ids) if labelled else None
+    for part, block in store.blocks(blend, "prob", ids):
+        probs = [
+            at_size(stored, (int(height), int(width)))
+            for stored, (height, width) in zip(block, sizes[part], strict=True)
+        ]
+        known = None if labels is None else labels[part]
+        for place, mask in enumerate(masks(ids[part], probs, known)):
+            label = None if known is None else known[place]
+            yield Prediction(ids[part][place], mask.astype(np.uint8), label)
+
+
+def _counted(found: Iterable[Prediction], filled: np.ndarray) -> Iterator[Prediction]:
+    """Pass predictions on, and count by class (2, K) the masks that are not empty, and all."""
+    for one in found:
+        planes = one.mask.reshape(*one.mask.shape[:2], -1)
+        filled[0] += planes.any(axis=(0, 1))
+        filled[1] += 1
+        yield one
+
+
+def _check_ids(test: PathLike, blend: PathLike) -> None:
+    wanted, given = (set(store.table(path)["id"]) for path in (test, blend))
+    problems = [Problem(key, "is in the test data, not in the blend") for key in wanted - given]
+    problems += [Problem(key, "is in the blend, not in the test data") for key in given - wanted]
+    if problems:
+        raise_all(sorted(problems), f"{blend} does not fit {test}", "Predict and blend again.")
+    if store.length(test) and store.stored_size(test) != store.stored_size(blend):
+        raise InputError(
+            f"{blend} holds probabilities of size {store.stored_size(blend)}, but {test} images of "
+            f"size {store.stored_size(test)}. Predict again."
+        )
