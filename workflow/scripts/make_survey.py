@@ -1,5 +1,6 @@
 """Draw a synthetic survey into a competition folder."""
 
+from foldbelt import synthetic
 from foldbelt.logs import job
 
 with job(snakemake.log[0]):
