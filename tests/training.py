@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 
 STORED, SIZE = (13, 13), (16, 16)
 MODEL = {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "weights": None}
@@ -74,12 +74,12 @@ class Competition:
         store.write(self.path["train.h5"], arrays, table, {}, self.classes)
         test = {"image": self.test_image[..., 0]}
         store.write(self.path["test.h5"], test, pd.DataFrame({"id": self.test_ids}), {})
-        fit = Fit("pad-reflect", STORED, SIZE)
+        fit = Resizer("pad-reflect", STORED, SIZE)
         attrs = {
             "names": ["image", "copy"],
             "scale": [1 / 64, 1 / 64],
             "offset": [-2.0, -2.0],
-            "fit": "pad-reflect",
+            "resize_mode": "pad-reflect",
             "size": list(SIZE),
             "source": list(STORED),
         }

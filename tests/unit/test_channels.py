@@ -14,7 +14,7 @@ from scipy import ndimage
 
 import foldbelt
 from foldbelt import channels, provenance, registry, store
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 
 SIZE = (37, 41)
@@ -234,7 +234,7 @@ def test_bytes_times_scale_plus_offset_are_the_channels(data, whiten):
         attrs = store.attrs(data / f"{out}.h5")
         assert attrs == fitted
         scale, offset = np.array(attrs["scale"]), np.array(attrs["offset"])
-        x = Fit("pad-reflect", SIZE, (64, 64)).undo(store.read(data / f"{out}.h5", "x"))
+        x = Resizer("pad-reflect", SIZE, (64, 64)).undo(store.read(data / f"{out}.h5", "x"))
         assert x.dtype == np.uint8
         within = (truth >= offset) & (truth <= offset + 255 * scale)
         assert within.mean() > 0.99
@@ -244,7 +244,11 @@ def test_bytes_times_scale_plus_offset_are_the_channels(data, whiten):
             f"{source}{row}" for row in range(len(images))
         ]
     assert attrs["names"] == ["image", "cumsum", "depth"]
-    assert (attrs["size"], attrs["source"], attrs["fit"]) == ([64, 64], list(SIZE), "pad-reflect")
+    assert (attrs["size"], attrs["source"], attrs["resize_mode"]) == (
+        [64, 64],
+        list(SIZE),
+        "pad-reflect",
+    )
     used = np.ptp(store.read(data / "c.h5", "x"), axis=(0, 1, 2))
     assert (used > 150).all()
 
@@ -253,7 +257,7 @@ def test_images_lose_nothing(data):
     for whiten in ("none", "standard"):
         recipe = {**ALL, "use": ["image"], "whiten": whiten, "size": [40, 48]}
         channels.build(data / "train.h5", data / "c.h5", recipe)
-        x = Fit("pad-reflect", SIZE, (40, 48)).undo(store.read(data / "c.h5", "x"))
+        x = Resizer("pad-reflect", SIZE, (40, 48)).undo(store.read(data / "c.h5", "x"))
         assert np.array_equal(x[..., 0], store.read(data / "train.h5", "image"))
 
 
@@ -264,8 +268,8 @@ def test_enlarged_images_on_a_canvas(data):
     attrs = store.attrs(data / "d.h5")
     assert (attrs["enlarge"], attrs["canvas"]) == (2, [118, 110])
     assert attrs["size"] == [96, 96]
-    fit = Fit.of(attrs)
-    assert fit == Fit("pad-edge", SIZE, (96, 96), 2, "random")
+    fit = Resizer.of(attrs)
+    assert fit == Resizer("pad-edge", SIZE, (96, 96), 2, "random")
     x = store.read(data / "d.h5", "x")
     assert np.array_equal(x[..., 0], fit.images(store.read(data / "test.h5", "image")))
     channels.build(data / "train.h5", data / "e.h5", ALL)

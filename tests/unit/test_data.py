@@ -9,7 +9,7 @@ import torch
 
 from foldbelt import channels, store
 from foldbelt.augment._transforms import Augment
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.train import tables
 from foldbelt.train.data import Samples, Source, Tiles, fits
 from foldbelt.train.task import load
@@ -39,7 +39,7 @@ def write(
 
 
 def tiles_of(source: Source, memory: bool = True, **more) -> Tiles:
-    fit = Fit.of(store.attrs(source.channels))
+    fit = Resizer.of(store.attrs(source.channels))
     classes = source.classes()
     planes = classes + source.has_ignore()
     return Tiles(source, fit, planes, classes, np.zeros((COUNT, 1), np.float32), memory, **more)
@@ -57,7 +57,7 @@ def test_masks_and_ignored_pixels_move_with_their_image_over_the_canvas(tmp_path
     augment = Augment([], SIZE, 1, 2)
     samples = Samples([tiles_of(source, memory)], augment, PARTS)
     plain = batch_of(Samples([tiles_of(source, memory)], None, ()))
-    centred = Fit(method, STORED, SIZE)
+    centred = Resizer(method, STORED, SIZE)
     image = store.read(source.masks, "image", source.ids)
     assert np.array_equal(plain["x"][..., 0], centred.images(image))
     seen = set()

@@ -143,7 +143,7 @@ def channels(run: Run) -> str:
     count = store.length(run.train)
     x = np.arange(count * 32 * 32 * 2, dtype=np.int64).reshape(count, 32, 32, 2).astype(np.uint8)
     attrs = {"names": ["image", "depth"], "scale": [0.02, 0.01], "offset": [-2.0, -1.0]}
-    attrs |= {"fit": "pad-reflect", "size": [32, 32], "source": [20, 24]}
+    attrs |= {"resize_mode": "pad-reflect", "size": [32, 32], "source": [20, 24]}
     attrs |= {"whiten": {"method": "zca"}}
     store.write(out, {"x": x}, store.table(run.train)[["id"]], attrs)
     return out

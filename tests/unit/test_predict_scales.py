@@ -8,7 +8,7 @@ from torch import nn
 from training import SIZE, STORED
 
 from foldbelt import store
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.predict.images import Predictor, sizes_at
 from foldbelt.store import weights
@@ -29,7 +29,7 @@ class Pointwise(nn.Module):
 
 
 def predictor(size=(48, 64), sizes=None, tta=("none",), channels=1, source=None):
-    attrs = {"fit": "pad-edge", "source": source or size, "size": size}
+    attrs = {"resize_mode": "pad-edge", "source": source or size, "size": size}
     attrs |= {"scale": [1 / 64] * channels, "offset": [-2.0] * channels}
     return Predictor(Pointwise(), attrs, tta, CPU, sizes)
 
@@ -112,7 +112,7 @@ def test_the_networks_own_size_alone_changes_no_byte(trained):  # noqa: F811
 
 def test_a_larger_canvas_is_predicted_in_its_middle(trained, tmp_path):  # noqa: F811
     """Random offsets need more padding than the network sees; prediction takes none of it."""
-    fit = Fit("pad-reflect", STORED, SIZE, offset="random")
+    fit = Resizer("pad-reflect", STORED, SIZE, offset="random")
     assert fit.canvas == (19, 19)
     attrs = {**store.attrs(trained.path["x_train.h5"]), **fit.attrs()}
     del attrs["schema_version"]
@@ -129,7 +129,10 @@ def test_enlarged_images_are_brought_back():
     rows, columns = np.mgrid[0:22, 0:30]
     image = (128 + 80 * np.sin(rows / 5) * np.cos(columns / 6)).round().astype(np.uint8)[None]
     found = []
-    for fit in (Fit("pad-edge", (22, 30), (48, 64)), Fit("pad-edge", (22, 30), (48, 64), 2)):
+    for fit in (
+        Resizer("pad-edge", (22, 30), (48, 64)),
+        Resizer("pad-edge", (22, 30), (48, 64), 2),
+    ):
         attrs = {**fit.attrs(), "scale": [1 / 64], "offset": [-2.0]}
         predict = Predictor(Pointwise(), attrs, ["none"], CPU, sizes_at((48, 64), [1, 2]))
         found.append(predict(fit.images(image)[..., None])[0].astype(int))

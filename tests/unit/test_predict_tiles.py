@@ -82,7 +82,7 @@ class Biased(nn.Module):
 
 
 def predictor(module, size=(48, 200), tta=("none",), sizes=None, tiles=None):
-    attrs = {"fit": "pad-edge", "source": size, "size": size}
+    attrs = {"resize_mode": "pad-edge", "source": size, "size": size}
     attrs |= {"scale": [1 / 64], "offset": [-2.0]}
     return Predictor(module, attrs, tta, CPU, sizes, tiles)
 

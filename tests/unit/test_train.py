@@ -15,7 +15,7 @@ from training import MODEL, SIZE, STAGE, STORED, Competition
 
 import foldbelt.train
 from foldbelt.augment._transforms import Augment
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.store import weights
 from foldbelt.train import optimisers, samplers, schedules, state
@@ -386,7 +386,7 @@ def test_the_average_follows_and_copies_counters():
 def test_targets_are_fitted_like_images(tmp_path):
     tiny = Competition(tmp_path, ignore=True)
     source = Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids[4:9])
-    fit = Fit("pad-reflect", STORED, SIZE)
+    fit = Resizer("pad-reflect", STORED, SIZE)
     labels = np.zeros((5, 1), np.float32)
     for memory in (True, False):
         tiles = Tiles(source, fit, 2, 1, labels, memory)
@@ -401,7 +401,7 @@ def test_targets_are_fitted_like_images(tmp_path):
 
 def test_a_sample_does_not_depend_on_its_batch(tiny):
     source = Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids)
-    tiles = Tiles(source, Fit("pad-reflect", STORED, SIZE), 1, 1, np.zeros((18, 1)), True)
+    tiles = Tiles(source, Resizer("pad-reflect", STORED, SIZE), 1, 1, np.zeros((18, 1)), True)
     spec = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 1}}]
     samples = Samples([tiles], Augment(spec, SIZE, 2, 1), (1, "m", 0, 0, "s"))
     alone = samples.__getitems__([(2, 7)])

@@ -10,7 +10,7 @@ from training import SIZE, STORED, Competition
 
 import foldbelt.train
 from foldbelt.augment._transforms import Augment
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.train import blackout, crops
 from foldbelt.train.crops import Crop
@@ -39,7 +39,7 @@ def tiles_of(competition, memory=True, offset="centre"):
     rows = Source(
         competition.path["x_train.h5"], competition.path["train.h5"], competition.train_ids
     )
-    fit = Fit("pad-reflect", STORED, SIZE, offset=offset)
+    fit = Resizer("pad-reflect", STORED, SIZE, offset=offset)
     labels = competition.mask.any(axis=(1, 2)).astype(np.float32)
     planes = competition.classes + (competition.ignore is not None)
     return Tiles(rows, fit, planes, competition.classes, labels, memory)

@@ -1,7 +1,10 @@
 """Model channels: what a network sees of an image, made once and kept as uint8.
 
-A recipe of the config names channels (``use``), a whitening, and the fit to the network size. Each
-kind of channel is one module here, found by its name, with
+A recipe of the config names channels (``use``), a whitening, and a resize mode. Read `_building`
+first. Data pass through the channels' modules, `_whitening`, quantisation (in `_building`) and
+`_resizing`, which pads with `_padding`.
+
+Each kind of channel is a plug-in, one module here of the channel's name, with
 
 ``RANGE``
     (low, high) of its values where they are known beforehand, else None (fitted on train);

@@ -1,21 +1,19 @@
 """Build a channels file from ingested data: two streaming passes over train, one over test."""
 
 import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foldbelt import store
-from foldbelt.channels._resizing import Fit
+from foldbelt import registry, store
+from foldbelt.channels._resizing import Resizer
 from foldbelt.channels._whitening import METHODS, Fitter, Moments, apply
 from foldbelt.files import InputError, PathLike
 
 _SPREAD = 5.0  # standard deviations kept on either side of the mean; what lies beyond is clipped
 _PIXELS = 2**19  # in one block: some 50 tiles of salt, one image of steel
-_NOT_CHANNELS = ("whitening",)
 
 
 def build(
@@ -24,7 +22,7 @@ def build(
     recipe: Mapping[str, Any],
     fitted_from: PathLike | None = None,
 ) -> None:
-    """Write the channels of a data file: made, whitened, quantised, fitted to the network.
+    """Write the channels of a data file: made, whitened, quantised, brought to network size.
 
     Parameters
     ----------
@@ -32,9 +30,9 @@ def build(
         Ingested data with ``image`` and, for some channels, columns of the table.
     out
         The file to write: ``id`` and ``x`` uint8 (N, H, W, C), with attributes ``names``,
-        ``scale``, ``offset`` (value = x · scale + offset), ``fit``, ``size``, ``source``, ``use``,
-        ``whiten``; where images are enlarged ``enlarge``, and where their offset is random
-        ``canvas``, which is then the size of `x` (see `Fit.of`).
+        ``scale``, ``offset`` (value = x · scale + offset), ``resize_mode``, ``size``, ``source``,
+        ``use``, ``whiten``; where images are enlarged ``enlarge``, and where their offset is random
+        ``canvas``, which is then the size of `x` (see `Resizer.of`).
     recipe
         ``use`` (names of channels), ``whiten``, ``size`` (a number or [height, width]), ``fit``,
         perhaps ``scale`` and ``offset``.
@@ -58,14 +56,14 @@ def build(
     attrs = {
         **quantised,
         "names": plan.names,
-        **plan.fit.attrs(),
+        **plan.resizer.attrs(),
         "use": plan.use,
     }
     with store.Writer(out, table=plan.table[["id"]], attrs=attrs) as writer:
-        writer.create("x", (*plan.fit.canvas, len(plan.names)), np.uint8)
+        writer.create("x", (*plan.resizer.canvas, len(plan.names)), np.uint8)
         for rows, planes in plan.blocks():
             values = plan.whiten(planes, quantised["whiten"])
-            writer.put("x", rows.start, plan.fit.images(quantise(values, scale, offset)))
+            writer.put("x", rows.start, plan.resizer.images(quantise(values, scale, offset)))
 
 
 def quantise(values: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -75,13 +73,6 @@ def quantise(values: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.nd
     steps += 0.5
     np.clip(steps, 0, 255, out=steps)
     return steps.astype(np.uint8)
-
-
-def available() -> list[str]:
-    """Names of all channels."""
-    package = importlib.import_module("foldbelt.channels")
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in found if name[0] != "_" and name not in _NOT_CHANNELS)
 
 
 class _Plan:
@@ -94,7 +85,7 @@ class _Plan:
         self._check_names()
         size = recipe["size"]
         height, width = (size, size) if isinstance(size, int) else size
-        self.fit = Fit(
+        self.resizer = Resizer(
             str(recipe["fit"]),
             store.stored_size(data),
             (height, width),
@@ -119,7 +110,7 @@ class _Plan:
         self.whitened = np.flatnonzero(whitened)
 
     def _check_names(self) -> None:
-        known = available()
+        known = registry.known("channels")
         unknown = [name for name in self.use if name not in known]
         if unknown or not self.use or len(set(self.use)) < len(self.use):
             raise InputError(
@@ -152,7 +143,7 @@ class _Plan:
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Make the channels block by block: rows, and (n, h, w, C) float32 before whitening."""
-        height, width = self.fit.source
+        height, width = self.resizer.source
         size = int(np.clip(_PIXELS // (height * width), 1, 256))
         for rows, images in store.blocks(self.data, "image", size=size):
             table = self.table.iloc[rows]
@@ -206,7 +197,7 @@ def _reuse(plan: _Plan, fitted_from: PathLike) -> dict[str, Any]:
         "use": (plan.use, train["use"]),
         "whiten": (plan.method, train["whiten"]["method"]),
         "names": (plan.names, train["names"]),
-        "source": (list(plan.fit.source), train["source"]),
+        "source": (list(plan.resizer.source), train["source"]),
     }
     unlike = [
         f"{key} is {here}, there {there}" for key, (here, there) in pairs.items() if here != there

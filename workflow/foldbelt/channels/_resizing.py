@@ -1,36 +1,31 @@
-"""Fit images of one storage size to the network, and take predictions back exactly.
+"""Bring images from storage size to the network's input size, and predictions back exactly.
 
 Networks want sides divisible by 32, tiles have 101 pixels. Padding keeps the pixels as they are and
 is undone by a crop; resizing uses the whole input. Padding was worth 0 to .004 on salt. Several of
 its best solutions enlarge first, 101 → 202 → 256, so that the network's coarsest maps see more.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from foldbelt.channels._padding import PADDINGS, sources
 from foldbelt.files import InputError
 from foldbelt.store.geometry import each_plane, linear, scaled, shown
 
-if TYPE_CHECKING:
-    from scipy import sparse
-
-METHODS = ("pad-reflect", "pad-edge", "pad-biharmonic", "resize")
+MODES = (*PADDINGS, "resize")
 OFFSETS = ("centre", "random")
-
-_HALF = 0.5 + 1e-6  # rounds as usual, but leaves no exact tie for the last bit of a sum to decide
 
 
 @dataclass(frozen=True)
-class Fit:
+class Resizer:
     """The way from storage size to network size and back.
 
     Parameters
     ----------
-    method
+    mode
         - ``pad-reflect``: mirrored about the border pixels, which are not repeated;
         - ``pad-edge``: the border pixels repeated;
         - ``pad-biharmonic``: the smooth surface Δ²u = 0 that continues the image, as
@@ -52,7 +47,7 @@ class Fit:
     Raises
     ------
     InputError
-        If method or offset are unknown, an image to be padded is larger than the network size, or
+        If mode or offset are unknown, an image to be padded is larger than the network size, or
         settings exclude each other.
 
     References
@@ -62,26 +57,27 @@ class Fit:
 
     Examples
     --------
-    >>> fit = Fit("pad-reflect", (101, 101), (128, 128))
-    >>> fit.images(np.zeros((4, 101, 101), np.uint8)).shape
+    >>> resizer = Resizer("pad-reflect", (101, 101), (128, 128))
+    >>> resizer.images(np.zeros((4, 101, 101), np.uint8)).shape
     (4, 128, 128)
     """
 
-    method: str
+    mode: str
     source: tuple[int, int]
     size: tuple[int, int]
     scale: int = 1
     offset: str = "centre"
 
     @classmethod
-    def of(cls, attrs: Mapping[str, Any]) -> "Fit":
-        """Give the fit of a channels file from its attributes."""
+    def of(cls, attrs: Mapping[str, Any]) -> "Resizer":
+        """Make the resizer of a channels file from the file's attributes."""
         scale, offset = attrs.get("enlarge", 1), "random" if "canvas" in attrs else "centre"
-        return cls(attrs["fit"], tuple(attrs["source"]), tuple(attrs["size"]), scale, offset)
+        source, size = tuple(attrs["source"]), tuple(attrs["size"])
+        return cls(attrs["resize_mode"], source, size, scale, offset)
 
     def attrs(self) -> dict[str, Any]:
-        """Attributes of a channels file from which `of` makes this again."""
-        attrs: dict[str, Any] = {"fit": self.method}
+        """Give the attributes of a channels file, from which `of` makes an equal resizer."""
+        attrs: dict[str, Any] = {"resize_mode": self.mode}
         attrs |= {"size": list(self.size), "source": list(self.source)}
         attrs |= {"enlarge": self.scale} if self.scale > 1 else {}
         return attrs | ({"canvas": list(self.canvas)} if self.offset == "random" else {})
@@ -90,24 +86,26 @@ class Fit:
         for name in ("source", "size"):
             height, width = getattr(self, name)
             object.__setattr__(self, name, (int(height), int(width)))
-        if self.method not in METHODS:
+        if self.mode not in MODES:
             raise InputError(
-                f"fit: '{self.method}' is unknown; choose one of {', '.join(METHODS)}."
+                f"resize mode '{self.mode}' is unknown; choose one of {', '.join(MODES)}."
             )
         if min(*self.source, *self.size) < 1:
-            raise InputError(f"fit: sizes must be positive, not {self.source} and {self.size}.")
+            raise InputError(
+                f"channels: sizes must be positive, not {self.source} and {self.size}."
+            )
         if self.scale < 1 or self.offset not in OFFSETS:
             raise InputError(
-                f"fit: scale is a whole number from 1 and offset one of {', '.join(OFFSETS)}, not "
-                f"{self.scale} and '{self.offset}'."
+                f"channels: scale is a whole number from 1 and offset one of {', '.join(OFFSETS)}, "
+                f"not {self.scale} and '{self.offset}'."
             )
-        if self.method == "resize":
+        if self.mode == "resize":
             self._check_resize()
         elif any(np.less(self.size, self.tile)):
             enlarged = f", enlarged to {shown(self.tile)}," if self.scale > 1 else ""
             raise InputError(
-                f"fit: images of {shown(self.source)} pixels{enlarged} cannot be padded to "
-                f"{shown(self.size)}; raise the network size or set fit: resize."
+                f"channels: images of {shown(self.source)} pixels{enlarged} cannot be padded to "
+                f"{shown(self.size)}; raise the network size or choose the mode 'resize'."
             )
         elif self.offset == "random" and self.size == self.tile:
             raise InputError(
@@ -120,19 +118,19 @@ class Fit:
         wrong += ["offset: random"] if self.offset == "random" else []
         if wrong:
             raise InputError(
-                f"fit: resize fills the whole input, so {' and '.join(wrong)} mean nothing; leave "
-                "them out or pad."
+                f"channels: resizing fills the whole input, so {' and '.join(wrong)} have no "
+                "effect; leave them out, or choose a mode that pads."
             )
 
     @property
     def tile(self) -> tuple[int, int]:
         """Size of an enlarged image, before it is padded; of a resized one the network size."""
         height, width = self.source
-        return self.size if self.method == "resize" else (height * self.scale, width * self.scale)
+        return self.size if self.mode == "resize" else (height * self.scale, width * self.scale)
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Size to which images are fitted: that of the network, or larger for a random offset."""
+        """Size to which images are padded: that of the network, or larger for a random offset."""
         if self.offset == "centre":
             return self.size
         (height, width), tile = self.size, self.tile
@@ -160,18 +158,20 @@ class Fit:
         """
         images = self._checked(images, self.source)
         if images.dtype != np.uint8:
-            raise ValueError(f"images to fit are uint8, not {images.dtype}.")
+            raise ValueError(f"images must be uint8, not {images.dtype}.")
         if self.source == self.canvas:
             return images.copy()
         if self.source != self.tile:
             images = each_plane(images, self.tile, lambda plane: scaled(plane, self.tile))
         if self.tile == self.canvas:
             return images
-        padded = images[self._taken]
-        if self.method == "pad-biharmonic" and len(images):
+        padded = images[self._repeated]
+        fill = PADDINGS[self.mode].fill
+        if fill is not None and len(images):
             planes = np.moveaxis(padded, 3, 1) if padded.ndim == 4 else padded
-            smooth = self._frame.fill(planes.reshape(-1, *self.canvas)).reshape(planes.shape)
-            padded = np.moveaxis(smooth, 1, 3) if padded.ndim == 4 else smooth
+            filled = fill(planes.reshape(-1, *self.canvas), self.tile, self._start)
+            filled = filled.reshape(planes.shape)
+            padded = np.moveaxis(filled, 1, 3) if padded.ndim == 4 else filled
         return np.ascontiguousarray(padded)
 
     def masks(self, masks: np.ndarray) -> np.ndarray:
@@ -193,7 +193,7 @@ class Fit:
             masks = each_plane(
                 masks, self.tile, lambda plane: scaled(plane.astype(np.float32), self.tile) > 0.5
             )
-        return masks if self.tile == self.canvas else np.ascontiguousarray(masks[self._taken])
+        return masks if self.tile == self.canvas else np.ascontiguousarray(masks[self._repeated])
 
     def undo(self, prob: np.ndarray) -> np.ndarray:
         """Bring predictions back to storage size.
@@ -214,7 +214,7 @@ class Fit:
         prob = self._checked(prob, self.size)
         if self.source == self.size:
             return prob.copy()
-        if self.method == "resize":
+        if self.mode == "resize":
             return each_plane(prob, self.source, lambda plane: linear(plane, self.source))
         (height, width), (tall, wide) = self.tile, self.size
         top, left = (tall - height) // 2, (wide - width) // 2
@@ -237,18 +237,14 @@ class Fit:
         return (self.canvas[0] - self.tile[0]) // 2, (self.canvas[1] - self.tile[1]) // 2
 
     @property
-    def _taken(self) -> tuple[slice, np.ndarray, np.ndarray]:
+    def _repeated(self) -> tuple[slice, np.ndarray, np.ndarray]:
         """Index of the source row and column that each padded pixel repeats."""
-        mode = "reflect" if self.method == "pad-reflect" else "edge"
+        padding = PADDINGS[self.mode]
         rows, columns = (
-            np.pad(np.arange(inner), (start, outer - inner - start), mode=mode)  # type: ignore[call-overload]
+            sources(padding, inner, outer, start)
             for inner, outer, start in zip(self.tile, self.canvas, self._start, strict=True)
         )
         return slice(None), rows[:, None], columns[None, :]
-
-    @property
-    def _frame(self) -> "_Frame":
-        return _frame(self.tile, self.canvas, self._start)
 
 
 def centre(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -272,54 +268,3 @@ def centre(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = (int(side) for side in size)
     top, left = (x.shape[1] - height + 1) // 2, (x.shape[2] - width + 1) // 2
     return x[:, top : top + height, left : left + width]
-
-
-class _Frame:
-    """The biharmonic border: a linear function of the tile, so one factorisation serves all tiles.
-
-    The equations are those of scikit-image: at each unknown pixel the Laplacian of the Laplacian is
-    zero, both with mirrored image borders.
-    """
-
-    def __init__(
-        self, source: tuple[int, int], size: tuple[int, int], start: tuple[int, int]
-    ) -> None:
-        from scipy import sparse  # slow to import, and few recipes come here
-        from scipy.sparse import linalg
-
-        known = np.zeros(size, dtype=bool)
-        known[start[0] : start[0] + source[0], start[1] : start[1] + source[1]] = True
-        rows, columns = (_second_difference(side) for side in size)
-        laplace = sparse.kronsum(columns, rows, format="csr")
-        equations = (laplace @ laplace)[np.flatnonzero(~known)]
-        self.known = known
-        self.solver = linalg.splu(
-            equations[:, np.flatnonzero(~known)].tocsc(), permc_spec="MMD_ATA"
-        )
-        self.right = -equations[:, np.flatnonzero(known)].tocsr()
-
-    def fill(self, padded: np.ndarray) -> np.ndarray:
-        """Replace the borders of (N, H, W) uint8 tiles; values stay within each tile's range."""
-        out = padded.copy()
-        for start in range(0, len(padded), 64):  # bounds the float64 copies
-            tiles = out[start : start + 64]
-            inside = tiles[:, self.known]
-            border = self.solver.solve(self.right @ inside.T.astype(float)).T
-            low, high = inside.min(axis=1, keepdims=True), inside.max(axis=1, keepdims=True)
-            tiles[:, ~self.known] = np.floor(np.clip(border, low, high) + _HALF)
-        return out
-
-
-@functools.lru_cache(maxsize=4)
-def _frame(source: tuple[int, int], size: tuple[int, int], start: tuple[int, int]) -> _Frame:
-    return _Frame(source, size, start)
-
-
-def _second_difference(side: int) -> "sparse.csr_array":
-    from scipy import sparse
-
-    middle = np.full(side, -2.0)
-    middle[0] += 1  # mirrored border: the outer neighbour equals the pixel itself
-    middle[-1] += 1
-    beside = np.ones(side - 1)
-    return sparse.diags_array([beside, middle, beside], offsets=[-1, 0, 1], format="csr")

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from foldbelt import runtime
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.predict.windows import Tiles
 
@@ -86,10 +86,10 @@ class Predictor:
         self.module = module.eval().to(device)
         if device.type == "cuda":
             self.module = self.module.to(memory_format=torch.channels_last)
-        self.fit = Fit.of(attrs)
+        self.resizer = Resizer.of(attrs)
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
         self.views = [FLIPS[name] for name in tta]
-        self.sizes = list(sizes or [self.fit.size])
+        self.sizes = list(sizes or [self.resizer.size])
         self.tiles = tiles
 
     @torch.inference_mode()
@@ -115,7 +115,7 @@ class Predictor:
             for axes in self.views:
                 mask, label = self._view(scaled.flip(axes) if axes else scaled)
                 if mask is not None:
-                    mask = _resized(mask.flip(axes) if axes else mask, self.fit.size)
+                    mask = _resized(mask.flip(axes) if axes else mask, self.resizer.size)
                     total = mask if total is None else total.add_(mask)
                 if label is not None:
                     labels.append(label)
@@ -123,7 +123,7 @@ class Predictor:
         if total is None:
             return None, known
         mean = total.div_(len(self.sizes) * len(self.views)).permute(0, 2, 3, 1).cpu().numpy()
-        return np.rint(self.fit.undo(mean) * 255).astype(np.uint8), known
+        return np.rint(self.resizer.undo(mean) * 255).astype(np.uint8), known
 
     def _view(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Predict images (N,C,H,W): probabilities (N,K,H,W) and (N,L), in windows if need be.

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from foldbelt import store
 from foldbelt.augment._transforms import Augment, images_of
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.files import PathLike, seed_for
 from foldbelt.report import style
 from foldbelt.report.classes import mask_names
@@ -141,7 +141,7 @@ class _Preview:
 
     def __init__(self, data: str, channels: str, ids: list[str], seed: int) -> None:
         attrs = store.attrs(channels)
-        self.fit, self.names, self.ids, self.seed = Fit.of(attrs), attrs["names"], ids, seed
+        self.fit, self.names, self.ids, self.seed = Resizer.of(attrs), attrs["names"], ids, seed
         source = Source(channels, data, ids)
         classes = source.classes()
         self.planes = classes + source.has_ignore()

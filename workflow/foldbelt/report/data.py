@@ -214,7 +214,7 @@ def _recipe(path: str, ids: list[str]) -> dict:
         "names": attributes["names"],
         "ranges": [np.quantile(values[..., c], [0.01, 0.99]) for c in range(values.shape[-1])],
         "whiten": whiten.get("method", "none") if isinstance(whiten, dict) else str(whiten),
-        "fit": attributes.get("fit", ""),
+        "resize_mode": attributes.get("resize_mode", ""),
         "size": attributes.get("size", values.shape[1:3]),
         "source": attributes.get("source", values.shape[1:3]),
     }
@@ -227,7 +227,7 @@ def _channel(axes: Axes, recipe: dict, row: int, channel: int) -> None:
     values = recipe["values"][row, ..., channel]
     style.tile(axes, values, cmap="gray", vmin=low, vmax=high)
     (height, width), (h, w) = recipe["size"], recipe["source"]
-    if recipe["fit"].startswith("pad") and (h < height or w < width):
+    if recipe["resize_mode"].startswith("pad") and (h < height or w < width):
         top, left = (height - h) // 2, (width - w) // 2
         axes.plot(
             [left, left + w, left + w, left, left],
@@ -243,8 +243,8 @@ def _channels_title(recipes: Mapping[str, dict]) -> str:
     padded = False
     for name, recipe in recipes.items():
         (h, w), (height, width) = recipe["source"], recipe["size"]
-        fit = "" if (h, w) == (height, width) else f", {recipe['fit']} to {height}×{width}"
-        padded |= bool(fit) and recipe["fit"].startswith("pad")
+        fit = "" if (h, w) == (height, width) else f", {recipe['resize_mode']} to {height}×{width}"
+        padded |= bool(fit) and recipe["resize_mode"].startswith("pad")
         whiten = "not whitened" if recipe["whiten"] == "none" else f"{recipe['whiten']} whitening"
         parts.append(
             f"{name}: {style.plural(len(recipe['names']), 'channel')}, {whiten}, {h}×{w}{fit}."

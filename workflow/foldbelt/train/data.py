@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from foldbelt import store
 from foldbelt.augment._transforms import Augment
-from foldbelt.channels._resizing import Fit, centre
+from foldbelt.channels._resizing import Resizer, centre
 from foldbelt.files import seed_for
 from foldbelt.train.blackout import blacken
 from foldbelt.train.crops import Crop, seen, shown
@@ -122,7 +122,7 @@ class Tiles:
     def __init__(
         self,
         source: Source,
-        fit: Fit,
+        fit: Resizer,
         planes: int,
         classes: int,
         labels: np.ndarray,

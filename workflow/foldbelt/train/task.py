@@ -10,7 +10,7 @@ import torch
 
 from foldbelt import models, runtime, store
 from foldbelt.augment._transforms import Augment, images_of
-from foldbelt.channels._resizing import Fit
+from foldbelt.channels._resizing import Resizer
 from foldbelt.config import stages
 from foldbelt.files import InputError, Problem, raise_all, seed_for
 from foldbelt.models._saved import fill
@@ -157,7 +157,7 @@ def load(
     """
     train = sources[0]
     attrs = store.attrs(train.channels)
-    fit = Fit.of(attrs)
+    fit = Resizer.of(attrs)
     classes = train.classes()
     planes = classes + train.has_ignore()
     known = store.has(train.masks, "labels")
@@ -208,7 +208,7 @@ def load(
         "channels": attrs["names"],
         "scale": attrs["scale"],
         "offset": attrs["offset"],
-        "fit": attrs["fit"],
+        "resize_mode": attrs["resize_mode"],
         "size": attrs["size"],
         "source": attrs["source"],
     }
