@@ -12,7 +12,19 @@ from numpy.typing import ArrayLike
 
 from foldbelt.files import InputError
 
+LEVEL = 0.95  # share of the draws inside an interval; every number and every text follows it
 BLOCK = 2**21  # drawn groups at a time
+
+
+def percent(level: float = LEVEL) -> str:
+    """Word the level of an interval.
+
+    Examples
+    --------
+    >>> percent(0.9)
+    '90 %'
+    """
+    return f"{100 * level:.4g} %"
 
 
 def interval(
@@ -20,7 +32,7 @@ def interval(
     groups: Any = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> tuple[float, float]:
     """Give the percentile interval of the mean over images, resampling whole groups.
 
@@ -47,8 +59,7 @@ def interval(
     InputError
         If there are no values, one is not finite, or the lengths differ.
     """
-    draws = _draws(_values(values, "values"), groups, n, seed)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = _bounds(_draws(_values(values, "values"), groups, n, seed), level)
     return float(low), float(high)
 
 
@@ -58,7 +69,7 @@ def paired(
     groups: Any = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> tuple[float, float, float]:
     """Give the mean of a − b and its interval, both scored on the same images.
 
@@ -92,7 +103,7 @@ def reweighted(
     groups: Any = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> dict[str, Any]:
     """Give the weighted mean, and how it differs from the plain one, with their intervals.
 
@@ -121,13 +132,17 @@ def reweighted(
     draws = _draws(scores, groups, n, seed, heavy)
     differences = draws - _draws(scores, groups, n, seed)
     score = float(scores @ heavy / heavy.sum())
-    around = [(1 - level) / 2, (1 + level) / 2]
     return {
         "score": score,
-        "interval": np.nanquantile(draws, around).tolist(),
+        "interval": _bounds(draws, level).tolist(),
         "difference": score - float(scores.mean()),
-        "difference_interval": np.nanquantile(differences, around).tolist(),
+        "difference_interval": _bounds(differences, level).tolist(),
     }
+
+
+def _bounds(draws: np.ndarray, level: float) -> np.ndarray:
+    """Give the two ends of the middle `level` of the draws, (2,); without those that are NaN."""
+    return np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
 
 
 def _values(values: ArrayLike, name: str) -> np.ndarray:
@@ -144,18 +159,19 @@ def _draws(
     if n < 1:
         raise InputError(f"a bootstrap needs at least one draw, not {n}.")
     if groups is None:
-        member = np.arange(len(values))
+        group_index = np.arange(len(values))
     else:
         names = pd.Series(groups, dtype=object).reset_index(drop=True)
         alone = names.isna() | names.isin([-1, ""])
         names[alone] = [("alone", number) for number in np.flatnonzero(alone)]
-        member = pd.factorize(names)[0]
-    if len(member) != len(values):
-        raise InputError(f"there are {len(values)} scores and {len(member)} groups.")
+        group_index = pd.factorize(names)[0]
+    if len(group_index) != len(values):
+        raise InputError(f"there are {len(values)} scores and {len(group_index)} groups.")
     if weights is None:
-        total, size = np.bincount(member, values), np.bincount(member)
+        total, size = np.bincount(group_index, values), np.bincount(group_index)
     else:
-        total, size = np.bincount(member, values * weights), np.bincount(member, weights)
+        total = np.bincount(group_index, values * weights)
+        size = np.bincount(group_index, weights)
     random = np.random.default_rng(seed)
     block = max(1, BLOCK // len(size))  # bounds the memory; the stream does not depend on it
     means = []

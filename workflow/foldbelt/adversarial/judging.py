@@ -19,6 +19,7 @@ from foldbelt import store
 from foldbelt.adversarial import features
 from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.separating import auc, auc_interval, few, judge
+from foldbelt.bootstrap import percent
 from foldbelt.files import InputError, PathLike, write_csv, write_json
 
 # Of the truth, of the split, or names of groups: no numbers that an image brings along.
@@ -49,7 +50,7 @@ def run(
         CSV of id, part (train or test) and test_likeness in [0, 1], as if there were as many
         training as test images.
     report
-        JSON: auc, interval (95 %, over groups), accuracy (both parts counting half), images
+        JSON: auc, interval (over groups), accuracy (both parts counting half), images
         {train, test}, groups, folds, classifier, and features, the one that separates best on its
         own first: name, meaning, auc_alone (.5 to 1), higher_in (train or test), train and test
         (medians) and importance (what the AUC loses when the feature is shuffled among images that
@@ -87,8 +88,8 @@ def run(
     }
     write_json(report, content)
     print(
-        f"AUC {content['auc']:.3f} (95 %: {low:.3f} to {high:.3f}) between {(~is_test).sum()} "
-        f"training and {is_test.sum()} test images; what separates best alone: "
+        f"AUC {content['auc']:.3f} ({percent()}: {low:.3f} to {high:.3f}) between "
+        f"{(~is_test).sum()} training and {is_test.sum()} test images; what separates best alone: "
         f"{ranked[0]['meaning']}"
     )
 

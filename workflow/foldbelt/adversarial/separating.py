@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from foldbelt.bootstrap import LEVEL
 from foldbelt.files import InputError, seed_for
 
 FEW = 1000  # images of the smaller part below which a linear classifier overfits less
@@ -141,7 +142,7 @@ def auc_interval(
     folds: int | None = None,
     draws: int = DRAWS,
 ) -> tuple[float, float]:
-    """Give the 95 % percentile interval of the AUC, resampling whole groups.
+    """Give the percentile interval of the AUC at the usual level, resampling whole groups.
 
     Classifiers that share training images err alike, which no resampling of their judgements shows:
     where images are few and alike, a plain interval held chance in only 70 % of trials. With
@@ -169,7 +170,8 @@ def auc_interval(
     found = np.array(list(_aucs(scores, is_test, weights())))
     widened = 1 if folds is None else np.sqrt(1 + folds / (folds - 1))
     middle = auc(scores, is_test)
-    low, high = np.clip(middle + widened * (np.nanquantile(found, [0.025, 0.975]) - middle), 0, 1)
+    tails = np.round([(1 - LEVEL) / 2, (1 + LEVEL) / 2], 6)
+    low, high = np.clip(middle + widened * (np.nanquantile(found, tails) - middle), 0, 1)
     return float(low), float(high)
 
 

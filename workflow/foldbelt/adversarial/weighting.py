@@ -39,7 +39,7 @@ def weighted(
     Returns
     -------
     dict
-        score; interval (95 %, over groups); difference to the plain score, and its interval;
+        score; interval (over groups); difference to the plain score, and its interval;
         effective_images, as many equally weighted ones would tell as much (Kish, 1965:
         (Σw)²/Σw²); flattening; and auc, of the likeness of all images. The intervals take the
         weights as given.

@@ -37,7 +37,7 @@ class Decision:
     optimistic
         The score of `params` on the very images on which they were fitted.
     interval
-        [low, high], 95 %, of `score`: percentile bootstrap over groups.
+        [low, high] of `score`: percentile bootstrap over groups.
     per_fold
         For every fold, rising: fold, params (fitted without it), score (on it), images.
     gate_on

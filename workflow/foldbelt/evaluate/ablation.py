@@ -49,8 +49,9 @@ def run(
     bootstrap, seed
         Number of resamplings of the groups, and their seed.
     out
-        The csv: variant, score, difference, low, high (95 %), verdict, one column of differences
-        for every seed and fold, images, groups, train_seconds, predict_seconds, memory_mb, note.
+        The csv: variant, score, difference, its interval (low, high), verdict, one column of
+        differences for every seed and fold, images, groups, train_seconds, predict_seconds,
+        memory_mb, note.
     notes
         Variant → what a reader of its score has to know. Of a variant that splits the images
         otherwise than the base it is said here, and no verdict is given: folds that leak score
@@ -171,7 +172,7 @@ def describe(path: PathLike) -> str:
     """
     table = pd.read_csv(path, dtype={"note": str}, keep_default_na=True)
     lines = [
-        "| variant | score | difference | 95 % | verdict | training, s |",
+        f"| variant | score | difference | {bootstrap.percent()} | verdict | training, s |",
         "|---|---|---|---|---|---|",
     ]
     for row in table.itertuples():

@@ -1,8 +1,11 @@
 """The scores of a run in a few lines, for the terminal."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from foldbelt.bootstrap import percent
 from foldbelt.files import PathLike
 
 
@@ -20,25 +23,22 @@ def describe(path: PathLike) -> str:
         The scores, one a line, the honest one first.
     """
     found = json.loads(Path(path).read_text(encoding="utf-8"))
-    low, high = found["interval"]
     lines = [
         f"{found['metric']} of the run {Path(path).resolve().parent.name}",
-        f"  leave-one-fold-out               {found['score']:.4f}  (95 %: {low:.4f} to {high:.4f})",
+        f"  leave-one-fold-out               {found['score']:.4f}  ({_around(found)})",
         f"  optimistic, for comparison       {found['optimistic']:.4f}",
         f"  all masks empty                  {found['baseline']:.4f}",
     ]
     if found["hidden"] is not None:
         lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
     if like := found.get("like_test"):
-        low, high = like["interval"]
         lines.append(
-            f"  as if drawn like the test images {like['score']:.4f}  (95 %: {low:.4f} to "
-            f"{high:.4f}; AUC of train against test {like['auc']:.2f})"
+            f"  as if drawn like the test images {like['score']:.4f}  ({_around(like)}; "
+            f"AUC of train against test {like['auc']:.2f})"
         )
     for name, one in found.get("classes", {}).items():
-        low, high = one["interval"]
         lines.append(
-            f"  class {name:<27}{one['score']:.4f}  (95 %: {low:.4f} to {high:.4f}; all empty "
+            f"  class {name:<27}{one['score']:.4f}  ({_around(one)}; all empty "
             f"{one['baseline']:.4f}; {one['positives']} images)"
         )
     lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
@@ -48,3 +48,9 @@ def describe(path: PathLike) -> str:
     ]
     lines += [f"  note: {note}" for note in found.get("notes", [])]
     return "\n".join(lines)
+
+
+def _around(scored: Mapping[str, Any]) -> str:
+    """Word the interval of a score."""
+    low, high = scored["interval"]
+    return f"{percent()}: {low:.4f} to {high:.4f}"

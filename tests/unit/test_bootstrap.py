@@ -1,5 +1,7 @@
 """Bootstrap intervals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,19 @@ def test_images_without_a_group_are_groups_of_their_own():
     alone = bootstrap.interval(values)
     for none in (-1, float("nan"), ""):
         assert bootstrap.interval(values, [none] * 60) == alone
+
+
+def test_the_level_is_written_in_one_place():
+    root = Path(bootstrap.__file__).parents[1]
+    files = [path for kind in ("py", "rst", "smk", "yaml") for path in root.rglob(f"*.{kind}")]
+    assert len(files) > 100
+    assert [path for path in files if bootstrap.percent() in path.read_text("utf-8")] == []
+    assert bootstrap.percent(0.9) == "90 %"
+
+
+def test_the_level_decides_how_wide_an_interval_is():
+    values = np.random.default_rng(0).random(60)
+    low, high = bootstrap.interval(values, level=0.5)
+    wide = bootstrap.interval(values)
+    assert wide[0] < low < high < wide[1]
+    assert wide == bootstrap.interval(values, level=bootstrap.LEVEL)
