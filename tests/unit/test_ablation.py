@@ -80,7 +80,7 @@ def test_other_folds_get_no_verdict(tmp_path, base):
     assert table["verdict"].to_dict() == {"x": "other folds", "base": "base", "y": "undecided"}
     assert table.loc["x", "note"].startswith("So. Other folds")
     assert "leak" in ablation.describe(out)
-    figure.run(table=out, out=str(tmp_path / "a.svg"))
+    figure.draw(table=out, out=str(tmp_path / "a.svg"))
     assert "other folds" in (tmp_path / "a.svg").read_text()
 
 
@@ -141,9 +141,9 @@ def test_variants_of_other_images_are_refused_all_at_once(tmp_path, base):
 
 def test_figure_and_markdown_show_every_variant(tmp_path, base):
     compare(tmp_path, {"base": base, "x": [one + 0.1 for one in base]})
-    figure.run(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
+    figure.draw(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
     first = (tmp_path / "a.svg").read_bytes()
-    figure.run(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
+    figure.draw(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
     assert (tmp_path / "a.svg").read_bytes() == first
     text = ablation.describe(tmp_path / "ablation.csv")
     assert "| x | " in text

@@ -340,7 +340,7 @@ def test_the_figure_is_drawn_for_tiles_and_for_wide_images(
     given = {"likeness": tmp_path / "adversarial.csv", "report": tmp_path / "adversarial.json"}
     drawn = [tmp_path / "one.png", tmp_path / "two.png"]
     for path in drawn:
-        figure.run(**files, **given, out=str(path))
+        figure.draw(**files, **given, out=str(path))
     assert drawn[0].read_bytes() == drawn[1].read_bytes()
     assert drawn[0].stat().st_size > 20_000
     assert f"AUC {found['auc']:.2f}" in figure.title(found)

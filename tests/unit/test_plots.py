@@ -16,7 +16,25 @@ from foldbelt.decide import Decision
 from foldbelt.folds import splitting
 from foldbelt.metrics import score_images
 from foldbelt.report import balance as balances
-from foldbelt.report import data, ladder, pages, results, scoreboard, scored, style, tiles, training
+from foldbelt.report import (
+    best_worst,
+    coverage,
+    examples,
+    ladder,
+    pages,
+    problems,
+    provenance,
+    pseudo,
+    score_by,
+    scoreboard,
+    scored,
+    scores,
+    scores_page,
+    style,
+    threshold,
+    training,
+)
+from foldbelt.report import channels as channels_figure
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -196,17 +214,17 @@ def every(run: Run) -> dict[str, Callable[[str], None]]:
     four = (run.oof, run.train, run.decision, run.folds)
     recipe = channels(run)
     return {
-        "examples.png": lambda out: data.examples(run.train, out),
-        "channels.png": lambda out: data.preprocessing(run.train, {"base": recipe}, out),
-        "balance.svg": lambda out: balances.balance(run.folds, run.train, out, out + ".html"),
-        "curves.svg": lambda out: training.curves(histories, "m, round 0", out),
-        "threshold.svg": lambda out: results.threshold_curve({0: run.decision}, out),
-        "ladder.svg": lambda out: ladder.run(decision=run.decision, out=out),
-        "worst.png": lambda out: results.tiles(*four, which="worst", out=out, count=2),
-        "best.png": lambda out: results.tiles(*four, which="best", out=out, count=2),
-        "scores.svg": lambda out: results.scores(str(run.root / "scores.json"), out),
-        "pseudo.svg": lambda out: results.pseudo(files, run.train, out),
-        "score_by.svg": lambda out: results.score_by(*four, out),
+        "examples.png": lambda out: examples.draw(run.train, out),
+        "channels.png": lambda out: channels_figure.draw(run.train, {"base": recipe}, out),
+        "balance.svg": lambda out: balances.draw(run.folds, run.train, out, out + ".html"),
+        "curves.svg": lambda out: training.draw(histories, "m, round 0", out),
+        "threshold.svg": lambda out: threshold.draw({0: run.decision}, out),
+        "ladder.svg": lambda out: ladder.draw(decision=run.decision, out=out),
+        "worst.png": lambda out: best_worst.draw(*four, which="worst", out=out, count=2),
+        "best.png": lambda out: best_worst.draw(*four, which="best", out=out, count=2),
+        "scores.svg": lambda out: scores.draw(str(run.root / "scores.json"), out),
+        "pseudo.svg": lambda out: pseudo.draw(files, run.train, out),
+        "score_by.svg": lambda out: score_by.draw(*four, out),
     }
 
 
@@ -236,7 +254,7 @@ def test_shown_are_the_most_extreme_scores(which: str) -> None:
         {"id": [f"i{n}" for n in range(60)], "score": random.integers(0, 11, 60) / 10}
     )
     rows["coverage"] = random.integers(0, 3, 60) / 3
-    picked = tiles.rank(rows, which, 9, seed=1)
+    picked = best_worst.rank(rows, which, 9, seed=1)
     left = rows.drop(picked.index)
     if which == "worst":
         assert picked["score"].max() <= left["score"].min()
@@ -244,16 +262,16 @@ def test_shown_are_the_most_extreme_scores(which: str) -> None:
     else:
         assert (picked["coverage"] > 0).all()
         assert picked["score"].min() >= left.loc[left["coverage"] > 0, "score"].max()
-    shuffled = tiles.rank(rows.sample(frac=1, random_state=0), which, 9, seed=1)
+    shuffled = best_worst.rank(rows.sample(frac=1, random_state=0), which, 9, seed=1)
     assert shuffled["id"].tolist() == picked["id"].tolist()
-    assert len(tiles.rank(rows, which, 100, seed=1)) == 60
+    assert len(best_worst.rank(rows, which, 100, seed=1)) == 60
 
 
 def test_the_best_fall_back_on_empty_images_and_other_names_are_refused() -> None:
     rows = pd.DataFrame({"id": ["a", "b"], "score": [0.2, 1.0], "coverage": [0.5, 0.0]})
-    assert tiles.rank(rows, "best", 5, seed=0)["id"].tolist() == ["a", "b"]
+    assert best_worst.rank(rows, "best", 5, seed=0)["id"].tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="'finest'"):
-        tiles.rank(rows, "finest", 5, seed=0)
+        best_worst.rank(rows, "finest", 5, seed=0)
 
 
 def test_images_are_decided_with_the_parameters_of_their_own_fold(run: Run) -> None:
@@ -315,17 +333,17 @@ def test_nothing_to_draw_gives_a_figure_that_says_so(run: Run, tmp_path: Path) -
     flat = tmp_path / "flat.json"
     flat.write_text(json.dumps({**json.loads(Path(run.decision).read_text()), "curves": []}))
     four = (str(empty), str(empty), run.decision, str(folds))
-    pseudo = {"m/round0/fold0": pseudo_file(tmp_path / "p.h5", 0)}
+    nothing = {"m/round0/fold0": pseudo_file(tmp_path / "p.h5", 0)}
     out = {n: str(tmp_path / f"{n}.svg") for n in range(9)}
-    data.examples(str(empty), out[0])
-    data.preprocessing(str(empty), {}, out[1])
-    balances.balance(str(folds), str(empty), out[2], str(tmp_path / "balance.html"))
-    training.curves({}, "m", out[3])
-    results.threshold_curve({0: str(flat)}, out[4])
-    results.tiles(*four, which="worst", out=out[5])
-    results.score_by(*four, out[6])
-    results.pseudo({}, None, out[7])
-    results.pseudo(pseudo, None, out[8])
+    examples.draw(str(empty), out[0])
+    channels_figure.draw(str(empty), {}, out[1])
+    balances.draw(str(folds), str(empty), out[2], str(tmp_path / "balance.html"))
+    training.draw({}, "m", out[3])
+    threshold.draw({0: str(flat)}, out[4])
+    best_worst.draw(*four, which="worst", out=out[5])
+    score_by.draw(*four, out[6])
+    pseudo.draw({}, None, out[7])
+    pseudo.draw(nothing, None, out[8])
     for path in out.values():
         assert "<svg" in Path(path).read_text()
 
@@ -335,8 +353,8 @@ def test_curves_cope_with_one_epoch_and_no_metric(tmp_path: Path) -> None:
         "round 0/fold 0/a": history(tmp_path, "a", 1),
         "round 0/fold 1/a": history(tmp_path, "b", 2),
     }
-    training.curves(files, "m", str(tmp_path / "one.svg"))
-    training.curves(
+    training.draw(files, "m", str(tmp_path / "one.svg"))
+    training.draw(
         {"round 0/fold 0/a": history(tmp_path, "c", 2, metric=False)}, "m", str(tmp_path / "no.svg")
     )
 
@@ -345,19 +363,17 @@ def test_curves_cope_with_one_epoch_and_no_metric(tmp_path: Path) -> None:
 def test_pages_escape_what_users_wrote_and_need_nothing_from_outside(
     run: Run, tmp_path: Path
 ) -> None:
-    problems, config, scores = (tmp_path / name for name in ("p.csv", "c.yaml", "s.json"))
-    problems.write_text(
-        f"file,reason,action\n{HOSTILE}.png,{HOSTILE},dropped\nb,{HOSTILE},dropped\n"
-    )
+    found, config, numbers = (tmp_path / name for name in ("p.csv", "c.yaml", "s.json"))
+    found.write_text(f"file,reason,action\n{HOSTILE}.png,{HOSTILE},dropped\nb,{HOSTILE},dropped\n")
     config.write_text(f"run: '{HOSTILE}'\nstages:\n  '{HOSTILE}': {{epochs: 3}}\n")
-    scores.write_text(json.dumps(SCORES))
+    numbers.write_text(json.dumps(SCORES))
     out = [str(tmp_path / f"{n}.html") for n in range(4)]
-    pages.problems(str(problems), out[0])
-    pages.provenance(
+    problems.write(str(found), out[0])
+    provenance.write(
         str(config), {HOSTILE: HOSTILE, "p": dict.fromkeys("abcd", HOSTILE)}, {HOSTILE: 3.0}, out[1]
     )
-    pages.scores(str(scores), out[2])
-    balances.balance(run.folds, run.train, str(tmp_path / "b.svg"), out[3])
+    scores_page.write(str(numbers), out[2])
+    balances.draw(run.folds, run.train, str(tmp_path / "b.svg"), out[3])
     for path in out:
         text = Path(path).read_text(encoding="utf-8")
         assert "<script" not in text.lower()
@@ -366,9 +382,9 @@ def test_pages_escape_what_users_wrote_and_need_nothing_from_outside(
 
 
 def test_problems_page_says_when_there_are_none(tmp_path: Path) -> None:
-    problems, out = tmp_path / "p.csv", tmp_path / "p.html"
-    problems.write_text("file,reason,action\n")
-    pages.problems(str(problems), str(out), checked=4000)
+    found, out = tmp_path / "p.csv", tmp_path / "p.html"
+    found.write_text("file,reason,action\n")
+    problems.write(str(found), str(out), checked=4000)
     assert "No problems found in 4,000 images" in out.read_text()
 
 
@@ -376,7 +392,7 @@ def test_provenance_page_holds_config_versions_and_durations(tmp_path: Path) -> 
     config, out = tmp_path / "c.yaml", tmp_path / "c.html"
     config.write_text("run: demo\nmodels: {unet: {folds: base}}\n")
     environment = {"git": {"commit": "abc123", "dirty": False}, "memory": 2**33, "gpus": []}
-    pages.provenance(str(config), environment, {"train": 3725.0, "ingest": 4.24}, str(out))
+    provenance.write(str(config), environment, {"train": 3725.0, "ingest": 4.24}, str(out))
     text = out.read_text()
     for part in ("abc123", "8.0 GiB", "1 h 02 min", "4.2 s", "folds: base", "run: demo"):
         assert part in text
@@ -395,9 +411,9 @@ def test_score_table_keeps_the_order_of_rounds_and_marks_the_last_blend() -> Non
 
 
 def test_coverage_classes_keep_empty_images_apart() -> None:
-    coverage = np.array([0, 1e-9, 0.1, 0.11, 0.25, 0.5, 0.75, 0.76, 1])
-    assert data.coverage_class(coverage).tolist() == [0, 1, 1, 2, 2, 3, 4, 5, 5]
-    assert [data.class_name(n) for n in (0, 1, 5)] == ["empty", "0–10 %", "75–100 %"]
+    shares = np.array([0, 1e-9, 0.1, 0.11, 0.25, 0.5, 0.75, 0.76, 1])
+    assert coverage.coverage_class(shares).tolist() == [0, 1, 1, 2, 2, 3, 4, 5, 5]
+    assert [coverage.class_name(n) for n in (0, 1, 5)] == ["empty", "0–10 %", "75–100 %"]
 
 
 @pytest.mark.parametrize(

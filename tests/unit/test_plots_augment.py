@@ -83,7 +83,7 @@ def test_the_outline_is_that_of_the_augmented_mask(
     if spec is MOVES and not recipe:
         spec = MOVES[:1]  # no quarter turns of what is not square
     files = write(tmp_path, classes=2, **recipe)
-    augment.run(**files, stages={"a": spec}, out=str(tmp_path / "a.png"))
+    augment.draw(**files, stages={"a": spec}, out=str(tmp_path / "a.png"))
     lines = rows_of(drawn)
     assert sum(len(line) for line in lines) == len(drawn) > 20
     for line in lines:
@@ -99,10 +99,10 @@ def test_the_outline_is_that_of_the_augmented_mask(
 def test_equal_pipelines_are_drawn_once(drawn: list, tmp_path: Path) -> None:
     files = write(tmp_path)
     again = [{name: dict(how) for name, how in entry.items()} for entry in FLIPS]
-    augment.run(**files, stages={"a": FLIPS}, out=str(tmp_path / "a.png"))
+    augment.draw(**files, stages={"a": FLIPS}, out=str(tmp_path / "a.png"))
     once = len(rows_of(drawn))
     drawn.clear()
-    augment.run(**files, stages={"a": FLIPS, "b": [], "c": again}, out=str(tmp_path / "b.png"))
+    augment.draw(**files, stages={"a": FLIPS, "b": [], "c": again}, out=str(tmp_path / "b.png"))
     assert len(rows_of(drawn)) == once == 3 + len(FLIPS)
     names = [names for names, _ in augment.pipelines({"a": FLIPS, "b": [], "c": again})]
     assert names == [["a", "c"], ["b"]]
@@ -118,7 +118,7 @@ def test_transforms_alone_are_always_applied_and_what_repeats_is_left_out(
         {"Affine": {"p": 0.001}},
         {"GaussNoise": {"p": 0.001}},
     ]
-    augment.run(**write(tmp_path), stages={"a": rare}, out=str(tmp_path / "a.png"))
+    augment.draw(**write(tmp_path), stages={"a": rare}, out=str(tmp_path / "a.png"))
     flip, nothing, noise = rows_of(drawn)[-3:]
     assert [len(row) for row in (flip, nothing, noise)] == [2, 2, 1 + augment.DRAWS]
     assert (flip[1]["image"] == flip[0]["image"][:, ::-1]).all()
@@ -137,7 +137,7 @@ def test_members_of_a_choice_come_one_by_one() -> None:
 
 def test_other_channels_than_the_image_stay_in_the_background(drawn: list, tmp_path: Path) -> None:
     files = write(tmp_path, use=["depth", "image"])
-    augment.run(**files, stages={"a": FLIPS}, out=str(tmp_path / "a.png"))
+    augment.draw(**files, stages={"a": FLIPS}, out=str(tmp_path / "a.png"))
     assert all(((panel["image"] > 127) == (panel["masks"][0] > 0)).all() for panel in drawn)
 
 
@@ -146,11 +146,11 @@ def test_same_inputs_give_the_same_bytes_whatever_the_order_of_the_file(tmp_path
     for name, order in (("one", 1), ("turned", -1)):
         out = tmp_path / f"{name}.png"
         files = write(tmp_path / name, order=order)
-        augment.run(**files, stages={"a": FLIPS, "b": []}, out=str(out))
+        augment.draw(**files, stages={"a": FLIPS, "b": []}, out=str(out))
         made.append(out.read_bytes())
     assert made[0] == made[1]
     other = tmp_path / "other.png"
-    augment.run(**files, stages={"a": FLIPS, "b": []}, out=str(other), seed=1)
+    augment.draw(**files, stages={"a": FLIPS, "b": []}, out=str(other), seed=1)
     assert other.read_bytes() != made[0]
     with Image.open(other) as image:
         assert set(image.info) <= {"dpi"}
@@ -173,7 +173,7 @@ def test_nothing_to_draw_gives_a_figure_that_says_so(
     said = []
     message = style.message
     monkeypatch.setattr(style, "message", lambda out, text: (said.append(text), message(out, text)))
-    augment.run(**write(tmp_path), stages={"a": [], "b": []}, out=str(tmp_path / "a.png"))
+    augment.draw(**write(tmp_path), stages={"a": [], "b": []}, out=str(tmp_path / "a.png"))
     assert not drawn
     assert said == ["Augmentation of m: none in any stage"]
     assert (tmp_path / "a.png").stat().st_size > 1000
@@ -193,8 +193,8 @@ def test_a_stage_of_crops_is_drawn_on_its_windows(tmp_path: Path) -> None:
         ["b"],
     ]
     with pytest.raises(InputError):
-        augment.run(**files, stages=stages, out=str(tmp_path / "a.png"))
-    augment.run(**files, stages=stages, out=str(tmp_path / "a.png"), windows=windows)
+        augment.draw(**files, stages=stages, out=str(tmp_path / "a.png"))
+    augment.draw(**files, stages=stages, out=str(tmp_path / "a.png"), windows=windows)
     preview = augment._Preview(str(files["data"]), str(files["channels"]), ["t1"], 0)
     rows = list(preview.rows(["a"], spec, windows["a"]))
     assert "of a window of" in rows[0].label

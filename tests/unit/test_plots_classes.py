@@ -11,8 +11,20 @@ from PIL import Image
 from test_decide_components import SPACE, data
 
 from foldbelt import decide, store
-from foldbelt.report import balance, classes, ladder, pages, results, scoreboard, tiles
-from foldbelt.report import data as examples
+from foldbelt.report import (
+    balance,
+    best_worst,
+    classes,
+    examples,
+    ladder,
+    pseudo,
+    score_by,
+    scoreboard,
+    scores_page,
+    style,
+    threshold,
+)
+from foldbelt.report import scores as scores_figure
 from foldbelt.report.scored import Predicted
 
 NAMES = ["1", "<b>", "3"]
@@ -55,14 +67,14 @@ def figures(run):
     four = (run["oof.h5"], run["train.h5"], run["decision"], run["folds.csv"])
     train, names = run["train.h5"], classes.mask_names(run["train.h5"], 3)
     return {
-        "examples.png": lambda out: examples.examples(train, out),
-        "balance.svg": lambda out: balance.balance(run["folds.csv"], train, out, out + ".html"),
-        "threshold.svg": lambda out: results.threshold_curve({0: run["decision"]}, out, names),
-        "ladder.svg": lambda out: ladder.run(decision=run["decision"], out=out),
-        "worst.png": lambda out: results.tiles(*four, which="worst", out=out, count=2),
-        "scores.svg": lambda out: results.scores(run["scores"], out),
-        "pseudo.svg": lambda out: results.pseudo({"m/0/fold0": run["pseudo.h5"]}, train, out),
-        "score_by.svg": lambda out: results.score_by(*four, out),
+        "examples.png": lambda out: examples.draw(train, out),
+        "balance.svg": lambda out: balance.draw(run["folds.csv"], train, out, out + ".html"),
+        "threshold.svg": lambda out: threshold.draw({0: run["decision"]}, out, names),
+        "ladder.svg": lambda out: ladder.draw(decision=run["decision"], out=out),
+        "worst.png": lambda out: best_worst.draw(*four, which="worst", out=out, count=2),
+        "scores.svg": lambda out: scores_figure.draw(run["scores"], out),
+        "pseudo.svg": lambda out: pseudo.draw({"m/0/fold0": run["pseudo.h5"]}, train, out),
+        "score_by.svg": lambda out: score_by.draw(*four, out),
     }
 
 
@@ -112,10 +124,10 @@ def test_the_class_that_lost_most_is_shown():
     truth[:, :5, 0] = mask[:, :5, 0] = 1
     truth[:, :8, 1], mask[:, :4, 1] = 1, 1
     one = Predicted(mask, mask > 0, truth, None)
-    scores = tiles._scores(one, "mean_dice")
+    scores = best_worst._scores(one, "mean_dice")
     assert scores.tolist() == [1, 2 * 16 / 48, 1]
-    assert tiles._told(one, scores) == 1
-    assert tiles._told(one, np.ones(3)) == 1  # of equals the one with the most pixels
+    assert best_worst._most_telling(one, scores) == 1
+    assert best_worst._most_telling(one, np.ones(3)) == 1  # of equals the one with the most pixels
 
 
 def test_classes_stand_below_the_scores(run, tmp_path):
@@ -124,7 +136,7 @@ def test_classes_stand_below_the_scores(run, tmp_path):
     assert [one.label for one in listed] == ["class 1", "<b>", "class 3"]
     assert (listed[0].low, listed[0].baseline, listed[0].positives) == (0.8, 0.7, 5)
     assert scoreboard.by_class({"score": 0.5}) == []
-    pages.scores(run["scores"], str(tmp_path / "s.html"))
+    scores_page.write(run["scores"], str(tmp_path / "s.html"))
     text = (tmp_path / "s.html").read_text()
     assert "<b>" not in text
     for part in ("&lt;b&gt;", "+0.2000", "0.8800", "0.6000", "gate mode"):
@@ -133,7 +145,7 @@ def test_classes_stand_below_the_scores(run, tmp_path):
 
 def test_the_balance_counts_the_images_of_each_class_before_the_means(run, tmp_path):
     page = tmp_path / "b.html"
-    balance.balance(run["folds.csv"], run["train.h5"], str(tmp_path / "b.svg"), str(page))
+    balance.draw(run["folds.csv"], run["train.h5"], str(tmp_path / "b.svg"), str(page))
     text = page.read_text()
     there = classes.presence(run["train.h5"])
     folds = pd.read_csv(run["folds.csv"])["fold"].to_numpy()
@@ -160,8 +172,8 @@ def test_the_hidden_column_stands_only_where_there_is_hidden_truth(run, tmp_path
     for one in found["classes"].values():
         one["hidden"], one["score"] = None, 0.6
     (tmp_path / "s.json").write_text(json.dumps(found))
-    pages.scores(str(tmp_path / "s.json"), str(tmp_path / "without.html"))
-    pages.scores(run["scores"], str(tmp_path / "with.html"))
+    scores_page.write(str(tmp_path / "s.json"), str(tmp_path / "without.html"))
+    scores_page.write(run["scores"], str(tmp_path / "with.html"))
     plain, text = ((tmp_path / f"{name}.html").read_text() for name in ("without", "with"))
     assert ">hidden</th>" in text
     assert ">hidden</th>" not in plain
@@ -172,22 +184,22 @@ def test_the_best_images_say_where_a_class_is_missed():
     truth, mask = np.zeros((2, 4, 20, 3), np.uint8)
     truth[:, :5, 0] = mask[:, :5, 0] = truth[:, 8:, 1] = 1
     one = Predicted(mask, mask > 0, truth, None)
-    assert tiles._misses(one, tiles._scores(one, "mean_dice"))
+    assert best_worst._misses(one, best_worst._scores(one, "mean_dice"))
     whole = Predicted(truth, truth > 0, truth, None)
-    assert not tiles._misses(whole, tiles._scores(whole, "mean_dice"))
+    assert not best_worst._misses(whole, best_worst._scores(whole, "mean_dice"))
     rows = pd.DataFrame({"score": [0.9, 0.6], "coverage": [0.5, 0.5]})
-    assert "in 1 of these 2 a class" in tiles._title(rows, rows, "best", True, 1)
-    assert "scores 0" not in tiles._title(rows, rows, "best", True, 0)
+    assert "in 1 of these 2 a class" in best_worst._title(rows, rows, "best", True, 1)
+    assert "scores 0" not in best_worst._title(rows, rows, "best", True, 0)
 
 
 def test_labels_and_likeness_stand_in_the_table(run, tmp_path):
     found = json.loads(Path(run["scores"]).read_text())
-    pages.scores(run["scores"], str(tmp_path / "without.html"))
+    scores_page.write(run["scores"], str(tmp_path / "without.html"))
     labels = {"net/round0": {"auc": {"<i>": 0.75, "other": None}, "log_loss": 0.25}}
     like = {"score": 0.81, "interval": [0.7, 0.9], "difference": -0.02, "auc": 0.66}
     like |= {"difference_interval": [-0.04, 0.01], "effective_images": 12.3, "flattening": 1.0}
     (tmp_path / "s.json").write_text(json.dumps({**found, "labels": labels, "like_test": like}))
-    pages.scores(str(tmp_path / "s.json"), str(tmp_path / "with.html"))
+    scores_page.write(str(tmp_path / "s.json"), str(tmp_path / "with.html"))
     plain, text = ((tmp_path / f"{name}.html").read_text() for name in ("without", "with"))
     assert "<i>" not in text
     for part in (
@@ -201,3 +213,20 @@ def test_labels_and_likeness_stand_in_the_table(run, tmp_path):
     ):
         assert part in text, part
         assert part not in plain, part
+
+
+def test_intervals_have_as_many_draws_as_the_config_says(run, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(score_by, "interval", lambda *a, n: asked.append(n) or (0.4, 0.6))
+    four = (run["oof.h5"], run["train.h5"], run["decision"], run["folds.csv"])
+    score_by.draw(*four, str(tmp_path / "s.svg"), draws=123)
+    assert len(asked) > 5
+    assert set(asked) == {123}
+
+
+def test_no_two_classes_look_alike_nor_colours_repeat_beside_an_image():
+    assert len({classes.look(channel) for channel in range(36)}) == 36
+    assert best_worst._colours(3, [0, 1, 2]) == list(style.CLASS_COLOURS[:3])
+    colours = best_worst._colours(15, [2, 9, 11])
+    assert len({colours[channel] for channel in (2, 9, 11)}) == 3
+    assert colours.count(style.PALE) == 12

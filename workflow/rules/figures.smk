@@ -218,6 +218,7 @@ rule draw_results:
     params:
         code=code("draw_results", *STEPS),
         rounds=ROUNDS,
+        draws=lookup(within=config, dpath="decision/bootstrap"),
     message:
         "Draw scores, thresholds, best and worst images"
     script:

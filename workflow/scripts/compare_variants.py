@@ -18,4 +18,4 @@ with job(snakemake.log[0]):
         seed=snakemake.params.seed,
         out=snakemake.output.table,
     )
-    figure.run(table=snakemake.output.table, out=snakemake.output.figure)
+    figure.draw(table=snakemake.output.table, out=snakemake.output.figure)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from foldbelt import provenance
 from foldbelt.logs import job
-from foldbelt.report import pages
+from foldbelt.report import provenance as page
 
 with job(snakemake.log[0]):
     seconds = json.loads(Path(snakemake.input.scores).read_text())["seconds"]
-    pages.provenance(
+    page.write(
         snakemake.input.config, provenance.environment(), seconds, snakemake.output.provenance
     )

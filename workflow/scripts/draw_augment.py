@@ -4,7 +4,7 @@ from foldbelt.logs import job
 from foldbelt.report import augment
 
 with job(snakemake.log[0]):
-    augment.run(
+    augment.draw(
         data=snakemake.input.data,
         channels=snakemake.input.channels,
         stages=snakemake.params.augment,

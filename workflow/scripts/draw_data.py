@@ -2,16 +2,16 @@
 
 from foldbelt import store
 from foldbelt.logs import job
-from foldbelt.report import balance, data, pages
+from foldbelt.report import balance, channels, examples, problems
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
-    data.examples(source.train, drawn.examples)
-    data.preprocessing(
+    examples.draw(source.train, drawn.examples)
+    channels.draw(
         source.train,
         dict(zip(snakemake.params.recipes, source.channels, strict=True)),
         drawn.channels,
     )
-    balance.balance(source.folds, source.train, drawn.balance, drawn.balance_table)
+    balance.draw(source.folds, source.train, drawn.balance, drawn.balance_table)
     checked = store.length(source.train) + store.length(source.test)
-    pages.problems(source.problems, drawn.problems, checked)
+    problems.write(source.problems, drawn.problems, checked)

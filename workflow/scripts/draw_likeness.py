@@ -4,7 +4,7 @@ from foldbelt.logs import job
 from foldbelt.report import adversarial
 
 with job(snakemake.log[0]):
-    adversarial.run(
+    adversarial.draw(
         train=snakemake.input.train,
         test=snakemake.input.test,
         likeness=snakemake.input.likeness,

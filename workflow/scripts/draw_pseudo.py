@@ -1,10 +1,10 @@
 """Draw the pseudo-labels' statistics."""
 
 from foldbelt.logs import job
-from foldbelt.report import results
+from foldbelt.report import pseudo
 
 with job(snakemake.log[0]):
     files = {
         path.partition("/pseudo/")[2].removesuffix(".h5"): path for path in snakemake.input.pseudo
     }
-    results.pseudo(files, snakemake.input.train, snakemake.output.pseudo)
+    pseudo.draw(files, snakemake.input.train, snakemake.output.pseudo)

@@ -4,4 +4,4 @@ from foldbelt.logs import job
 from foldbelt.report import lr_range
 
 with job(snakemake.log[0]):
-    lr_range.run(rates=snakemake.input.rates, out=snakemake.output.figure)
+    lr_range.draw(rates=snakemake.input.rates, out=snakemake.output.figure)

@@ -1,19 +1,27 @@
 """Draw scores, thresholds, and the best and worst images."""
 
 from foldbelt.logs import job
-from foldbelt.report import classes, ladder, pages, results
+from foldbelt.report import (
+    best_worst,
+    classes,
+    ladder,
+    score_by,
+    scores,
+    scores_page,
+    threshold,
+)
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
-    results.scores(source.scores, drawn.scores)
-    pages.scores(source.scores, drawn.table)
-    ladder.run(decision=source.decisions[-1], out=drawn.ladder)
+    scores.draw(source.scores, drawn.scores)
+    scores_page.write(source.scores, drawn.table)
+    ladder.draw(decision=source.decisions[-1], out=drawn.ladder)
     decisions = dict(zip(snakemake.params.rounds, source.decisions, strict=True))
     names = classes.mask_names(source.data, classes.count(source.data))
-    results.threshold_curve(decisions, drawn.threshold, names)
+    threshold.draw(decisions, drawn.threshold, names)
     last = source.decisions[-1]
     for which in ("worst", "best"):
-        results.tiles(
+        best_worst.draw(
             source.oof,
             source.data,
             last,
@@ -22,4 +30,5 @@ with job(snakemake.log[0]):
             out=drawn[which],
             mosaic=source.get("mosaic") or None,
         )
-    results.score_by(source.oof, source.data, last, source.folds, drawn.score_by)
+    draws = snakemake.params.draws
+    score_by.draw(source.oof, source.data, last, source.folds, drawn.score_by, draws)

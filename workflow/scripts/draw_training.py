@@ -10,7 +10,7 @@ with job(snakemake.log[0]):
         for fold in snakemake.params.folds
         for stage in snakemake.params.stages
     ]
-    training.curves(
+    training.draw(
         dict(zip(names, snakemake.input.histories, strict=True)),
         f"{part.model}, round {part.round}",
         snakemake.output.curves,

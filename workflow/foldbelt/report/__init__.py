@@ -1,5 +1,20 @@
-"""Figures and pages of the report, one module a category.
+"""Figures and pages of the report, one module each, named like the file that it makes.
 
-Line figures are SVG and tile panels PNG; both hold neither times nor versions, so that the same
-inputs give the same bytes. Titles state what was found, computed from the data shown.
+``figures/scores.svg`` is drawn by ``scores.draw``, ``figures/problems.html`` written by
+``problems.write``, and a figure of calibration would be ``calibration.draw``. Read ``style`` first
+(what all figures share), then in the order of the report:
+
+- data: ``examples``, ``channels``, ``balance`` (figure and page), ``adversarial``, ``problems``;
+- training: ``training``, ``augment``, ``lr_range``, ``pseudo``;
+- results: ``scores`` and ``scores_page``, ``threshold``, ``ladder``, ``best_worst``, ``score_by``;
+- ``provenance``, and ``ablation`` where variants of a recipe were compared.
+
+Shared by several of them: ``pages`` (a page and its tables), ``classes`` and ``coverage`` (names
+and looks of the classes of masks, and of images by how much is covered), ``scored`` (images decided
+and scored out of fold) and ``scoreboard`` (the lines of the table of scores).
+
+A script (``workflow/scripts/draw_*.py``) calls them, a rule in ``workflow/rules/figures.smk`` names
+their files and a caption in ``workflow/report/``. Line figures are SVG and image panels PNG; both
+hold neither times nor versions, so that the same inputs give the same bytes. Titles state what was
+found, computed from the data shown.
 """

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from foldbelt.bootstrap import LEVEL, percent
 from foldbelt.files import PathLike
 from foldbelt.report import style
 
@@ -17,7 +18,7 @@ _COLOURS = {
 }
 
 
-def run(*, table: PathLike, out: str) -> None:
+def draw(*, table: PathLike, out: str) -> None:
     """Draw the differences to the recipe, the best variant above.
 
     Parameters
@@ -27,11 +28,11 @@ def run(*, table: PathLike, out: str) -> None:
     out
         The figure.
     """
-    every = pd.read_csv(table)
-    base = every[every["verdict"] == "base"].iloc[0]
-    rows = every[every["verdict"] != "base"].reset_index(drop=True)
+    variants = pd.read_csv(table)
+    base = variants[variants["verdict"] == "base"].iloc[0]
+    rows = variants[variants["verdict"] != "base"].reset_index(drop=True)
     parts = [name for name in map(str, rows.columns) if re.fullmatch(r"seed\d+/fold\d+", name)]
-    with style.figure(out, _title(base, rows, parts), 9.5, 0.9 + 0.34 * len(rows)) as figure:
+    with style.figure(out, _title(base, rows, parts), 9.5, 1.7 + 0.34 * len(rows)) as figure:
         axes = figure.add_subplot()
         axes.axvline(0, color=style.BLACK, linewidth=1)
         places = np.arange(len(rows))
@@ -42,7 +43,7 @@ def run(*, table: PathLike, out: str) -> None:
             axes.plot(difference, place, "o", color=colour, markersize=8, zorder=4)
         for column in parts:
             axes.plot(rows[column], places + 0.22, "|", color=style.BLUE, markersize=6, zorder=3)
-        axes.set_yticks(places, rows["variant"])
+        axes.set_yticks(places, [style.fit(str(name), 3.0) for name in rows["variant"]])
         axes.set_ylim(len(rows) - 0.5, -0.7)
         axes.set_xlabel("difference of the leave-one-fold-out score to the recipe")
         axes.grid(visible=False, axis="y")
@@ -55,7 +56,7 @@ def run(*, table: PathLike, out: str) -> None:
         handles.append(
             Line2D([], [], color=style.BLUE, marker="|", linestyle="", label="one seed and fold")
         )
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        style.legend(figure, handles)
 
 
 def _costs(axes, base: pd.Series, rows: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
@@ -77,13 +78,13 @@ def _costs(axes, base: pd.Series, rows: pd.DataFrame) -> None:  # type: ignore[n
 
 def _title(base: pd.Series, rows: pd.DataFrame, parts: list[str]) -> str:
     counts = rows["verdict"].replace({"helps": "helping", "harms": "harming"}).value_counts()
-    found = [f"{counts.get(name, 0)} {name}" for name in ("helping", "harming", "undecided")]
+    verdicts = [f"{counts.get(name, 0)} {name}" for name in ("helping", "harming", "undecided")]
     others = counts.get("other folds", 0)
-    found += [f"{others} on other folds (a gain there may be a leak)"] if others else []
+    verdicts += [f"{others} on other folds (a gain there may be a leak)"] if others else []
     return (
-        f"Of {len(rows)} variants, {', '.join(found)} at this size\n"
+        f"Of {len(rows)} variants, {', '.join(verdicts)} at this size\n"
         f"The recipe scores {base['score']:.3f} on {base['images']:.0f} images in "
-        f"{base['groups']:.0f} groups, {len(parts)} pairs of seed and fold. Bars: 95 % intervals "
-        "over groups, of the mean over seeds. With so many comparisons about one in twenty lies "
-        "outside its interval by chance."
+        f"{base['groups']:.0f} groups, {len(parts)} pairs of seed and fold. Bars: {percent()} "
+        "intervals over groups, of the mean over seeds. With so many comparisons about one in "
+        f"{1 / (1 - LEVEL):.0f} lies outside its interval by chance."
     )

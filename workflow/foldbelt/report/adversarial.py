@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.gridspec import SubplotSpec
 
 from foldbelt import adversarial, store
+from foldbelt.bootstrap import percent
 from foldbelt.files import PathLike
 from foldbelt.report import style
 
@@ -19,7 +20,7 @@ _COLUMNS = {1.14: "train", 1.31: "test"}  # where in the axes each part's median
 _SIDES = {"least": "Least test-like training images", "most": "Most test-like training images"}
 
 
-def run(*, train: str, test: str, likeness: PathLike, report: PathLike, out: str) -> None:
+def draw(*, train: str, test: str, likeness: PathLike, report: PathLike, out: str) -> None:
     """Draw the test-likeness of all images, what separates them, and examples.
 
     Parameters
@@ -31,7 +32,7 @@ def run(*, train: str, test: str, likeness: PathLike, report: PathLike, out: str
     out
         A PNG.
     """
-    found = json.loads(Path(report).read_text(encoding="utf-8"))
+    outcome = json.loads(Path(report).read_text(encoding="utf-8"))
     known = {part: adversarial.read(likeness, part) for part in ("train", "test")}
     sizes = store.original_sizes(train)
     aspect = float(np.median(sizes[:, 0] / sizes[:, 1]))
@@ -39,11 +40,11 @@ def run(*, train: str, test: str, likeness: PathLike, report: PathLike, out: str
     width, top = 12.0, 3.9
     cell = (width - 0.4) / (2 * across)
     bottom = down * (cell * min(aspect, 1.6) + 0.32) + 0.45
-    with style.figure(out, title(found), width, top + bottom) as made:
+    with style.figure(out, title(outcome), width, top + bottom) as made:
         grid = made.add_gridspec(2, 1, height_ratios=(top, bottom))
         upper = grid[0].subgridspec(1, 2, width_ratios=(1, 1))
         _histogram(made.add_subplot(upper[0]), known)
-        _features(made.add_subplot(upper[1]), found["features"][:MOST_FEATURES])
+        _features(made.add_subplot(upper[1]), outcome["features"][:MOST_FEATURES])
         lower = grid[1].subgridspec(1, 2)
         order = known["train"].sort_index(kind="stable").sort_values(kind="stable")
         count = down * across
@@ -53,23 +54,23 @@ def run(*, train: str, test: str, likeness: PathLike, report: PathLike, out: str
             _examples(made, lower[place], train, chosen, _SIDES[side], (down, across))
 
 
-def title(found: Mapping[str, Any]) -> str:
+def title(outcome: Mapping[str, Any]) -> str:
     """Say what the adversarial stage found; its report as read from JSON."""
-    low, high = found["interval"]
+    low, high = outcome["interval"]
     if low <= 0.5:
         finding = "Training and test images cannot be told apart"
-    elif found["auc"] < 0.65:
+    elif outcome["auc"] < 0.65:
         finding = "Training and test images differ a little"
-    elif found["auc"] < 0.9:
+    elif outcome["auc"] < 0.9:
         finding = "Training and test images differ"
     else:
         finding = "Training and test images are of two kinds"
-    images = found["images"]
+    images = outcome["images"]
     return (
-        f"{finding}: AUC {found['auc']:.2f} (95 %: {low:.2f} to {high:.2f})\n"
+        f"{finding}: AUC {outcome['auc']:.2f} ({percent()}: {low:.2f} to {high:.2f})\n"
         f"{images['train']:,} training and {style.plural(images['test'], 'test image')}, each "
-        f"judged by a classifier ({found['classifier']}) that has not seen it; "
-        f"{100 * found['accuracy']:.0f} % are told right, were both equally frequent. AUC: how "
+        f"judged by a classifier ({outcome['classifier']}) that has not seen it; "
+        f"{100 * outcome['accuracy']:.0f} % are told right, were both equally frequent. AUC: how "
         "often a test image looks more like one than a training image does; .5 is chance."
     )
 
@@ -117,7 +118,7 @@ def _features(axes: Axes, features: list[dict[str, Any]]) -> None:
                 "ha": "right",
             }
             axes.annotate(text, (column, place), size=9, **where)
-    axes.set_yticks(places, [style.shorten(row["meaning"], 34) for row in features])
+    axes.set_yticks(places, [style.fit(row["meaning"], 2.6) for row in features])
     axes.set_ylim(len(features) - 0.4, -0.6)
     axes.set(title="What separates best", xlabel="AUC of this number alone", xlim=(0.5, 1))
     axes.grid(visible=False, axis="y")
@@ -143,11 +144,14 @@ def _examples(
     ids = [str(one) for one in chosen.index]
     images = store.read(data, "image", ids)
     sizes = store.original_sizes(data, ids)
-    grid = place.subgridspec(*shape)
+    heading = 0.25 if shape[0] == 1 else 0.2  # of the height of a row of images
+    grid = place.subgridspec(1 + shape[0], shape[1], height_ratios=[heading, *[1] * shape[0]])
+    above = made.add_subplot(grid[0, :])
+    style.bare(above)
+    above.text(0, 0, name, size=10, va="bottom", transform=above.transAxes)
     for number in range(shape[0] * shape[1]):
-        axes = made.add_subplot(grid[number // shape[1], number % shape[1]])
+        axes = made.add_subplot(grid[1 + number // shape[1], number % shape[1]])
         style.bare(axes)
         if number < len(ids):
             style.tile(axes, images[number], sizes[number])
-            text = f"{chosen.iloc[number]:.2f}"
-            axes.set_title(f"{name}\n{text}" if number == 0 else text, size=9)
+            axes.set_title(f"{chosen.iloc[number]:.2f}", size=9)

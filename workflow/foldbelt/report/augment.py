@@ -42,7 +42,7 @@ class Row:
     remark: str = ""
 
 
-def run(
+def draw(
     *,
     data: PathLike,
     channels: PathLike,
@@ -104,16 +104,16 @@ def pipelines(
     stages: Mapping[str, Spec], windows: Mapping[str, Any] | None = None
 ) -> list[tuple[list[str], Spec]]:
     """Give every different pipeline once, with the stages that use it, in their order."""
-    found: list[tuple[list[str], Spec]] = []
+    unique: list[tuple[list[str], Spec]] = []
     of = windows or {}
     for name, spec in stages.items():
-        alike = [(names, other) for names, other in found if of.get(names[0]) == of.get(name)]
+        alike = [(names, other) for names, other in unique if of.get(names[0]) == of.get(name)]
         same = next((names for names, other in alike if list(other) == list(spec)), None)
         if same is None:
-            found.append(([name], spec))
+            unique.append(([name], spec))
         else:
             same.append(name)
-    return found
+    return unique
 
 
 def alone(spec: Spec, within: str = "") -> Iterator[tuple[str, str, Spec]]:
@@ -141,21 +141,21 @@ class _Preview:
 
     def __init__(self, data: str, channels: str, ids: list[str], seed: int) -> None:
         attrs = store.attrs(channels)
-        self.fit, self.names, self.ids, self.seed = Resizer.of(attrs), attrs["names"], ids, seed
+        self.resizer, self.names, self.ids, self.seed = Resizer.of(attrs), attrs["names"], ids, seed
         source = Source(channels, data, ids)
         classes = source.classes()
         self.planes = classes + source.has_ignore()
         none = np.zeros((len(ids), 0), np.float32)
-        self.tiles = Tiles(source, self.fit, self.planes, classes, none, memory=True)
-        every = np.arange(len(ids))
-        self.plain = list(zip(self.tiles.images(every), self.tiles.targets(every), strict=True))
+        self.tiles = Tiles(source, self.resizer, self.planes, classes, none, memory=True)
+        rows = np.arange(len(ids))
+        self.plain = list(zip(self.tiles.images(rows), self.tiles.targets(rows), strict=True))
         others = self.augment([]).others
         self.shown = [c for c in range(len(self.names)) if c not in others][:3] or [0]
         self.range = self._range(attrs)
 
     def augment(self, spec: Spec, crop: Crop | None = None) -> Augment:
         """Build a pipeline for these tiles, or windows of them."""
-        size = self.fit.size if crop is None else crop.size
+        size = self.resizer.size if crop is None else crop.size
         return Augment(spec, size, len(self.names), self.planes, self.names)
 
     def rows(
@@ -168,7 +168,7 @@ class _Preview:
         crop = Crop(asked["crop"], classes, grey) if asked.get("crop") else None
         blackout = float(asked.get("blackout") or 0)
         title = f"Stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}"
-        moves = self.fit.canvas != self.fit.size
+        moves = self.resizer.canvas != self.resizer.size
         if not spec and not moves and crop is None and not blackout:
             yield Row(f"{title}: no augmentation; the network sees every tile as it is.")
             return
@@ -224,8 +224,8 @@ class _Preview:
 
 def _distinct(samples: Sequence[Sample]) -> list[Sample]:
     """Leave out samples that repeat an earlier one."""
-    found = {(image.tobytes(), mask.tobytes()): (image, mask) for image, mask in reversed(samples)}
-    return list(found.values())[::-1]
+    unique = {(image.tobytes(), mask.tobytes()): (image, mask) for image, mask in reversed(samples)}
+    return list(unique.values())[::-1]
 
 
 def _remark(plain: Sample, drawn: Sequence[Sample]) -> str:
@@ -237,7 +237,7 @@ def _remark(plain: Sample, drawn: Sequence[Sample]) -> str:
 def _draw(
     rows: Sequence[Row], names: Sequence[str], preview: _Preview, title: str, out: str
 ) -> None:
-    height, width = preview.fit.size
+    height, width = preview.resizer.size
     cell = CELL_INCHES * max(1.0, min(1.6, width / height))
     tall = max(0.7, cell * min(2.0, height / width)) + 0.06  # a label needs its room, too
     heights = [tall if row.samples else HEAD_INCHES for row in rows]
@@ -291,7 +291,7 @@ def _colour(channel: int) -> str:
 
 
 def _outlines(axes: Axes, masks: np.ndarray, dashed: bool) -> None:
-    """Outline every class; the tile as it is dashed, so that it is told from the draws."""
+    """Outline every class; the tile as it is dashed, to set it apart from the draws."""
     for channel in range(masks.shape[-1]):
         line = (0, (3, 1.6)) if dashed else "-"
         style.outline(axes, masks[..., channel], _colour(channel), line, 1.4)
@@ -303,7 +303,7 @@ def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
     handles.append(style.key(_colour(0), "without augmentation (left)", (0, (3, 1.6))))
     if ignored:
         handles.append(style.ignored_patch())
-    made.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    style.legend(made, handles, 6)
 
 
 def _title(model: str, shared: Sequence[tuple[list[str], Spec]]) -> str:

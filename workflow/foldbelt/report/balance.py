@@ -12,7 +12,7 @@ from foldbelt.report import classes, pages, style
 from foldbelt.report.scored import read_folds
 
 
-def balance(folds: str, data: str, out: str, table: str) -> None:
+def draw(folds: str, data: str, out: str, table: str) -> None:
     """Draw how folds divide the images, and write the same as a page with a table.
 
     Parameters
@@ -30,7 +30,7 @@ def balance(folds: str, data: str, out: str, table: str) -> None:
 
     scheme = read_folds(folds)
     joined = scheme.merge(store.table(data)[["id", "coverage"]], on="id", validate="1:1")
-    title = _balance_title(joined) if len(joined) else "No images in the folds"
+    title = _title(joined) if len(joined) else "No images in the folds"
     count = classes.count(data)
     note = f"<p>{escape(title)}.</p>"
     if count > 1 and len(joined):
@@ -44,10 +44,11 @@ def balance(folds: str, data: str, out: str, table: str) -> None:
         return
     numbers = np.sort(joined["fold"].unique())
     strata = sorted(joined["strata"].unique())
-    widths = [1, 1, 1.4, 1.6 if len(strata) > 1 else 0.6]
-    widths += [0.5 + 0.3 * count] if count > 1 else []
-    height = 1.5 + 0.36 * len(numbers)
-    with style.figure(out, title, 11 if count == 1 else 10 + sum(widths[4:]) * 2, height) as made:
+    # In inches, colour bars and tick labels included.
+    widths = [2.0, 2.3, 3.1, 3.8 if len(strata) > 1 else 2.6]
+    widths += [max(3.4, 2.0 + 0.34 * count)] if count > 1 else []
+    height = 2.0 + 0.36 * len(numbers)
+    with style.figure(out, title, sum(widths), height) as made:
         panels = made.subplots(1, len(widths), sharey=True, width_ratios=widths)
         first, second, third, fourth = panels[:4]
         parts = [joined[joined["fold"] == number] for number in numbers]
@@ -62,7 +63,7 @@ def balance(folds: str, data: str, out: str, table: str) -> None:
         _strata(made, fourth, joined, numbers, strata)
         if count > 1:
             held = np.stack([there[joined["fold"] == number].sum(axis=0) for number in numbers])
-            _heat(made, panels[4], held, np.array(sizes), numbers, names)
+            _heat(made, panels[4], held, np.array(sizes), numbers, names, most=40)
             panels[4].set(title="Images with each class")
 
 
@@ -75,8 +76,8 @@ def _held(joined: pd.DataFrame, there: np.ndarray, names: list[str]) -> str:
     lines.append(["all", len(joined), *there.sum(axis=0).tolist()])
     head = ["fold", "images", *names]
     made = pages.rows(head, lines, [True] * len(head), [len(lines) - 1])
-    told = "<p>An image that holds several classes counts in each of them.</p>"
-    return f"<h2>Images that hold each class</h2>{told}{made}"
+    note = "<p>An image that holds several classes counts in each of them.</p>"
+    return f"<h2>Images that hold each class</h2>{note}{made}"
 
 
 def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
@@ -90,11 +91,11 @@ def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
         if len(images) > 1 and column in measured and images[name].nunique(dropna=False) == 1:
             measured = measured.drop(columns=column)
             same.append(f"{name} {pages.cell(images[name].iloc[0].item())}")
-    told = f"<p>Left out, as the same in all images: {escape(', '.join(same))}.</p>" if same else ""
-    return f"<h2>Sizes of the folds, and means over their images</h2>{pages.frame(measured)}{told}"
+    note = f"<p>Left out, as the same in all images: {escape(', '.join(same))}.</p>" if same else ""
+    return f"<h2>Sizes of the folds, and means over their images</h2>{pages.frame(measured)}{note}"
 
 
-def _balance_title(joined: pd.DataFrame) -> str:
+def _title(joined: pd.DataFrame) -> str:
     by = joined.groupby("fold")
     sizes, empty = by.size(), by["coverage"].agg(lambda part: (part == 0).mean())
     split = int((joined.groupby("group")["fold"].nunique() > 1).sum())
@@ -103,14 +104,16 @@ def _balance_title(joined: pd.DataFrame) -> str:
     if style.percent(empty.min()) == style.percent(empty.max()):
         shares = style.percent(empty.min())
     groups = style.plural(joined["group"].nunique(), "group")
-    held = f"{groups} (the largest of {largest}), none split"
+    grouping = f"{groups} (the largest of {largest}), none split"
     if split:
-        held = f"{style.plural(split, 'group')} SPLIT between folds"
+        grouping = f"{style.plural(split, 'group')} SPLIT between folds"
     elif largest == 1:
-        held = "every image is its own group"
+        grouping = "every image is its own group"
     many = f"{sizes.min():,} to {sizes.max():,}"
     many = many if sizes.min() < sizes.max() else f"{sizes.min():,}"
-    return f"{style.plural(by.ngroups, 'fold')} of {many} images, {shares} of them empty; {held}"
+    return (
+        f"{style.plural(by.ngroups, 'fold')} of {many} images, {shares} of them empty; {grouping}"
+    )
 
 
 def _empties(
@@ -140,9 +143,9 @@ def _quantiles(
             [lower, upper], [number, number], color=style.SKY, linewidth=7, solid_capstyle="butt"
         )
         axes.plot(middle, number, "o", color=style.BLUE, markersize=6)
-    every = 100 * joined.loc[joined["coverage"] > 0, "coverage"]
-    if len(every):
-        axes.axvline(every.median(), color=style.GREY, linestyle="--", linewidth=1.2)
+    covered = 100 * joined.loc[joined["coverage"] > 0, "coverage"]
+    if len(covered):
+        axes.axvline(covered.median(), color=style.GREY, linestyle="--", linewidth=1.2)
     axes.set_xlim(left=0)
     axes.set(
         title="Coverage where not empty",
@@ -172,10 +175,11 @@ def _heat(
     sizes: np.ndarray,
     numbers: np.ndarray,
     names: list[str],
+    most: int = 8,
 ) -> bool:
     """Colour counts (folds, kinds) by what they have above an even share; tell if they are named.
 
-    `sizes` (folds,) are the images of each fold.
+    `sizes` (folds,) are the images of each fold. More than `most` kinds are not named.
     """
     expected = counts.sum(axis=0) * sizes[:, None] / sizes.sum()
     excess = counts - expected
@@ -192,13 +196,15 @@ def _heat(
         linewidth=0.5,
     )
     axes.grid(False)
-    few = len(names) <= 8
+    few = len(names) <= most
     axes.set_xticks(range(len(names)) if few else [])
     if few:
         axes.set_xticklabels(
-            [style.shorten(name, 12) for name in names],
-            rotation=0 if len(names) <= 3 else 45,
-            ha="center" if len(names) <= 3 else "right",
+            [style.fit(name, 1.6, 9) for name in names],
+            size=9,
+            rotation=45,
+            ha="right",
+            rotation_mode="anchor",
         )
         for row, number in enumerate(numbers):
             for column in range(len(names)):

@@ -1,5 +1,6 @@
 """The ladder of the decision: what each of its parts brought."""
 
+from foldbelt.bootstrap import percent
 from foldbelt.decide import load
 from foldbelt.files import PathLike
 from foldbelt.report import style
@@ -17,7 +18,7 @@ _NAMES = {
 }
 
 
-def run(*, decision: PathLike, out: str) -> None:
+def draw(*, decision: PathLike, out: str) -> None:
     """Draw the differences that the rungs made, the first on top.
 
     Parameters
@@ -36,8 +37,8 @@ def run(*, decision: PathLike, out: str) -> None:
     title = (
         f"From {found.ladder[0]['score']:.4f} with the threshold alone to {found.score:.4f}\n"
         f"Kept: {', '.join(name.removeprefix('+ ') for name in kept) or 'nothing else'}. "
-        "Leave-one-fold-out; bars: 95 % intervals over groups. What is kept was chosen by these "
-        "very scores, so an interval that reaches zero promises little."
+        f"Leave-one-fold-out; bars: {percent()} intervals over groups. What is kept was "
+        "chosen by these very scores, so an interval that reaches zero promises little."
     )
     with style.figure(out, title, 8.5, 1.3 + 0.42 * len(rungs)) as figure:
         axes = figure.add_subplot()
@@ -47,9 +48,7 @@ def run(*, decision: PathLike, out: str) -> None:
             axes.plot(rung["interval"], [place] * 2, color=colour, linewidth=3, alpha=0.5)
             marker = "o" if rung["kept"] else "X"
             axes.plot(rung["difference"], place, marker, color=colour, markersize=8)
-            text = style.minus(f"{rung['difference']:+.4f}") + (
-                "" if rung["kept"] else ", left out"
-            )
+            text = style.signed(rung["difference"], 4) + ("" if rung["kept"] else ", left out")
             axes.annotate(text, (1.01, place), xycoords=("axes fraction", "data"), va="center")
         names = [_NAMES.get(rung["step"], f"+ {rung['step']}") for rung in rungs]
         axes.set_yticks(range(len(rungs)), names)

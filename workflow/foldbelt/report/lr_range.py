@@ -6,7 +6,7 @@ from foldbelt.files import PathLike
 from foldbelt.report import style
 
 
-def run(*, rates: PathLike, out: str) -> None:
+def draw(*, rates: PathLike, out: str) -> None:
     """Draw the loss over the learning rates tried, and the rate that they suggest.
 
     Parameters

@@ -85,7 +85,7 @@ def score_rows(blend_oof: str, data: str, decision: str, folds: str) -> pd.DataF
     Parameters
     ----------
     blend_oof, data, decision, folds
-        As for :func:`foldbelt.report.results.score_by`.
+        As for :func:`foldbelt.report.score_by.draw`.
 
     Returns
     -------

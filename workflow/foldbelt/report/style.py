@@ -8,7 +8,6 @@ pyplot: no state is shared between them, and no display is needed.
 import contextlib
 import math
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,19 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from foldbelt.files import atomic
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY, PALE = "#6b6b6b", "#c8c8c8"
+GREY, PALE, WHITE = "#6b6b6b", "#c8c8c8", "#FFFFFF"
 # Neighbours in this list differ in lightness too, and each has its own marker and line style.
 COLOURS = (BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -39,11 +40,12 @@ LINES = (
     (0, (8, 3)),
     (0, (3, 1, 1, 1, 1, 1)),
 )
-CLASS_COLOURS = (YELLOW, SKY, RED, "#FFFFFF", PURPLE, GREEN)
+CLASS_COLOURS = (YELLOW, SKY, RED, WHITE, PURPLE, GREEN)
 
+FONT = "DejaVu Sans"  # comes with matplotlib, so it is the same on every machine
 PANEL_PIXELS = 320  # more than a panel shows; keeps huge originals from slowing the drawing
 RC = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same on every machine
+    "font.family": FONT,
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -64,6 +66,7 @@ RC = {
 # Room between panels that belong together, as arguments of `figure`.
 TIGHT: dict[str, Any] = {"w_pad": 0.015, "h_pad": 0.015, "wspace": 0.0, "hspace": 0.0}
 TITLE_INCHES, HEAD_INCHES, NOTE_INCHES = 0.2, 0.25, 0.21
+MARGIN = 0.08  # inches between the border of a figure and what is drawn, beside matplotlib's own
 
 
 @contextlib.contextmanager
@@ -87,12 +90,13 @@ def figure(
     """
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC, "backend": "agg"}):  # type: ignore[dict-item]
         # The finding stands out; what follows explains how to read it.
-        finding, _, rest = title.partition("\n")
-        head = textwrap.wrap(finding, int(width * 9.8))
-        notes = textwrap.wrap(rest, int(width * 12.5))
+        finding, _, explanation = title.partition("\n")
+        head = wrap(finding, width - 0.3, 12, "bold")
+        notes = wrap(explanation, width - 0.3)
         room = TITLE_INCHES + HEAD_INCHES * len(head) + NOTE_INCHES * len(notes)
         total = height + room
-        layout = ConstrainedLayoutEngine(rect=(0, 0, 1, height / total), **pads)
+        x, y = MARGIN / width, MARGIN / total
+        layout = ConstrainedLayoutEngine(rect=(x, y, 1 - 2 * x, height / total - y), **pads)
         made = Figure(figsize=(width, total), dpi=dpi, layout=layout)
         left, top = 0.12 / width, 1 - 0.1 / total
         made.text(left, top, "\n".join(head), va="top", size=12, weight="bold", linespacing=1.25)
@@ -133,6 +137,80 @@ def message(out: str, title: str, text: str = "") -> None:
         made.text(0.12 / 8, 0.1, text, va="bottom", color=GREY)
 
 
+def inches(text: str, size: float = 10, weight: str = "normal") -> float:
+    """Measure how wide a line of text is drawn, in a size in points."""
+    font = FontProperties(family=FONT, size=size, weight=weight)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+def fit(text: str, width: float, size: float = 10) -> str:
+    """Cut the middle out of a text, so that it takes at most `width` inches."""
+    length = len(text)
+    while length > 3 and inches(shorten(text, length), size) > width:
+        length -= 1
+    return shorten(text, length)
+
+
+def wrap(text: str, width: float, size: float = 10, weight: str = "normal") -> list[str]:
+    """Break a text into lines of at most `width` inches; longer words are cut in their middle."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and inches(longer, size, weight) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(fit(word, width, size))
+    return lines
+
+
+def pack(parts: Sequence[str], width: float, size: float = 10) -> list[str]:
+    """Put parts that belong together on as few lines as their width in inches allows.
+
+    Examples
+    --------
+    >>> pack(["score 0.50", "fold 1", "true 12 %"], 1.4)
+    ['score 0.50, fold 1', 'true 12 %']
+    """
+    lines: list[str] = []
+    for part in parts:
+        longer = f"{lines[-1]}, {part}" if lines else part
+        if lines and inches(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(fit(part, width, size))
+    return lines
+
+
+def legend(made: Figure, handles: Sequence[Any], most: int = 7) -> None:
+    """Put a legend below a figure, in as many columns as its width has room for.
+
+    Parameters
+    ----------
+    made
+        The figure.
+    handles
+        Artists with labels; long labels are cut in their middle.
+    most
+        Number of columns that are never exceeded.
+    """
+    labels = [fit(str(handle.get_label()), made.get_figwidth() - 1) for handle in handles]
+    column = max(map(inches, labels), default=0) + 0.68  # with the sample and the gaps
+    count = int((made.get_figwidth() - 2 * MARGIN) / column)
+    ncols = max(1, min(most, len(handles), count))
+    made.legend(handles, labels, loc="outside lower center", ncols=ncols)
+
+
+def named_ticks(axes: Axes, names: Sequence[str], room: float, size: float = 9) -> None:
+    """Name the places 0, 1, … of the x axis; slanted where names are wider than `room` inches."""
+    slanted = max((inches(line, size) for name in names for line in name.split("\n")), default=0)
+    how: dict[str, Any] = {}
+    if slanted > room:
+        names = [name.replace("–\n", "–").replace("\n", ", ") for name in names]
+        names = [fit(name, 2.4, size) for name in names]
+        how = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, size=size, **how)
+
+
 def percent(share: float) -> str:
     """Write a share as percent, with a digit after the point where it is small."""
     if not math.isfinite(share):
@@ -154,6 +232,18 @@ def minus(text: str) -> str:
     '−0.02 (−.5 to 1e−05), leave-one-out of 2020-01-02'
     """
     return re.sub(r"(?<![\w.-])-(?=\.?\d)|(?<=\de)-(?=\d)", "−", text)
+
+
+def signed(value: float, digits: int) -> str:
+    """Write a difference with its sign, and without one where it rounds to zero.
+
+    Examples
+    --------
+    >>> signed(-0.0123, 3), signed(-0.0001, 3)
+    ('−0.012', '0.000')
+    """
+    text = f"{value:+.{digits}f}"
+    return minus(text if float(text) else text[1:])
 
 
 def plural(count: int, noun: str) -> str:
@@ -214,7 +304,7 @@ def outline(axes: Axes, mask: np.ndarray, colour: str, line: Any = "-", width: f
     level = np.pad(small, 1).astype(np.float32)
     x = np.clip((np.arange(columns + 2) - 0.5) * wide / columns, 0, wide)
     y = np.clip((np.arange(rows + 2) - 0.5) * height / rows, 0, height)
-    light = colour in (YELLOW, "#FFFFFF", SKY, ORANGE)
+    light = colour in (YELLOW, WHITE, PALE, SKY, ORANGE)
     drawn = axes.contour(x, y, level, levels=[0.5], colors=[colour], linewidths=width)
     drawn.set_linestyle(line)
     drawn.set_path_effects(

@@ -12,7 +12,7 @@ from foldbelt.report import style
 Runs = Mapping[tuple[str, str], pd.DataFrame]  # (fold, stage) → history
 
 
-def curves(histories: Mapping[str, str], title: str, out: str) -> None:
+def draw(histories: Mapping[str, str], title: str, out: str) -> None:
     """Draw the curves of all folds and stages of one model.
 
     Losses of different stages cannot be compared, so each stage has its own scale; the metric can,
@@ -42,13 +42,15 @@ def curves(histories: Mapping[str, str], title: str, out: str) -> None:
         max(len(run) for (_, name), run in runs.items() if name == stage) for stage in stages
     ]
     widths = np.maximum(lengths, 0.5 * max(lengths)).tolist()
+    inches = max(8.0, 3.6 * len(stages) + 1)
+    room = [(inches - 1.2) * width / sum(widths) - 0.4 for width in widths]
     text = (
         f"{title}: {_finding(runs, stages)}\n"
         "Thin: each fold. Thick: mean over folds, as far as all of them trained."
     )
     if len({fold for fold, _ in runs}) == 1:
         text = text.partition("\n")[0]
-    with style.figure(out, text, max(8.0, 3.6 * len(stages) + 1), 5.6) as made:
+    with style.figure(out, text, inches, 5.6) as made:
         grid = made.subplots(2, len(stages), squeeze=False, sharex="col", width_ratios=widths)
         for column, stage in enumerate(stages):
             part = {fold: run for (fold, name), run in runs.items() if name == stage}
@@ -60,7 +62,7 @@ def curves(histories: Mapping[str, str], title: str, out: str) -> None:
                 lower.sharey(grid[1, 0])
             if len(part) > 1 and stage == stages[-1]:
                 _name_extremes(lower, part)
-            upper.set_title(f"stage: {stage}")
+            upper.set_title("\n".join(style.wrap(f"stage: {stage}", room[column])))
             lower.set_xlabel("epoch of this stage")
             lower.xaxis.get_major_locator().set_params(integer=True)
         grid[0, 0].set_ylabel("loss (own scale a stage)" if len(stages) > 1 else "loss")
@@ -69,7 +71,7 @@ def curves(histories: Mapping[str, str], title: str, out: str) -> None:
             *grid[0, 0].get_legend_handles_labels()[0],
             *grid[1, 0].get_legend_handles_labels()[0],
         ]
-        made.legend(handles=handles, loc="outside lower center", ncols=3)
+        style.legend(made, handles)
 
 
 def _lines(
@@ -162,5 +164,5 @@ def _finding(runs: Runs, stages: Sequence[str]) -> str:
                 if len(gains) == 1
                 else f" ({int((gains > 0).sum())} of {len(gains)} folds better)"
             )
-            text += f"; {stages[-1]} adds {style.minus(f'{gains.mean():+.3f}')}{better}"
+            text += f"; {stages[-1]} adds {style.signed(gains.mean(), 3)}{better}"
     return text

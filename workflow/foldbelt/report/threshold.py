@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from foldbelt.decide import Decision, load
 from foldbelt.report import style
 
+ACROSS, PANEL_INCHES = 4, 3.4
+LEAST_SPAN = 0.01  # of the scores of a panel, or a flat curve would look steep
+MOST_NUMBERS = 4  # written out in the title, one a class
 
-def threshold_curve(
-    decision: Mapping[int, str], out: str, names: Sequence[str] | None = None
-) -> None:
+
+def draw(decision: Mapping[int, str], out: str, names: Sequence[str] | None = None) -> None:
     """Draw the mean score against the pixel threshold, for every round and class.
 
     Parameters
@@ -30,20 +32,26 @@ def threshold_curve(
         style.message(out, "No threshold was searched")
         return
     classes = max(len(one.curves) for one in found.values())
-    width, height = max(8.0, 3.4 * classes), 3.3 * len(found) + 0.5
-    with style.figure(out, _threshold_title(found), width, height) as made:
-        grid = made.subplots(len(found), classes, squeeze=False, sharex=True)
-        for line, (number, one) in zip(grid, found.items(), strict=True):
-            for axes, curve in zip(line, one.curves, strict=False):
+    across = min(classes, ACROSS)
+    lines = -(-classes // across)  # of panels, a round
+    width, height = max(8.0, PANEL_INCHES * across), 3.1 * lines * len(found) + 0.7
+    with style.figure(out, _title(found), width, height) as made:
+        grid = made.subplots(lines * len(found), across, squeeze=False, sharex=True)
+        for part, (number, one) in zip(np.split(grid, len(found)), found.items(), strict=True):
+            for axes, curve in zip(part.flat, one.curves, strict=False):
                 _curve(axes, one, curve)
                 k = curve["class"]
-                own = f", {names[k] if names else f'class {k + 1}'}" if classes > 1 else ""
-                axes.set_title(f"round {number}{own}")
-            line[0].set_ylabel("mean score per image")
-        for axes in grid[-1]:
-            axes.set_xlabel("pixel threshold (probability)")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="outside lower center", ncols=2)
+                name = f"{names[k] if names else f'class {k + 1}'}, " if classes > 1 else ""
+                title = style.wrap(f"{name}round {number}", width / across - 0.8)
+                axes.set_title("\n".join(title))
+                if k >= classes - across:  # nothing below it
+                    axes.set_xlabel("pixel threshold (probability)")
+                    axes.tick_params(labelbottom=True)
+            for axes in part.flat[len(one.curves) :]:
+                axes.set_visible(False)
+            for axes in part[:, 0]:
+                axes.set_ylabel("mean score per image")
+        style.legend(made, grid[0, 0].get_legend_handles_labels()[0], 2)
 
 
 def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
@@ -95,10 +103,11 @@ def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
         clip_on=False,
     )
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.12 * (high - low), high)
+    middle, half = (low + high) / 2, max(high - low, LEAST_SPAN) / 2
+    axes.set_ylim(middle - 1.24 * half, middle + half)  # room for the triangles
 
 
-def _threshold_title(found: Mapping[int, Decision]) -> str:
+def _title(found: Mapping[int, Decision]) -> str:
     number, one = list(found.items())[-1]
     text = f"Round {number} scores {one.score:.3f} leave-one-fold-out"
     text += f" (optimistic {one.optimistic:.3f})"
@@ -122,6 +131,7 @@ def _threshold_title(found: Mapping[int, Decision]) -> str:
         text += f"\nAlong the curves, {'; '.join(told)}."
         several = any("/" in part for part in told)
         text += " One number a class, in their order." if several else ""
+        text += " Each class has its own number." if any(" to " in part for part in told) else ""
     if len(one.curves) > 1:
         text += " " if told else "\n"
         text += "Every panel has a scale of its own."
@@ -131,4 +141,7 @@ def _threshold_title(found: Mapping[int, Decision]) -> str:
 def _list(values: np.ndarray) -> str:
     """Write one number a class, or one for all if they are the same."""
     shown = values[:1] if (values == values[0]).all() else values
-    return " / ".join(f"{value:.3g}" if value < 1 else f"{value:g}" for value in shown)
+    texts = [f"{value:.3g}" if value < 1 else f"{value:g}" for value in shown]
+    if len(texts) > MOST_NUMBERS:
+        return f"{texts[values.argmin()]} to {texts[values.argmax()]}"
+    return " / ".join(texts)

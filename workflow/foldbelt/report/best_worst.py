@@ -1,6 +1,7 @@
 """Best and worst images: truth and prediction outlined, with the probability beside them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from foldbelt.report.scored import Predicted, by_fold, predict, score_rows
 TRUTH, PREDICTION = (style.YELLOW, "-"), (style.BLUE, (0, (3, 1.6)))
 MOST_CLASSES = 4  # panels beside one image
 GAP = 0.12  # inches between images
+SIZE = 9  # of the headings, in points
 
 
 def rank(rows: pd.DataFrame, which: str, count: int, seed: int) -> pd.DataFrame:
@@ -50,7 +52,7 @@ def rank(rows: pd.DataFrame, which: str, count: int, seed: int) -> pd.DataFrame:
     return rows.loc[picked]
 
 
-def tiles(
+def draw(
     blend_oof: str,
     data: str,
     decision: str,
@@ -85,8 +87,8 @@ def tiles(
     mosaic
         The csv of mosaics, for steps that look at neighbours.
     """
-    every = score_rows(blend_oof, data, decision, folds)
-    rows = rank(every, which, count, seed)
+    scored_rows = score_rows(blend_oof, data, decision, folds)
+    rows = rank(scored_rows, which, count, seed)
     if not len(rows):
         style.message(out, "No out-of-fold predictions to show")
         return
@@ -103,11 +105,26 @@ def tiles(
     down = -(-len(rows) // across)
     cell = min(5.6 if wide else 3.2, 13 / (across * panels))
     width = max(7.5, across * (panels * cell + GAP))
-    height = down * (cell * min(aspect, 1.6) + 0.5) + 0.4
+    room = width / (across * panels) - 0.15  # of the heading of a panel
     metric = load(decision).metric
     scored = [_scores(one, metric) for one in shown]
+    chosen = [
+        [_most_telling(one, scores)] if wide else _channels(one, panels - 1).tolist()
+        for one, scores in zip(shown, scored, strict=True)
+    ]
+    headings = [
+        [
+            _image_heading(str(row.id), row.score, row.fold, room),
+            *(_heading(one, k, scores[k], names if classes > 1 else (), room) for k in channels),
+        ]
+        for row, one, scores, channels in zip(
+            rows.itertuples(index=False), shown, scored, chosen, strict=True
+        )
+    ]
+    tallest = max(len(lines) for image in headings for lines in image)
+    height = down * (cell * min(aspect, 1.6) + 0.16 * tallest + 0.2) + 0.4
     missed = sum(map(_misses, shown, scored))
-    title = _title(every, rows, which, wide, missed)
+    title = _title(scored_rows, rows, which, wide, missed)
     with style.figure(out, title, width, height, **style.TIGHT) as made:
         # The last panel of each image is left empty: a gap to its neighbour.
         ratios = [*[cell] * panels, GAP] * across
@@ -115,25 +132,31 @@ def tiles(
         for axes in grid.flat:
             style.bare(axes)
         cells = grid.reshape(down * across, panels + 1)[:, :-1]
-        for axes, row, one, image, scores in zip(
-            cells, rows.itertuples(index=False), shown, images, scored, strict=False
+        for axes, one, image, channels, texts in zip(
+            cells, shown, images, chosen, headings, strict=False
         ):
-            _image(axes[0], image, one, classes)
-            text = style.shorten(str(row.id), max(12, int(cell * 9)))
-            axes[0].set_title(
-                f"{text}\nscore {row.score:.2f}, fold {row.fold}", size=9, loc="center"
-            )
-            chosen = [_told(one, scores)] if wide else _channels(one, panels - 1)
-            for panel, channel in zip(axes[1:], chosen, strict=True):
-                name = f"{names[channel]}: score {scores[channel]:.2f}" if classes > 1 else None
-                _probability(panel, one, channel, name)
+            colours = _colours(classes, channels)
+            _image(axes[0], image, one, colours)
+            for panel, channel in zip(axes[1:], channels, strict=True):
+                _probability(panel, one, channel, colours[channel])
+            for panel, lines in zip(axes, texts, strict=True):
+                panel.set_title("\n".join(lines), size=SIZE, loc="center")
         _legend(made, names, any(one.ignore is not None for one in shown))
 
 
-def _colour(channel: int, classes: int) -> str:
-    if classes == 1:
-        return TRUTH[0]
-    return style.CLASS_COLOURS[channel % len(style.CLASS_COLOURS)]
+def _colours(classes: int, channels: Sequence[int]) -> list[str]:
+    """Give each class its colour, (K,).
+
+    Where there are more classes than colours, those with a panel of their own get one each, which
+    the panel shows, and all others are pale.
+    """
+    if classes <= len(style.CLASS_COLOURS):
+        return list(style.CLASS_COLOURS[:classes])
+    colours = [style.PALE] * classes
+    coloured = [colour for colour in style.CLASS_COLOURS if colour != style.WHITE]  # near to pale
+    for channel, colour in zip(channels, coloured, strict=False):
+        colours[channel] = colour
+    return colours
 
 
 def _channels(one: Predicted, count: int) -> np.ndarray:
@@ -153,38 +176,56 @@ def _misses(one: Predicted, scores: np.ndarray) -> bool:
     return bool(((one.truth > 0).any(axis=(0, 1)) & (scores == 0)).any())
 
 
-def _told(one: Predicted, scores: np.ndarray) -> int:
+def _most_telling(one: Predicted, scores: np.ndarray) -> int:
     """Pick the class that tells most: the lowest score, then the most pixels."""
     area = (one.truth > 0).sum(axis=(0, 1)) + one.mask.sum(axis=(0, 1))
     return int(np.lexsort([-area, scores.round(9)])[0])
 
 
-def _image(axes: Axes, image: np.ndarray, one: Predicted, classes: int) -> None:
+def _image(axes: Axes, image: np.ndarray, one: Predicted, colours: Sequence[str]) -> None:
+    """Show an image with the outlines of all classes, the pale ones first."""
     style.tile(axes, image, one.truth.shape[:2])
     style.hatch(axes, one.ignore)
-    for channel in range(classes):
-        colour = _colour(channel, classes)
-        style.outline(axes, one.truth[..., channel], colour, TRUTH[1], 2)
-        dashes = PREDICTION[0] if classes == 1 else colour
-        style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], 1.5)
+    for channel in sorted(range(len(colours)), key=lambda k: colours[k] != style.PALE):
+        _outlines(axes, one, channel, colours[channel], (2, 1.5))
 
 
-def _probability(axes: Axes, one: Predicted, channel: int, name: str | None) -> None:
+def _probability(axes: Axes, one: Predicted, channel: int, colour: str) -> None:
     """Show the probability of one class, with the two outlines."""
     style.tile(axes, one.prob[..., channel])
     style.hatch(axes, one.ignore)
-    classes = one.truth.shape[-1]
-    colour = _colour(channel, classes)
-    style.outline(axes, one.truth[..., channel], colour, TRUTH[1], 1.4)
-    dashes = PREDICTION[0] if classes == 1 else colour
-    style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], 1.3)
+    _outlines(axes, one, channel, colour, (1.4, 1.3))
+
+
+def _outlines(
+    axes: Axes, one: Predicted, channel: int, colour: str, widths: tuple[float, float]
+) -> None:
+    """Outline truth and prediction of one class; of a single class in two colours."""
+    style.outline(axes, one.truth[..., channel], colour, TRUTH[1], widths[0])
+    dashes = PREDICTION[0] if one.truth.shape[-1] == 1 else colour
+    style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], widths[1])
+
+
+def _image_heading(name: str, score: Any, fold: Any, room: float) -> list[str]:
+    return [style.fit(name, room, SIZE), *style.pack([f"score {score:.2f}", f"fold {fold}"], room)]
+
+
+def _heading(
+    one: Predicted, channel: int, score: float, names: Sequence[str], room: float
+) -> list[str]:
+    """Word name, score and covered shares of a class, in lines of at most `room` inches.
+
+    `names` are those of the classes; of a single one, without names, the shares alone are given.
+    """
     known = np.ones(one.truth.shape[:2], bool) if one.ignore is None else ~one.ignore
     true, predicted = (
         style.percent(float(mask[..., channel][known].mean())) if known.any() else "–"
         for mask in (one.truth > 0, one.mask)
     )
-    lines = [f"true {true}", f"predicted {predicted}"]
-    axes.set_title("\n".join([name, ", ".join(lines)] if name else lines), size=9, loc="center")
+    shares = style.pack([f"true {true}", f"predicted {predicted}"], room, SIZE)
+    if not names:
+        return shares
+    return [*style.pack([names[channel], f"score {score:.2f}"], room, SIZE), *shares]
 
 
 def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
@@ -194,29 +235,35 @@ def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
             style.key(PREDICTION[0], "prediction", PREDICTION[1]),
         ]
     else:
-        handles = [style.key(_colour(k, len(names)), name) for k, name in enumerate(names)]
+        if len(names) <= len(style.CLASS_COLOURS):
+            looks = zip(style.CLASS_COLOURS, names, strict=False)
+            handles = [style.key(colour, name) for colour, name in looks]
+        else:
+            handles = [style.key(style.PALE, "classes without a panel")]
         handles += [
             style.key(style.GREY, "solid: truth"),
             style.key(style.GREY, "dashed: prediction", PREDICTION[1]),
         ]
     if ignored:
         handles.append(style.ignored_patch())
-    made.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
+    style.legend(made, handles)
 
 
-def _title(every: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool, missed: int) -> str:
+def _title(
+    scored_rows: pd.DataFrame, rows: pd.DataFrame, which: str, wide: bool, missed: int
+) -> str:
     low, high = rows["score"].min(), rows["score"].max()
     scores = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-    text = f"The {which} {len(rows)} of {style.plural(len(every), 'image')} score {scores}"
+    text = f"The {which} {len(rows)} of {style.plural(len(scored_rows), 'image')} score {scores}"
     if which == "worst":
-        zero = int((every["score"] == 0).sum())
-        missed = int(((every["score"] == 0) & (every["coverage"] > 0)).sum())
+        zero = int((scored_rows["score"] == 0).sum())
+        missed = int(((scored_rows["score"] == 0) & (scored_rows["coverage"] > 0)).sum())
         if zero:
             text += (
                 f"; {zero:,} score 0 ({missed:,} with something to find, {zero - missed:,} empty)"
             )
     else:
-        perfect = int((every["score"] >= 1 - 1e-9).sum())
+        perfect = int((scored_rows["score"] >= 1 - 1e-9).sum())
         filled = bool((rows["coverage"] > 0).all())
         text += f"; {perfect:,} in all are perfect"
         if missed:  # where there are many classes, an image scores well with one of them lost
