@@ -63,7 +63,7 @@ rule compare_variants:
         variants=list(PLAN.variants),
         notes={name: " ".join(one.notes) for name, one in PLAN.variants.items()},
         seeds=config["ablation"]["seeds"],
-        bootstrap=lookup(within=config, dpath="decision/bootstrap"),
+        bootstrap=config["decision"]["bootstrap"],
         seed=config["seed"],
         train=variant_benchmarks("weights"),
         predict=variant_benchmarks("predictions"),

@@ -18,7 +18,7 @@ rule make_channels:
         runtime=60,
     params:
         code=channels_code,
-        recipe=lookup(within=PLAN.channels, dpath="{channels}"),
+        recipe=lambda wildcards: PLAN.channels[wildcards.channels],
     message:
         "Make the training set's channels after recipe {wildcards.channels}"
     script:

@@ -1,5 +1,6 @@
 """What the rules share: the resolved config, the lists the targets are made of, a few input functions."""
 
+import functools
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -51,6 +52,7 @@ def raw_listing(wildcards):
     return settings.listing(ROOT)
 
 
+@functools.cache  # thousands of jobs, and a few dozen pieces of code behind them
 def code(script, *modules):
     """Fingerprint of a rule's script and of all library code behind it."""
     return fingerprint(f"{workflow.basedir}/workflow/scripts/{script}.py", *modules)

@@ -25,7 +25,7 @@ rule blend_oof:
         members=MEMBERS,
         external=list(EXTERNAL),
         blend=config["blend"],
-        metric=lookup(within=config, dpath="decision/metric"),
+        metric=config["decision"]["metric"],
     message:
         "Weigh the models of round {wildcards.round} and blend them"
     script:

@@ -85,7 +85,7 @@ rule draw_training:
     params:
         code=code("draw_training"),
         folds=FOLDS,
-        stages=lookup(within=PLAN.models, dpath="{model}/stages"),
+        stages=lambda wildcards: PLAN.models[wildcards.model]["stages"],
     message:
         "Draw the training curves of {wildcards.model}, round {wildcards.round}"
     script:

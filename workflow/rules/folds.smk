@@ -44,7 +44,7 @@ rule split_folds:
         runtime=20,
     params:
         code=code("split_folds"),
-        scheme=lookup(within=PLAN.folds, dpath="{folds}"),
+        scheme=lambda wildcards: PLAN.folds[wildcards.folds],
     message:
         "Split the training set into folds after scheme {wildcards.folds}"
     script:

@@ -20,7 +20,7 @@ if SURVEY:
         params:
             code=code("make_survey"),
             survey=SURVEY,
-            options=lookup(within=config, dpath="data/survey"),
+            options=config["data"]["survey"],
         message:
             f"Draw a synthetic {SURVEY} survey"
         script:

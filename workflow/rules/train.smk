@@ -19,8 +19,8 @@ rule fetch_weights:
         runtime=30,
     params:
         code=code("fetch_weights"),
-        encoder=lookup(within=PLAN.models, dpath="{model}/architecture/encoder", default=None),
-        source=lookup(within=PLAN.models, dpath="{model}/architecture/weights"),
+        encoder=lambda wildcards: PLAN.models[wildcards.model]["architecture"].get("encoder"),
+        source=lambda wildcards: PLAN.models[wildcards.model]["architecture"]["weights"],
         sha256=lambda wildcards: PLAN.models[wildcards.model]["architecture"].get("sha256"),
     message:
         "Fetch the pretrained encoder of {wildcards.model}"
@@ -55,11 +55,11 @@ rule train_stage:
         code=training_code,
         architecture=training_architecture,
         stage=training_stage,
-        stage_stream=lookup(within=PLAN.streams, dpath="{stage}"),
+        stage_stream=lambda wildcards: PLAN.streams[wildcards.stage],
         metric=training_metric,
         seed=config["seed"],
-        stream=lookup(within=PLAN.models, dpath="{model}/stream"),
-        model_seed=lookup(within=PLAN.models, dpath="{model}/seed"),
+        stream=lambda wildcards: PLAN.models[wildcards.model]["stream"],
+        model_seed=lambda wildcards: PLAN.models[wildcards.model]["seed"],
         cpu_threads=config["cpu_threads"],
     message:
         "Train {wildcards.model}, round {wildcards.round}, fold {wildcards.fold}, stage {wildcards.stage}"
@@ -97,8 +97,8 @@ rule test_rates:
         architecture=training_architecture,
         stage=training_stage,
         seed=config["seed"],
-        stream=lookup(within=PLAN.models, dpath="{model}/stream"),
-        model_seed=lookup(within=PLAN.models, dpath="{model}/seed"),
+        stream=lambda wildcards: PLAN.models[wildcards.model]["stream"],
+        model_seed=lambda wildcards: PLAN.models[wildcards.model]["seed"],
         cpu_threads=config["cpu_threads"],
     message:
         "Try learning rates for {wildcards.model}, stage {wildcards.stage}"
