@@ -25,7 +25,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #ddd; vertical-align: top;
          overflow-wrap: anywhere; }
 th { border-bottom: 2px solid #444; vertical-align: bottom; overflow-wrap: normal; }
-td.n, th.n { text-align: right; white-space: nowrap; }
+td.n, th.n { text-align: right; }
+td.n { white-space: nowrap; }
+td:not(.n) { min-width: 7rem; }  /* else wide tables break names letter by letter */
 tr.strong td { font-weight: 600; background: #eef5fa; }
 details { border: 1px solid #ddd; border-radius: 4px; margin: .4rem 0; padding: .35rem .8rem; }
 summary { cursor: pointer; font-weight: 600; }

@@ -125,15 +125,15 @@ def _title(found: Mapping[int, Decision]) -> str:
     kept = [f"masks under {_list(area)} pixels"] if area.any() else []
     if gate.any():
         kept.append(f"masks whose {what} probability is at most {_list(gate)}")
-    told = [f"components under {_list(least)} pixels are removed"] if least.any() else []
-    told += [f"{' and '.join(kept)} become empty"] if kept else []
-    if told:
-        text += f"\nAlong the curves, {'; '.join(told)}."
-        several = any("/" in part for part in told)
+    effects = [f"components under {_list(least)} pixels are removed"] if least.any() else []
+    effects += [f"{' and '.join(kept)} become empty"] if kept else []
+    if effects:
+        text += f"\nAlong the curves, {'; '.join(effects)}."
+        several = any("/" in part for part in effects)
         text += " One number a class, in their order." if several else ""
-        text += " Each class has its own number." if any(" to " in part for part in told) else ""
+        text += " Each class has its own number." if any(" to " in part for part in effects) else ""
     if len(one.curves) > 1:
-        text += " " if told else "\n"
+        text += " " if effects else "\n"
         text += "Every panel has a scale of its own."
     return text
 
