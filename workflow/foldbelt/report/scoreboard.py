@@ -27,31 +27,31 @@ class Entry:
     positives: int | None = None
 
 
-def entries(found: Mapping[str, Any]) -> list[Entry]:
+def entries(content: Mapping[str, Any]) -> list[Entry]:
     """List what scores.json holds, in the order in which it is shown."""
     made = []
-    if found.get("baseline") is not None:
-        made.append(Entry("baseline", "all empty (baseline)", found["baseline"]))
-    widths = found.get("member_intervals") or {}
-    for name, score in sorted((found.get("members") or {}).items(), key=_order):
+    if content.get("baseline") is not None:
+        made.append(Entry("baseline", "all empty (baseline)", content["baseline"]))
+    widths = content.get("member_intervals") or {}
+    for name, score in sorted((content.get("members") or {}).items(), key=_order):
         number, model = _member(name)
         label = model if number is None else f"{model}, round {number}"
         made.append(Entry("member", label, score, *widths.get(name, ())))
-    rounds = found.get("rounds") or [found["score"]]
-    intervals = found.get("round_intervals") or [()] * len(rounds)
+    rounds = content.get("rounds") or [content["score"]]
+    intervals = content.get("round_intervals") or [()] * len(rounds)
     for number, (score, width) in enumerate(zip(rounds[:-1], intervals, strict=False)):
         made.append(Entry("blend", f"blend, round {number}", score, *width))
-    low, high = found.get("interval") or (None, None)
+    low, high = content.get("interval") or (None, None)
     last = f"blend, round {len(rounds) - 1}"
-    made.append(Entry("score", last, found["score"], low, high, found.get("optimistic")))
-    if found.get("hidden") is not None:
-        made.append(Entry("hidden", "its hidden score on the test set", found["hidden"]))
+    made.append(Entry("score", last, content["score"], low, high, content.get("optimistic")))
+    if content.get("hidden") is not None:
+        made.append(Entry("hidden", "its hidden score on the test set", content["hidden"]))
     return made
 
 
-def by_class(found: Mapping[str, Any]) -> list[Entry]:
+def by_class(content: Mapping[str, Any]) -> list[Entry]:
     """List the scores of each class, where scores.json holds several."""
-    each = found.get("classes") or {}
+    each = content.get("classes") or {}
     return [
         Entry(
             "class",
