@@ -37,7 +37,7 @@ def prepare(folder: Path, images: int, encoder: str) -> None:
     synthetic.steel(folder / "raw", images, 1, SIZE, 0, workers=2)
     names = ("train.h5", "test.h5", "problems.csv")
     ingest.run("steel", folder / "raw", {}, *(folder / name for name in names))
-    recipe = {"use": ["image"], "whiten": "none", "size": list(SIZE), "fit": "resize"}
+    recipe = {"use": ["image"], "whiten": "none", "size": list(SIZE), "resize_mode": "resize"}
     channels.build(folder / "train.h5", folder / "x.h5", recipe)
     attrs = store.attrs(folder / "x.h5")
     spec = {"name": "unet", "encoder": encoder, "label_head": True, "weights": None}

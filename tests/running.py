@@ -18,8 +18,8 @@ TINY: dict[str, Any] = {
     "run": "tiny",
     "seed": 3,
     "tensorboard": False,
-    "data": {"survey": {"sections": 6, "seed": 5}},
-    "channels": {"base": {"use": ["image", "cumsum"], "size": 32, "fit": "resize"}},
+    "data": {"synthetic": {"sections": 6, "seed": 5}},
+    "channels": {"base": {"use": ["image", "cumsum"], "size": 32, "resize_mode": "resize"}},
     "folds": {"base": {"count": 2, "stratify": ["empty"], "group": "mosaic"}},
     "stages": {
         "bce": {"loss": {"bce": 1}, "epochs": 1, "augment": [{"HorizontalFlip": {"p": 0.5}}]},

@@ -18,7 +18,7 @@ SETTINGS = {
     "epochs": 3,
     "ema": 0.9,
     "select": "best",
-    "model": {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "dropout": 0.3},
+    "model": {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "label_dropout": 0.3},
 }
 
 

@@ -307,10 +307,10 @@ def test_folds_are_balanced_by_test_likeness(tmp_path: Path) -> None:
         ("seed", 1, False),
         ("adversarial/enabled", True, True),
         ("folds/base", {"stratify": ["empty", "test_likeness"]}, True),
-        ("folds/base", {"first": "test_likeness"}, True),
-        ("folds/other", {"first": "test_likeness"}, False),
-        ("pseudo", {"rounds": 1, "order": "test_likeness", "most": 3}, True),
-        ("pseudo", {"rounds": 0, "order": "test_likeness", "most": 3}, False),
+        ("folds/base", {"first_fold_by": "test_likeness"}, True),
+        ("folds/other", {"first_fold_by": "test_likeness"}, False),
+        ("pseudo", {"rounds": 1, "order": "test_likeness", "max_images": 3}, True),
+        ("pseudo", {"rounds": 0, "order": "test_likeness", "max_images": 3}, False),
     ],
 )
 def test_who_names_the_test_likeness_makes_it(path: str, value: Any, expected: bool) -> None:

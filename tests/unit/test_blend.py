@@ -13,7 +13,7 @@ from foldbelt.ensemble import blend, weighing
 from foldbelt.files import InputError
 from foldbelt.search.means import mix, mix_labels
 
-SPEC = {"optimise": True, "mean": "probability", "step": 0.25}
+SPEC = {"search": True, "mean": "probability", "step": 0.25}
 
 
 def run(root, common, spec=SPEC, metric="salt_score"):
@@ -110,7 +110,7 @@ def test_every_composition_once():
 @pytest.mark.parametrize("members", [1, 3])
 def test_equal_weights(tmp_path, members):
     common, _, _, folds, probs = store_run(tmp_path, members=members)
-    found = run(tmp_path, common, {**SPEC, "optimise": members == 1})
+    found = run(tmp_path, common, {**SPEC, "search": members == 1})
     assert found["all"] == [1 / members] * members
     assert set(found["without"]) == set(map(str, folds))
     blended = store.read(tmp_path / "oof.h5", "prob")

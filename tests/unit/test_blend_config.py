@@ -81,8 +81,10 @@ def test_pseudo_labels_need_masks_of_the_models_themselves(classifier) -> None:
 
 
 def test_an_order_of_pseudo_labels_without_a_number_is_refused() -> None:
-    refused(recipe(pseudo={"rounds": 1, "order": "test_likeness"}), "pseudo.order", "pseudo.most")
-    config.resolve(recipe(pseudo={"rounds": 1, "order": "test_likeness", "most": 5}))
+    refused(
+        recipe(pseudo={"rounds": 1, "order": "test_likeness"}), "pseudo.order", "pseudo.max_images"
+    )
+    config.resolve(recipe(pseudo={"rounds": 1, "order": "test_likeness", "max_images": 5}))
 
 
 def test_pseudo_labels_by_labels_need_a_model_that_predicts_them(classifier) -> None:

@@ -14,7 +14,7 @@ from foldbelt.ensemble import blend
 from foldbelt.files import InputError
 from foldbelt.search.oof import OutOfFold
 
-SPEC = {"optimise": True, "mean": "probability", "step": 0.25}
+SPEC = {"search": True, "mean": "probability", "step": 0.25}
 
 
 def join(paths, out, seed=0):

@@ -147,7 +147,7 @@ def test_without_true_labels_their_weights_are_equal(tmp_path):
     common, *_ = labelled_run(tmp_path, truth=False)
     assert run(tmp_path, common, metric="mean_dice")["labels"]["all"] == [0, 0.5, 0.5]
     common, *_ = labelled_run(tmp_path, classifiers=3)
-    equal = run(tmp_path, common, {**SPEC, "optimise": False}, "mean_dice")
+    equal = run(tmp_path, common, {**SPEC, "search": False}, "mean_dice")
     assert (equal["all"], equal["labels"]["all"]) == ([1, 0, 0, 0], [0, 1 / 3, 1 / 3, 1 / 3])
 
 

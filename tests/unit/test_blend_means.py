@@ -47,7 +47,7 @@ def test_the_truth_of_a_fold_never_touches_its_blended_rows(tmp_path, mean, powe
 @pytest.mark.parametrize(("mean", "power"), MEANS)
 def test_the_decision_is_that_of_the_blended_predictions(tmp_path, mean, power):
     common, *_ = store_run(tmp_path, seed=3, labelled=(True, True))
-    run(tmp_path, common, {**SPEC, "mean": mean, "power": power, "optimise": False})
+    run(tmp_path, common, {**SPEC, "mean": mean, "power": power, "search": False})
     place = {"data": common["data"], "folds": common["folds"], "seed": 0}
     place["spec"] = {**DECISION, "space": SPACE}
     out = tmp_path / "decision.json"
@@ -79,7 +79,7 @@ def test_test_predictions_are_averaged_by_the_mean_of_the_weights(tmp_path, mean
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-PSEUDO = {"rule": "halves", "low": 0.2, "high": 0.8, "share": 0.9, "threshold": 0.5}
+PSEUDO = {"rule": "halves", "low": 0.2, "high": 0.8, "min_confident_share": 0.9, "threshold": 0.5}
 
 
 def label(root, members, round=0):

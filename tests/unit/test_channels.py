@@ -18,7 +18,12 @@ from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 
 SIZE = (37, 41)
-ALL = {"use": ["image", "cumsum", "depth"], "whiten": "none", "size": 64, "fit": "pad-reflect"}
+ALL = {
+    "use": ["image", "cumsum", "depth"],
+    "whiten": "none",
+    "size": 64,
+    "resize_mode": "pad-reflect",
+}
 
 
 def layered(count: int, seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -87,7 +92,7 @@ def test_row_is_the_height_and_image_row_its_product_with_the_image(colours):
 
 def test_rows_are_written_and_padded_as_images_are(data):
     recipe = {"use": ["row", "image", "image_row"], "whiten": "none", "size": 64}
-    channels.build(data / "train.h5", data / "c.h5", {**recipe, "fit": "pad-edge"})
+    channels.build(data / "train.h5", data / "c.h5", {**recipe, "resize_mode": "pad-edge"})
     x = store.read(data / "c.h5", "x")
     assert store.attrs(data / "c.h5")["names"] == recipe["use"]
     assert (x[..., 0] == x[:1, :, :1, 0]).all()
@@ -262,7 +267,7 @@ def test_images_lose_nothing(data):
 
 
 def test_enlarged_images_on_a_canvas(data):
-    recipe = {**ALL, "size": [96, 96], "scale": 2, "offset": "random", "fit": "pad-edge"}
+    recipe = {**ALL, "size": [96, 96], "scale": 2, "offset": "random", "resize_mode": "pad-edge"}
     channels.build(data / "train.h5", data / "c.h5", recipe)
     channels.build(data / "test.h5", data / "d.h5", recipe, fitted_from=data / "c.h5")
     attrs = store.attrs(data / "d.h5")
@@ -297,7 +302,12 @@ def test_the_same_bytes_twice_and_in_blocks(data, monkeypatch):
 def test_colour_images(tmp_path):
     images = np.stack([layered(9, seed) for seed in range(3)], axis=-1)
     write(tmp_path / "train.h5", images)
-    recipe = {"use": ["cumsum", "image"], "whiten": "zca", "size": [64, 48], "fit": "resize"}
+    recipe = {
+        "use": ["cumsum", "image"],
+        "whiten": "zca",
+        "size": [64, 48],
+        "resize_mode": "resize",
+    }
     channels.build(tmp_path / "train.h5", tmp_path / "c.h5", recipe)
     assert store.attrs(tmp_path / "c.h5")["names"] == ["cumsum", "image0", "image1", "image2"]
     assert store.read(tmp_path / "c.h5", "x").shape == (9, 64, 48, 4)
@@ -308,7 +318,7 @@ def test_colour_images(tmp_path):
 def test_constant_images_and_no_test_images(tmp_path, whiten, fit):
     write(tmp_path / "train.h5", np.full((5, *SIZE), 9, np.uint8), [100] * 5)
     write(tmp_path / "test.h5", np.zeros((0, *SIZE), np.uint8), [])
-    recipe = {**ALL, "whiten": whiten, "fit": fit}
+    recipe = {**ALL, "whiten": whiten, "resize_mode": fit}
     channels.build(tmp_path / "train.h5", tmp_path / "c.h5", recipe)
     channels.build(tmp_path / "test.h5", tmp_path / "d.h5", recipe, fitted_from=tmp_path / "c.h5")
     assert all(

@@ -100,7 +100,7 @@ def test_what_parameters_of_every_class_add_is_told(tmp_path):
 
 def test_steps_keep_the_scores_of_the_classes(tmp_path):
     space = {"threshold": [0.45]}
-    spec = {**SPEC, "space": space, "steps": {"components": {"least": [2, 4, 8]}}}
+    spec = {**SPEC, "space": space, "steps": {"components": {"min_area": [2, 4, 8]}}}
     given, *_ = finished(tmp_path, spec)
     last = decide.load(given["decisions"][0])
     pairs = np.array(last.images["classes"])

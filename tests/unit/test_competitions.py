@@ -35,14 +35,14 @@ def test_an_unknown_competition_is_named_with_those_there_are(name):
 
 
 def test_settings_leave_out_where_the_files_lie():
-    spec = {"path": "/somewhere", "truth": "x.csv", "survey": None, "size": 64}
+    spec = {"path": "/somewhere", "truth": "x.csv", "synthetic": None, "size": 64}
     settings = competitions.settings(spec)
     assert settings["size"] == [64, 64]
     assert settings["on_problem"] == "error"
-    assert not {"path", "truth", "survey"} & settings.keys()
+    assert not {"path", "truth", "synthetic"} & settings.keys()
 
 
-@pytest.mark.parametrize("spec", [{"on_problem": "ignore"}, {"color": "gray"}])
+@pytest.mark.parametrize("spec", [{"on_problem": "ignore"}, {"image_mode": "gray"}])
 def test_settings_out_of_range_are_named(spec):
     with pytest.raises(InputError, match=f"data.{next(iter(spec))} is"):
         competitions.settings(spec)

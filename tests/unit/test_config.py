@@ -1,6 +1,7 @@
 """The config: what is refused, what is completed, what is documented."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from foldbelt import config
 from foldbelt.config import reference, resolving, variants
+from foldbelt.config.renamed import RENAMED
 from foldbelt.files import InputError
 from foldbelt.train import state
 
@@ -106,7 +108,7 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("models/net/architecture/encoder", "resnet18", ["models.net.architecture.encoder"]),
         ("competition", "sald", ["competition", "salt"]),
         ("channels/base/use", ["cumsun"], ["channels.base.use", "cumsum"]),
-        ("data/path", None, ["data", "path", "survey"]),
+        ("data/path", None, ["data", "path", "synthetic"]),
         ("run", "../up", ["run", "../up"]),
         ("data/classes", {1: 85}, ["data.classes.1", "quotes"]),
         ("stages/one/loss", {"lovasz": {"weight": 1, "margn": "elu"}}, ["lovasz.margn", "margin"]),
@@ -122,7 +124,7 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("stages/one/augment", [{"HorizontlFlip": {}}], ["stages.one.augment.0", "HorizontalFlip"]),
         ("data/series", "coil(", ["data.series", "'coil('", "no regular expression"]),
         ("data/series", "coil", ["data.series", "'coil'", "has no group"]),
-        ("data/survey", {"images": 8}, ["data.survey.images", "salt", "sections"]),
+        ("data/synthetic", {"images": 8}, ["data.synthetic.images", "salt", "sections"]),
         ("stages/one/loss", {"bce": {"weight": 1, "pos_weight": [2, -2]}}, ["pos_weight.1", "-2"]),
         ("ablation/folds", [0], ["ablation.folds", "[0]", "give 2 or more"]),
         ("stages/one/schedule", {"snapshots": 1}, ["stages.one.schedule.snapshots", "cyclic"]),
@@ -138,24 +140,26 @@ def test_refuses_what_is_wrong_and_names_it(path: str, value: Any, words: list[s
         assert word in str(caught.value)
 
 
-def test_a_survey_takes_the_keys_of_its_competition_and_no_others() -> None:
-    salt = config.resolve({**SMALL, "data": {"survey": {"sections": 3}}})
-    assert salt["data"]["survey"] == {"sections": 3, "seed": 0}
-    given = {**SMALL, "competition": "steel", "data": {"survey": {"images": 8, "size": 32}}}
+def test_synthetic_data_take_the_keys_of_its_competition_and_no_others() -> None:
+    salt = config.resolve({**SMALL, "data": {"synthetic": {"sections": 3}}})
+    assert salt["data"]["synthetic"] == {"sections": 3, "seed": 0}
+    given = {**SMALL, "competition": "steel", "data": {"synthetic": {"images": 8, "size": 32}}}
     steel = config.resolve(given)
-    assert steel["data"]["survey"] == {"images": 8, "test_images": 120, "size": 32, "seed": 0}
+    assert steel["data"]["synthetic"] == {"images": 8, "test_images": 120, "size": 32, "seed": 0}
     assert config.resolve(steel) == steel
-    given["data"]["survey"] = {"sections": 3, "imges": 8}
-    with pytest.raises(InputError, match=r"survey\.imges"):  # by the schema
+    given["data"]["synthetic"] = {"sections": 3, "imges": 8}
+    with pytest.raises(InputError, match=r"synthetic\.imges"):  # by the schema
         config.resolve(given)
-    given["data"]["survey"] = {"sections": 3}
-    with pytest.raises(InputError, match=r"data\.survey\.sections: .*'steel' has no such option"):
+    given["data"]["synthetic"] = {"sections": 3}
+    with pytest.raises(
+        InputError, match=r"data\.synthetic\.sections: .*'steel' have no such option"
+    ):
         config.resolve(given)
 
 
-def test_a_competition_without_synthetic_data_has_no_survey() -> None:
-    given = {**SMALL, "competition": "folder", "data": {"survey": {}}}
-    with pytest.raises(InputError, match=r"data\.survey: .* competitions salt, steel only"):
+def test_a_competition_without_synthetic_data_makes_none() -> None:
+    given = {**SMALL, "competition": "folder", "data": {"synthetic": {}}}
+    with pytest.raises(InputError, match=r"data\.synthetic: .* competitions salt, steel only"):
         config.resolve(given)
 
 
@@ -256,3 +260,18 @@ def test_what_images_cannot_give_a_stage_is_refused(
     full = {"crop": {"size": [64, 416], "dark": 0.9, "positive": 0.5}, "blackout": 0.1}
     made = config.resolve(recipe_with(full, use=["cumsum", "image"]))
     assert made["stages"]["one"]["crop"]["size"] == [64, 416]
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_key_that_was_renamed_is_refused_with_its_new_name(old: str) -> None:
+    new = RENAMED[old].rpartition(".")[2]
+    places = {"channels": "base", "folds": "base", "models": "net", "stages": "one"}
+    section = old.partition(".")[0]
+    path = old.replace("*", places.get(section, "*"))
+    with pytest.raises(InputError, match=rf"{re.escape(path)}\b.*named {new} now"):
+        config.resolve(changed(path.replace(".", "/"), 1))
+    full = config.resolve(SMALL)
+    overlay = changed(path.replace(".", "/"), 1)[section]
+    if section not in ("blend", "data"):  # which variants cannot change
+        with pytest.raises(InputError, match=rf"named {new} now"):
+            variants.overlaid(full, {section: overlay}, "net")

@@ -53,7 +53,7 @@ def batch_of(samples: Samples, epoch: int = 0) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("memory", [True, False])
 @pytest.mark.parametrize("method", ["pad-reflect", "pad-edge"])
 def test_masks_and_ignored_pixels_move_with_their_image_over_the_canvas(tmp_path, memory, method):
-    source = write(tmp_path, {"fit": method, "offset": "random"}, ignore=True)
+    source = write(tmp_path, {"resize_mode": method, "offset": "random"}, ignore=True)
     augment = Augment([], SIZE, 1, 2)
     samples = Samples([tiles_of(source, memory)], augment, PARTS)
     plain = batch_of(Samples([tiles_of(source, memory)], None, ()))
@@ -81,7 +81,7 @@ def test_masks_and_ignored_pixels_move_with_their_image_over_the_canvas(tmp_path
 
 
 def test_the_window_is_that_of_the_image_and_the_epoch(tmp_path):
-    source = write(tmp_path, {"fit": "pad-edge", "offset": "random"})
+    source = write(tmp_path, {"resize_mode": "pad-edge", "offset": "random"})
     augment = Augment([], SIZE, 1, 1)
     samples = Samples([tiles_of(source)], augment, PARTS)
     whole = batch_of(samples)
@@ -99,8 +99,8 @@ def test_the_window_is_that_of_the_image_and_the_epoch(tmp_path):
 
 def test_a_canvas_takes_its_memory(tmp_path):
     (tmp_path / "a").mkdir()
-    plain = write(tmp_path / "a", {"fit": "pad-edge"})
-    large = write(tmp_path, {"fit": "pad-edge", "offset": "random"})
+    plain = write(tmp_path / "a", {"resize_mode": "pad-edge"})
+    large = write(tmp_path, {"resize_mode": "pad-edge", "offset": "random"})
     canvas = (2 * 24 - 11) * (2 * 20 - 13)
     need = [(plain, 9 * (24 * 20 * 2 + 143)), (large, 9 * (canvas * 2 + 143))]
     for source, count in need:
@@ -109,14 +109,14 @@ def test_a_canvas_takes_its_memory(tmp_path):
 
 
 def test_enlarged_images_and_masks_are_trained_on_alike(tmp_path):
-    recipe = {"fit": "pad-edge", "scale": 3, "size": [40, 40], "offset": "random"}
+    recipe = {"resize_mode": "pad-edge", "scale": 3, "size": [40, 40], "offset": "random"}
     samples = Samples([tiles_of(write(tmp_path, recipe))], Augment([], (40, 40), 1, 1), PARTS)
     batch = batch_of(samples)
     assert np.array_equal(batch["x"][..., 0] > 127, batch["target"][..., 0] > 0)
 
 
 def test_depths_are_standardised_by_the_training_images(tmp_path):
-    source = write(tmp_path, {"fit": "pad-edge"})
+    source = write(tmp_path, {"resize_mode": "pad-edge"})
     train = Source(source.channels, source.masks, IDS[:6])
     valid = Source(source.channels, source.masks, IDS[6:])
     store.write(
@@ -139,18 +139,18 @@ def test_depths_are_standardised_by_the_training_images(tmp_path):
 
 
 def test_batches_carry_depths_where_they_are_given(tmp_path):
-    source = write(tmp_path, {"fit": "pad-edge"})
+    source = write(tmp_path, {"resize_mode": "pad-edge"})
     (depth,) = tables.depths([source])
     tiles = [tiles_of(source, depth=depth), tiles_of(source, depth=-depth)]
     batch = Samples(tiles, None, PARTS).__getitems__([(0, 11), (0, 2), (0, 0)])
     assert batch["depth"].numpy().tolist() == [(-depth[2]).tolist(), *depth[[2, 0]].tolist()]
     assert "depth" not in batch_of(Samples([tiles_of(source)], None, PARTS))
     (tmp_path / "a").mkdir()
-    assert tables.depths([write(tmp_path / "a", {"fit": "pad-edge"}, depth=False)]) is None
+    assert tables.depths([write(tmp_path / "a", {"resize_mode": "pad-edge"}, depth=False)]) is None
 
 
 def test_a_job_draws_from_the_images_and_channels_that_the_stage_asks_for(tmp_path):
-    recipe = {"fit": "pad-edge", "offset": "random"}
+    recipe = {"resize_mode": "pad-edge", "offset": "random"}
     source = write(tmp_path, recipe)
     stage = {"images": {"empty": False}, "batch_size": 2, "depth_weight": 0.1}
     device = torch.device("cpu")

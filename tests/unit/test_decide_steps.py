@@ -24,11 +24,11 @@ def tile(mask):
 
 def test_small_components_go_and_the_rest_stays():
     random = np.random.default_rng(0)
-    step = load_step("components", {"least": [9, 4]})
-    assert [one["least"] for one in step.candidates()] == [4, 9]  # the mildest first
+    step = load_step("components", {"min_area": [9, 4]})
+    assert [one["min_area"] for one in step.candidates()] == [4, 9]  # the mildest first
     for _ in range(20):
         mask = random.random((17, 23, 2)) < 0.35
-        found = step(tile(mask), {"least": 4})
+        found = step(tile(mask), {"min_area": 4})
         for k in range(2):
             labels, count = ndimage.label(mask[..., k], np.ones((3, 3)))
             sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -38,11 +38,11 @@ def test_small_components_go_and_the_rest_stays():
 
 def test_small_holes_are_filled_and_bays_are_not():
     random = np.random.default_rng(1)
-    step = load_step("holes", {"most": [3]})
+    step = load_step("holes", {"max_area": [3]})
     filled = 0
     for _ in range(20):
         mask = random.random((17, 23, 1)) < 0.6
-        found = step(tile(mask), {"most": 3})
+        found = step(tile(mask), {"max_area": 3})
         labels, count = ndimage.label(ndimage.binary_fill_holes(mask[..., 0]) & ~mask[..., 0])
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         expected = mask[..., 0] | ((labels > 0) & (sizes[labels] <= 3))
@@ -53,7 +53,7 @@ def test_small_holes_are_filled_and_bays_are_not():
 
 @pytest.mark.parametrize("name", ["components", "holes"])
 def test_sizes_that_are_none_are_refused(name):
-    key = {"components": "least", "holes": "most"}[name]
+    key = {"components": "min_area", "holes": "max_area"}[name]
     for wrong in ([], [0], [2.5], [True]):
         with pytest.raises(InputError, match=rf"decision\.steps\.{name}\.{key}"):
             load_step(name, {key: wrong})
@@ -175,7 +175,7 @@ def speckled(seed=3):
 
 
 SPEC = {"metric": "salt_score", "space": {"threshold": [0.5]}, "bootstrap": 100}
-STEPS = {"components": {"least": [2, 8]}, "holes": None}
+STEPS = {"components": {"min_area": [2, 8]}, "holes": None}
 
 
 def run(root, truth, prob, steps=STEPS):
@@ -195,8 +195,8 @@ def test_a_step_is_kept_where_it_pays_and_left_out_where_it_does_not(tmp_path):
     ]
     assert found.ladder[0]["score"] == plain.score
     assert found.images["base"] == plain.images["score"]
-    options = {"least": [2, 8]}
-    assert found.steps == [{"step": "components", "options": options, "params": {"least": 8}}]
+    options = {"min_area": [2, 8]}
+    assert found.steps == [{"step": "components", "options": options, "params": {"min_area": 8}}]
     masks = decide.Masks(found, decide.Surroundings(given["data"]))
     decided = np.stack(list(masks(list(found.images["id"]), prob, None)))
     scores = metrics.score_images("salt_score", truth, decided)

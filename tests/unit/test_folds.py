@@ -246,9 +246,9 @@ def test_near_copies_stay_together_on_demand(tmp_path: Path) -> None:
         return (tmp_path / "folds.csv").read_bytes(), pd.read_csv(tmp_path / "folds.csv")
 
     before, found = plan()
-    assert plan(duplicates=None, first=None)[0] == before
+    assert plan(duplicate_distance=None, first_fold_by=None)[0] == before
     assert found["group"].nunique() == 39
-    _, found = plan(duplicates=8)
+    _, found = plan(duplicate_distance=8)
     assert found["group"].nunique() == 37
     for together in ([5, 20, 21], [10, 11]):
         assert found["group"][together].nunique() == 1
@@ -262,7 +262,7 @@ def test_a_picture_that_many_images_are_stays_in_one_fold(tmp_path: Path) -> Non
     images = rng.integers(60, 200, (40, 30, 50)).astype(np.uint8)
     images[::3] = images[0]
     store.write(tmp_path / "train.h5", {"image": images}, survey(40))
-    spec = {"count": 2, "stratify": [], "group": None, "seed": 0, "duplicates": 8}
+    spec = {"count": 2, "stratify": [], "group": None, "seed": 0, "duplicate_distance": 8}
     folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
     assert pd.read_csv(tmp_path / "folds.csv")["group"][::3].nunique() == 1
 
@@ -273,7 +273,7 @@ def test_near_copies_join_what_the_scheme_groups(tmp_path: Path) -> None:
     images[7] = np.clip(images[2] + rng.normal(0, 2, (30, 50)), 0, 255)
     table = pd.DataFrame({"id": [f"{k:02}" for k in range(12)], "series": list("aabbccddeeff")})
     store.write(tmp_path / "train.h5", {"image": images}, table)
-    spec = {"count": 2, "stratify": [], "group": "series", "seed": 0, "duplicates": 8}
+    spec = {"count": 2, "stratify": [], "group": "series", "seed": 0, "duplicate_distance": 8}
     folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
     found = pd.read_csv(tmp_path / "folds.csv")
     assert found["group"].nunique() == 5
@@ -344,7 +344,7 @@ def test_the_test_likeness_can_come_first_and_be_balanced(tmp_path: Path) -> Non
     other = pd.DataFrame({"id": ["t"], "part": "test", "test_likeness": 1.0})
     pd.concat([other, table[::-1]]).to_csv(tmp_path / "adversarial.csv", index=False)
     spec = {"count": 4, "stratify": ["test_likeness"], "group": None, "seed": 0}
-    spec["first"] = "test_likeness"
+    spec["first_fold_by"] = "test_likeness"
     likely = tmp_path / "adversarial.csv"
     folds.run(train, None, spec, tmp_path / "folds.csv", likely)
     found = pd.read_csv(tmp_path / "folds.csv")

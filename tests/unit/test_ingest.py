@@ -363,7 +363,7 @@ def test_dropping_every_positive_is_fatal(salt):
     assert "all that can be used are empty" in salt.refused("salt", on_problem="drop")
 
 
-@pytest.mark.parametrize("setting", [{"size": 64}, {"color": "rgb"}, {"ignore": 3}])
+@pytest.mark.parametrize("setting", [{"size": 64}, {"image_mode": "rgb"}, {"ignore": 3}])
 def test_settings_that_salt_has_no_use_for_are_refused(salt, setting):
     assert f"data.{next(iter(setting))}" in salt.refused("salt", **setting)
 
@@ -541,7 +541,7 @@ def test_colour_modes_come_to_the_one_asked_for(run):
     save(run.root / "images/alpha.png", colours)
     few = Image.fromarray(colours[..., :3]).quantize(16)
     few.save(run.root / "images/palette.png")
-    run("folder", color="rgb")
+    run("folder", image_mode="rgb")
     stored = dict(zip(store.read(run.train, "id"), store.read(run.train, "image"), strict=True))
     assert np.array_equal(stored["rgb"], colours[..., :3])
     assert np.array_equal(stored["alpha"], colours[..., :3])

@@ -94,7 +94,7 @@ def test_the_label_head_is_there_only_if_wanted_and_labels_exist(spec):
 
 @EACH
 def test_dropout_acts_on_the_label_in_training_only(spec):
-    model = models.build({**spec, "label_head": True, "dropout": 0.5}, 1, 1, 2)
+    model = models.build({**spec, "label_head": True, "label_dropout": 0.5}, 1, 1, 2)
     image = torch.randn(2, 1, 64, 64)
     one, other = model(image), model(image)
     assert torch.equal(one["mask"], other["mask"])

@@ -37,7 +37,7 @@ def write(root: Path, classes: int = 1, order: int = 1, **recipe: Any) -> dict[s
     arrays = {"image": 255 * mask[..., 0], "mask": mask if classes > 1 else mask[..., 0]}
     arrays = {name: array[::order] for name, array in (arrays | {"ignore": ignore}).items()}
     store.write(root / "train.h5", arrays, table, {}, classes)
-    plain = {"use": ["image"], "whiten": "none", "size": list(SIZE), "fit": "resize"}
+    plain = {"use": ["image"], "whiten": "none", "size": list(SIZE), "resize_mode": "resize"}
     channels.build(root / "train.h5", root / "x.h5", {**plain, **recipe})
     return {"data": root / "train.h5", "channels": root / "x.h5", "model": "m"}
 
@@ -75,7 +75,9 @@ def rows_of(panels: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return list(lines.values())
 
 
-@pytest.mark.parametrize("recipe", [{}, {"size": [48, 48], "fit": "pad-edge", "offset": "random"}])
+@pytest.mark.parametrize(
+    "recipe", [{}, {"size": [48, 48], "resize_mode": "pad-edge", "offset": "random"}]
+)
 @pytest.mark.parametrize("spec", [FLIPS, MOVES])
 def test_the_outline_is_that_of_the_augmented_mask(
     recipe: dict, spec: list, drawn: list, tmp_path: Path

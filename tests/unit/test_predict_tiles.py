@@ -144,7 +144,7 @@ def test_tiles_of_the_whole_image_change_nothing_and_are_written_down(trained): 
     assert "tiles" not in store.attrs(plain)
     parts = call(trained, "parts.h5", tiles={"size": [8, 10], "overlap": 0.5})
     assert not np.array_equal(store.read(parts, "prob"), store.read(plain, "prob"))
-    with pytest.raises(InputError, match=r"predict\.tiles: windows of 0×8"):
+    with pytest.raises(InputError, match=r"predict\.windows: windows of 0×8"):
         call(trained, tiles={"size": [0, 8]})
 
 

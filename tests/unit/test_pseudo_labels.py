@@ -125,7 +125,7 @@ def test_it_tells_how_many_it_admits(tmp_path, capsys):
 def test_without_test_images_labels_admit_none(tmp_path):
     paths, *_ = labelled(tmp_path, n=0)
     assert store.length(run(tmp_path, paths)) == 0
-    assert store.length(run(tmp_path, paths, most=3, order="confidence")) == 0
+    assert store.length(run(tmp_path, paths, max_images=3, order="confidence")) == 0
 
 
 @pytest.mark.parametrize("rule", ["confidence", "everything", "halves"])
@@ -137,7 +137,7 @@ def test_the_most_confident_come_first_and_of_equals_the_first_name(tmp_path, ru
     first = sorted(zip(-sure, ids, strict=True))
     assert len(set(sure)) < len(sure)
     for most in (1, 10, len(ids) // 2, len(ids) + 5):
-        out = run(tmp_path, paths, SPEC, rule=rule, most=most, order="confidence")
+        out = run(tmp_path, paths, SPEC, rule=rule, max_images=most, order="confidence")
         chosen = {name for _, name in first[:most]}
         found = store.read(out, "id").tolist()
         assert set(found) == chosen
@@ -145,7 +145,7 @@ def test_the_most_confident_come_first_and_of_equals_the_first_name(tmp_path, ru
         at = [ids.index(name) for name in found]
         np.testing.assert_array_equal(store.read(out, "mask"), masks[at])
         attrs = store.attrs(out)
-        assert (attrs["rule"]["most"], attrs["rule"]["order"]) == (most, "confidence")
+        assert (attrs["rule"]["max_images"], attrs["rule"]["order"]) == (most, "confidence")
         assert (attrs["tiles"], attrs["admitted"]) == (300, min(most, len(ids)))
 
 
@@ -154,7 +154,7 @@ def test_by_labels_the_most_confident_are_those_of_the_surest_least_sure_class(t
     every = store.read(run(tmp_path, paths), "id").tolist()
     sure = {name: np.abs(label[int(name[1:])] - 0.5).min() for name in every}
     first = sorted(every, key=lambda name: (-sure[name], name))[:20]
-    out = run(tmp_path, paths, most=20, order="confidence")
+    out = run(tmp_path, paths, max_images=20, order="confidence")
     assert set(store.read(out, "id")) == set(first)
 
 
@@ -170,7 +170,7 @@ def test_the_most_test_like_come_first(tmp_path):
     ordered = rows[rows["id"].isin(every)].sort_values(
         ["test_likeness", "id"], ascending=[False, True]
     )
-    given = {"most": len(every) // 2, "order": "test_likeness"}
+    given = {"max_images": len(every) // 2, "order": "test_likeness"}
     out = run(tmp_path, paths, SPEC, **given, likeness=path)
     assert set(store.read(out, "id")) == set(ordered["id"][: len(every) // 2])
     without_most = run(tmp_path, paths, SPEC, order="test_likeness")
@@ -178,7 +178,7 @@ def test_the_most_test_like_come_first(tmp_path):
     with pytest.raises(InputError, match="table of the adversarial stage"):
         run(tmp_path, paths, SPEC, **given)
     with pytest.raises(InputError, match=r"pseudo\.order is 'size'"):
-        run(tmp_path, paths, SPEC, most=3, order="size")
+        run(tmp_path, paths, SPEC, max_images=3, order="size")
     rows[2:].to_csv(path, index=False)
     with pytest.raises(InputError, match=r"(?s)x0 has no test_likeness.*x1 has no"):
         run(tmp_path, paths, SPEC, **given, likeness=path)

@@ -23,7 +23,7 @@ def finished(root):
     common, _, truth, _, _ = store_run(root, seed=6)
     rest = {key: common[key] for key in ("data", "folds")}
     weights = str(root / "weights.json")
-    spec = {"optimise": True, "mean": "probability", "step": 0.5}
+    spec = {"search": True, "mean": "probability", "step": 0.5}
     blend.run_oof(**common, spec=spec, metric="salt_score", out=str(root / "o.h5"), weights=weights)
     decisions = {number: str(root / f"round{number}.json") for number in (0, 1)}
     for path in decisions.values():

@@ -124,7 +124,7 @@ def test_grey_in_three_unequal_channels_becomes_one_and_colour_stays_on_demand(r
     stored = store.read(run.train, "image", ["d.png"])[0]
     assert stored.shape == SIZE
     assert np.abs(stored.astype(int) - uneven[..., 1]).max() <= 1
-    run("steel", color="rgb")
+    run("steel", image_mode="rgb")
     assert np.array_equal(store.read(run.train, "image", ["d.png"])[0], uneven)
 
 

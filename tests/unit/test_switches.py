@@ -46,6 +46,6 @@ def test_the_enumeration_knows_enums_booleans_nulls_numbers_and_members() -> Non
     assert ("stages.*.ema", "null") in found
     assert ("stages.*.epochs", json.dumps(SET)) in found
     assert ("stages.*.loss.lovasz.margin", json.dumps(SET)) in found
-    assert ("data.survey.sections", json.dumps(SET)) in found
+    assert ("data.synthetic.sections", json.dumps(SET)) in found
     assert ("blend.external.*.oof", json.dumps(SET)) in found
     assert ("predict.tta", '"vflip"') in found

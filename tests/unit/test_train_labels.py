@@ -22,7 +22,7 @@ from foldbelt.train import evaluation, task
 from foldbelt.train.data import Source
 from foldbelt.train.objective import Objective
 
-CLASSIFIER = {"name": "classifier", "encoder": "test_resnet", "dropout": 0.1, "weights": None}
+CLASSIFIER = {"name": "classifier", "encoder": "test_resnet", "label_dropout": 0.1, "weights": None}
 
 
 @pytest.fixture

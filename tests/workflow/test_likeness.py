@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from running import TINY, Run
 
-FIRST = {"base": {"count": 2, "stratify": ["empty"], "group": None, "first": "test_likeness"}}
+FIRST = {
+    "base": {"count": 2, "stratify": ["empty"], "group": None, "first_fold_by": "test_likeness"}
+}
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,7 @@ FIRST = {"base": {"count": 2, "stratify": ["empty"], "group": None, "first": "te
         ({}, None),
         ({"adversarial": {"enabled": True}}, "Score"),
         ({"folds": FIRST}, "Split"),
-        ({"pseudo": {**TINY["pseudo"], "order": "test_likeness", "most": 9}}, "Admit"),
+        ({"pseudo": {**TINY["pseudo"], "order": "test_likeness", "max_images": 9}}, "Admit"),
     ],
 )
 def test_the_stage_is_planned_for_who_asks_alone(

@@ -7,8 +7,8 @@ is surely there or surely not by its label probability, if the mask says the sam
 Severstal Steel Defect Detection, 2019: above .95 or below .05). The rule ``halves`` admits one half
 of the images for every other fold and the other half for the rest, and changes them about with
 every round: so there are always models that were not trained on an image to label it again, and to
-predict it at the end. Of many that are admitted, `most` takes the first: the most confident, or
-those that look most like test images (adversarial validation).
+predict it at the end. Of many that are admitted, `max_images` takes the first: the most confident,
+or those that look most like test images (adversarial validation).
 
 Masks are averaged over the models that predict masks, label probabilities over those that predict
 labels. Only predictions of models that never saw fold f make the labels for fold f, with equal
@@ -73,7 +73,7 @@ def run(
     if not len(ids):
         print("There are no test images, so the next round trains on the truth alone, too.")
     admitted = np.flatnonzero(_admits(spec, ids, seen, fold, round))
-    if spec.get("most") is not None:
+    if spec.get("max_images") is not None:
         admitted = _first(admitted, spec, ids, seen, likeness)
     print(f"{len(admitted)} of {len(ids)} test images admitted by the rule {spec['rule']}")
     if len(ids) and not len(admitted):
@@ -111,7 +111,7 @@ def _check(spec: Mapping[str, Any], likeness: PathLike | None) -> None:
     for key, (value, known) in asked.items():
         if value not in known:
             raise InputError(f"pseudo.{key} is {value!r}; choose one of {', '.join(known)}.")
-    ordered = spec.get("most") is not None and spec.get("order") == "test_likeness"
+    ordered = spec.get("max_images") is not None and spec.get("order") == "test_likeness"
     if ordered and likeness is None:
         raise InputError(
             "pseudo.order is test_likeness, and nothing says how much images look like the test "
@@ -122,11 +122,12 @@ def _check(spec: Mapping[str, Any], likeness: PathLike | None) -> None:
 def _keys(spec: Mapping[str, Any]) -> Iterator[str]:
     """Name the settings that decide which images are admitted, and their masks."""
     yield from ("rule", "threshold")
-    yield from {"confidence": ("low", "high", "share"), "labels": ("label_low", "label_high")}.get(
-        spec["rule"], ()
-    )
-    if spec.get("most") is not None:
-        yield from ("most", "order")
+    yield from {
+        "confidence": ("low", "high", "min_confident_share"),
+        "labels": ("label_low", "label_high"),
+    }.get(spec["rule"], ())
+    if spec.get("max_images") is not None:
+        yield from ("max_images", "order")
 
 
 @dataclass
@@ -197,7 +198,7 @@ def _admits(
 ) -> np.ndarray:
     """Tell (N,) which images the rule admits."""
     if spec["rule"] == "confidence":
-        return seen.confidence >= spec["share"]
+        return seen.confidence >= spec["min_confident_share"]
     if spec["rule"] == "halves":
         trained = (fold + round + 1) % 2
         return np.array([half_of(name) == trained for name in ids], bool)
@@ -222,7 +223,7 @@ def _first(
     else:
         value = seen.confidence
     order = np.lexsort((ids[admitted].astype(str), -value[admitted]))
-    return np.sort(admitted[order[: spec["most"]]])
+    return np.sort(admitted[order[: spec["max_images"]]])
 
 
 def _likeness(path: PathLike, ids: np.ndarray) -> np.ndarray:

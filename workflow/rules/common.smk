@@ -36,7 +36,7 @@ STAGES = [
     for fold in FOLDS
     for stage in PLAN.models[model]["stages"]
 ]
-SURVEY = None if config["data"]["survey"] is None else registry.synthetic(config["competition"])
+SURVEY = None if config["data"]["synthetic"] is None else registry.synthetic(config["competition"])
 ROOT = f"results/{config['run']}/survey/competition" if SURVEY else config["data"]["path"]
 TRUTH = (
     f"results/{config['run']}/survey/competition-truth.csv" if SURVEY else config["data"]["truth"]
@@ -277,8 +277,8 @@ def predictions(model, number, fold, part):
 def idle_pseudo(pseudo):
     """Settings at which the rule of pseudo-labels does not look."""
     idle = [] if pseudo["rule"] == "labels" else ["label_low", "label_high"]
-    idle += [] if pseudo["rule"] == "confidence" else ["share"]
-    return idle + ([] if pseudo["most"] else ["order"])
+    idle += [] if pseudo["rule"] == "confidence" else ["min_confident_share"]
+    return idle + ([] if pseudo["max_images"] else ["order"])
 
 
 def labellers(wildcards):

@@ -20,7 +20,7 @@ if SURVEY:
         params:
             code=code("make_survey"),
             survey=SURVEY,
-            options=config["data"]["survey"],
+            options=config["data"]["synthetic"],
         message:
             f"Draw a synthetic {SURVEY} survey"
         script:
@@ -50,7 +50,7 @@ rule ingest_images:
         raw=raw_listing,
         data={
             k: config["data"][k]
-            for k in ("on_problem", "size", "color", "ignore", "classes", "series")
+            for k in ("on_problem", "size", "image_mode", "ignore", "classes", "series")
         },
     message:
         "Check the raw files and store them as arrays"

@@ -24,7 +24,7 @@ rule write_submission:
     params:
         code=writer_code("write_submission", *STEPS),
         competition=config["competition"],
-        data={k: config["data"][k] for k in ("on_problem", "size", "color", "ignore", "classes")},
+        data={k: config["data"][k] for k in ("on_problem", "size", "image_mode", "ignore", "classes")},
     message:
         "Write the submission and check it"
     script:

@@ -86,7 +86,7 @@ class _Plan:
         size = recipe["size"]
         height, width = (size, size) if isinstance(size, int) else size
         self.resizer = Resizer(
-            str(recipe["fit"]),
+            str(recipe["resize_mode"]),
             store.stored_size(data),
             (height, width),
             int(recipe.get("scale", 1)),

@@ -102,7 +102,7 @@ class Sample:
 DEFAULTS: dict[str, Any] = {
     "on_problem": "error",
     "size": None,
-    "color": "grey",
+    "image_mode": "grey",
     "ignore": None,
     "classes": None,
     "label": None,
@@ -120,8 +120,10 @@ def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"data.on_problem is {filled['on_problem']!r}; it must be 'error' or 'drop'."
         )
-    if filled["color"] not in ("grey", "rgb"):
-        raise InputError(f"data.color is {filled['color']!r}; it must be 'grey' or 'rgb'.")
+    if filled["image_mode"] not in ("grey", "rgb"):
+        raise InputError(
+            f"data.image_mode is {filled['image_mode']!r}; it must be 'grey' or 'rgb'."
+        )
     if isinstance(filled["size"], int):
         filled["size"] = [filled["size"], filled["size"]]
     return filled

@@ -4,14 +4,15 @@ The schema says what each value may be; here is asked whether they can be meant 
 whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from foldbelt import registry
 from foldbelt.config import augmentation, stages
+from foldbelt.config.renamed import unknown_key
 from foldbelt.files import InputError, Problem
+from foldbelt.registry import suggest
 
 Config = dict[str, Any]
 
@@ -79,21 +80,21 @@ def _models(config: Config) -> Iterator[Problem]:
 
 
 def _data(config: Config) -> Iterator[Problem]:
-    """Yield what keeps the competition's files, or a survey's, from being read."""
+    """Yield what keeps the competition's files, or synthetic data, from being read."""
     data, competition = config["data"], config["competition"]
-    if data["truth"] is not None and data["survey"] is not None:
-        yield Problem("data.truth", "a survey brings its own; leave it out")
+    if data["truth"] is not None and data["synthetic"] is not None:
+        yield Problem("data.truth", "synthetic data bring their own; leave it out")
     elif data["truth"] is not None and not registry.reads_truth(competition):
         reason = f"the competition {competition!r} does not say how to read one"
         yield Problem("data.truth", reason)
-    if (data["path"] is None) == (data["survey"] is None):
+    if (data["path"] is None) == (data["synthetic"] is None):
         yield Problem(
-            "data", "give either `path`, the folder of the competition's files, or `survey`"
+            "data", "give either `path`, the folder of the competition's files, or `synthetic`"
         )
-    if data["survey"] is not None and registry.synthetic(competition) is None:
+    if data["synthetic"] is not None and registry.synthetic(competition) is None:
         made = [name for name in registry.known("competitions") if registry.synthetic(name)]
-        reason = f"synthetic surveys are made for the competitions {', '.join(made)} only"
-        yield Problem("data.survey", reason)
+        reason = f"synthetic data are made for the competitions {', '.join(made)} only"
+        yield Problem("data.synthetic", reason)
     if data["series"] is not None:
         yield from _series(data["series"])
     looks = [name for name in config["decision"]["steps"] if _looks(name)]
@@ -109,7 +110,8 @@ def _folds(config: Config) -> Iterator[Problem]:
     for name, scheme in config["folds"].items():
         if scheme["group"] == LIKENESS:
             reason = (
-                f"{LIKENESS} is another number for every image; name it in `stratify` or `first`"
+                f"{LIKENESS} is another number for every image; name it in `stratify` or "
+                "`first_fold_by`"
             )
             yield Problem(f"folds.{name}.group", reason)
         if scheme["group"] == "mosaic" and config["data"]["size"] is not None:
@@ -167,8 +169,10 @@ def _blend(config: Config) -> Iterator[Problem]:
             "external predictions do not label; add a model that predicts masks, or set it to 0"
         )
         yield Problem("pseudo.rounds", reason)
-    if pseudo["rounds"] and pseudo["order"] == LIKENESS and pseudo["most"] is None:
-        yield Problem("pseudo.order", f"{LIKENESS} orders nothing without pseudo.most; set it")
+    if pseudo["rounds"] and pseudo["order"] == LIKENESS and pseudo["max_images"] is None:
+        yield Problem(
+            "pseudo.order", f"{LIKENESS} orders nothing without pseudo.max_images; set it"
+        )
 
 
 def _looks(step: str) -> bool:
@@ -225,7 +229,7 @@ def options(architecture: Mapping[str, Any]) -> set[str]:
 
 
 def foreign_options(config: Config) -> Iterator[Problem]:
-    """Yield options that an architecture or a survey does not have, though another one may.
+    """Yield options that an architecture or synthetic data do not have, though others may.
 
     Parameters
     ----------
@@ -233,12 +237,12 @@ def foreign_options(config: Config) -> Iterator[Problem]:
         As the schema allows it, before its defaults are filled in: these cover all architectures.
     """
     competition = config.get("competition", "salt")
-    survey = registry.synthetic(competition)
-    if survey is not None:  # else the survey itself is refused
-        own = set(registry.synthetic_options(survey))
-        for key in sorted(set(config["data"].get("survey") or ()) - own):
-            reason = f"the survey of the competition {competition!r} has no such option"
-            yield Problem(f"data.survey.{key}", reason + suggest(key, own))
+    generator = registry.synthetic(competition)
+    if generator is not None:  # else `data.synthetic` itself is refused
+        own = set(registry.synthetic_options(generator))
+        for key in sorted(set(config["data"].get("synthetic") or ()) - own):
+            reason = f"the synthetic data of the competition {competition!r} have no such option"
+            yield Problem(f"data.synthetic.{key}", reason + suggest(key, own))
     for name, model in config["models"].items():
         own = options(model["architecture"])
         for key in model["architecture"]:
@@ -255,7 +259,8 @@ def _member_options(
         if isinstance(given, dict) and name in registry.known(room):
             own = {*common, *registry.options(f"foldbelt.{room.replace('/', '.')}.{name}")}
             for key in sorted(set(given) - own):
-                yield Problem(f"{where}.{name}.{key}", "unknown key" + suggest(key, own))
+                place = f"{where}.{name}.{key}"
+                yield Problem(place, unknown_key(place, own))
 
 
 def _member(where: str, room: Any, named: Any) -> Iterator[Problem]:
@@ -263,12 +268,3 @@ def _member(where: str, room: Any, named: Any) -> Iterator[Problem]:
         room(named)
     except InputError as error:
         yield Problem(where, str(error))
-
-
-def suggest(word: Any, known: Iterable[str]) -> str:
-    """Say which known word was perhaps meant, or else which are known."""
-    known = sorted(map(str, known))
-    close = difflib.get_close_matches(str(word), known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}" if known else ""

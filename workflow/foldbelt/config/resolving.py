@@ -16,7 +16,8 @@ from jsonschema.exceptions import ValidationError
 
 from foldbelt import registry
 from foldbelt.config import consistency
-from foldbelt.config.consistency import LIKENESS, suggest
+from foldbelt.config.consistency import LIKENESS
+from foldbelt.config.renamed import unknown_key
 from foldbelt.files import PathLike, Problem, raise_all
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
@@ -75,9 +76,9 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) 
     for model in complete["models"].values():
         own = consistency.options(model["architecture"])
         model["architecture"] = {k: v for k, v in model["architecture"].items() if k in own}
-    if complete["data"]["survey"] is not None:
+    if complete["data"]["synthetic"] is not None:
         keys = registry.synthetic_options(registry.synthetic(complete["competition"]) or "")
-        complete["data"]["survey"] = {key: complete["data"]["survey"][key] for key in keys}
+        complete["data"]["synthetic"] = {key: complete["data"]["synthetic"][key] for key in keys}
     return complete
 
 
@@ -108,7 +109,9 @@ def _inherit(models: Any) -> list[Problem]:
         own = {key: value for key, value in model.items() if key != "from"}
         if parent not in given or parent in seen:
             reason = "starts from itself" if parent in seen else f"no model is named {parent!r}"
-            problems.append(Problem(f"models.{seen[0]}.from", reason + suggest(parent, given)))
+            problems.append(
+                Problem(f"models.{seen[0]}.from", reason + registry.suggest(parent, given))
+            )
             return own
         return merge(settings(parent, (*seen, parent)), own)
 
@@ -142,7 +145,7 @@ def _explain(error: ValidationError) -> list[Problem]:
         known = error.schema.get("properties", {})  # type: ignore[union-attr]
         unknown = sorted(set(error.instance) - set(known), key=str)
         prefix = "" if where == "the config" else f"{where}."
-        return [Problem(f"{prefix}{key}", "unknown key" + suggest(key, known)) for key in unknown]
+        return [Problem(f"{prefix}{key}", unknown_key(f"{prefix}{key}", known)) for key in unknown]
     if error.validator == "oneOf":
         deeper = [sub for sub in error.context or () if sub.path or sub.validator != "type"]
         if deeper:
@@ -224,7 +227,7 @@ def fold_scheme(config: Config) -> str:
 
 def names_likeness(scheme: Mapping[str, Any]) -> bool:
     """Tell whether a fold scheme looks at the test-likeness of images."""
-    return LIKENESS in (*scheme["stratify"], scheme["first"])
+    return LIKENESS in (*scheme["stratify"], scheme["first_fold_by"])
 
 
 def makes_likeness(config: Config) -> bool:

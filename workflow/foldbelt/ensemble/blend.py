@@ -48,7 +48,7 @@ def run_oof(
     folds
         The csv with id, fold and group.
     spec
-        The config's ``blend``: optimise, weights, mean, power, step.
+        The config's ``blend``: search, weights, mean, power, step.
     metric
         What the weights of masks maximise.
     out

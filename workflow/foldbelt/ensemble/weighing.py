@@ -46,7 +46,7 @@ def optimise(
     oof
         The members' out-of-fold predictions.
     spec
-        The config's ``blend``: optimise (False: equal weights), step, mean and power, and weights
+        The config's ``blend``: search (False: equal weights), step, mean and power, and weights
         {model: weight}, if any are fixed.
     metric
         What the weights of masks maximise, over weights and threshold together. Those of labels
@@ -71,11 +71,11 @@ def optimise(
     equal = oof.equal()
     number = len(folds) + 1
     masks, labels = [equal.masks] * number, [equal.labels] * number
-    if spec["optimise"] and sum(oof.masked) > 1:
+    if spec["search"] and sum(oof.masked) > 1:
         masks = _fitted(MaskTable(oof, metric, mean_of(spec)), spec["step"])
     if not any(oof.labelled):
         labels = masks
-    elif spec["optimise"] and sum(oof.labelled) > 1:
+    elif spec["search"] and sum(oof.labelled) > 1:
         table = LabelTable(oof, mean_of(spec))
         labels = labels if table.truth is None else _fitted(table, spec["step"])
     vectors = [Vector(*pair) for pair in zip(masks, labels, strict=True)]

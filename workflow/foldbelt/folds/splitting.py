@@ -101,8 +101,8 @@ def run(
     if likeness is not None:
         table[adversarial.COLUMN] = _likeness(likeness, table["id"])
     scheme = (spec["count"], spec["stratify"], group, spec["seed"])
-    copies = _copies(train, spec.get("duplicates"))
-    write_csv(out, _plan(table, *scheme, copies, spec.get("sample"), spec.get("first")))
+    copies = _copies(train, spec.get("duplicate_distance"))
+    write_csv(out, _plan(table, *scheme, copies, spec.get("sample"), spec.get("first_fold_by")))
 
 
 def ids_of(path: PathLike, fold: int) -> list[str]:

@@ -45,7 +45,7 @@ def build(
     weights: str | None = None,
     stem_pool: bool = True,
     late_channels: int = 0,
-    dropout: float = 0.0,
+    label_dropout: float = 0.0,
 ) -> Classifier:
     """Make a classifier.
 
@@ -55,7 +55,7 @@ def build(
         C, K (which changes nothing) and L of the data.
     encoder, weights, stem_pool, late_channels
         As of `foldbelt.models.unet.build`.
-    dropout
+    label_dropout
         Share of features dropped before the label head.
 
     Raises
@@ -72,4 +72,4 @@ def build(
     deepest = levels(body)[0][-1]
     late = LateChannels(late_channels, deepest) if late_channels else None
     width = deepest + (late.width if late is not None else 0)
-    return Classifier(body, ImageHead(width, label_classes, dropout), late, late_channels)
+    return Classifier(body, ImageHead(width, label_classes, label_dropout), late, late_channels)

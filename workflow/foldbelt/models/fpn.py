@@ -122,7 +122,7 @@ def build(
     prior: float | None = None,
     label_head: bool = False,
     depth_head: bool = False,
-    dropout: float = 0.0,
+    label_dropout: float = 0.0,
 ) -> FPN:
     """Make a feature pyramid network for masks.
 
@@ -134,7 +134,8 @@ def build(
     ----------
     in_channels, mask_channels, label_classes
         C, K and L of the data.
-    encoder, weights, stem_pool, late_channels, exclusive, prior, label_head, depth_head, dropout
+    encoder, weights, stem_pool, late_channels, exclusive, prior, label_head, depth_head,
+    label_dropout
         As of `foldbelt.models.unet.build`.
     pyramid_channels
         Channels of the pyramid and of the mask branch (in the papers 256 and 128).
@@ -164,7 +165,7 @@ def build(
         [pyramid_channels] * (len(channels) + 1),
         mask_channels,
         label_classes if label_head else 0,
-        dropout,
+        label_dropout,
         depth_head,
         deep_supervision,
         exclusive=exclusive,

@@ -56,7 +56,7 @@ def build(
     exclusive: bool = False,
     label_head: bool = False,
     depth_head: bool = False,
-    dropout: float = 0.0,
+    label_dropout: float = 0.0,
 ) -> Packaged:
     """Make a network of segmentation-models-pytorch, with the package's defaults.
 
@@ -68,7 +68,8 @@ def build(
         Name of an architecture: UnetPlusPlus, FPN, DeepLabV3Plus, MAnet, Linknet, PAN, …
     encoder
         Name of an encoder of the package; its `tu-…` are timm's.
-    exclusive, label_head, depth_head, dropout
+    exclusive, label_head, depth_head,
+    label_dropout
         As of `foldbelt.models.unet.build`.
 
     Raises
@@ -101,7 +102,7 @@ def build(
         [1],
         mask_channels,
         label_classes if label_head else 0,
-        dropout,
+        label_dropout,
         depth_head,
         exclusive=exclusive,
     )

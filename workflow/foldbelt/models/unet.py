@@ -103,7 +103,7 @@ def build(
     prior: float | None = None,
     label_head: bool = False,
     depth_head: bool = False,
-    dropout: float = 0.0,
+    label_dropout: float = 0.0,
 ) -> UNet:
     """Make a U-Net.
 
@@ -142,7 +142,7 @@ def build(
         Whether the image's labels are predicted too, where there are any.
     depth_head
         Whether the image's depth is predicted too.
-    dropout
+    label_dropout
         Share of features dropped before the label head.
 
     Raises
@@ -164,7 +164,7 @@ def build(
         decoder.widths,
         mask_channels,
         label_classes if label_head else 0,
-        dropout,
+        label_dropout,
         depth_head,
         deep_supervision,
         norm if hypercolumn else None,

@@ -91,7 +91,7 @@ def build(
     prior: float | None = None,
     label_head: bool = False,
     depth_head: bool = False,
-    dropout: float = 0.0,
+    label_dropout: float = 0.0,
 ) -> Vanilla:
     """Make a plain U-Net.
 
@@ -117,7 +117,7 @@ def build(
         Whether the image's labels are predicted too, where there are any.
     depth_head
         Whether the image's depth is predicted too.
-    dropout
+    label_dropout
         Share of features dropped before the label head.
 
     Raises
@@ -134,7 +134,7 @@ def build(
         widths[-2::-1],
         mask_channels,
         label_classes if label_head else 0,
-        dropout,
+        label_dropout,
         depth_head,
         deep_supervision,
         exclusive=exclusive,

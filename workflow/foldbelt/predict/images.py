@@ -62,7 +62,7 @@ def run(
     snapshot
         Which of the weights that a cyclic schedule has left, from 1; None for the final ones.
     tiles
-        The config's ``predict.tiles``: size and overlap of windows, at every scale the same; None
+        The config's ``predict.windows``: size and overlap of windows, at every scale the same; None
         predicts whole images.
 
     Raises

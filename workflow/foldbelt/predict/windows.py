@@ -39,13 +39,13 @@ class Tiles:
     def __post_init__(self) -> None:
         if min(self.size) < 1 or not 0 <= self.overlap < 1:
             raise InputError(
-                f"predict.tiles: windows of {self.size[0]}×{self.size[1]} pixels with an overlap "
+                f"predict.windows: windows of {self.size[0]}×{self.size[1]} pixels with an overlap "
                 f"of {self.overlap} cannot be used; sides are 1 or more, the overlap is below 1."
             )
 
     @classmethod
     def of(cls, spec: Mapping[str, Any] | None) -> "Tiles | None":
-        """Read the config's ``predict.tiles``, in which the size may be one number."""
+        """Read the config's ``predict.windows``, in which the size may be one number."""
         if spec is None:
             return None
         size = spec["size"]

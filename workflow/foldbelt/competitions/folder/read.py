@@ -70,7 +70,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
         for key, path in sorted(test.items())
         if key in sizes
     ]
-    channels = 3 if spec["color"] == "rgb" else 1
+    channels = 3 if spec["image_mode"] == "rgb" else 1
     names = list(classes)
     labels = names if spec["label"] is None else sorted(set(label_of.values()))
     return Listing(

@@ -66,7 +66,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
 
 
 def _refuse_settings(spec: Mapping[str, Any]) -> None:
-    idle = ("size", "color", "ignore", "classes", "label")
+    idle = ("size", "image_mode", "ignore", "classes", "label")
     given = [f"data.{key}" for key in idle if spec.get(key) != DEFAULTS[key]]
     if given:
         raise InputError(

@@ -6,7 +6,7 @@ its file name with the suffix, as in the tables. The classes are the numbers tha
 one or many; image label k says whether class k is there.
 
 Images are grey though saved with three channels, which JPEG may leave slightly unequal: they are
-converted. `data.color: rgb` keeps three. `data.size` stores images of mixed sizes at one.
+converted. `data.image_mode: rgb` keeps three. `data.size` stores images of mixed sizes at one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
         ],
         test=[Item(key, path, sizes[key]) for key, path in sorted(test.items()) if key in sizes],
         size=size,
-        channels=3 if spec["color"] == "rgb" else 1,
+        channels=3 if spec["image_mode"] == "rgb" else 1,
         classes=classes,
         labels=classes,
         findings=findings,

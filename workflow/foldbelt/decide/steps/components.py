@@ -12,12 +12,12 @@ from foldbelt.search.components import without_small
 NEEDS: tuple[str, ...] = ()
 
 
-def build(least: Sequence[int] = (10, 20, 40, 80, 160)) -> Step:
+def build(min_area: Sequence[int] = (10, 20, 40, 80, 160)) -> Step:
     """Make the step.
 
     Parameters
     ----------
-    least
+    min_area
         Components of fewer pixels are removed: the values to try.
 
     Raises
@@ -25,7 +25,7 @@ def build(least: Sequence[int] = (10, 20, 40, 80, 160)) -> Step:
     InputError
         If they are no list of positive integers.
     """
-    return Components(sizes(least, "components.least"))
+    return Components(sizes(min_area, "components.min_area"))
 
 
 def sizes(values: Sequence[int], key: str) -> list[int]:
@@ -41,14 +41,14 @@ class Components:
 
     needs: frozenset[str] = frozenset(NEEDS)
 
-    def __init__(self, least: Sequence[int]) -> None:
-        self.least = least
+    def __init__(self, min_area: Sequence[int]) -> None:
+        self.min_area = min_area
 
     def candidates(self) -> list[dict[str, Any]]:
         """The smallest first."""
-        return [{"least": value} for value in self.least]
+        return [{"min_area": value} for value in self.min_area]
 
     def __call__(self, tile: Tile, params: Mapping[str, Any]) -> np.ndarray:
         """Give the mask (h, w, K) without its small components."""
         planes = np.moveaxis(tile.mask, 2, 0)
-        return np.stack([without_small(plane, params["least"]) for plane in planes], axis=2)
+        return np.stack([without_small(plane, params["min_area"]) for plane in planes], axis=2)

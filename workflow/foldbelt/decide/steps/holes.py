@@ -12,12 +12,12 @@ from foldbelt.decide.steps.components import sizes
 NEEDS: tuple[str, ...] = ()
 
 
-def build(most: Sequence[int] = (20, 80, 320)) -> Step:
+def build(max_area: Sequence[int] = (20, 80, 320)) -> Step:
     """Make the step.
 
     Parameters
     ----------
-    most
+    max_area
         Holes of at most so many pixels are filled: the values to try.
 
     Raises
@@ -25,7 +25,7 @@ def build(most: Sequence[int] = (20, 80, 320)) -> Step:
     InputError
         If they are no list of positive integers.
     """
-    return Holes(sizes(most, "holes.most"))
+    return Holes(sizes(max_area, "holes.max_area"))
 
 
 class Holes:
@@ -33,12 +33,12 @@ class Holes:
 
     needs: frozenset[str] = frozenset(NEEDS)
 
-    def __init__(self, most: Sequence[int]) -> None:
-        self.most = most
+    def __init__(self, max_area: Sequence[int]) -> None:
+        self.max_area = max_area
 
     def candidates(self) -> list[dict[str, Any]]:
         """The smallest first."""
-        return [{"most": value} for value in self.most]
+        return [{"max_area": value} for value in self.max_area]
 
     def __call__(self, tile: Tile, params: Mapping[str, Any]) -> np.ndarray:
         """Give the mask (h, w, K) with its small holes filled."""
@@ -51,7 +51,7 @@ class Holes:
             inside = (left > 0) & (top > 0)
             inside &= left + stats[:, cv2.CC_STAT_WIDTH] < width
             inside &= top + stats[:, cv2.CC_STAT_HEIGHT] < height
-            small = inside & (stats[:, cv2.CC_STAT_AREA] <= params["most"])
+            small = inside & (stats[:, cv2.CC_STAT_AREA] <= params["max_area"])
             small[0] = False
             mask[..., k] |= small[labels]
         return mask
