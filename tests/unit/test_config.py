@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foldbelt import config
+from foldbelt import config, registry
 from foldbelt.config import reference, resolving, variants
 from foldbelt.config.renamed import RENAMED
 from foldbelt.files import InputError
@@ -275,3 +275,31 @@ def test_a_key_that_was_renamed_is_refused_with_its_new_name(old: str) -> None:
     if section not in ("blend", "data"):  # which variants cannot change
         with pytest.raises(InputError, match=rf"named {new} now"):
             variants.overlaid(full, {section: overlay}, "net")
+
+
+def test_the_reference_holds_every_key_of_the_schema_and_every_option_of_a_plug_in() -> None:
+    sections = re.split(r"^## ", reference.document(), flags=re.MULTILINE)
+    schema = config.load_schema()
+
+    def names(part: Any) -> set[str]:
+        """Every name of a property, wherever in the schema it stands."""
+        if isinstance(part, list):
+            return set().union(*map(names, part))
+        if not isinstance(part, dict):
+            return set()
+        own = part.get("properties", {})
+        own = own if all(isinstance(value, dict) for value in own.values()) else {}
+        return set(own) | set().union(*map(names, part.values()))
+
+    rows = {row.rpartition(".")[2] for row in re.findall(r"^\| `([^`]+)`", "".join(sections), re.M)}
+    assert names(schema) <= rows
+    paths = [key.path for key in reference.every_key()]
+    assert {"adversarial.enabled", "adversarial.folds", "blend.external.<name>.oof"} <= set(paths)
+    for room, (_, title, _) in reference._PLUG_INS.items():
+        table = next(text for text in sections if text.startswith(title))
+        for name in registry.known(room):
+            row = "".join(line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
+            for option in reference.options(f"foldbelt.{room.replace('/', '.')}.{name}"):
+                assert f"`{option.name}`" in row, (name, option)
+                if room != "models":
+                    assert option.meaning, f"{name}: say in a docstring what {option.name} is"

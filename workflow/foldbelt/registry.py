@@ -138,7 +138,7 @@ def constant(module: str, name: str, default: Any = None) -> Any:
     >>> constant("foldbelt.losses.bce", "LABELS"), constant("foldbelt.losses.dice", "LABELS", False)
     (True, False)
     """
-    for node in _body(module):
+    for node in body(module):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             if ast.unparse(target) == name:
@@ -294,13 +294,13 @@ def augment(operations: Iterable[Mapping[str, Any] | str]) -> list[str]:
 
 def _arguments(module: str, function: str) -> ast.arguments | None:
     """Arguments of a function at the top of a module; None where there is none."""
-    for node in _body(module):
+    for node in body(module):
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return node.args
     return None
 
 
-def _body(module: str) -> list[ast.stmt]:
+def body(module: str) -> list[ast.stmt]:
     """Statements of a plug-in's module; none where there is no such module."""
     place = _PACKAGE.parent.joinpath(*module.split("."))
     for file in (place / "__init__.py", place.with_suffix(".py")):

@@ -134,8 +134,9 @@ def build(
     ----------
     in_channels, mask_channels, label_classes
         C, K and L of the data.
-    encoder, weights, stem_pool, late_channels, exclusive, prior, label_head, depth_head,
-    label_dropout
+    encoder, weights, stem_pool, late_channels, exclusive, prior, label_head
+        As of `foldbelt.models.unet.build`.
+    depth_head, label_dropout
         As of `foldbelt.models.unet.build`.
     pyramid_channels
         Channels of the pyramid and of the mask branch (in the papers 256 and 128).

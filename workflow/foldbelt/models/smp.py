@@ -68,8 +68,9 @@ def build(
         Name of an architecture: UnetPlusPlus, FPN, DeepLabV3Plus, MAnet, Linknet, PAN, …
     encoder
         Name of an encoder of the package; its `tu-…` are timm's.
-    exclusive, label_head, depth_head,
-    label_dropout
+    exclusive, label_head
+        As of `foldbelt.models.unet.build`.
+    depth_head, label_dropout
         As of `foldbelt.models.unet.build`.
 
     Raises
