@@ -126,6 +126,7 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("data/series", "coil", ["data.series", "'coil'", "has no group"]),
         ("data/synthetic", {"images": 8}, ["data.synthetic.images", "salt", "sections"]),
         ("stages/one/loss", {"bce": {"weight": 1, "pos_weight": [2, -2]}}, ["pos_weight.1", "-2"]),
+        ("data/label", "view", ["data.label", "folder only"]),
         ("ablation/folds", [0], ["ablation.folds", "[0]", "give 2 or more"]),
         ("stages/one/schedule", {"snapshots": 1}, ["stages.one.schedule.snapshots", "cyclic"]),
     ],
@@ -303,3 +304,11 @@ def test_the_reference_holds_every_key_of_the_schema_and_every_option_of_a_plug_
                 assert f"`{option.name}`" in row, (name, option)
                 if room != "models":
                     assert option.meaning, f"{name}: say in a docstring what {option.name} is"
+
+
+def test_labels_from_a_column_join_no_model_that_gates_masks() -> None:
+    given = changed("data/label", "view") | {"competition": "folder"}
+    assert config.resolve(given)["data"]["label"] == "view"
+    given["models"]["net"]["architecture"]["label_head"] = True
+    with pytest.raises(InputError, match=r"data\.label: the model 'net' predicts"):
+        config.resolve(given)

@@ -41,6 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(root / "own" / "masks" / f"i{number}.png"), mask)
         if number < 3:
             cv2.imwrite(str(root / "own" / "test" / f"t{number}.png"), image)
+    views = pd.DataFrame({"id": [f"i{number}" for number in range(12)], "view": ["PA", "AP"] * 6})
+    views.to_csv(root / "own" / "meta.csv", index=False)
     return root
 
 

@@ -50,7 +50,7 @@ rule ingest_images:
         raw=raw_listing,
         data={
             k: config["data"][k]
-            for k in ("on_problem", "size", "image_mode", "ignore", "classes", "series")
+            for k in ("on_problem", "size", "image_mode", "ignore", "classes", "label", "series")
         },
     message:
         "Check the raw files and store them as arrays"

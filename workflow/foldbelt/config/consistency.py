@@ -95,6 +95,8 @@ def _data(config: Config) -> Iterator[Problem]:
         made = [name for name in registry.known("competitions") if registry.synthetic(name)]
         reason = f"synthetic data are made for the competitions {', '.join(made)} only"
         yield Problem("data.synthetic", reason)
+    if data["label"] is not None:
+        yield from _label(config)
     if data["series"] is not None:
         yield from _series(data["series"])
     looks = [name for name in config["decision"]["steps"] if _looks(name)]
@@ -103,6 +105,29 @@ def _data(config: Config) -> Iterator[Problem]:
             f"decision.steps.{looks[0]}",
             "neighbours cannot be found in resized images; leave it out",
         )
+
+
+def _label(config: Config) -> Iterator[Problem]:
+    """Yield what keeps a column of image labels from being read, or from making sense."""
+    reading = [
+        name
+        for name in registry.known("competitions")
+        if registry.constant(registry.competition(name), "LABEL_COLUMN", False)
+    ]
+    if config["competition"] not in reading:
+        reason = f"labels from a column are read for {', '.join(reading)} only; leave it out"
+        yield Problem("data.label", reason)
+    for name, model in config["models"].items():
+        try:
+            labels = registry.predicts_labels(model["architecture"])
+        except InputError:  # reported with the other references
+            continue
+        if labels:
+            reason = (
+                f"the model {name!r} predicts labels, which say in the decision what masks hold; "
+                f"those of the column {config['data']['label']!r} do not. Leave one of the two out"
+            )
+            yield Problem("data.label", reason)
 
 
 def _folds(config: Config) -> Iterator[Problem]:

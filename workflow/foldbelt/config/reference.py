@@ -157,9 +157,9 @@ def _type(part: Schema) -> str:
         return " or ".join(_type(option) for option in part["oneOf"])
     if "$ref" in part:
         return _type(_resolved(part, load_schema()))
-    kinds = part.get("type", "mapping")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    words = " or ".join(_WORDS.get(kind, kind) for kind in kinds)
+    kind = part.get("type", "mapping")
+    kinds: list[str] = kind if isinstance(kind, list) else [kind]
+    words = " or ".join(_WORDS.get(one, one) for one in kinds)
     if kinds == ["array"] and "items" in part:
         words = f"list of {_type(part['items'])}"
     bounds = [
