@@ -28,6 +28,7 @@ import pandas as pd
 from processes import Took, measured
 
 from foldbelt import decide, store
+from foldbelt.search.space import Grid
 
 SIZE = (256, 1600)
 POSITIVE = (0.0714, 0.0197, 0.4098, 0.0637)  # 897, 247, 5150 and 801 of 12,568
@@ -108,14 +109,14 @@ def make(folder: Path, number: int, members: int) -> dict[str, Any]:
 
 
 def search(given: dict[str, Any], components: str, out: str) -> None:
-    """Search and climb the whole ladder."""
-    spec = {"metric": "mean_dice", "space": SPACE, "bootstrap": 1000}
-    decide.run(**given, spec=spec, seed=0, out=out, components=components)
+    """Search the grid, and select steps."""
+    settings = decide.DecisionSettings("mean_dice", Grid.of(SPACE), {}, draws=1000)
+    decide.run(**given, settings=settings, seed=0, out=out, components=components)
 
 
 def tables(given: dict[str, Any], out: str) -> None:
     """Write the tables of components."""
-    decide.tabulate_components(**given, space=SPACE, out=out, workers=2)
+    decide.tabulate_components(**given, grid=Grid.of(SPACE), out=out, workers=2)
 
 
 def peer(given: dict[str, Any], number: int, out: str) -> None:
@@ -172,7 +173,7 @@ def main() -> None:
         line(took, "tables, two workers", f"{rows} components, {written:.1f} MiB")
         took = measured(search, given=given, components=str(components), out=str(out))
         points = np.prod([len(SPACE[name]) for name in list(SPACE)[:3]]) * (len(SPACE["gate"]) + 1)
-        line(took, "search", f"{points} points a class, 4 classes, {FOLDS} folds, whole ladder")
+        line(took, "search", f"{points} points a class, 4 classes, {FOLDS} folds, whole selection")
         took = measured(peer, given=given, number=options.peer, out=str(folder / "peer.json"))
         line(took, "scikit-image", f"{options.peer} pictures, one core")
         others = json.loads((folder / "peer.json").read_text())
@@ -183,9 +184,10 @@ def main() -> None:
         print(f"tables with two workers ({each:.3f} s), and finds the same components")
         found = decide.load(out)
         print(f"score {found.score:.4f}, {found.params}")
-        for rung in found.ladder:
+        for candidate in found.selection:
             print(
-                f"  {rung['step']:14} {rung['score']:.5f} {'kept' if rung['kept'] else 'left out'}"
+                f"  {candidate['step']:14} {candidate['score']:.5f} "
+                f"{'kept' if candidate['kept'] else 'left out'}"
             )
 
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import blend_settings
 from test_decide import store_run
 
 from foldbelt import metrics, store
@@ -18,7 +19,7 @@ SPEC = {"search": True, "mean": "probability", "step": 0.25}
 
 def run(root, common, spec=SPEC, metric="salt_score"):
     paths = {"out": str(root / "oof.h5"), "weights": str(root / "weights.json")}
-    blend.run_oof(**common, spec=spec, metric=metric, **paths)
+    blend.run_oof(**common, settings=blend_settings(spec), metric=metric, **paths)
     return json.loads((root / "weights.json").read_text())
 
 

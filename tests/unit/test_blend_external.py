@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import blend_settings, decision_settings
 from test_decide import SPEC as DECISION
 from test_decide import store_run
 
@@ -36,9 +37,21 @@ def test_a_file_of_all_folds_is_the_model_itself(tmp_path, mean):
         given = {**common, "members": {**common["members"], "m0": own}}
         out, weights = tmp_path / "oof.h5", tmp_path / "weights.json"
         spec = {**SPEC, "mean": mean}
-        blend.run_oof(**given, spec=spec, metric="salt_score", out=str(out), weights=str(weights))
+        blend.run_oof(
+            **given,
+            settings=blend_settings(spec),
+            metric="salt_score",
+            out=str(out),
+            weights=str(weights),
+        )
         decision = tmp_path / "decision.json"
-        decide.run(**given, weights=str(weights), spec=DECISION, seed=0, out=str(decision))
+        decide.run(
+            **given,
+            weights=str(weights),
+            settings=decision_settings(DECISION),
+            seed=0,
+            out=str(decision),
+        )
         made.append([path.read_bytes() for path in (out, weights, decision)])
     assert made[0] == made[1]
     assert all(0 < weight < 1 for weight in json.loads(made[0][1])["all"])  # else it shows nothing

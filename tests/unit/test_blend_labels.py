@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import decision_settings
 from test_blend import SPEC, run
 from test_decide import SPEC as DECISION
 from test_decide import store_run
@@ -181,7 +182,7 @@ def test_a_classifier_in_a_decision_is_a_label_head(tmp_path, mean):
     out = {name: tmp_path / f"{name}.json" for name in ("weights", "two", "one")}
     spec = {**DECISION, "space": {**DECISION["space"], "gate": [0, 0.2, 0.5, 0.8]}}
     spec["steps"] = {"holes": None, "components": None}
-    rest = {"spec": spec, "seed": 1}
+    rest = {"settings": decision_settings(spec), "seed": 1}
     fixed = {"c0": 3, "c1": 7}
     run(tmp_path, common, {**SPEC, "mean": mean, "weights": fixed}, "mean_dice")
     decide.run(**common, **rest, weights=str(out["weights"]), out=str(out["two"]))
@@ -218,7 +219,7 @@ def test_labels_of_other_things_than_the_classes_gate_no_mask(tmp_path, space, w
         else:
             arrays = {"mask": mask, "labels": (label > 0.5).astype(np.uint8)}
             store.write(path, arrays, table=table, attrs=attrs, classes=CLASSES)
-    rest = {"spec": spec, "seed": 1}
+    rest = {"settings": decision_settings(spec), "seed": 1}
     decide.run(**common, **rest, weights=str(tmp_path / "weights.json"), out=tmp_path / "with.json")
     masked = {**common, "members": {"m0": common["members"]["m0"]}}
     content = {"members": ["m0"], "all": [1], "without": {str(f): [1] for f in range(4)}}
@@ -333,7 +334,9 @@ def test_scores_of_members_without_masks_are_those_of_their_labels(tmp_path):
     run(tmp_path, common, metric="mean_dice")
     decision = str(tmp_path / "decision.json")
     weights = str(tmp_path / "weights.json")
-    decide.run(**common, weights=weights, spec=DECISION, seed=1, out=decision)
+    decide.run(
+        **common, weights=weights, settings=decision_settings(DECISION), seed=1, out=decision
+    )
     table = pd.DataFrame({"id": ["x"]})
     store.write(tmp_path / "test.h5", {"prob": np.zeros((1, 8, 9, 2), np.uint8)}, table=table)
     out = tmp_path / "scores.json"
@@ -342,7 +345,7 @@ def test_scores_of_members_without_masks_are_those_of_their_labels(tmp_path):
         decisions={0: decision},
         data=common["data"],
         folds=common["folds"],
-        spec=DECISION,
+        settings=decision_settings(DECISION),
         seed=1,
         truth=None,
         test=str(tmp_path / "test.h5"),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import decision_settings
 from test_blend import SPEC, run, weights, write_tests
 from test_decide import SPEC as DECISION
 from test_decide import store_run
@@ -49,12 +50,12 @@ def test_the_decision_is_that_of_the_blended_predictions(tmp_path, mean, power):
     common, *_ = store_run(tmp_path, seed=3, labelled=(True, True))
     run(tmp_path, common, {**SPEC, "mean": mean, "power": power, "search": False})
     place = {"data": common["data"], "folds": common["folds"], "seed": 0}
-    place["spec"] = {**DECISION, "space": SPACE}
+    place["settings"] = decision_settings({**DECISION, "space": SPACE})
     out = tmp_path / "decision.json"
     decide.run(
         members=common["members"], weights=str(tmp_path / "weights.json"), out=str(out), **place
     )
-    blended = decide.member([str(tmp_path / "oof.h5")], **place)
+    blended = decide.search_alone([str(tmp_path / "oof.h5")], **place)
     assert decide.load(out).to_dict() == blended.to_dict()
     content = json.loads((tmp_path / "weights.json").read_text()) | {"mean": "probability"}
     (tmp_path / "plain.json").write_text(json.dumps(content))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import decision_settings
 from test_decide import SPACE, data, store_run, write_weights
 
 from foldbelt import bootstrap, decide, metrics, rle, store
@@ -24,7 +25,13 @@ def finished(root, spec=SPEC):
     )
     equal = {str(fold): [0.5, 0.5] for fold in range(4)}
     weights = write_weights(root / "w.json", ["m0", "m1"], [0.5, 0.5], equal)
-    decide.run(**common, weights=weights, spec=spec, seed=1, out=root / "round0.json")
+    decide.run(
+        **common,
+        weights=weights,
+        settings=decision_settings(spec),
+        seed=1,
+        out=root / "round0.json",
+    )
     random = np.random.default_rng(0)
     names = [f"x{i}" for i in range(8)]
     hidden = random.random((8, 8, 9, 2)) < [0.5, 0.2]
@@ -46,7 +53,7 @@ def finished(root, spec=SPEC):
         "decisions": {0: root / "round0.json"},
         "data": common["data"],
         "folds": common["folds"],
-        "spec": spec,
+        "settings": decision_settings(spec),
         "seed": 1,
         "truth": root / "truth.csv",
         "test": root / "test.h5",
@@ -91,10 +98,12 @@ def test_what_parameters_of_every_class_add_is_told(tmp_path):
     given, *_ = finished(tmp_path)
     scores.run(**given)
     found = json.loads((tmp_path / "scores.json").read_text())
-    (rung,) = (one for one in found["ladder"] if one["step"] == "one for all")
+    (shared,) = (
+        candidate for candidate in found["selection"] if candidate["step"] == "one for all"
+    )
     (row,) = (one for one in found["differences"] if one["over"] == "one set for all classes")
-    assert row["difference"] == -rung["difference"]
-    assert row["interval"] == [-rung["interval"][1], -rung["interval"][0]]
+    assert row["difference"] == -shared["difference"]
+    assert row["interval"] == [-shared["interval"][1], -shared["interval"][0]]
     assert row["interval"][0] <= row["difference"] <= row["interval"][1]
 
 

@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import decision_settings
 
 from foldbelt import bootstrap, decide, metrics, store
+from foldbelt.bootstrap import Resampling
 from foldbelt.files import InputError, write_json
 from foldbelt.search.counting import counts
 from foldbelt.search.gates import level
+from foldbelt.search.space import Grid
 from foldbelt.store.geometry import resize_to
 
 SPACE = {
@@ -212,7 +215,7 @@ def test_counts_may_differ_with_the_fold_left_out():
         f: counts(zip(p, truth, itertools.repeat(None), strict=False), levels)
         for f, p in shifted.items()
     }
-    found = decide.search_counts(made, folds, space, "salt_score")
+    found = decide.search_counts(made, folds, Grid.of(space), "salt_score", Resampling())
     full = {**space, "min_area": [0], "gate": [0]}
     for fold in range(4):
         points, _, without, images, _ = brute(shifted[fold], truth, folds, "salt_score", space=full)
@@ -315,7 +318,7 @@ def test_run_scores_each_fold_with_the_weights_that_never_saw_it(tmp_path):
     without = {"0": [0.2, 0.8], "1": [1.0, 0.0], "2": [0.5, 0.5], "3": [0.0, 1.0]}
     weights = write_weights(tmp_path / "w.json", ["m0", "m1"], [0.7, 0.3], without)
     out = tmp_path / "decision.json"
-    decide.run(**common, weights=weights, spec=SPEC, seed=3, out=str(out))
+    decide.run(**common, weights=weights, settings=decision_settings(SPEC), seed=3, out=str(out))
     found = decide.load(out)
     assert found.images["id"] == ids.tolist()
     for fold in range(4):
@@ -330,7 +333,7 @@ def test_run_scores_each_fold_with_the_weights_that_never_saw_it(tmp_path):
     assert found.interval == list(bootstrap.interval(found.images["score"], groups, 100, 3))
     first = out.read_bytes()
     reordered = {**common, "members": {m: p[::-1] for m, p in common["members"].items()}}
-    decide.run(**reordered, weights=weights, spec=SPEC, seed=3, out=str(out))
+    decide.run(**reordered, weights=weights, settings=decision_settings(SPEC), seed=3, out=str(out))
     assert out.read_bytes() == first
 
 
@@ -351,7 +354,9 @@ def test_run_scores_at_the_original_size(tmp_path):
         paths.append(tmp_path / f"{fold}.h5")
         own = folds == fold
         store.write(paths[-1], {"prob": prob[own]}, table=pd.DataFrame({"id": ids[own]}))
-    found = decide.member(paths, tmp_path / "train.h5", tmp_path / "folds.csv", SPEC, 0)
+    found = decide.search_alone(
+        paths, tmp_path / "train.h5", tmp_path / "folds.csv", decision_settings(SPEC), 0
+    )
     for fold, entry in enumerate(found.per_fold):
         one = decide.Decision(entry["params"])
         for i in np.flatnonzero(folds == fold):
@@ -370,7 +375,7 @@ def test_the_gate_sees_the_labels_of_the_members_that_have_them(tmp_path):
         tmp_path / "w.json", ["m0", "m1"], [0.5, 0.5], {f: [0.5, 0.5] for f in range(4)}
     )
     out = tmp_path / "decision.json"
-    decide.run(**common, weights=weights, spec=SPEC, seed=0, out=str(out))
+    decide.run(**common, weights=weights, settings=decision_settings(SPEC), seed=0, out=str(out))
     label = pd.concat(
         pd.Series(store.read(p, "label_prob")[:, 0], index=store.read(p, "id"))
         for p in common["members"]["m0"]
@@ -389,7 +394,13 @@ def test_every_offender_in_the_predictions_is_listed(tmp_path):
     arrays = {"prob": np.zeros((len(spoilt), 8, 9), np.uint8)}
     store.write(path, arrays, table=pd.DataFrame({"id": spoilt}))
     with pytest.raises(InputError) as error:
-        decide.member({"m1": common["members"]["m1"]}, common["data"], common["folds"], SPEC, 0)
+        decide.search_alone(
+            {"m1": common["members"]["m1"]},
+            common["data"],
+            common["folds"],
+            decision_settings(SPEC),
+            0,
+        )
     text = str(error.value)
     assert f"{path}: alien is in no fold" in text
     assert f"{path}: {ids[folds == 1][0]} is in {common['members']['m1'][1]}, too" in text
@@ -402,7 +413,19 @@ def test_weights_of_other_members_are_refused(tmp_path):
     common, *_ = store_run(tmp_path)
     weights = write_weights(tmp_path / "w.json", ["m0", "mX"], [1, 0], {})
     with pytest.raises(InputError, match="mX"):
-        decide.run(**common, weights=weights, spec=SPEC, seed=0, out=str(tmp_path / "d.json"))
+        decide.run(
+            **common,
+            weights=weights,
+            settings=decision_settings(SPEC),
+            seed=0,
+            out=str(tmp_path / "d.json"),
+        )
     weights = write_weights(tmp_path / "w.json", ["m0", "m1"], [1, 0], {"0": [1, 0]})
     with pytest.raises(InputError, match="without fold 1, 2, 3"):
-        decide.run(**common, weights=weights, spec=SPEC, seed=0, out=str(tmp_path / "d.json"))
+        decide.run(
+            **common,
+            weights=weights,
+            settings=decision_settings(SPEC),
+            seed=0,
+            out=str(tmp_path / "d.json"),
+        )

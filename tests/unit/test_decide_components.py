@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.ndimage
+from settings_of import decision_settings
 from test_decide import store_run, write_weights
 
 from foldbelt import decide, metrics, store
-from foldbelt.decide.selection import SHARED, base
+from foldbelt.bootstrap import Resampling
+from foldbelt.decide.selection import SHARED, select_axes
 from foldbelt.files import InputError
 from foldbelt.search import tabulating
 from foldbelt.search.components import nested, without_small
 from foldbelt.search.counting import counts
-from foldbelt.search.space import grid
+from foldbelt.search.space import Grid
 from foldbelt.search.tables import Cuts, tabulate
 from foldbelt.store.geometry import resize_to
 
@@ -183,7 +185,7 @@ def test_a_table_counts_like_pixels_where_nothing_is_removed():
     prob, truth, folds, label = data(2)
     space = {**SPACE, "gate_mode": ["veto", "product", "area", "expected"]}
     table = tabulate(
-        zip(prob, truth, itertools.repeat(None), strict=False), Cuts.of(grid(space)), label
+        zip(prob, truth, itertools.repeat(None), strict=False), Cuts.of(Grid.of(space)), label
     )
     pixels = counts(zip(prob, truth, itertools.repeat(None), strict=False), label_prob=label)
     thresholds = np.array(SPACE["threshold"])
@@ -195,9 +197,9 @@ def test_a_table_counts_like_pixels_where_nothing_is_removed():
     every = {None: table, **dict.fromkeys(range(3), table)}
     plain = {None: pixels, **dict.fromkeys(range(3), pixels)}
     rest = {key: space[key] for key in space if key != "min_component"}
-    assert decide.search_counts(every, folds, rest, "mean_dice") == decide.search_counts(
-        plain, folds, rest, "mean_dice"
-    )
+    settings = (Grid.of(rest), "mean_dice", Resampling())
+    one, other = (decide.search_counts(counted, folds, *settings) for counted in (every, plain))
+    assert one == other
 
 
 def test_components_at_nested_levels_are_those_of_each_level_alone():
@@ -296,28 +298,31 @@ def test_the_expected_gate_is_worth_it_where_probabilities_are_true():
     assert chance
 
 
-def test_one_set_of_parameters_for_all_classes_is_a_rung():
+def test_one_set_of_parameters_for_all_classes_is_a_candidate():
     kept = set()
     for seed in range(5):
         prob, truth, folds, label = data(seed)
         pairs = zip(prob, truth, itertools.repeat(None), strict=False)
-        table = tabulate(pairs, Cuts.of(grid(SPACE)), label)
+        table = tabulate(pairs, Cuts.of(Grid.of(SPACE)), label)
         every = {None: table, **dict.fromkeys(range(3), table)}
-        fit = functools.partial(decide.search_counts, every, folds, metric="mean_dice")
-        found = base(fit, SPACE, None, 0, 50)
-        steps = [rung["step"] for rung in found.ladder]
+        whole = {"metric": "mean_dice", "resampling": Resampling(draws=50)}
+        found = select_axes(every, folds, Grid.of(SPACE), **whole)
+        steps = [candidate["step"] for candidate in found.selection]
         assert steps == ["threshold", "min_area", "min_component", "gate", SHARED]
-        rung, own = found.ladder[-1], max(r["score"] for r in found.ladder[:-1] if r["kept"])
+        candidate, own = (
+            found.selection[-1],
+            max(r["score"] for r in found.selection[:-1] if r["kept"]),
+        )
         space = {**found.space, "gate_mode": ["veto"]}
-        one = fit(space=space, shared=True)
-        assert rung["score"] == one.score
-        assert rung["difference"] == pytest.approx(one.score - own)
+        one = decide.search_counts(every, folds, Grid.of(space), **whole, shared=True)
+        assert candidate["score"] == one.score
+        assert candidate["difference"] == pytest.approx(one.score - own)
         for entry in [*one.per_fold, {"params": one.params}]:
             for values in entry["params"].values():
                 assert values[0] == values[1]
-        assert rung["kept"] == (one.score > own + 1e-12)
-        assert found.score == (one.score if rung["kept"] else own)
-        kept.add(rung["kept"])
+        assert candidate["kept"] == (one.score > own + 1e-12)
+        assert found.score == (one.score if candidate["kept"] else own)
+        kept.add(candidate["kept"])
     assert kept == {True, False}
 
 
@@ -326,7 +331,9 @@ def test_a_shared_expected_gate_is_of_all_classes_together():
     space = {"threshold": [0.45], "gate_mode": ["expected"]}
     counted = counts(zip(prob, truth, itertools.repeat(None), strict=False), label_prob=label)
     every = {None: counted, **dict.fromkeys(range(3), counted)}
-    found = decide.search_counts(every, folds, space, "mean_dice", shared=True)
+    found = decide.search_counts(
+        every, folds, Grid.of(space), "mean_dice", Resampling(), shared=True
+    )
     masks = prob / 255 > 0.45
     real = masks.any(axis=(1, 2)) & truth.any(axis=(1, 2))
     pairs = metrics.score_pairs("mean_dice", truth, masks)
@@ -350,9 +357,11 @@ def test_a_decision_from_the_file_is_the_one_from_memory(tmp_path, modes):
     given = run_arguments(tmp_path)
     space = {**SPACE, "gate_mode": modes}
     spec = {**SPEC, "space": space}
-    decide.tabulate_components(**given, space=space, out=tmp_path / "c.h5", workers=1)
+    decide.tabulate_components(**given, grid=Grid.of(space), out=tmp_path / "c.h5", workers=1)
     for name, more in (("a", {}), ("b", {"components": tmp_path / "c.h5"})):
-        decide.run(**given, spec=spec, seed=0, out=tmp_path / f"{name}.json", **more)
+        decide.run(
+            **given, settings=decision_settings(spec), seed=0, out=tmp_path / f"{name}.json", **more
+        )
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     with h5py.File(tmp_path / "c.h5") as file:
         assert json.loads(file.attrs["table"]) == [0, 1, 2]
@@ -374,12 +383,12 @@ def test_a_decision_from_the_file_is_the_one_from_memory(tmp_path, modes):
 def test_the_file_is_the_same_whoever_makes_it(tmp_path, monkeypatch):
     given = run_arguments(tmp_path)
     monkeypatch.setattr("foldbelt.search.tabulating.PIXELS", 7 * 8 * 9 * 2)
-    decide.tabulate_components(**given, space=SPACE, out=tmp_path / "1.h5", workers=2)
+    decide.tabulate_components(**given, grid=Grid.of(SPACE), out=tmp_path / "1.h5", workers=2)
     monkeypatch.undo()
-    decide.tabulate_components(**given, space=SPACE, out=tmp_path / "2.h5", workers=1)
+    decide.tabulate_components(**given, grid=Grid.of(SPACE), out=tmp_path / "2.h5", workers=1)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
     monkeypatch.setattr("foldbelt.search.tabulating.ROWS", 64)
-    decide.tabulate_components(**given, space=SPACE, out=tmp_path / "4.h5", workers=1)
+    decide.tabulate_components(**given, grid=Grid.of(SPACE), out=tmp_path / "4.h5", workers=1)
     with h5py.File(tmp_path / "1.h5") as one, h5py.File(tmp_path / "4.h5") as other:
         for name in one["table/1"]:
             np.testing.assert_array_equal(one[f"table/1/{name}"], other[f"table/1/{name}"])
@@ -391,8 +400,8 @@ def test_a_decision_is_the_same_however_many_share_its_work(tmp_path, monkeypatc
     forks = []
     pool = tabulating.ProcessPoolExecutor
     monkeypatch.setattr(tabulating, "ProcessPoolExecutor", lambda *a: forks.append(a) or pool(*a))
-    own = (given["members"]["m0"], given["data"], given["folds"], SPEC, 0)
-    assert decide.member(*own, workers=2) == decide.member(*own, workers=1)
+    own = (given["members"]["m0"], given["data"], given["folds"], decision_settings(SPEC), 0)
+    assert decide.search_alone(*own, workers=2) == decide.search_alone(*own, workers=1)
     assert [workers for workers, _ in forks] == [2]
 
 
@@ -405,7 +414,7 @@ def test_blends_that_differ_in_their_labels_alone_share_a_table(tmp_path):
     (tmp_path / "w.json").write_text(json.dumps(content))
     for name, modes, tables in (("a", ["veto"], [0, 0]), ("b", ["product"], [0, 1])):
         space = {**SPACE, "gate_mode": modes}
-        decide.tabulate_components(**given, space=space, out=tmp_path / name, workers=1)
+        decide.tabulate_components(**given, grid=Grid.of(space), out=tmp_path / name, workers=1)
         with h5py.File(tmp_path / name) as file:
             assert sorted(json.loads(file.attrs["table"])) == tables
             assert len(file["gate"]) == 2
@@ -415,18 +424,22 @@ def test_blends_that_differ_in_their_labels_alone_share_a_table(tmp_path):
 def test_a_table_of_others_is_refused(tmp_path):
     given = run_arguments(tmp_path)
     path = tmp_path / "c.h5"
-    decide.tabulate_components(**given, space=SPACE, out=path, workers=1)
+    decide.tabulate_components(**given, grid=Grid.of(SPACE), out=path, workers=1)
     out = {"out": tmp_path / "d.json", "seed": 0, "components": path}
     wider = {**SPACE, "threshold": [*SPACE["threshold"], 0.9]}
     with pytest.raises(InputError, match="other thresholds"):
-        decide.run(**given, spec={**SPEC, "space": wider}, **out)
+        decide.run(**given, settings=decision_settings({**SPEC, "space": wider}), **out)
     with pytest.raises(InputError, match="other thresholds"):
-        decide.run(**given, spec={**SPEC, "space": {**SPACE, "gate_mode": ["product"]}}, **out)
+        decide.run(
+            **given,
+            settings=decision_settings({**SPEC, "space": {**SPACE, "gate_mode": ["product"]}}),
+            **out,
+        )
     content = json.loads((tmp_path / "w.json").read_text())
     content["without"]["1"] = [0.9, 0.1]
     (tmp_path / "w.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"c\.h5: holds no table of weights \[\[\[0\.9, 0\.1"):
-        decide.run(**given, spec=SPEC, **out)
+        decide.run(**given, settings=decision_settings(SPEC), **out)
 
 
 def test_components_are_found_at_the_original_size(tmp_path):
@@ -446,7 +459,9 @@ def test_components_are_found_at_the_original_size(tmp_path):
         paths.append(tmp_path / f"{fold}.h5")
         own = folds == fold
         store.write(paths[-1], {"prob": prob[own]}, table=pd.DataFrame({"id": ids[own]}))
-    found = decide.member(paths, tmp_path / "train.h5", tmp_path / "folds.csv", SPEC, 0)
+    found = decide.search_alone(
+        paths, tmp_path / "train.h5", tmp_path / "folds.csv", decision_settings(SPEC), 0
+    )
     for fold, entry in enumerate(found.per_fold):
         one = decide.Decision(entry["params"])
         for i in np.flatnonzero(folds == fold):
@@ -464,7 +479,7 @@ def test_counts_of_pixels_refuse_to_guess_components():
     counted = counts(zip(prob, truth, itertools.repeat(None), strict=False))
     every = {None: counted, **dict.fromkeys(range(3), counted)}
     with pytest.raises(InputError, match="table"):
-        decide.search_counts(every, folds, SPACE, "mean_dice")
+        decide.search_counts(every, folds, Grid.of(SPACE), "mean_dice", Resampling())
 
 
 def test_steps_come_after_the_components(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foldbelt import decide
-from foldbelt.decide.ends import told
+from foldbelt.decide.ends import describe_ends
 
 
 def levels(*values: float) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_classes_are_named_where_there_are_several():
     prob = np.stack([levels(0.95, 0.6), levels(0.95, 0.3), levels(0.95, 0.6)], axis=-1)
     truth = np.repeat(TRUTH[..., None], 3, axis=-1)
     _, found = ends(prob, truth, threshold=[0.3, 0.5, 0.65])
-    (sentence,) = told(found.ends, ["a", "b", "c"])
+    (sentence,) = describe_ends(found.ends, ["a", "b", "c"])
     assert "of class a, c, 0.65, is the largest" in sentence
-    (alone,) = told(found.ends[:1], ["salt"])
+    (alone,) = describe_ends(found.ends[:1], ["salt"])
     assert "class" not in alone

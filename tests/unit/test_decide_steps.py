@@ -6,13 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
+from settings_of import decision_settings
 
 from foldbelt import decide, metrics, registry, store
-from foldbelt.decide import selection as ladder
+from foldbelt.bootstrap import Resampling
+from foldbelt.decide import selection
 from foldbelt.decide.masks import load_step
-from foldbelt.decide.selection import base
+from foldbelt.decide.selection import select_axes
 from foldbelt.decide.steps import Tile
 from foldbelt.files import InputError
+from foldbelt.search.counting import counts
+from foldbelt.search.space import Grid
 
 FOLDS = np.arange(40) % 4
 
@@ -126,9 +130,17 @@ def test_an_axis_that_does_not_pay_is_held_at_its_first_value():
         return decide.search(prob, truth, FOLDS, space, "salt_score", label_prob=label)
 
     full = {"threshold": [0.3, 0.4], "min_area": [0, 3, 500], "gate": [0, 0.5, 0.6]}
-    found = base(fit, full, None, 0, 100)
-    assert [rung["step"] for rung in found.ladder] == ["threshold", "min_area", "gate"]
-    first, area, gate = found.ladder
+
+    def selected(space):
+        grid = Grid.of(space)
+        pairs = zip(prob, truth, itertools.repeat(None), strict=False)
+        counted = counts(pairs, grid.levels, label)
+        every = {None: counted, **dict.fromkeys(np.unique(FOLDS).tolist(), counted)}
+        return select_axes(every, FOLDS, grid, "salt_score", Resampling(draws=100))
+
+    found = selected(full)
+    assert [candidate["step"] for candidate in found.selection] == ["threshold", "min_area", "gate"]
+    first, area, gate = found.selection
     assert first["score"] == fit({**full, "min_area": [0], "gate": [0]}).score
     assert gate["kept"]
     assert gate["difference"] == pytest.approx(gate["score"] - first["score"])
@@ -136,8 +148,8 @@ def test_an_axis_that_does_not_pay_is_held_at_its_first_value():
     assert not area["kept"]
     assert found.space["min_area"] == [0]
     assert found.score == gate["score"] == fit({**full, "min_area": [0]}).score
-    fixed = base(fit, {"threshold": [0.3], "min_area": [4]}, None, 0, 100)
-    assert [rung["step"] for rung in fixed.ladder] == ["threshold"]
+    fixed = selected({"threshold": [0.3], "min_area": [4]})
+    assert [candidate["step"] for candidate in fixed.selection] == ["threshold"]
     assert fixed.params["min_area"] == 4
 
 
@@ -180,20 +192,24 @@ STEPS = {"components": {"min_area": [2, 8]}, "holes": None}
 
 def run(root, truth, prob, steps=STEPS):
     given = stored(root, truth, prob)
-    decide.run(**given, spec={**SPEC, "steps": steps}, out=root / "decision.json")
+    decide.run(
+        **given, settings=decision_settings({**SPEC, "steps": steps}), out=root / "decision.json"
+    )
     return decide.load(root / "decision.json"), given
 
 
 def test_a_step_is_kept_where_it_pays_and_left_out_where_it_does_not(tmp_path):
     truth, prob = speckled()
     found, given = run(tmp_path, truth, prob)
-    plain = decide.member(given["members"]["m"], given["data"], given["folds"], SPEC, 0)
-    assert [(rung["step"], rung["kept"]) for rung in found.ladder] == [
+    plain = decide.search_alone(
+        given["members"]["m"], given["data"], given["folds"], decision_settings(SPEC), 0
+    )
+    assert [(candidate["step"], candidate["kept"]) for candidate in found.selection] == [
         ("threshold", True),
         ("components", True),
         ("holes", False),
     ]
-    assert found.ladder[0]["score"] == plain.score
+    assert found.selection[0]["score"] == plain.score
     assert found.images["base"] == plain.images["score"]
     options = {"min_area": [2, 8]}
     assert found.steps == [{"step": "components", "options": options, "params": {"min_area": 8}}]
@@ -210,13 +226,13 @@ def test_what_is_done_to_a_fold_never_saw_its_truth():
     scores[folds == 0, 1] = 1.0  # pays in fold 0 alone, and so much that it pays in all
     scores[folds > 0, 0] = 0.3
     keys = {fold: "k" for fold in (None, 0, 1, 2, 3)}
-    after, chosen = ladder._fit({"k": scores[..., None]}, keys, folds)
+    after, chosen = selection._choose({"k": scores[..., None]}, keys, folds)
     assert chosen == {None: 1, 0: 0, 1: 1, 2: 1, 3: 1}
     assert after[:, 0].tolist() == [
         scores[i, chosen[fold]] for i, fold in enumerate(folds.tolist())
     ]
     scores[:] = 0.5
-    assert set(ladder._fit({"k": scores[..., None]}, keys, folds)[1].values()) == {
+    assert set(selection._choose({"k": scores[..., None]}, keys, folds)[1].values()) == {
         0
     }  # ties: do nothing
 

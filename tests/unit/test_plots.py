@@ -20,7 +20,6 @@ from foldbelt.report import (
     best_worst,
     coverage,
     examples,
-    ladder,
     pages,
     problems,
     provenance,
@@ -30,6 +29,7 @@ from foldbelt.report import (
     scored,
     scores,
     scores_page,
+    selection,
     style,
     threshold,
     training,
@@ -112,14 +112,18 @@ def make(
         gate_on="label" if label else "peak",
         curves=[{"class": k, **curve} for k in range(classes)],
         images={"score": [0.0] * count},
-        ladder=[_rung("threshold", None), _rung(HOSTILE, -0.1), _rung("gate", 0.2)],
+        selection=[
+            _candidate("threshold", None),
+            _candidate(HOSTILE, -0.1),
+            _candidate("gate", 0.2),
+        ],
     )
     (root / "decision.json").write_text(json.dumps(decision.to_dict()))
     names_ = ("train.h5", "folds.csv", "oof.h5", "decision.json")
     return Run(root, *(str(root / name) for name in names_))
 
 
-def _rung(step: str, difference: float | None) -> dict:
+def _candidate(step: str, difference: float | None) -> dict:
     interval = None if difference is None else [difference - 0.1, difference + 0.1]
     kept = difference is None or difference > 0
     return {
@@ -219,7 +223,7 @@ def every(run: Run) -> dict[str, Callable[[str], None]]:
         "balance.svg": lambda out: balances.draw(run.folds, run.train, out, out + ".html"),
         "curves.svg": lambda out: training.draw(histories, "m, round 0", out),
         "threshold.svg": lambda out: threshold.draw({0: run.decision}, out),
-        "ladder.svg": lambda out: ladder.draw(decision=run.decision, out=out),
+        "selection.svg": lambda out: selection.draw(decision=run.decision, out=out),
         "worst.png": lambda out: best_worst.draw(*four, which="worst", out=out, count=2),
         "best.png": lambda out: best_worst.draw(*four, which="best", out=out, count=2),
         "scores.svg": lambda out: scores.draw(str(run.root / "scores.json"), out),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from settings_of import decision_settings
 from test_decide_components import SPACE, data
 
 from foldbelt import decide, store
@@ -16,11 +17,11 @@ from foldbelt.report import (
     best_worst,
     classes,
     examples,
-    ladder,
     pseudo,
     score_by,
     scoreboard,
     scores_page,
+    selection,
     style,
     threshold,
 )
@@ -51,7 +52,9 @@ def run(tmp_path_factory):
     scheme.to_csv(root / "folds.csv", index=False)
     paths = {name: str(root / name) for name in ("train.h5", "oof.h5", "folds.csv", "pseudo.h5")}
     members = {"m": [paths["oof.h5"]]}
-    found = decide.member(members, paths["train.h5"], paths["folds.csv"], SPEC, 0)
+    found = decide.search_alone(
+        members, paths["train.h5"], paths["folds.csv"], decision_settings(SPEC), 0
+    )
     paths["decision"] = str(root / "decision.json")
     decide.save(found, paths["decision"])
     one = {"score": 0.9, "interval": [0.8, 0.95], "baseline": 0.7, "positives": 5}
@@ -70,7 +73,7 @@ def figures(run):
         "examples.png": lambda out: examples.draw(train, out),
         "balance.svg": lambda out: balance.draw(run["folds.csv"], train, out, out + ".html"),
         "threshold.svg": lambda out: threshold.draw({0: run["decision"]}, out, names),
-        "ladder.svg": lambda out: ladder.draw(decision=run["decision"], out=out),
+        "selection.svg": lambda out: selection.draw(decision=run["decision"], out=out),
         "worst.png": lambda out: best_worst.draw(*four, which="worst", out=out, count=2),
         "scores.svg": lambda out: scores_figure.draw(run["scores"], out),
         "pseudo.svg": lambda out: pseudo.draw({"m/0/fold0": run["pseudo.h5"]}, train, out),
@@ -96,8 +99,8 @@ def test_every_class_is_named(run, name, tmp_path):
         assert label in text, label
 
 
-def test_the_ladder_names_what_it_tried(run, tmp_path):
-    figures(run)["ladder.svg"](str(tmp_path / "l.svg"))
+def test_the_selection_names_what_it_tried(run, tmp_path):
+    figures(run)["selection.svg"](str(tmp_path / "l.svg"))
     text = (tmp_path / "l.svg").read_text()
     assert "minimum component" in text
     assert "one set for all classes" in text

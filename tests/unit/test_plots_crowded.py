@@ -20,10 +20,10 @@ from foldbelt.report import (
     channels,
     classes,
     examples,
-    ladder,
     pseudo,
     score_by,
     scores,
+    selection,
     style,
     threshold,
     training,
@@ -114,11 +114,11 @@ def decision(ids: list[str], count: int) -> Decision:
     images = {"id": ids, "group": ids, "score": [0.5] * len(ids)}
     images |= {"classes": [[0.5] * count for _ in ids]} if count > 1 else {}
     steps = ("threshold", "min_area", "gate", "one for all", HOSTILE)
-    rungs = [
+    candidates = [
         {"step": step, "score": 0.5, "difference": n / 9, "interval": [n / 9, 1], "kept": n > 1}
         for n, step in enumerate(steps)
     ]
-    rungs[0]["difference"] = None
+    candidates[0]["difference"] = None
     return Decision(
         params=params,
         metric="mean_dice",
@@ -127,7 +127,7 @@ def decision(ids: list[str], count: int) -> Decision:
         per_fold=[{"fold": fold, "params": params} for fold in range(FOLDS)],
         curves=[{"class": k, **curve} for k in range(count)],
         images=images,
-        ladder=rungs,
+        selection=candidates,
     )
 
 
@@ -161,7 +161,7 @@ def test_no_text_is_cut_or_runs_into_another(run):
     balance.draw(paths["folds.csv"], train, "a.svg", paths["folds.csv"] + ".html")
     scores.draw(paths["scores"], "a.svg")
     threshold.draw(dict.fromkeys(range(ROUNDS), paths["decision"]), "a.svg", names)
-    ladder.draw(decision=paths["decision"], out="a.svg")
+    selection.draw(decision=paths["decision"], out="a.svg")
     best_worst.draw(*four, which="worst", out="a.png", count=4)
     score_by.draw(*four, "a.svg", draws=10)
     pseudo.draw(files, train, "a.svg")

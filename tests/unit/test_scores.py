@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from settings_of import blend_settings, decision_settings
 from test_decide import SPACE, store_run
 
 from foldbelt import bootstrap, decide, metrics, rle, store
@@ -24,10 +25,16 @@ def finished(root):
     rest = {key: common[key] for key in ("data", "folds")}
     weights = str(root / "weights.json")
     spec = {"search": True, "mean": "probability", "step": 0.5}
-    blend.run_oof(**common, spec=spec, metric="salt_score", out=str(root / "o.h5"), weights=weights)
+    blend.run_oof(
+        **common,
+        settings=blend_settings(spec),
+        metric="salt_score",
+        out=str(root / "o.h5"),
+        weights=weights,
+    )
     decisions = {number: str(root / f"round{number}.json") for number in (0, 1)}
     for path in decisions.values():
-        decide.run(**common, weights=weights, spec=SPEC, seed=1, out=path)
+        decide.run(**common, weights=weights, settings=decision_settings(SPEC), seed=1, out=path)
     random = np.random.default_rng(0)
     names = [f"x{i}" for i in range(8)]
     hidden = random.random((8, 8, 9)) < 0.5
@@ -48,7 +55,7 @@ def finished(root):
         "members": members,
         "decisions": decisions,
         **rest,
-        "spec": SPEC,
+        "settings": decision_settings(SPEC),
         "seed": 1,
         "truth": str(root / "truth.csv"),
         "test": str(root / "test.h5"),
@@ -73,8 +80,8 @@ def test_every_score(tmp_path):
     assert found["baseline"] == metrics.salt_score(truth, 0 * truth).mean()
     assert 0 < found["baseline"] < found["score"]
     assert sorted(found["members"]) == ["m0/round0", "m0/round1", "m1/round0", "m1/round1"]
-    rest = (arguments["data"], arguments["folds"], SPEC, 1)
-    one = decide.member(arguments["members"]["m1/round0"], *rest)
+    rest = (arguments["data"], arguments["folds"], decision_settings(SPEC), 1)
+    one = decide.search_alone(arguments["members"]["m1/round0"], *rest)
     assert found["members"]["m1/round0"] == one.score
     assert found["member_intervals"]["m1/round0"] == one.interval
     masks = decide.apply(prob, last, label)
@@ -85,7 +92,7 @@ def test_every_score(tmp_path):
     by_pair = {(row["of"], row["over"]): row for row in found["differences"]}
     assert by_pair["blend, round 1", "blend, round 0"]["difference"] == 0
     best = max(("m0/round1", "m1/round1"), key=found["members"].get)
-    member = decide.member(arguments["members"][best], *rest)
+    member = decide.search_alone(arguments["members"][best], *rest)
     groups = last.images["group"]
     expected = bootstrap.paired(last.images["score"], member.images["score"], groups, 100, 1)
     row = by_pair["blend, round 1", best]

@@ -4,13 +4,15 @@ Images of one group (a mosaic, a patient) resemble each other, so groups are dra
 drawn group brings all its images, and the score of a draw is the mean over the images drawn.
 """
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from foldbelt.files import InputError
+from foldbelt.files import InputError, seed_for
 
 LEVEL = 0.95  # share of the draws inside an interval; every number and every text follows it
 BLOCK = 2**21  # drawn groups at a time
@@ -143,6 +145,37 @@ def reweighted(
 def _bounds(draws: np.ndarray, level: float) -> np.ndarray:
     """Give the two ends of the middle `level` of the draws, (2,); without those that are NaN."""
     return np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How groups are redrawn: what the intervals of one set of images have in common.
+
+    Parameters
+    ----------
+    groups
+        As for :func:`interval`.
+    draws
+        Their number.
+    seed
+        Same seed, same intervals.
+    """
+
+    groups: Any = None
+    draws: int = 1000
+    seed: int = 0
+
+    def seeded(self, *names: Any) -> "Resampling":
+        """Give draws of their own to something by its name."""
+        return dataclasses.replace(self, seed=seed_for(self.seed, *names))
+
+    def interval(self, values: ArrayLike) -> list[float]:
+        """Give [low, high] of the mean over images; see :func:`interval`."""
+        return list(interval(values, self.groups, self.draws, self.seed))
+
+    def paired(self, a: ArrayLike, b: ArrayLike) -> tuple[float, float, float]:
+        """Give the mean of a − b, low and high; see :func:`paired`."""
+        return paired(a, b, self.groups, self.draws, self.seed)
 
 
 def _values(values: ArrayLike, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from foldbelt import competitions, decide, store
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
-from foldbelt.search.oof import at_size
+from foldbelt.store.geometry import at_size
 
 
 def run(
@@ -54,22 +54,22 @@ def run(
     InputError
         If predictions, data and sample do not fit each other.
     """
-    member = competitions.writer(competition)
+    writer = competitions.writer(competition)
     spec, folder = competitions.settings(spec), Path(root)
     classes = store.attrs(test)["class_names"]
     _check_ids(test, blend)
     masks = partial(predictions, test, blend, decision, train, mosaic)
     filled = np.zeros((2, len(classes)), np.int64)
-    text = member.write_submission(_counted(masks(), filled), folder, spec, classes)
-    told = zip(classes, filled[0].tolist(), strict=True)
+    text = writer.write_submission(_counted(masks(), filled), folder, spec, classes)
+    counts = zip(classes, filled[0].tolist(), strict=True)
     print(
         f"{filled[0].sum()} of {filled[1].sum()} masks are not empty: "
-        + ", ".join(f"{name} ({count})" for name, count in told)
+        + ", ".join(f"{name} ({count})" for name, count in counts)
     )
     with atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         written = temporary.read_bytes().decode("utf-8")
-        findings = member.check_submission(written, masks(), folder, spec, classes)
+        findings = writer.check_submission(written, masks(), folder, spec, classes)
         problems = [Problem(finding.file, finding.reason) for finding in findings]
         cure = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
         raise_all(problems, f"{out}, read back, is not what was predicted", cure)
@@ -113,13 +113,13 @@ def predictions(
             yield Prediction(ids[part][place], mask.astype(np.uint8), label)
 
 
-def _counted(found: Iterable[Prediction], filled: np.ndarray) -> Iterator[Prediction]:
+def _counted(predicted: Iterable[Prediction], filled: np.ndarray) -> Iterator[Prediction]:
     """Pass predictions on, and count by class (2, K) the masks that are not empty, and all."""
-    for one in found:
-        planes = one.mask.reshape(*one.mask.shape[:2], -1)
+    for prediction in predicted:
+        planes = prediction.mask.reshape(*prediction.mask.shape[:2], -1)
         filled[0] += planes.any(axis=(0, 1))
         filled[1] += 1
-        yield one
+        yield prediction
 
 
 def _check_ids(test: PathLike, blend: PathLike) -> None:

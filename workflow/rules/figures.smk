@@ -181,11 +181,11 @@ rule draw_results:
             labels={"figure": "3 Threshold"},
             caption="../report/threshold.rst",
         ),
-        ladder=report(
-            "<results>/figures/ladder.svg",
+        selection=report(
+            "<results>/figures/selection.svg",
             category="3 Results",
             labels={"figure": "4 Steps of the decision"},
-            caption="../report/ladder.rst",
+            caption="../report/selection.rst",
         ),
         worst=report(
             "<results>/figures/worst.png",

@@ -1,6 +1,7 @@
-"""Fit the models' blend weights and blend their out-of-fold predictions."""
+"""Search the models' blend weights and blend their out-of-fold predictions."""
 
 from foldbelt.ensemble import blend
+from foldbelt.ensemble.settings import BlendSettings
 from foldbelt.files import grouped
 from foldbelt.logs import job
 
@@ -10,7 +11,7 @@ with job(snakemake.log[0]):
         | grouped(snakemake.input.external, snakemake.params.external),
         data=snakemake.input.data,
         folds=snakemake.input.folds,
-        spec=snakemake.params.blend,
+        settings=BlendSettings.of(snakemake.params.blend),
         metric=snakemake.params.metric,
         out=snakemake.output.blend,
         weights=snakemake.output.weights,

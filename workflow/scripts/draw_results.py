@@ -4,10 +4,10 @@ from foldbelt.logs import job
 from foldbelt.report import (
     best_worst,
     classes,
-    ladder,
     score_by,
     scores,
     scores_page,
+    selection,
     threshold,
 )
 
@@ -15,7 +15,7 @@ with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
     scores.draw(source.scores, drawn.scores)
     scores_page.write(source.scores, drawn.table)
-    ladder.draw(decision=source.decisions[-1], out=drawn.ladder)
+    selection.draw(decision=source.decisions[-1], out=drawn.selection)
     decisions = dict(zip(snakemake.params.rounds, source.decisions, strict=True))
     names = classes.mask_names(source.data, classes.count(source.data))
     threshold.draw(decisions, drawn.threshold, names)

@@ -7,11 +7,11 @@ with job(snakemake.log[0]):
     # Snapshots change fastest within a fold; the decision wants a member's folds together.
     number = snakemake.params.snapshots
     members = {str(i): snakemake.input.oof[i::number] for i in range(number)}
-    decision = decide.member(
+    decision = decide.search_alone(
         members,
         snakemake.input.data,
         snakemake.input.folds,
-        snakemake.params.decision,
+        decide.DecisionSettings.of(snakemake.params.decision),
         snakemake.params.seed,
         only=snakemake.params.only,
         mosaic=snakemake.input.get("mosaic") or None,

@@ -11,7 +11,7 @@ with job(snakemake.log[0]):
         weights=snakemake.input.weights,
         data=snakemake.input.data,
         folds=snakemake.input.folds,
-        spec=snakemake.params.decision,
+        settings=decide.DecisionSettings.of(snakemake.params.decision),
         seed=snakemake.params.seed,
         out=snakemake.output.decision,
         mosaic=snakemake.input.get("mosaic") or None,

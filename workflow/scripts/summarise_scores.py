@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from foldbelt.decide import DecisionSettings
 from foldbelt.evaluate import scores
 from foldbelt.files import grouped
 from foldbelt.logs import job
@@ -16,7 +17,7 @@ with job(snakemake.log[0]):
         decisions=dict(zip(rounds, snakemake.input.decisions, strict=True)),
         data=snakemake.input.data,
         folds=snakemake.input.folds,
-        spec=snakemake.params.decision,
+        settings=DecisionSettings.of(snakemake.params.decision),
         seed=snakemake.params.seed,
         truth=snakemake.input.get("truth") or None,
         test=snakemake.input.test,

@@ -3,6 +3,7 @@
 from foldbelt import decide
 from foldbelt.files import grouped
 from foldbelt.logs import job
+from foldbelt.search.space import Grid
 
 with job(snakemake.log[0]):
     decide.tabulate_components(
@@ -11,7 +12,7 @@ with job(snakemake.log[0]):
         weights=snakemake.input.weights,
         data=snakemake.input.data,
         folds=snakemake.input.folds,
-        space=snakemake.params.space,
+        grid=Grid.of(snakemake.params.space),
         out=snakemake.output.components,
         workers=snakemake.threads,
     )

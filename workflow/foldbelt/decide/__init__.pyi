@@ -2,10 +2,11 @@ from .decision import Decision as Decision
 from .decision import apply as apply
 from .decision import load as load
 from .decision import save as save
-from .grid import search as search
-from .grid import search_counts as search_counts
 from .masks import Masks as Masks
 from .masks import Surroundings as Surroundings
-from .stage import member as member
+from .searching import search as search
+from .searching import search_counts as search_counts
+from .settings import DecisionSettings as DecisionSettings
 from .stage import run as run
+from .stage import search_alone as search_alone
 from .stage import tabulate_components as tabulate_components

@@ -32,20 +32,20 @@ class Decision:
         Name of the metric in :mod:`foldbelt.metrics`.
     score
         Leave-one-fold-out: the mean over all images, each scored with the parameters (and blend
-        weights) fitted without its fold. What there are parameters of, the `ladder`, was settled by
-        this very mean.
+        weights) found without its fold. What there are parameters of, the `selection`, was
+        settled by this very mean.
     optimistic
-        The score of `params` on the very images on which they were fitted.
+        The score of `params` on the very images on which they were found.
     interval
         [low, high] of `score`: percentile bootstrap over groups.
     per_fold
-        For every fold, rising: fold, params (fitted without it), score (on it), images.
+        For every fold, rising: fold, params (found without it), score (on it), images.
     gate_on
         "label": the gate looks at the label probability; "peak": at the largest pixel probability.
     space
         The grid that was searched: threshold, min_area, min_component if it is not 0 alone, gate,
         and gate_mode if it is not veto alone. What did not improve the score is left out of it (see
-        `ladder`).
+        `selection`).
     curves
         For every class: class, threshold (the grid), all (mean score of all images at each
         threshold, all else being that of `params`), folds ({fold: the same for its images}).
@@ -57,7 +57,7 @@ class Decision:
     steps
         What is done to the masks after `params`, in this order: step (its name), options, and the
         params found. In `per_fold`, too.
-    ladder
+    selection
         What was tried, in order: step, score (leave-one-fold-out, of all that was kept before and
         this), difference (to the score before), interval (of the difference: paired bootstrap over
         groups) and kept. With several classes one of them is "one for all": the same parameters for
@@ -77,7 +77,7 @@ class Decision:
     curves: list[dict[str, Any]] = field(default_factory=list)
     images: dict[str, list[Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
-    ladder: list[dict[str, Any]] = field(default_factory=list)
+    selection: list[dict[str, Any]] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:

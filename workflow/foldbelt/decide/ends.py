@@ -12,7 +12,7 @@ _LAST = {"threshold": 1.0, "gate": 1.0}
 
 
 def at_ends(
-    means: np.ndarray, chosen: Sequence[tuple[int, ...]], steps: Grid, least: float
+    means: np.ndarray, chosen: Sequence[tuple[int, ...]], grid: Grid, least: float
 ) -> list[dict[str, Any]]:
     """List the values chosen at an end of the grid that score better than the next inner ones.
 
@@ -25,7 +25,7 @@ def at_ends(
         (K, T, M, C, G) mean scores of each class.
     chosen
         Of each class the places in the grid, (t, m, c, g).
-    steps
+    grid
         The grid.
     least
         Means that differ by less are equal.
@@ -36,46 +36,46 @@ def at_ends(
         class (its number), name, value, end ("smallest" or "largest") and gain, the best score with
         this value minus the best with the next inner one, all else being free.
     """
-    found = []
+    ends = []
     for k, point in enumerate(chosen):
         for axis, name in enumerate(DEFAULTS):
-            values = getattr(steps, name)
+            values = getattr(grid, name)
             if name == "gate":  # modes other than a veto have no value
-                values = values[: steps.mode.count("veto")]
+                values = values[: grid.mode.count("veto")]
             place = point[axis]
             if len(values) < 2 or place >= len(values):
                 continue
             value, order = values[place], np.argsort(values)
-            ends = {"largest": order[::-1]} if value < _LAST.get(name, np.inf) else {}
-            ends |= {"smallest": order} if value > 0 else {}
-            others = tuple(i for i in range(means.ndim - 1) if i != axis)
-            best = means[k].max(axis=others)
-            for end, inwards in ends.items():
+            sides = {"largest": order[::-1]} if value < _LAST.get(name, np.inf) else {}
+            sides |= {"smallest": order} if value > 0 else {}
+            other_axes = tuple(i for i in range(means.ndim - 1) if i != axis)
+            best = means[k].max(axis=other_axes)
+            for end, inwards in sides.items():
                 gain = best[place] - best[inwards[1]]
                 if place == inwards[0] and gain > least:
                     row = {"class": k, "name": name, "value": float(value), "end": end}
-                    found.append(row | {"gain": float(gain)})
-    return found
+                    ends.append(row | {"gain": float(gain)})
+    return ends
 
 
-def told(found: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+def describe_ends(ends: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
     """Say it, one sentence for each name and end.
 
     Parameters
     ----------
-    found
-        What `at_ends` found.
+    ends
+        What `at_ends` gave.
     names
         Of the classes; one alone is not named.
 
     Examples
     --------
-    >>> told([{"class": 0, "name": "gate", "value": 0.9, "end": "largest"}], ["salt"])
+    >>> describe_ends([{"class": 0, "name": "gate", "value": 0.9, "end": "largest"}], ["salt"])
     ['decision.space.gate: the best value, 0.9, is the largest tried; larger ones may do better']
     """
     sentences = []
-    for name, end in dict.fromkeys((row["name"], row["end"]) for row in found):
-        rows = [row for row in found if (row["name"], row["end"]) == (name, end)]
+    for name, end in dict.fromkeys((row["name"], row["end"]) for row in ends):
+        rows = [row for row in ends if (row["name"], row["end"]) == (name, end)]
         of = " of class " + ", ".join(names[row["class"]] for row in rows)
         further = {"smallest": "smaller", "largest": "larger"}[end]
         sentences.append(

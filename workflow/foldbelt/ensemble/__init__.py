@@ -1,4 +1,5 @@
 """The members of an ensemble and their weights.
 
-Read `blend` first; `weighing` searches the weights, `weights` reads their file.
+Read `blend` first; `weighing` searches the weights, `weights` reads their file,
+`settings` holds what the config says.
 """

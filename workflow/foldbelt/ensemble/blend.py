@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
+from foldbelt.ensemble.settings import BlendSettings
 from foldbelt.ensemble.weighing import optimise
 from foldbelt.ensemble.weights import read_weights
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
-from foldbelt.search.means import mean_of, mix, mix_labels, read_mean
+from foldbelt.search.means import mix, mix_labels, read_mean
 from foldbelt.search.oof import OutOfFold
 from foldbelt.store.predictions import (
     block_size,
@@ -32,12 +33,12 @@ def run_oof(
     members: Mapping[str, Sequence[PathLike]],
     data: PathLike,
     folds: PathLike,
-    spec: Mapping[str, Any],
+    settings: BlendSettings,
     metric: str,
     out: PathLike,
     weights: PathLike,
 ) -> None:
-    """Fit the weights of the members and blend their out-of-fold predictions.
+    """Search the weights of the members and blend their out-of-fold predictions.
 
     Parameters
     ----------
@@ -47,8 +48,8 @@ def run_oof(
         ``train.h5``.
     folds
         The csv with id, fold and group.
-    spec
-        The config's ``blend``: search, weights, mean, power, step.
+    settings
+        The config's ``blend``.
     metric
         What the weights of masks maximise.
     out
@@ -61,19 +62,20 @@ def run_oof(
     Raises
     ------
     InputError
-        If the predictions do not hold every image exactly once, or `spec` is wrong.
+        If the predictions do not hold every image exactly once, or the weights are wrong.
     """
-    mean = mean_of(spec)
     oof = OutOfFold(members, data, folds)
-    without, final = optimise(oof, spec, metric)
+    blends = optimise(oof, settings, metric)
+    mean, final = blends.mean, blends.weights[None]
+    without = {fold: vector for fold, vector in blends.weights.items() if fold is not None}
     content = {
         "members": oof.members,
         **mean.to_dict(),
         **_content({fold: vector.masks for fold, vector in without.items()}, final.masks),
     }
     if any(vector.labels != vector.masks for vector in (final, *without.values())):
-        own = {fold: vector.labels for fold, vector in without.items()}
-        content["labels"] = _content(own, final.labels)
+        labels_without = {fold: vector.labels for fold, vector in without.items()}
+        content["labels"] = _content(labels_without, final.labels)
     table = pd.DataFrame({"id": oof.ids, "fold": oof.fold})
     with store.Writer(out, table=table, attrs={"weights": content}) as writer:
         for run in oof.runs():
@@ -124,7 +126,7 @@ def run_test(
     """
     _, vector = read_weights(weights, list(members))
     mean = read_mean(weights)
-    paths = [path for own in members.values() for path in own]
+    paths = [path for files in members.values() for path in files]
     check(paths)
     with_masks(members, "test predictions")
     ids = same_ids(paths)

@@ -1,10 +1,10 @@
-"""The members' weights: fixed, equal, or fitted out of fold, those of masks and of labels apart.
+"""The members' weights: fixed, equal, or searched out of fold, those of masks and of labels apart.
 
-Weights lie on a grid over the simplex. Those of masks are fitted by the metric, together with the
+Weights lie on a grid over the simplex. Those of masks are searched by the metric, together with the
 pixel threshold, so that a blend is not judged at a threshold that suits another; those of labels by
 their log loss, so that a classifier, which has no mask, gets its weight, too. Where the grid would
 be large, forward selection with replacement takes its place: Caruana, Niculescu-Mizil, Crew,
-Ksikes: Ensemble Selection from Libraries of Models, ICML 2004. The weights for fold f are fitted
+Ksikes: Ensemble Selection from Libraries of Models, ICML 2004. The weights for fold f are found
 without the truth of fold f; those for the test images with all of it.
 """
 
@@ -12,17 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from math import comb
-from typing import Any
 
 import numpy as np
 
 from foldbelt import metrics
+from foldbelt.ensemble.settings import BlendSettings
 from foldbelt.files import InputError
-from foldbelt.search.blends import count_blends
+from foldbelt.search.blends import Blends, count_blends
 from foldbelt.search.labels import log_loss, true_labels
-from foldbelt.search.means import PLAIN, Mean, Vector, mean_of, mix_labels
+from foldbelt.search.means import PLAIN, Mean, Vector, mix_labels
 from foldbelt.search.oof import OutOfFold
-from foldbelt.search.space import EQUAL, Grid, grid
+from foldbelt.search.space import EQUAL, Grid
 from foldbelt.search.sums import fold_sums
 
 Weights = tuple[float, ...]
@@ -32,9 +32,7 @@ CANDIDATES = 300  # above, weights are selected greedily
 THRESHOLDS = np.arange(4, 17) / 20  # .20, .25 … .80
 
 
-def optimise(
-    oof: OutOfFold, spec: Mapping[str, Any], metric: str
-) -> tuple[dict[int, Vector], Vector]:
+def optimise(oof: OutOfFold, settings: BlendSettings, metric: str) -> Blends:
     """Find the members' weights, once without each fold and once with all.
 
     Weights that the config fixes are taken as they are. Else members with masks share the weights
@@ -45,19 +43,16 @@ def optimise(
     ----------
     oof
         The members' out-of-fold predictions.
-    spec
-        The config's ``blend``: search (False: equal weights), step, mean and power, and weights
-        {model: weight}, if any are fixed.
+    settings
+        The config's ``blend``.
     metric
         What the weights of masks maximise, over weights and threshold together. Those of labels
         minimise their log loss; where the data has no labels they are equal.
 
     Returns
     -------
-    without : dict
-        Fold → weights fitted without its truth.
-    final : Vector
-        The weights fitted on all folds.
+    Blends
+        The predictions with the weights found without each fold's truth, and with all.
 
     Raises
     ------
@@ -65,21 +60,22 @@ def optimise(
         If the step does not divide 1, or all members with masks, or with labels, weigh 0.
     """
     folds = np.unique(oof.fold).tolist()
-    if spec.get("weights"):
-        fixed = Vector.of(_fixed(oof.members, spec["weights"]), oof.masked, oof.labelled)
-        return dict.fromkeys(folds, fixed), fixed
+    left_out = [*folds, None]
+    mean = settings.mean
+    if settings.weights:
+        fixed = Vector.of(_fixed(oof.members, settings.weights), oof.masked, oof.labelled)
+        return Blends(oof, dict.fromkeys(left_out, fixed), mean)
     equal = oof.equal()
-    number = len(folds) + 1
-    masks, labels = [equal.masks] * number, [equal.labels] * number
-    if spec["search"] and sum(oof.masked) > 1:
-        masks = _fitted(MaskTable(oof, metric, mean_of(spec)), spec["step"])
+    masks, labels = [equal.masks] * len(left_out), [equal.labels] * len(left_out)
+    if settings.search and sum(oof.masked) > 1:
+        masks = _search(MaskTable(oof, metric, mean), settings.step)
     if not any(oof.labelled):
         labels = masks
-    elif spec["search"] and sum(oof.labelled) > 1:
-        table = LabelTable(oof, mean_of(spec))
-        labels = labels if table.truth is None else _fitted(table, spec["step"])
+    elif settings.search and sum(oof.labelled) > 1:
+        table = LabelTable(oof, mean)
+        labels = labels if table.truth is None else _search(table, settings.step)
     vectors = [Vector(*pair) for pair in zip(masks, labels, strict=True)]
-    return dict(zip(folds, vectors[:-1], strict=True)), vectors[-1]
+    return Blends(oof, dict(zip(left_out, vectors, strict=True)), mean)
 
 
 def _fixed(members: Sequence[str], weights: Mapping[str, float]) -> list[float]:
@@ -108,16 +104,16 @@ class Table(ABC):
         self.oof = oof
         self.mean = mean
         self.places = np.flatnonzero(has).tolist()
-        self.folds, self.member = np.unique(oof.fold, return_inverse=True)
-        self.sizes = np.bincount(self.member)
+        self.folds, self.fold_index = np.unique(oof.fold, return_inverse=True)
+        self.sizes = np.bincount(self.fold_index)
         self.sums: dict[Parts, np.ndarray] = {}  # (folds, …), the better the higher
 
     def weights(self, parts: Parts) -> Weights:
         """Give the weights of all members; 0 for those that get none."""
-        found = [0.0] * len(self.oof.members)
+        weights = [0.0] * len(self.oof.members)
         for place, part in zip(self.places, parts, strict=True):
-            found[place] = part / sum(parts)
-        return tuple(found)
+            weights[place] = part / sum(parts)
+        return tuple(weights)
 
     def compute(self, candidates: Sequence[Parts]) -> None:
         """Score those candidates that were not scored before."""
@@ -159,7 +155,7 @@ class MaskTable(Table):
     def __init__(self, oof: OutOfFold, metric: str, mean: Mean = PLAIN) -> None:
         super().__init__(oof, oof.masked, mean)
         self.score = metrics.from_counts(metric)
-        self.grid: Grid = grid({"threshold": THRESHOLDS})
+        self.grid = Grid.of({"threshold": THRESHOLDS})
 
     def _scored(self, candidates: Sequence[Parts]) -> list[np.ndarray]:
         """Score in one pass over the files, or a few: two counts of 4 bytes an image, class and
@@ -167,13 +163,13 @@ class MaskTable(Table):
         each = len(self.oof) * self.oof.classes() * len(THRESHOLDS) * 8
         group = max(1, 2**26 // each)
         labels = self.oof.equal().labels  # the gate is off, so they do not matter
-        found = []
+        scores = []
         for start in range(0, len(candidates), group):
-            some = [Vector(self.weights(p), labels) for p in candidates[start : start + group]]
-            for counts in count_blends(self.oof, some, self.grid.levels, self.mean):
-                sums = fold_sums(counts, self.grid, self.score, self.member, len(self.folds))
-                found.append(sums[..., 0, 0, 0])  # (folds, classes, thresholds)
-        return found
+            batch = [Vector(self.weights(p), labels) for p in candidates[start : start + group]]
+            for counts in count_blends(self.oof, batch, self.grid.levels, self.mean):
+                sums = fold_sums(counts, self.grid, self.score, self.fold_index, len(self.folds))
+                scores.append(sums[..., 0, 0, 0])  # (folds, classes, thresholds)
+        return scores
 
     def _mean(self, sums: np.ndarray, number: int) -> float:
         return sums.sum(axis=0).max(axis=1).mean() / number
@@ -203,18 +199,18 @@ class LabelTable(Table):
 
     def _scored(self, candidates: Sequence[Parts]) -> list[np.ndarray]:
         assert self.truth is not None
-        found = []
+        scores = []
         for parts in candidates:
             prob = mix_labels(self.probs, self.weights(parts), *self.mean)
             assert prob is not None
-            found.append(-np.bincount(self.member, log_loss(self.truth, prob)))
-        return found
+            scores.append(-np.bincount(self.fold_index, log_loss(self.truth, prob)))
+        return scores
 
     def _mean(self, sums: np.ndarray, number: int) -> float:
         return sums.sum() / number
 
 
-def _fitted(table: Table, step: float) -> list[Weights]:
+def _search(table: Table, step: float) -> list[Weights]:
     """Find the best weights without each fold, in their order, and with all."""
     steps, number = round(1 / step), len(table.places)
     if abs(steps * step - 1) > 1e-6:
@@ -240,9 +236,9 @@ def _greedy(table: Table, left_out: Sequence[int | None], number: int, steps: in
     paths: list[list[Parts]] = [[] for _ in left_out]
     for _ in range(steps):
         choices = [_additions(path[-1] if path else (0,) * number) for path in paths]
-        table.compute([parts for some in choices for parts in some])
-        for path, some, fold in zip(paths, choices, left_out, strict=True):
-            path.append(table.best(some, fold))
+        table.compute([parts for additions in choices for parts in additions])
+        for path, additions, fold in zip(paths, choices, left_out, strict=True):
+            path.append(table.best(additions, fold))
     return [table.best(path, fold) for path, fold in zip(paths, left_out, strict=True)]
 
 

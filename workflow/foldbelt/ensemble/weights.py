@@ -4,8 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from foldbelt.files import InputError, PathLike
-from foldbelt.search.means import Vector
+from foldbelt.search.blends import Blends
+from foldbelt.search.means import Vector, read_mean
+from foldbelt.search.oof import OutOfFold
 
 
 def read_weights(
@@ -40,10 +44,25 @@ def read_weights(
     labels = content.get("labels", content)
 
     def vector(*weights: Sequence[float]) -> Vector:
-        return Vector(*(tuple(some[i] for i in order) for some in weights))
+        return Vector(*(tuple(part[i] for i in order) for part in weights))
 
     without = {int(f): vector(w, labels["without"][f]) for f, w in content["without"].items()}
     lost = sorted(set(folds or []) - set(without))
     if lost:
         raise InputError(f"{path}: has no weights without fold {', '.join(map(str, lost))}.")
     return without, vector(content["all"], labels["all"])
+
+
+def read_blends(path: PathLike, oof: OutOfFold) -> Blends:
+    """Read how out-of-fold predictions are blended.
+
+    Parameters
+    ----------
+    path
+        ``weights.json``.
+    oof
+        The predictions of the members that it names.
+    """
+    without, final = read_weights(path, oof.members, np.unique(oof.fold).tolist())
+    weights: dict[int | None, Vector] = dict(without.items())
+    return Blends(oof, weights | {None: final}, read_mean(path))

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt import bootstrap, metrics, store
+from foldbelt import metrics, store
+from foldbelt.bootstrap import Resampling
 from foldbelt.decide import Decision
-from foldbelt.files import InputError, PathLike, seed_for
+from foldbelt.files import InputError, PathLike
 
 
 def names_of(data: PathLike, number: int) -> list[str]:
@@ -40,8 +41,7 @@ def by_class(
     names: Sequence[str],
     areas: np.ndarray,
     hidden: np.ndarray | None,
-    draws: int,
-    seed: int,
+    resampling: Resampling,
 ) -> dict[str, dict[str, Any]]:
     """Score each class.
 
@@ -55,8 +55,8 @@ def by_class(
         (N, K) pixels that are truly on, in the order of the decision's images.
     hidden
         (n, K) scores of the test images, or None where their truth is not known.
-    bootstrap, seed
-        Number of draws of the interval, and their seed.
+    resampling
+        Of the interval.
 
     Returns
     -------
@@ -67,18 +67,16 @@ def by_class(
     """
     scores = np.array(decision.images["classes"])
     empty = all_empty(areas, decision.metric)
-    found = {}
+    by_name = {}
     for k, name in enumerate(names):
         there = areas[:, k] > 0
-        own = seed_for(seed, "class", name)
-        drawn = bootstrap.interval(scores[:, k], decision.images.get("group"), draws, own)
-        found[name] = {
+        by_name[name] = {
             "score": float(scores[:, k].mean()),
-            "interval": list(drawn),
+            "interval": resampling.seeded("class", name).interval(scores[:, k]),
             "baseline": float(empty[:, k].mean()),
             "positives": int(there.sum()),
             "on_positives": float(scores[there, k].mean()) if there.any() else None,
             "hidden": None if hidden is None else float(hidden[:, k].mean()),
             "parameters": {key: values[k] for key, values in decision.params.items()},
         }
-    return found
+    return by_name

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import adversarial, bootstrap, competitions, decide, metrics, store
-from foldbelt.decide import ends
+from foldbelt import adversarial, competitions, decide, metrics, store
+from foldbelt.bootstrap import Resampling
+from foldbelt.decide import DecisionSettings, ends
 from foldbelt.decide.selection import SHARED
 from foldbelt.evaluate import class_scores, label_scores
 from foldbelt.files import InputError, PathLike, write_json
-from foldbelt.search.oof import at_size
+from foldbelt.store.geometry import at_size
 from foldbelt.store.predictions import same_ids
 
 
@@ -25,7 +26,7 @@ def run(
     decisions: Mapping[int, PathLike],
     data: PathLike,
     folds: PathLike,
-    spec: Mapping[str, Any],
+    settings: DecisionSettings,
     seed: int,
     truth: PathLike | None,
     test: PathLike,
@@ -49,8 +50,8 @@ def run(
         Round → the decision's JSON.
     data, folds
         ``train.h5``, and the csv with id, fold and group.
-    spec
-        The config's ``decision``: metric, space, bootstrap.
+    settings
+        The config's ``decision``.
     seed
         Of the bootstrap.
     truth
@@ -67,8 +68,8 @@ def run(
         [score], labels {"model/round": {"auc": {label: value}, "log_loss": value}} of those that
         predict labels, select, seconds {rule: total}, and besides metric, images, groups,
         member_intervals, round_intervals and differences (paired, with intervals: each round over
-        the one before, the last blend over its best member and over the baseline), and ladder: what
-        each part of the last decision brought. Members are scored without steps, and so is the
+        the one before, the last blend over its best member and over the baseline), and selection:
+        what each part of the last decision brought. Members are scored without steps, and so is the
         blend where it is compared with them; a member without masks has no score of its own. Where
         there are several classes, classes {name: what `class_scores.by_class` says}.
     competition
@@ -90,14 +91,15 @@ def run(
     InputError
         If predictions, truth or decisions do not belong together.
     """
-    found = {number: decide.load(decisions[number]) for number in sorted(decisions, key=int)}
+    by_round = {number: decide.load(decisions[number]) for number in sorted(decisions, key=int)}
     masked = {n: paths for n, paths in members.items() if all(store.has(p, "prob") for p in paths)}
     alone = {
-        name: decide.member(paths, data, folds, spec, seed, workers=workers)
+        name: decide.search_alone(paths, data, folds, settings, seed, workers=workers)
         for name, paths in masked.items()
     }
-    rounds = list(found.values())
-    last, draws = rounds[-1], spec.get("bootstrap", 1000)
+    rounds = list(by_round.values())
+    last = rounds[-1]
+    resampling = Resampling(last.images["group"], settings.draws, seed)
     areas = class_scores.true_areas(data, last.images["id"])
     empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
     private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
@@ -114,18 +116,18 @@ def run(
         "labels": label_scores.of_members(members, data, last.images["id"]),
         "rounds": [one.score for one in rounds],
         "round_intervals": [one.interval for one in rounds],
-        "differences": _differences(found, alone, empty, draws, seed),
-        "ladder": last.ladder,
+        "differences": _differences(by_round, alone, empty, resampling),
+        "selection": last.selection,
         "images": len(empty),
         "groups": len(set(last.images["group"])),
         "select": dict(select),
-        "notes": [*notes, *_worse(rounds, empty), *ends.told(last.ends, names)],
-        "seconds": seconds(benchmarks, members, found),
+        "notes": [*notes, *_worse(rounds, empty), *ends.describe_ends(last.ends, names)],
+        "seconds": seconds(benchmarks, members, by_round),
     }
     if areas.shape[1] > 1:
-        content["classes"] = class_scores.by_class(last, names, areas, private, draws, seed)
+        content["classes"] = class_scores.by_class(last, names, areas, private, resampling)
     if likeness is not None:
-        content["like_test"] = adversarial.weighted(last.images, likeness, draws, seed)
+        content["like_test"] = adversarial.weighted(last.images, likeness, settings.draws, seed)
     write_json(out, content)
 
 
@@ -178,9 +180,9 @@ def hidden(
     labelled = store.has(blend_test, "label_prob")
     scores = []
     for part, probs in store.blocks(blend_test, "prob", ids):
-        some = ids[part]
-        labels = store.read(blend_test, "label_prob", some) if labelled else None
-        for pred in decided(some, [at_size(prob, size) for prob in probs], labels):
+        names = ids[part]
+        labels = store.read(blend_test, "label_prob", names) if labelled else None
+        for pred in decided(names, [at_size(prob, size) for prob in probs], labels):
             true = np.asarray(next(masks)).reshape(pred.shape)
             scores.append(metrics.score_pairs(decision.metric, true[None], pred[None])[0])
     return np.array(scores)
@@ -225,51 +227,51 @@ def seconds(
 
 def _worse(rounds: Sequence[decide.Decision], empty: np.ndarray) -> list[str]:
     """Say so where the product does no better than what was there before it, or than nothing."""
-    score, number, found = rounds[-1].score, len(rounds) - 1, []
+    score, number, notes = rounds[-1].score, len(rounds) - 1, []
     if score <= empty.mean():
-        found.append(f"round {number} scores no better than if all masks were empty")
+        notes.append(f"round {number} scores no better than if all masks were empty")
     best = max(range(len(rounds)), key=lambda i: rounds[i].score)
     if rounds[best].score > score:
-        found.append(
+        notes.append(
             f"round {number}, which is submitted, scores less than round {best} "
             f"({score:.4f}, {rounds[best].score:.4f}): pseudo.rounds: {best} would submit that one"
         )
-    return found
+    return notes
 
 
 def _differences(
     rounds: Mapping[int, decide.Decision],
     alone: Mapping[str, decide.Decision],
     empty: np.ndarray,
-    draws: int,
-    seed: int,
+    resampling: Resampling,
 ) -> list[dict[str, Any]]:
     numbers = list(rounds)
     last = rounds[numbers[-1]]
-    ids, groups = last.images["id"], last.images["group"]
-    own = {name: one for name, one in alone.items() if _round(name) == str(numbers[-1])}
+    ids = last.images["id"]
+    same_round = {name: one for name, one in alone.items() if _round(name) == str(numbers[-1])}
     blend = f"blend, round {numbers[-1]}"
     pairs = [(blend, "all empty", last, empty)]
-    if own:
-        best = max(own, key=lambda name: own[name].score)
+    if same_round:
+        best = max(same_round, key=lambda name: same_round[name].score)
         plain = dataclasses.replace(last, images=_base(last.images))
         name = f"{blend}, before its steps" if last.steps else blend
-        pairs.append((name, best, plain, _scores(own[best], ids)))
+        pairs.append((name, best, plain, _scores(same_round[best], ids)))
     for before, after in pairwise(numbers):
         names = f"blend, round {after}", f"blend, round {before}"
         pairs.append((*names, rounds[after], _scores(rounds[before], ids)))
     rows: list[dict[str, Any]] = []
     for name, over, one, other in pairs:
-        gain, *interval = bootstrap.paired(_scores(one, ids), other, groups, draws, seed)
+        gain, *interval = resampling.paired(_scores(one, ids), other)
         rows.append({"of": name, "over": over, "difference": gain, "interval": interval})
-    return rows + [_per_class(rung) for rung in last.ladder if rung["step"] == SHARED]
+    shared = [candidate for candidate in last.selection if candidate["step"] == SHARED]
+    return rows + [_per_class(candidate) for candidate in shared]
 
 
-def _per_class(rung: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the rung of one set of parameters for all into the gain of each class having its own."""
-    low, high = rung["interval"]
+def _per_class(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the gain of one set of parameters for all into that of each class having its own."""
+    low, high = candidate["interval"]
     names = {"of": "parameters of every class", "over": "one set for all classes"}
-    return names | {"difference": -rung["difference"], "interval": [-high, -low]}
+    return names | {"difference": -candidate["difference"], "interval": [-high, -low]}
 
 
 def _base(images: Mapping[str, list[Any]]) -> dict[str, list[Any]]:

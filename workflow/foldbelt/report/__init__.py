@@ -6,7 +6,8 @@
 
 - data: ``examples``, ``channels``, ``balance`` (figure and page), ``adversarial``, ``problems``;
 - training: ``training``, ``augment``, ``lr_range``, ``pseudo``;
-- results: ``scores`` and ``scores_page``, ``threshold``, ``ladder``, ``best_worst``, ``score_by``;
+- results: ``scores`` and ``scores_page``, ``threshold``, ``selection``, ``best_worst``,
+  ``score_by``;
 - ``provenance``, and ``ablation`` where variants of a recipe were compared.
 
 Shared by several of them: ``pages`` (a page and its tables), ``classes`` and ``coverage`` (names

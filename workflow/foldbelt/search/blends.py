@@ -1,14 +1,51 @@
-"""Counts of the blends of some members: one pass over their out-of-fold predictions."""
+"""The blends of a round: one without each fold's truth, one with all; and their pixel counts.
+
+The blend that scores fold f must not have been weighted with the truth of f, nor may parameters be
+found on it. So there is one vector of weights for each fold, found without it, and all images are
+blended with each. The file ``blend/…/oof.h5`` would not do: its rows outside f were weighted with
+the truth of f.
+"""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from foldbelt.search.counting import Counter, Counts
 from foldbelt.search.gates import gate_values
 from foldbelt.search.means import PLAIN, Mean, Vector, mix
-from foldbelt.search.oof import OutOfFold, at_size
+from foldbelt.search.oof import OutOfFold
+from foldbelt.store.geometry import at_size
+
+
+@dataclass(frozen=True)
+class Blends:
+    """Out-of-fold predictions, and the ways in which they are blended.
+
+    Parameters
+    ----------
+    oof
+        The predictions of the members.
+    weights
+        For each fold the members' weights found without it, and under None those found with all.
+    mean
+        What the members are averaged by.
+    """
+
+    oof: OutOfFold
+    weights: Mapping[int | None, Vector]
+    mean: Mean = PLAIN
+
+    @classmethod
+    def equal(cls, oof: OutOfFold) -> "Blends":
+        """Give every member the same weight, whichever fold is left out."""
+        return cls(oof, dict.fromkeys([None, *np.unique(oof.fold).tolist()], oof.equal()))
+
+    @property
+    def vectors(self) -> list[Vector]:
+        """The weights that differ, each once."""
+        return list(dict.fromkeys(self.weights.values()))
 
 
 def count_blends(
@@ -47,16 +84,16 @@ def count_blends(
         for vector, parts in zip(vectors, labels, strict=True):
             parts.append(oof.gate_labels(block, vector.labels, mean))
     order = np.concatenate(rows)
-    found: dict[tuple[float, ...], Counts] = {}
-    every = []
+    by_masks: dict[tuple[float, ...], Counts] = {}
+    counts_of_vectors = []
     for vector, parts in zip(vectors, labels, strict=True):
         known = [part for part in parts if part is not None]
         label = np.concatenate(known)[np.argsort(order)] if len(known) == len(parts) else None
-        if vector.masks not in found:
-            found[vector.masks] = counters.pop(vector.masks).counts(None, order)
-        counts = found[vector.masks]
+        if vector.masks not in by_masks:
+            by_masks[vector.masks] = counters.pop(vector.masks).counts(None, order)
+        counts = by_masks[vector.masks]
         if label is not None:
             gate = gate_values(counts.gate, label)
             counts = dataclasses.replace(counts, gate=gate, gate_on="label")
-        every.append(counts)
-    return every
+        counts_of_vectors.append(counts)
+    return counts_of_vectors

@@ -78,17 +78,17 @@ class Vector(NamedTuple):
 
 def _shares(weights: Sequence[float], has: Sequence[bool], what: str) -> tuple[float, ...]:
     """Divide the weights of those that have something by their sum; the others get 0."""
-    own = [weight if one else 0.0 for weight, one in zip(weights, has, strict=True)]
-    total = sum(own)
+    counted = [weight if one else 0.0 for weight, one in zip(weights, has, strict=True)]
+    total = sum(counted)
     if not total > 0:
         raise InputError(
             f"blend.weights: no model that predicts {what} weighs more than 0; raise one, or leave "
             "the models out."
         )
-    return tuple(weight / total for weight in own)
+    return tuple(weight / total for weight in counted)
 
 
-def mean_of(spec: Mapping[str, Any]) -> Mean:
+def mean_of(content: Mapping[str, Any]) -> Mean:
     """Read the mean from the config's ``blend`` or from ``weights.json``.
 
     Raises
@@ -96,12 +96,12 @@ def mean_of(spec: Mapping[str, Any]) -> Mean:
     InputError
         If the mean is unknown or the power is not positive.
     """
-    found = Mean(spec.get("mean", "probability"), spec.get("power", 0.5))
-    if found.mean not in MEANS:
-        raise InputError(f"blend.mean is {found.mean!r}; choose one of {', '.join(MEANS)}.")
-    if found.mean == "power" and not found.power > 0:
-        raise InputError(f"blend.power is {found.power}; it must be above 0.")
-    return found
+    mean = Mean(**{name: content[name] for name in Mean._fields if name in content})
+    if mean.mean not in MEANS:
+        raise InputError(f"blend.mean is {mean.mean!r}; choose one of {', '.join(MEANS)}.")
+    if mean.mean == "power" and not mean.power > 0:
+        raise InputError(f"blend.power is {mean.power}; it must be above 0.")
+    return mean
 
 
 def read_mean(path: PathLike) -> Mean:

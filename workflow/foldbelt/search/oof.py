@@ -13,7 +13,6 @@ import pandas as pd
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
 from foldbelt.search.means import Mean, Vector, mix_labels
-from foldbelt.store.geometry import resize_to
 from foldbelt.store.predictions import CURE, faults, same_shapes, with_masks
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
@@ -204,7 +203,8 @@ class OutOfFold:
     ) -> Iterator[tuple[Block, list[tuple[np.ndarray, np.ndarray | None]]]]:
         """Give the blocks and, of each image, truth (h, w, K) and ignored pixels (h, w) or None.
 
-        The truth has the image's original size; :func:`at_size` brings probabilities to it.
+        The truth has the image's original size; :func:`foldbelt.store.geometry.at_size`
+        brings probabilities to it.
         """
         for block in self.blocks():
             yield block, list(store.truth(self.data, self.ids[block.rows].tolist()))
@@ -213,11 +213,6 @@ class OutOfFold:
         sizes = store.original_sizes(self.data)
         largest = max(int(sizes.prod(axis=1).max()), int(np.prod(store.stored_size(self.data))))
         return int(np.clip(BLOCK_BYTES // largest, 1, 256))
-
-
-def at_size(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring the probabilities (h, w[, K]) of one image to a size, unless they have it."""
-    return prob if prob.shape[:2] == size else resize_to(prob, size)
 
 
 def _members_blocks(

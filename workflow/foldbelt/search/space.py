@@ -1,5 +1,6 @@
 """The values that a search of decision parameters tries, checked."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,67 @@ class Grid:
     min_component: np.ndarray
     gate: np.ndarray
     mode: tuple[str, ...]
+
+    @classmethod
+    def of(cls, space: Mapping[str, Any]) -> "Grid":
+        """Check a search space and fill in what it leaves out.
+
+        Parameters
+        ----------
+        space
+            threshold and gate (fractions), min_area and min_component (pixels): lists of numbers,
+            or one number. Missing ones are .5, 0, 0 and 0. gate_mode: a list of veto, product,
+            area, expected (see :data:`foldbelt.search.gates.MODES`); by default veto, the only one
+            that `gate` is of.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown, a list is empty or a value is out of range (all are listed).
+        """
+        wrong = [f"{name} is unknown" for name in space if name not in {*DEFAULTS, "gate_mode"}]
+        values = {}
+        for name, default in DEFAULTS.items():
+            array = np.atleast_1d(np.asarray(space.get(name, default)))
+            if array.dtype.kind not in "iuf" or array.ndim != 1 or not array.size:
+                wrong.append(f"{name} must be a list of numbers, not {space[name]!r}")
+                continue
+            high = _HIGH.get(name, np.inf)
+            bad = array[~((array >= 0) & (array <= high) & np.isfinite(array))]
+            if bad.size:
+                bounds = "fractions, 0 to 1" if name in _HIGH else "pixels, 0 or more"
+                wrong.append(f"{name} takes {bounds}, not {', '.join(map(str, bad.tolist()))}")
+            values[name] = array.astype(np.float64)
+        modes = list(space.get("gate_mode", ["veto"]))
+        wrong += [f"gate_mode {mode!r} is unknown" for mode in modes if mode not in MODES]
+        if wrong or not modes:
+            wrong += [] if modes else ["gate_mode must hold a mode"]
+            raise InputError(
+                f"decision space: {'; '.join(wrong)}. It may hold {', '.join(DEFAULTS)}, and "
+                f"gate_mode of {', '.join(MODES)}."
+            )
+        veto = values["gate"] if "veto" in modes else values["gate"][:0]
+        others = [mode for mode in MODES if mode in modes and mode != "veto"]
+        values["gate"] = np.concatenate([veto, np.zeros(len(others))])
+        return cls(**values, mode=("veto",) * len(veto) + tuple(others))
+
+    def held(self, axis: str) -> "Grid":
+        """Hold one axis at its first value; a gate without a veto has none and stays as it is.
+
+        Parameters
+        ----------
+        axis
+            A name in :data:`DEFAULTS`.
+        """
+        if axis == "gate":
+            number = 1 if "veto" in self.mode else len(self.mode)
+            return dataclasses.replace(self, gate=self.gate[:number], mode=self.mode[:number])
+        return dataclasses.replace(self, **{axis: getattr(self, axis)[:1]})
+
+    def freed(self, axis: str, whole: "Grid") -> "Grid":
+        """Take one axis from a whole grid."""
+        mode = whole.mode if axis == "gate" else self.mode
+        return dataclasses.replace(self, mode=mode, **{axis: getattr(whole, axis)})
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -72,7 +134,7 @@ class Grid:
         return {name: v[0] if len(v) == 1 else v for name, v in every.items()}
 
     def space(self) -> dict[str, Any]:
-        """Give what :func:`grid` made it of."""
+        """Give what :meth:`of` made it of."""
         veto = self.gate[[mode == "veto" for mode in self.mode]].tolist()
         values: dict[str, Any] = {name: getattr(self, name).tolist() for name in DEFAULTS}
         values["gate"] = veto
@@ -80,46 +142,3 @@ class Grid:
             del values["min_component"]
         modes = list(dict.fromkeys(self.mode))
         return values if modes == ["veto"] else {**values, "gate_mode": modes}
-
-
-def grid(space: Mapping[str, Any]) -> Grid:
-    """Check a search space and fill in what it leaves out.
-
-    Parameters
-    ----------
-    space
-        threshold and gate (fractions), min_area and min_component (pixels): lists of numbers, or
-        one number. Missing ones are .5, 0, 0 and 0. gate_mode: a list of veto, product, area,
-        expected (see :data:`foldbelt.search.gates.MODES`); by default veto, the only one that
-        `gate` is of.
-
-    Raises
-    ------
-    InputError
-        If a name is unknown, a list is empty or a value is out of range (all are listed).
-    """
-    wrong = [f"{name} is unknown" for name in space if name not in {*DEFAULTS, "gate_mode"}]
-    values = {}
-    for name, default in DEFAULTS.items():
-        array = np.atleast_1d(np.asarray(space.get(name, default)))
-        if array.dtype.kind not in "iuf" or array.ndim != 1 or not array.size:
-            wrong.append(f"{name} must be a list of numbers, not {space[name]!r}")
-            continue
-        high = _HIGH.get(name, np.inf)
-        bad = array[~((array >= 0) & (array <= high) & np.isfinite(array))]
-        if bad.size:
-            bounds = "fractions, 0 to 1" if name in _HIGH else "pixels, 0 or more"
-            wrong.append(f"{name} takes {bounds}, not {', '.join(map(str, bad.tolist()))}")
-        values[name] = array.astype(np.float64)
-    modes = list(space.get("gate_mode", ["veto"]))
-    wrong += [f"gate_mode {mode!r} is unknown" for mode in modes if mode not in MODES]
-    if wrong or not modes:
-        wrong += [] if modes else ["gate_mode must hold a mode"]
-        raise InputError(
-            f"decision space: {'; '.join(wrong)}. It may hold {', '.join(DEFAULTS)}, and gate_mode "
-            f"of {', '.join(MODES)}."
-        )
-    veto = values["gate"] if "veto" in modes else values["gate"][:0]
-    others = [mode for mode in MODES if mode in modes and mode != "veto"]
-    values["gate"] = np.concatenate([veto, np.zeros(len(others))])
-    return Grid(**values, mode=("veto",) * len(veto) + tuple(others))

@@ -38,7 +38,7 @@ class Counted(Protocol):
     def at(
         self, k: int, thresholds: np.ndarray, product: bool, least: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Count pixels of class k that are on at some thresholds.
+        """Count pixels of class k that are on at relevant thresholds.
 
         Parameters
         ----------
@@ -65,11 +65,11 @@ class Sums:
     ----------
     counts
         Of N images.
-    steps
+    grid
         The grid.
     score
         From :func:`foldbelt.metrics.from_counts`.
-    member
+    fold_index
         (N,) fold of each image, 0 … number - 1, each occurring.
     number
         How many folds there are.
@@ -80,23 +80,23 @@ class Sums:
     def __init__(
         self,
         counts: Counted,
-        steps: Grid,
+        grid: Grid,
         score: metrics.CountsMetric,
-        member: np.ndarray,
+        fold_index: np.ndarray,
         number: int,
         shared: bool = False,
     ) -> None:
-        self.steps, self.score, self.shared = steps, score, shared
-        self.sizes = np.bincount(member, minlength=number)
-        self.plain = fold_sums(counts, steps, score, member, number)
+        self.grid, self.score, self.shared = grid, score, shared
+        self.sizes = np.bincount(fold_index, minlength=number)
+        self.plain = fold_sums(counts, grid, score, fold_index, number)
         self.expected = (
-            Expected(counts, steps, score, member, number, shared)
-            if "expected" in steps.mode
+            Expected(counts, grid, score, fold_index, number, shared)
+            if "expected" in grid.mode
             else None
         )
 
     def sums(self, left_out: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Sum the scores; the expected gates are fitted on all folds but one.
+        """Sum the scores; the expected gates are found on all folds but one.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Sums:
         """
         if self.expected is None:
             return self.plain, None
-        place = self.steps.mode.index("expected")
+        place = self.grid.mode.index("expected")
         gates = self.expected.gates(left_out)
         self.plain[..., place] = self.expected.sums(gates)
         return self.plain, gates
@@ -117,8 +117,8 @@ class Sums:
         sums, gates = self.sums(left_out)
         if left_out is None:
             return sums.sum(axis=0) / self.sizes.sum(), gates
-        rest = np.delete(sums, left_out, axis=0).sum(axis=0)
-        return rest / (self.sizes.sum() - self.sizes[left_out]), gates
+        inside = np.delete(sums, left_out, axis=0).sum(axis=0)
+        return inside / (self.sizes.sum() - self.sizes[left_out]), gates
 
     def lines(self, chosen: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         """Give of each class the sums (number, T) along the thresholds, through a point."""
@@ -128,16 +128,16 @@ class Sums:
 
 def fold_sums(
     counts: Counted,
-    steps: Grid,
+    grid: Grid,
     score: metrics.CountsMetric,
-    member: np.ndarray,
+    fold_index: np.ndarray,
     number: int,
 ) -> np.ndarray:
     """Sum the scores of the images of each fold at each point of the grid.
 
     Parameters
     ----------
-    counts, steps, score, member, number
+    counts, grid, score, fold_index, number
         As for :class:`Sums`.
 
     Returns
@@ -145,34 +145,34 @@ def fold_sums(
     ndarray
         (number, K, T, M, C, G) float64; at a gate "expected" zeros, see :class:`Expected`.
     """
-    order = np.argsort(member, kind="stable")
-    starts = np.searchsorted(member[order], np.arange(number))
+    order = np.argsort(fold_index, kind="stable")
+    starts = np.searchsorted(fold_index[order], np.arange(number))
     classes = counts.truth.shape[1]
-    sums = np.zeros((number, classes, *steps.shape))
+    sums = np.zeros((number, classes, *grid.shape))
     for k in range(classes):
         truth, gate = (part[order, k, None] for part in (counts.truth, counts.gate))
         empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
-        for c, least in enumerate(steps.min_component):
-            found: dict[bool, tuple[_Some, np.ndarray, np.ndarray]] = {}
-            for g, mode in enumerate(steps.mode):
+        for c, least in enumerate(grid.min_component):
+            scored: dict[bool, tuple[_Relevant, np.ndarray, np.ndarray]] = {}
+            for g, mode in enumerate(grid.mode):
                 product = mode == "product"
                 if mode == "expected":
                     continue
-                if product not in found:
-                    inter, area = counts.at(k, steps.threshold, product, float(least))
-                    some = _Some.of(area[order], starts, steps.by_component)
-                    inter, area = inter[order][some.rows], area[order][some.rows]
-                    found[product] = some, area, score(inter, area, truth[some.rows])
-                some, area, full = found[product]
-                rest = some.rest(empty)
-                for m in range(len(steps.min_area)):
-                    kept = keeps(area, gate[some.rows], steps.min_area[m], steps.gate[g], mode)
-                    each = np.where(kept, full, empty[some.rows])
-                    sums[:, k, :, m, c, g] = some.sums(each) + rest
+                if product not in scored:
+                    inter, area = counts.at(k, grid.threshold, product, float(least))
+                    relevant = _Relevant.of(area[order], starts, grid.by_component)
+                    inter, area = inter[order][relevant.rows], area[order][relevant.rows]
+                    scored[product] = relevant, area, score(inter, area, truth[relevant.rows])
+                relevant, area, full = scored[product]
+                others = relevant.sums_of_others(empty)
+                for m in range(len(grid.min_area)):
+                    kept = keeps(area, gate[relevant.rows], grid.min_area[m], grid.gate[g], mode)
+                    each = np.where(kept, full, empty[relevant.rows])
+                    sums[:, k, :, m, c, g] = relevant.sums(each) + others
     return sums
 
 
-class _Some(NamedTuple):
+class _Relevant(NamedTuple):
     """Images on which it matters what is done: most have nothing on at any threshold."""
 
     rows: np.ndarray | slice
@@ -180,7 +180,7 @@ class _Some(NamedTuple):
     folds: np.ndarray | None
 
     @classmethod
-    def of(cls, area: np.ndarray, starts: np.ndarray, choose: bool) -> "_Some":
+    def of(cls, area: np.ndarray, starts: np.ndarray, choose: bool) -> "_Relevant":
         """Choose among images that are sorted by fold, whose folds begin at `starts`."""
         if not choose:
             return cls(slice(None), starts, None)
@@ -195,13 +195,13 @@ class _Some(NamedTuple):
         """Sum scores (n, T) of the images chosen over each fold."""
         return np.add.reduceat(scores, self.starts, axis=0)
 
-    def rest(self, empty: np.ndarray) -> np.ndarray | float:
+    def sums_of_others(self, empty: np.ndarray) -> np.ndarray | float:
         """Sum the scores (N, 1) that empty masks have over the others of each fold."""
         if self.folds is None:
             return 0.0
         others = self.folds >= 0
-        found = np.bincount(self.folds[others], empty[others, 0], len(self.starts))
-        return found[:, None]
+        sums = np.bincount(self.folds[others], empty[others, 0], len(self.starts))
+        return sums[:, None]
 
 
 class Expected:
@@ -214,39 +214,39 @@ class Expected:
     def __init__(
         self,
         counts: Counted,
-        steps: Grid,
+        grid: Grid,
         score: metrics.CountsMetric,
-        member: np.ndarray,
+        fold_index: np.ndarray,
         number: int,
         shared: bool,
     ) -> None:
-        order = np.argsort(member, kind="stable")
-        starts = np.searchsorted(member[order], np.arange(number))
-        self.min_area = steps.min_area
-        self.shape = (counts.truth.shape[1], *steps.shape[:3])
+        order = np.argsort(fold_index, kind="stable")
+        starts = np.searchsorted(fold_index[order], np.arange(number))
+        self.min_area = grid.min_area
+        self.shape = (counts.truth.shape[1], *grid.shape[:3])
         self.p = counts.gate[order]
         truth = counts.truth[order]
         self.empty = score(np.zeros_like(truth), np.zeros_like(truth), truth)
-        self.masks: dict[tuple[int, ...], tuple[_Some, np.ndarray, np.ndarray]] = {}
+        self.masks: dict[tuple[int, ...], tuple[_Relevant, np.ndarray, np.ndarray]] = {}
         self.right = np.zeros((number, *self.shape))  # sums of the scores that d is the mean of
         self.number = np.zeros((number, *self.shape))  # and how many they are
         for k, c in np.ndindex(self.shape[0], self.shape[3]):
-            inter, area = counts.at(k, steps.threshold, False, float(steps.min_component[c]))
-            some = _Some.of(area[order], starts, steps.by_component)
-            area, true = area[order][some.rows], truth[some.rows, k, None]
-            full = score(inter[order][some.rows], area, true)
-            self.masks[k, c] = some, area, full
-            for m, least in enumerate(steps.min_area):
+            inter, area = counts.at(k, grid.threshold, False, float(grid.min_component[c]))
+            relevant = _Relevant.of(area[order], starts, grid.by_component)
+            area, true = area[order][relevant.rows], truth[relevant.rows, k, None]
+            full = score(inter[order][relevant.rows], area, true)
+            self.masks[k, c] = relevant, area, full
+            for m, least in enumerate(grid.min_area):
                 real = (area >= least) & (area > 0) & (true > 0)
                 place = np.s_[:, k, :, m, c]
-                self.right[place] = some.sums(np.where(real, full, 0))
-                self.number[place] = some.sums(real.astype(np.float64))
+                self.right[place] = relevant.sums(np.where(real, full, 0))
+                self.number[place] = relevant.sums(real.astype(np.float64))
         if shared:
             for part in (self.right, self.number):
                 part[:] = part.sum(axis=1, keepdims=True)
 
     def gates(self, left_out: int | None) -> np.ndarray:
-        """Fit the gates (K, T, M, C) on all folds but one."""
+        """Find the gates (K, T, M, C) on all folds but one."""
         right, number = (
             (part if left_out is None else np.delete(part, left_out, axis=0)).sum(axis=0)
             for part in (self.right, self.number)
@@ -257,11 +257,11 @@ class Expected:
     def sums(self, gates: np.ndarray) -> np.ndarray:
         """Sum the scores (number, K, T, M, C) of each fold with these gates."""
         sums = np.empty_like(self.right)
-        for (k, c), (some, area, full) in self.masks.items():
-            p, empty = self.p[some.rows, k, None], self.empty[:, k, None]
-            rest = some.rest(empty)
+        for (k, c), (relevant, area, full) in self.masks.items():
+            p, empty = self.p[relevant.rows, k, None], self.empty[:, k, None]
+            others = relevant.sums_of_others(empty)
             for m, least in enumerate(self.min_area):
                 kept = (area >= least) & (p > gates[k, :, m, c])
-                each = np.where(kept, full, empty[some.rows])
-                sums[:, k, :, m, c] = some.sums(each) + rest
+                each = np.where(kept, full, empty[relevant.rows])
+                sums[:, k, :, m, c] = relevant.sums(each) + others
         return sums

@@ -38,12 +38,12 @@ class Cuts(NamedTuple):
     products: tuple[float, ...]
 
     @classmethod
-    def of(cls, steps: Grid) -> "Cuts":
+    def of(cls, grid: Grid) -> "Cuts":
         """Give the cuts that a grid needs."""
-        product = "product" in steps.mode
-        plain = steps.threshold[:0] if set(steps.mode) == {"product"} else steps.threshold
+        product = "product" in grid.mode
+        plain = grid.threshold[:0] if set(grid.mode) == {"product"} else grid.threshold
         levels = np.unique(level(plain)).tolist()
-        return cls(tuple(levels), tuple(np.unique(steps.threshold).tolist() if product else ()))
+        return cls(tuple(levels), tuple(np.unique(grid.threshold).tolist() if product else ()))
 
     def at(self, p: float) -> list[int]:
         """Give the level of each cut for an image with that label probability."""

@@ -23,10 +23,12 @@ import numpy as np
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, atomic
+from foldbelt.search.blends import Blends
 from foldbelt.search.gates import gate_values
-from foldbelt.search.means import PLAIN, Mean, Vector, mix
-from foldbelt.search.oof import OutOfFold, at_size
+from foldbelt.search.means import Vector, mix
+from foldbelt.search.oof import OutOfFold
 from foldbelt.search.tables import COLUMNS, Cuts, Image, Table, describe, joined
+from foldbelt.store.geometry import at_size
 from foldbelt.store.layout import COMPRESSION, SCHEMA_VERSION
 
 ROWS = 2**16  # of a chunk of the file
@@ -52,10 +54,18 @@ def tables_of(vectors: Sequence[Vector], cuts: Cuts) -> list[int]:
 class Work:
     """Finds the components of some images as several blends see them."""
 
-    oof: OutOfFold
-    vectors: list[Vector]
+    blends: Blends
     cuts: Cuts
-    mean: Mean
+
+    @property
+    def oof(self) -> OutOfFold:
+        """The predictions."""
+        return self.blends.oof
+
+    @property
+    def vectors(self) -> list[Vector]:
+        """The weights that differ."""
+        return self.blends.vectors
 
     def __call__(self, part: slice) -> Piece:
         """Do so for the images of a slice of ``oof.ids``."""
@@ -67,7 +77,7 @@ class Work:
         for fold in np.unique(self.oof.fold[rows]).tolist():
             block = self.oof.read(fold, rows[self.oof.fold[rows] == fold])
             for number, vector in enumerate(self.vectors):
-                label = self.oof.gate_labels(block, vector.labels, self.mean)
+                label = self.oof.gate_labels(block, vector.labels, self.blends.mean)
                 if label is not None:
                     known[number] |= dict(zip(block.rows.tolist(), label, strict=True))
                 images = found[table_of[number]]
@@ -75,7 +85,7 @@ class Work:
                     if row in images:
                         continue
                     truth, ignore = truths[row - rows[0]]
-                    prob = at_size(mix(probs, vector.masks, *self.mean), truth.shape[:2])
+                    prob = at_size(mix(probs, vector.masks, *self.blends.mean), truth.shape[:2])
                     own = known[number].get(row)
                     own = None if own is None else own.astype(np.float64)
                     images[row] = describe(prob, truth, ignore, self.cuts, own)
@@ -118,13 +128,13 @@ def pieces(work: Work, workers: int = 1) -> Iterator[Piece]:
 
 def in_memory(work: Work, workers: int = 1) -> list[Table]:
     """Make the tables without a file, one a vector."""
-    found = list(pieces(work, workers))
-    every = []
+    parts = list(pieces(work, workers))
+    tables = []
     for number, table in enumerate(tables_of(work.vectors, work.cuts)):
-        images = [image for piece in found for image in piece.tables[table]]
-        label = _whole([piece.labels[number] for piece in found])
-        every.append(joined(images, work.cuts, label))
-    return every
+        images = [image for piece in parts for image in piece.tables[table]]
+        label = _whole([piece.labels[number] for piece in parts])
+        tables.append(joined(images, work.cuts, label))
+    return tables
 
 
 def run(work: Work, out: PathLike, workers: int = 2) -> None:
@@ -157,7 +167,7 @@ def run(work: Work, out: PathLike, workers: int = 2) -> None:
             "schema_version": SCHEMA_VERSION,
             "members": work.oof.members,
             "weights": _plain(work.vectors),
-            "mean": work.mean.to_dict(),
+            "mean": work.blends.mean.to_dict(),
             "table": table_of,
             "levels": work.cuts.levels,
             "products": work.cuts.products,
@@ -167,26 +177,25 @@ def run(work: Work, out: PathLike, workers: int = 2) -> None:
             file.attrs[name] = json.dumps(value)
 
 
-def read(
-    path: PathLike, oof: OutOfFold, vectors: Sequence[Vector], mean: Mean = PLAIN
-) -> list[Table]:
+def read(path: PathLike, blends: Blends) -> list[Table]:
     """Read the tables of several blends, less what no search looks at.
 
     Parameters
     ----------
     path
         What :func:`run` wrote.
-    oof, vectors, mean
-        The predictions and the blends that the tables must be of.
+    blends
+        What the tables must be of.
 
     Raises
     ------
     InputError
         If they are others'.
     """
+    oof, vectors = blends.oof, blends.vectors
     with h5py.File(path, "r", locking=False) as file:
         attrs = {name: json.loads(value) for name, value in file.attrs.items()}
-        same = attrs["members"] == oof.members and attrs["mean"] == mean.to_dict()
+        same = attrs["members"] == oof.members and attrs["mean"] == blends.mean.to_dict()
         known = attrs["weights"]
         lost = [vector for vector in _plain(vectors) if vector not in known]
         if not same or lost or file["id"][()].astype(str).tolist() != oof.ids.tolist():
@@ -252,14 +261,14 @@ class _Writer:
         ready = ready // ROWS * ROWS if whole_chunks else ready
         if not ready:
             return
-        rest = {}
+        left = {}
         for name in COLUMNS:
             column = np.concatenate([part[name] for part in self.waiting[number]])
             data = self.file[f"table/{number}/{name}"]
             data.resize(written + ready, axis=0)
             data[written:] = column[:ready]
-            rest[name] = column[ready:]
-        self.waiting[number] = [rest]
+            left[name] = column[ready:]
+        self.waiting[number] = [left]
 
 
 def _whole(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -32,6 +32,11 @@ def resize_to(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return each_plane(prob[None], (height, width), lambda plane: linear(plane, (height, width)))[0]
 
 
+def at_size(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring the probabilities (h, w[, K]) of one image to a size, unless they have it."""
+    return prob if prob.shape[:2] == size else resize_to(prob, size)
+
+
 def each_plane(
     images: np.ndarray, size: tuple[int, int], change: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:

@@ -3,7 +3,7 @@
 The grid is threshold × min_area × min_component × gate, and the search never touches a pixel: it
 works on counts of pixels (:mod:`foldbelt.search.counting`), or where components may go on tables of
 components (:mod:`foldbelt.search.tables`). The metrics are means over image-class pairs, so each
-class is fitted on its own. Equal scores go to the first point of the grid, threshold outermost,
+class is searched on its own. Equal scores go to the first point of the grid, threshold outermost,
 then min_area, min_component and gate, each in the order given; the values of a veto come before the
 other modes.
 """
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from foldbelt import bootstrap, metrics
+from foldbelt import metrics
+from foldbelt.bootstrap import Resampling
 from foldbelt.decide.decision import Decision
 from foldbelt.decide.ends import at_ends
 from foldbelt.files import InputError
 from foldbelt.search.counting import counts
 from foldbelt.search.gates import keeps
-from foldbelt.search.space import EQUAL, Grid, grid
+from foldbelt.search.space import EQUAL, Grid
 from foldbelt.search.sums import Counted, Sums
 from foldbelt.search.tables import Cuts, tabulate
 
@@ -91,26 +92,25 @@ def search(
         raise InputError(f"ignore is {np.shape(ignore)}, the images are {prob.shape[:3]}.")
     ignores = [None] * len(prob) if ignore is None else np.asarray(ignore)
     pairs = zip(prob, truth, ignores, strict=True)
-    steps = grid(space)
+    grid = Grid.of(space)
     once: Counted = (
-        tabulate(pairs, Cuts.of(steps), label_prob)
-        if steps.by_component
-        else counts(pairs, steps.levels, label_prob)
+        tabulate(pairs, Cuts.of(grid), label_prob)
+        if grid.by_component
+        else counts(pairs, grid.levels, label_prob)
     )
     folds = np.asarray(folds)
-    every: dict[int | None, Counted] = dict.fromkeys(np.unique(folds).tolist(), once)
-    every[None] = once
-    return search_counts(every, folds, space, metric, groups, seed, draws)
+    counts_for_fold: dict[int | None, Counted] = dict.fromkeys(np.unique(folds).tolist(), once)
+    counts_for_fold[None] = once
+    resampling = Resampling(groups, draws, seed)
+    return search_counts(counts_for_fold, folds, grid, metric, resampling)
 
 
 def search_counts(
     counts_for_fold: Mapping[int | None, Counted],
     folds: ArrayLike,
-    space: Mapping[str, Any],
+    grid: Grid,
     metric: str,
-    groups: Any = None,
-    seed: int = 0,
-    draws: int = 1000,
+    resampling: Resampling,
     shared: bool = False,
 ) -> Decision:
     """Search on counts, which may differ with the fold that is left out.
@@ -119,10 +119,14 @@ def search_counts(
     ----------
     counts_for_fold
         For each fold f the counts of *all* images, from probabilities that were blended without
-        knowing the truth of f: the parameters for f are fitted on their rows outside f and scored
-        on their rows in f. Under None the counts with which the final parameters are fitted.
-    folds, space, metric, groups, seed, draws
+        knowing the truth of f: the parameters for f are found on their rows outside f and scored
+        on their rows in f. Under None the counts with which the final parameters are found.
+    folds, metric
         As for :func:`search`.
+    grid
+        The values to try.
+    resampling
+        Of the interval.
     shared
         Whether all classes share one set of parameters.
 
@@ -130,57 +134,56 @@ def search_counts(
     -------
     Decision
     """
-    steps = grid(space)
     score = metrics.from_counts(metric)
     final = counts_for_fold[None]
     folds = np.asarray(folds)
     if folds.shape != (len(final.truth),) or folds.dtype.kind not in "iu":
         wanted = len(final.truth)
         raise InputError(f"folds must be {wanted} integers, one an image, not {folds.shape}.")
-    names, member = np.unique(folds, return_inverse=True)
+    names, fold_index = np.unique(folds, return_inverse=True)
     if len(names) < 2:
         raise InputError("leave-one-fold-out scores need at least two folds.")
     sums: dict[int, Sums] = {}
-    for one in counts_for_fold.values():
-        if id(one) not in sums:  # usually all are the same
-            sums[id(one)] = Sums(one, steps, score, member, len(names), shared)
+    for counted in counts_for_fold.values():
+        if id(counted) not in sums:  # usually all are the same
+            sums[id(counted)] = Sums(counted, grid, score, fold_index, len(names), shared)
     classes = np.empty(final.truth.shape)
     per_fold = []
     for index, fold in enumerate(names.tolist()):
-        own, rows = counts_for_fold[fold], np.flatnonzero(member == index)
-        means, gates = sums[id(own)].means(index)
+        counted, rows = counts_for_fold[fold], np.flatnonzero(fold_index == index)
+        means, gates = sums[id(counted)].means(index)
         chosen = _first_best(means, shared)
-        values = _gates(steps, chosen, gates)
-        classes[rows] = _at(own, rows, steps, score, chosen, values)
-        entry = {"fold": fold, "params": steps.params(chosen, values)}
-        own_score = float(classes[rows].mean(axis=1).mean())
-        per_fold.append({**entry, "score": own_score, "images": len(rows)})
+        values = _gates(grid, chosen, gates)
+        classes[rows] = _at(counted, rows, grid, score, chosen, values)
+        entry = {"fold": fold, "params": grid.params(chosen, values)}
+        fold_score = float(classes[rows].mean(axis=1).mean())
+        per_fold.append({**entry, "score": fold_score, "images": len(rows)})
     means, gates = sums[id(final)].means(None)
     chosen = _first_best(means, shared)
-    values = _gates(steps, chosen, gates)
+    values = _gates(grid, chosen, gates)
     images = classes.mean(axis=1)
-    every = np.arange(len(folds))
+    all_rows = np.arange(len(folds))
     lines = sums[id(final)].lines(chosen)
     compared = np.broadcast_to(means.mean(axis=0), means.shape) if shared else means
     return Decision(
-        params=steps.params(chosen, values),
+        params=grid.params(chosen, values),
         metric=metric,
         score=float(images.mean()),
-        optimistic=float(_at(final, every, steps, score, chosen, values).mean(axis=1).mean()),
-        interval=list(bootstrap.interval(images, groups, draws, seed)),
+        optimistic=float(_at(final, all_rows, grid, score, chosen, values).mean(axis=1).mean()),
+        interval=resampling.interval(images),
         per_fold=per_fold,
         gate_on=final.gate_on,
-        space=steps.space(),
-        curves=_curves(lines, steps, names, np.bincount(member)),
+        space=grid.space(),
+        curves=_curves(lines, grid, names, np.bincount(fold_index)),
         images=per_image(classes),
-        ends=at_ends(compared, chosen, steps, EQUAL),
+        ends=at_ends(compared, chosen, grid, EQUAL),
     )
 
 
 def per_image(classes: np.ndarray) -> dict[str, list[Any]]:
     """Give scores (N, K) as `images` of a :class:`Decision` holds them."""
-    found: dict[str, list[Any]] = {"score": classes.mean(axis=1).tolist()}
-    return found if classes.shape[1] == 1 else {**found, "classes": classes.tolist()}
+    images: dict[str, list[Any]] = {"score": classes.mean(axis=1).tolist()}
+    return images if classes.shape[1] == 1 else {**images, "classes": classes.tolist()}
 
 
 def _first_best(means: np.ndarray, shared: bool = False) -> list[tuple[int, ...]]:
@@ -192,12 +195,12 @@ def _first_best(means: np.ndarray, shared: bool = False) -> list[tuple[int, ...]
     return [tuple(int(i) for i in np.unravel_index(i, means.shape[1:])) for i in first]
 
 
-def _gates(steps: Grid, chosen: Sequence[tuple[int, ...]], gates: np.ndarray | None) -> list[float]:
+def _gates(grid: Grid, chosen: Sequence[tuple[int, ...]], gates: np.ndarray | None) -> list[float]:
     """Give the gate of each class at the points chosen."""
     return [
         float(gates[k, t, m, c])
-        if gates is not None and steps.mode[g] == "expected"
-        else float(steps.gate[g])
+        if gates is not None and grid.mode[g] == "expected"
+        else float(grid.gate[g])
         for k, (t, m, c, g) in enumerate(chosen)
     ]
 
@@ -205,7 +208,7 @@ def _gates(steps: Grid, chosen: Sequence[tuple[int, ...]], gates: np.ndarray | N
 def _at(
     counts: Counted,
     rows: np.ndarray,
-    steps: Grid,
+    grid: Grid,
     score: metrics.CountsMetric,
     chosen: Sequence[tuple[int, ...]],
     gates: Sequence[float],
@@ -213,24 +216,24 @@ def _at(
     """Score some images, (n, K), at one point of the grid a class."""
     scores = np.empty((len(rows), len(chosen)))
     for k, (t, m, c, g) in enumerate(chosen):
-        mode, least = steps.mode[g], float(steps.min_component[c])
-        found = counts.at(k, steps.threshold[t : t + 1], mode == "product", least)
-        inter, area = (part[rows] for part in found)
-        kept = keeps(area, counts.gate[rows, k, None], steps.min_area[m], gates[k], mode)
+        mode, least = grid.mode[g], float(grid.min_component[c])
+        pixels = counts.at(k, grid.threshold[t : t + 1], mode == "product", least)
+        inter, area = (part[rows] for part in pixels)
+        kept = keeps(area, counts.gate[rows, k, None], grid.min_area[m], gates[k], mode)
         scores[:, k] = score(inter * kept, area * kept, counts.truth[rows, k, None])[:, 0]
     return scores
 
 
 def _curves(
-    lines: Sequence[np.ndarray], steps: Grid, names: np.ndarray, sizes: np.ndarray
+    lines: Sequence[np.ndarray], grid: Grid, names: np.ndarray, sizes: np.ndarray
 ) -> list[dict[str, Any]]:
     curves = []
     for k, line in enumerate(lines):
         folds = {
             str(f): means.tolist() for f, means in zip(names, line / sizes[:, None], strict=True)
         }
-        every = (line.sum(axis=0) / sizes.sum()).tolist()
+        whole = (line.sum(axis=0) / sizes.sum()).tolist()
         curves.append(
-            {"class": k, "threshold": steps.threshold.tolist(), "all": every, "folds": folds}
+            {"class": k, "threshold": grid.threshold.tolist(), "all": whole, "folds": folds}
         )
     return curves
