@@ -12,6 +12,9 @@ from foldbelt import config, registry
 RECIPES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("switches.yaml").read_text())
 """Name → overlay on `base`, in the order in which they run: later ones read earlier ones' files."""
 
+OUTPUTS = ("mask", "label")
+"""What the schema lets a stage's `loss` name."""
+
 SET = "a value that is not the default"
 
 # What no recipe can use here, and why. A step of training and one of prediction were run by hand.
@@ -48,6 +51,7 @@ def allowed() -> Iterator[tuple[str, Any]]:
     ):
         for name in registry.known(room):
             yield key, name
+    yield from ((f"stages.*.loss.{output}", SET) for output in OUTPUTS)
     for room, key in (("losses", "stages.*.loss"), ("decide/steps", "decision.steps")):
         for name in registry.known(room):
             yield f"{key}.{name}", SET
@@ -94,6 +98,8 @@ def used(whole: Mapping[str, Any], key: str) -> Iterator[Any]:
             some = place if isinstance(place, list) else [place]
             for one in (x for x in some if isinstance(x, Mapping)):
                 found += one.values() if name == "*" else [one[name]] if name in one else []
+        if name == "loss":  # of the main output, or by output
+            found += [one[output] for one in found for output in OUTPUTS if output in one]
         places = found
     for place in places:
         yield place

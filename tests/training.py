@@ -1,18 +1,22 @@
 """A tiny competition on disk for the tests of training and prediction."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldbelt import store
+import foldbelt.train
+from foldbelt import config, store
 from foldbelt.channels._resizing import Resizer
+from foldbelt.config.stage_settings import StageSettings
+from foldbelt.train import Inputs, Job, Machine, Outputs, lr_range
 
 STORED, SIZE = (13, 13), (16, 16)
 MODEL = {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "weights": None}
 STAGE = {
     "loss": {"bce": 1},
-    "label_weight": 0.1,
     "epochs": 3,
     "batch_size": 4,
     "accumulate": 1,
@@ -26,6 +30,46 @@ STAGE = {
     "augment": [{"HorizontalFlip": {"p": 0.5}}],
     "pseudo_ratio": 1.0,
 }
+
+
+def settings(**stage: Any) -> StageSettings:
+    """Give a stage's settings: what is not named as the schema's default, plain cross-entropy."""
+    return StageSettings.of(config.complete("stage", {"loss": {"bce": 1}, "epochs": 3, **stage}))
+
+
+def run(log: Callable[[str], None] = lambda text: None, **given: Any) -> None:
+    """Train as `Competition.arguments` say, in silence."""
+    arguments = _typed(given)
+    outputs = {name: given.pop(name) for name in ("weights", "history", "state_root")}
+    outputs["tensorboard"] = given.pop("tensorboard", None)
+    named = {name: given.pop(name) for name in ("metric", "fingerprint")}
+    assert not given, f"no such arguments: {given}"
+    foldbelt.train.run(outputs=Outputs(**outputs), log=log, **named, **arguments)
+
+
+def run_range(log: Callable[[str], None] = lambda text: None, **given: Any) -> pd.DataFrame:
+    """Try learning rates as `Competition.arguments` say, in silence."""
+    for name in ("weights", "history", "state_root", "metric", "fingerprint"):
+        given.pop(name)
+    arguments = _typed(given)
+    return lr_range.run(log=log, **arguments, **given)
+
+
+def _typed(given: dict[str, Any]) -> dict[str, Any]:
+    """Take from the arguments those that travel as one, and give these."""
+    key = given.pop("key")
+    identity = {name: key[name] for name in ("model", "round", "fold")}
+    identity["seed"] = given.pop("seed")
+    identity["model_seed"] = given.pop("model_seed", 0)
+    inputs = {name: given.pop(name) for name in ("channels", "data", "folds")}
+    inputs |= {name: given.pop(name, None) for name in ("start", "pseudo", "test_channels")}
+    return {
+        "job": Job(stage=given.pop("stage_name"), **identity),
+        "model": given.pop("model"),
+        "stage": settings(**given.pop("stage")),
+        "inputs": Inputs(**inputs),
+        "machine": Machine(*(given.pop(name) for name in ("cpu_threads", "memory_gib", "device"))),
+    }
 
 
 class Competition:
@@ -97,18 +141,17 @@ class Competition:
         store.write(self.path["pseudo.h5"], arrays, table, {}, self.classes)
 
     def arguments(self, name: str = "w", **changes: object) -> dict:
-        """Give keyword arguments of `foldbelt.train.run`; keys of STAGE change the stage."""
+        """Give keyword arguments of `run`; keys of STAGE change the stage."""
         stage = {**STAGE, **{key: value for key, value in changes.items() if key in STAGE}}
         rest = {key: value for key, value in changes.items() if key not in STAGE}
         return {
             "channels": self.path["x_train.h5"],
             "data": self.path["train.h5"],
             "folds": self.path["folds.csv"],
-            "fold": 1,
             "model": MODEL,
             "stage": stage,
             "stage_name": "bce",
-            "key": {"model": "tiny", "round": 0, "fold": 1, "stage": "bce"},
+            "key": {"model": "tiny", "round": 0, "fold": 1},
             "seed": 5,
             "weights": str(self.root / f"{name}.safetensors"),
             "history": str(self.root / f"{name}.csv"),

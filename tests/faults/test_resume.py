@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import training
 from training import Competition
-
-import foldbelt.train
 
 # Processes of their own, forked from one that has imported torch but never computed.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -39,7 +38,7 @@ def work(arguments, connection):
             connection.send(text)
 
     Trainer._step = ask
-    foldbelt.train.run(**arguments, log=log)
+    training.run(**arguments, log=log)
 
 
 class Worker:
@@ -79,7 +78,7 @@ def tiny(tmp_path):
 @pytest.fixture
 def whole(tiny):
     arguments = tiny.arguments("whole", **SETTINGS)
-    foldbelt.train.run(**arguments, log=lambda text: None)
+    training.run(**arguments, log=lambda text: None)
     return results(arguments)
 
 
@@ -89,7 +88,7 @@ def results(arguments):
 
 def resume(arguments):
     lines = []
-    foldbelt.train.run(**arguments, log=lines.append)
+    training.run(**arguments, log=lines.append)
     return lines
 
 

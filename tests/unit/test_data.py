@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from training import settings
 
 from foldbelt import channels, store
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer
-from foldbelt.train import tables
-from foldbelt.train.data import Samples, Source, Tiles, fits
+from foldbelt.train import Job, image_statistics
+from foldbelt.train.data import ImageSet, Samples, Source, held_in_memory
 from foldbelt.train.task import load
 
 STORED, SIZE, COUNT = (11, 13), (24, 20), 9
@@ -38,11 +39,11 @@ def write(
     return Source(str(root / "x.h5"), str(root / "train.h5"), IDS[::-1])
 
 
-def tiles_of(source: Source, memory: bool = True, **more) -> Tiles:
+def images_of(source: Source, memory: bool = True, **more) -> ImageSet:
     fit = Resizer.of(store.attrs(source.channels))
     classes = source.classes()
     planes = classes + source.has_ignore()
-    return Tiles(source, fit, planes, classes, np.zeros((COUNT, 1), np.float32), memory, **more)
+    return ImageSet(source, fit, planes, classes, np.zeros((COUNT, 1), np.float32), memory, **more)
 
 
 def batch_of(samples: Samples, epoch: int = 0) -> dict[str, np.ndarray]:
@@ -55,8 +56,8 @@ def batch_of(samples: Samples, epoch: int = 0) -> dict[str, np.ndarray]:
 def test_masks_and_ignored_pixels_move_with_their_image_over_the_canvas(tmp_path, memory, method):
     source = write(tmp_path, {"resize_mode": method, "offset": "random"}, ignore=True)
     augment = Augment([], SIZE, 1, 2)
-    samples = Samples([tiles_of(source, memory)], augment, PARTS)
-    plain = batch_of(Samples([tiles_of(source, memory)], None, ()))
+    samples = Samples([images_of(source, memory)], augment, PARTS)
+    plain = batch_of(Samples([images_of(source, memory)], None, ()))
     centred = Resizer(method, STORED, SIZE)
     image = store.read(source.masks, "image", source.ids)
     assert np.array_equal(plain["x"][..., 0], centred.images(image))
@@ -83,17 +84,17 @@ def test_masks_and_ignored_pixels_move_with_their_image_over_the_canvas(tmp_path
 def test_the_window_is_that_of_the_image_and_the_epoch(tmp_path):
     source = write(tmp_path, {"resize_mode": "pad-edge", "offset": "random"})
     augment = Augment([], SIZE, 1, 1)
-    samples = Samples([tiles_of(source)], augment, PARTS)
+    samples = Samples([images_of(source)], augment, PARTS)
     whole = batch_of(samples)
     for row in range(COUNT):  # alone as among others, whatever came before
         one = samples.__getitems__([(0, row)])
         assert np.array_equal(one["x"][0].numpy(), whole["x"][row])
-    both = Samples([tiles_of(source), tiles_of(source, False)], augment, PARTS)
+    both = Samples([images_of(source), images_of(source, False)], augment, PARTS)
     twice = batch_of(both)
     assert np.array_equal(twice["x"], np.concatenate([whole["x"], whole["x"]]))
     assert np.array_equal(twice["target"][COUNT:], whole["target"])
     assert not np.array_equal(batch_of(samples, 1)["x"], whole["x"])
-    other = batch_of(Samples([tiles_of(source)], augment, (2, *PARTS[1:])))
+    other = batch_of(Samples([images_of(source)], augment, (2, *PARTS[1:])))
     assert not np.array_equal(other["x"], whole["x"])
 
 
@@ -104,13 +105,13 @@ def test_a_canvas_takes_its_memory(tmp_path):
     canvas = (2 * 24 - 11) * (2 * 20 - 13)
     need = [(plain, 9 * (24 * 20 * 2 + 143)), (large, 9 * (canvas * 2 + 143))]
     for source, count in need:
-        assert fits([source], SIZE, 1, count / 2**30)
-        assert not fits([source], SIZE, 1, (count - 1) / 2**30)
+        assert held_in_memory([source], SIZE, 1, count / 2**30)
+        assert not held_in_memory([source], SIZE, 1, (count - 1) / 2**30)
 
 
 def test_enlarged_images_and_masks_are_trained_on_alike(tmp_path):
     recipe = {"resize_mode": "pad-edge", "scale": 3, "size": [40, 40], "offset": "random"}
-    samples = Samples([tiles_of(write(tmp_path, recipe))], Augment([], (40, 40), 1, 1), PARTS)
+    samples = Samples([images_of(write(tmp_path, recipe))], Augment([], (40, 40), 1, 1), PARTS)
     batch = batch_of(samples)
     assert np.array_equal(batch["x"][..., 0] > 127, batch["target"][..., 0] > 0)
 
@@ -125,7 +126,7 @@ def test_depths_are_standardised_by_the_training_images(tmp_path):
         pd.DataFrame({"id": IDS[:2]}),
     )
     pseudo = Source(source.channels, str(tmp_path / "pseudo.h5"), IDS[:2])
-    first, second, third = tables.depths([train, valid, pseudo])
+    first, second, third = image_statistics.depths([train, valid, pseudo])
     assert first.dtype == np.float32
     assert first.shape == (6, 1)
     np.testing.assert_allclose([first.mean(), first.std()], [0, 1], atol=1e-6)
@@ -133,28 +134,31 @@ def test_depths_are_standardised_by_the_training_images(tmp_path):
         np.diff(np.concatenate([first, second])[:, 0]), np.ptp(first) / 5, 1e-5
     )
     assert np.isnan(third).all()
-    alone, others = tables.depths([Source(source.channels, source.masks, IDS[:1]), valid])
+    alone, others = image_statistics.depths([Source(source.channels, source.masks, IDS[:1]), valid])
     assert alone.tolist() == [[0]]
     assert np.isfinite(others).all()
 
 
 def test_batches_carry_depths_where_they_are_given(tmp_path):
     source = write(tmp_path, {"resize_mode": "pad-edge"})
-    (depth,) = tables.depths([source])
-    tiles = [tiles_of(source, depth=depth), tiles_of(source, depth=-depth)]
+    (depth,) = image_statistics.depths([source])
+    tiles = [images_of(source, depth=depth), images_of(source, depth=-depth)]
     batch = Samples(tiles, None, PARTS).__getitems__([(0, 11), (0, 2), (0, 0)])
     assert batch["depth"].numpy().tolist() == [(-depth[2]).tolist(), *depth[[2, 0]].tolist()]
-    assert "depth" not in batch_of(Samples([tiles_of(source)], None, PARTS))
+    assert "depth" not in batch_of(Samples([images_of(source)], None, PARTS))
     (tmp_path / "a").mkdir()
-    assert tables.depths([write(tmp_path / "a", {"resize_mode": "pad-edge"}, depth=False)]) is None
+    assert (
+        image_statistics.depths([write(tmp_path / "a", {"resize_mode": "pad-edge"}, depth=False)])
+        is None
+    )
 
 
 def test_a_job_draws_from_the_images_and_channels_that_the_stage_asks_for(tmp_path):
     recipe = {"resize_mode": "pad-edge", "offset": "random"}
     source = write(tmp_path, recipe)
-    stage = {"images": {"empty": False}, "batch_size": 2, "depth_weight": 0.1}
-    device = torch.device("cpu")
-    task, _ = load([source, source], stage, "s", "salt_score", 1.0, device, PARTS)
+    stage = settings(images={"empty": False}, batch_size=2, depth_weight=0.1)
+    job, device = Job("m", 0, 0, "s", 1), torch.device("cpu")
+    task, _ = load([source, source], job, stage, {"name": "unet"}, "salt_score", 1.0, device)
     rows = np.concatenate([batch for step in task.steps(0, None) for batch in step])
     some = store.read(source.masks, "mask", source.ids).any(axis=(1, 2))
     assert sorted(rows) == np.flatnonzero(some).tolist()
@@ -182,7 +186,7 @@ def test_contents_are_what_is_in_images_and_masks(tmp_path, classes, monkeypatch
     arrays = {"image": image, "mask": mask if classes > 1 else mask[..., 0], "ignore": ignore}
     ids = list("abcdefg")
     store.write(tmp_path / "t.h5", arrays, pd.DataFrame({"id": ids}), {}, classes)
-    found = tables.contents(Source("", str(tmp_path / "t.h5"), ids[::-1])).loc[ids]
+    found = image_statistics.contents(Source("", str(tmp_path / "t.h5"), ids[::-1])).loc[ids]
     assert found.index.tolist() == ids
     assert found["area"].tolist() == [0, 143, 22, 142, 1, 33, 34]
     expected = (mask * (1 - ignore[..., None])).sum(axis=(1, 2))
@@ -191,8 +195,8 @@ def test_contents_are_what_is_in_images_and_masks(tmp_path, classes, monkeypatch
     assert own.shape[1] == len(found.columns) - 3
     assert found["black"].tolist() == [True, False, False, False, True, False, False]
     assert found["vertical"].tolist() == [False, False, True, False, False, True, False]
-    monkeypatch.setattr(tables, "_BLOCK", 2)
-    again = tables.contents(Source("", str(tmp_path / "t.h5"), ids))
+    monkeypatch.setattr(image_statistics, "_BLOCK", 2)
+    again = image_statistics.contents(Source("", str(tmp_path / "t.h5"), ids))
     pd.testing.assert_frame_equal(again, found)
-    none = tables.contents(Source("", str(tmp_path / "t.h5"), []))
+    none = image_statistics.contents(Source("", str(tmp_path / "t.h5"), []))
     assert (none.dtypes == found.dtypes).all()

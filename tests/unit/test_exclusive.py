@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import training
 from torch.nn import functional
 from training import Competition
 
-import foldbelt.train
 from foldbelt import config, losses, models
 from foldbelt.files import InputError
 from foldbelt.losses._exclusive import log_probabilities
@@ -263,7 +263,7 @@ def test_the_losses_need_a_network_of_exclusive_classes(tmp_path):
     spec = {"cross_entropy": {"weight": 1, "class_weight": [1, 2, 3]}, "lovasz_softmax": 1}
     given = tiny.arguments(loss=spec, epochs=2)
     with pytest.raises(InputError, match=r"stages\.bce\.loss\.cross_entropy: is a loss of exclus"):
-        foldbelt.train.run(**given, log=lambda text: None)
+        training.run(**given, log=lambda text: None)
     given["model"] = {**given["model"], "exclusive": True}
     given["stage"] |= {"mixup": 0.4, "label_smoothing": 0.05}
-    foldbelt.train.run(**given, log=lambda text: None)
+    training.run(**given, log=lambda text: None)

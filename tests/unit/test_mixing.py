@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from training import settings
 
 from foldbelt.train.mixing import Mixer
 
 COUNT, SIDE = 6, 20
+
+
+def mixer(stage: dict, classes: int | None = None) -> Mixer:
+    return Mixer(settings(**stage).mixing, classes)
 
 
 def batch(planes: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -24,7 +29,7 @@ def same(one: torch.Tensor, other: torch.Tensor) -> None:
 def test_nothing_asked_is_nothing_done():
     x, target, label = batch()
     for stage in ({}, {"mixup": None, "cutmix": None, "label_smoothing": 0}):
-        mixed, shares = Mixer(stage)(x, target, label, 1)
+        mixed, shares = mixer(stage)(x, target, label, 1)
         assert mixed is x
         assert shares == [(1.0, target, label)]
 
@@ -34,7 +39,7 @@ def test_nothing_asked_is_nothing_done():
 def test_the_targets_sum_to_what_is_in_the_images(stage, seed):
     x, target, label = batch()
     before = [part.clone() for part in (x, target, label)]
-    mixed, shares = Mixer(stage)(x, target, label, seed)
+    mixed, shares = mixer(stage)(x, target, label, seed)
     assert sum(share for share, _, _ in shares) == pytest.approx(1)
     same(mixed, sum(share * part.float() for share, part, _ in shares))
     for part, old in zip((x, target, label), before, strict=True):
@@ -44,7 +49,7 @@ def test_the_targets_sum_to_what_is_in_the_images(stage, seed):
 @pytest.mark.parametrize("seed", range(8))
 def test_mixup_keeps_image_mask_and_label_together(seed):
     x, target, label = batch()
-    (first, *own), (second, *others) = Mixer({"mixup": 0.4})(x, target, label, seed)[1]
+    (first, *own), (second, *others) = mixer({"mixup": 0.4})(x, target, label, seed)[1]
     assert first + second == pytest.approx(1)
     assert own[0] is target
     assert own[1] is label
@@ -60,7 +65,7 @@ def test_cutmix_pastes_one_box_and_shares_labels_by_its_area():
         x = torch.from_numpy(random.random((COUNT, 1, SIDE, 30)).astype(np.float32))
         label = torch.eye(COUNT)
         target = (x > 0.5).to(torch.uint8)
-        mixed, [(share, pixels, labels)] = Mixer({"cutmix": 1.0})(x, target, label, seed)
+        mixed, [(share, pixels, labels)] = mixer({"cutmix": 1.0})(x, target, label, seed)
         assert share == 1
         assert torch.equal(pixels, (mixed > 0.5).to(torch.uint8))
         changed = (mixed != x).any(dim=(0, 1)).numpy()
@@ -85,36 +90,36 @@ def test_cutmix_pastes_one_box_and_shares_labels_by_its_area():
 def test_ignored_pixels_follow_their_image(seed):
     x, target, label = batch(3)  # two classes and the plane of ignored pixels
     stage = {"cutmix": 1.0, "label_smoothing": 0.1}
-    mixed, [(_, pixels, _)] = Mixer(stage, classes=2)(x, target, label, seed)
+    mixed, [(_, pixels, _)] = mixer(stage, classes=2)(x, target, label, seed)
     same(pixels[:, 2], mixed[:, 2])
     same(pixels[:, :2], mixed[:, :2] * 0.8 + 0.1)
 
 
 def test_smoothing_moves_both_answers_alike():
     x, target, label = batch(1)
-    mixed, [(_, pixels, labels)] = Mixer({"label_smoothing": 0.05}, 1)(x, target, label, 0)
+    mixed, [(_, pixels, labels)] = mixer({"label_smoothing": 0.05}, 1)(x, target, label, 0)
     assert mixed is x
     assert np.unique(pixels.numpy()).tolist() == pytest.approx([0.05, 0.95])
     assert np.unique(labels.numpy()).tolist() == pytest.approx([0.05, 0.95])
     same((pixels > 0.5), target)
     with pytest.raises(ValueError, match="which planes"):
-        Mixer({"label_smoothing": 0.05})
+        mixer({"label_smoothing": 0.05})
 
 
 def test_the_seed_decides():
     x, target, label = batch()
     for stage in ({"mixup": 0.4}, {"cutmix": 1.0}):
         torch.manual_seed(0)
-        first = Mixer(stage)(x, target, label, 3)[0]
+        first = mixer(stage)(x, target, label, 3)[0]
         torch.rand(5)
-        assert torch.equal(Mixer(stage)(x, target, label, 3)[0], first)
-        assert any(not torch.equal(Mixer(stage)(x, target, label, s)[0], first) for s in (4, 5))
+        assert torch.equal(mixer(stage)(x, target, label, 3)[0], first)
+        assert any(not torch.equal(mixer(stage)(x, target, label, s)[0], first) for s in (4, 5))
 
 
 def test_both_take_turns():
     x, target, label = batch()
     counts = [
-        len(Mixer({"mixup": 1, "cutmix": 1})(x, target, label, seed)[1]) for seed in range(200)
+        len(mixer({"mixup": 1, "cutmix": 1})(x, target, label, seed)[1]) for seed in range(200)
     ]
     assert 70 < counts.count(2) < 130
 
@@ -122,4 +127,4 @@ def test_both_take_turns():
 def test_one_sample_is_mixed_with_itself():
     x, target, label = (part[:1] for part in batch())
     for stage in ({"mixup": 0.4}, {"cutmix": 1.0}):
-        same(Mixer(stage)(x, target, label, 3)[0], x)
+        same(mixer(stage)(x, target, label, 3)[0], x)

@@ -184,7 +184,7 @@ def test_nothing_to_draw_gives_a_figure_that_says_so(
 def test_a_stage_of_crops_is_drawn_on_its_windows(tmp_path: Path) -> None:
     files = write(tmp_path)
     height, width = SIZE
-    window = {"size": [height // 2, width // 2], "positive": 1.0}
+    window = {"size": [height // 2, width // 2], "positive": 1.0, "dark": 1}
     # This pipeline cannot be built for whole tiles.
     spec = [{"RandomResizedCrop": {"size": window["size"], "p": 0.5}}]
     windows = {"a": {"crop": window, "blackout": 0.5}}

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import training
 from training import SIZE, STORED, Competition
 
-import foldbelt.train
 from foldbelt import predict, store
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
@@ -16,7 +16,7 @@ from foldbelt.models._saved import load_model
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     tiny = Competition(tmp_path_factory.mktemp("trained"))
-    foldbelt.train.run(**tiny.arguments(epochs=4), log=lambda text: None)
+    training.run(**tiny.arguments(epochs=4), log=lambda text: None)
     return tiny
 
 
@@ -102,7 +102,7 @@ def test_no_test_images_give_an_empty_file(trained, tmp_path, ids):
 
 def test_several_classes_come_as_planes(tmp_path):
     tiny = Competition(tmp_path, classes=3)
-    foldbelt.train.run(**tiny.arguments(epochs=1), log=lambda text: None)
+    training.run(**tiny.arguments(epochs=1), log=lambda text: None)
     out = call(tiny)
     assert store.read(out, "prob").shape == (18, *STORED, 3)
     assert store.read(out, "label_prob").shape == (18, 3)

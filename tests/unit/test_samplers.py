@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from training import settings
 
 from foldbelt.train import samplers
 
@@ -19,8 +20,21 @@ def images(count: int = 60) -> pd.DataFrame:
     return table.set_axis([f"t{number:03d}" for number in range(count)])
 
 
-def draw(epoch: int = 0, true: int = 60, pseudo: int = 0, ratio: float = 1.0, **how) -> np.ndarray:
-    return samplers.epoch_rows(true, pseudo, ratio, epoch, PARTS, **how)
+def asked(keep: dict | None = None, sampler: dict | None = None) -> dict:
+    """What a stage's `images` and `sampler` say."""
+    stage = settings(images=keep or {}, sampler=sampler or {})
+    return {"keep": stage.images, "sampler": stage.sampler}
+
+
+def needs_images(**how) -> bool:
+    return samplers.needs_images(**asked(**how))
+
+
+def draw(
+    epoch: int = 0, true: int = 60, pseudo: int = 0, ratio: float = 1.0, parts=PARTS, **how
+) -> np.ndarray:
+    how |= asked(how.pop("keep", None), how.pop("sampler", None))
+    return samplers.epoch_rows(true, pseudo, ratio, epoch, parts, **how)
 
 
 def test_random_is_the_order_that_it_always_was():
@@ -37,7 +51,7 @@ def test_the_seed_and_the_epoch_decide(sampler):
     first = draw(2, pseudo=20, **how)
     assert np.array_equal(draw(2, pseudo=20, **how), first)
     assert not np.array_equal(draw(3, pseudo=20, **how), first)
-    other = samplers.epoch_rows(60, 20, 1.0, 2, (2, *PARTS[1:]), **how)
+    other = draw(2, 60, 20, parts=(2, *PARTS[1:]), **how)
     assert not np.array_equal(other, first)
     alike = sorted(other[other < 60]) == sorted(first[first < 60])
     assert alike == (sampler["name"] == "random")  # who comes twice is drawn, too
@@ -65,7 +79,7 @@ def test_what_is_left_out_comes_in_no_epoch(keep, out):
         rows = draw(epoch, images=table, keep=keep, pseudo=100, ratio=0.5)
         assert sorted(rows[rows < 60]) == sorted(left)
         assert len(rows) == len(left) + round(0.5 * len(left))
-        assert samplers.needs_images({"images": {**EVERYTHING, **keep}})
+        assert needs_images(keep={**EVERYTHING, **keep})
 
 
 def test_vertical_masks_take_part_with_their_probability():
@@ -105,9 +119,9 @@ def test_balanced_with_one_kind_takes_all():
     sampler = {"name": "balanced", "share": 0.5}
     rows = draw(images=images(), sampler=sampler, keep={"empty": False})
     assert sorted(rows) == np.flatnonzero(images()["area"]).tolist()
-    assert samplers.needs_images({"sampler": sampler})
-    assert not samplers.needs_images({"sampler": RANDOM, "images": EVERYTHING})
-    assert not samplers.needs_images({"sampler": {"name": "hard"}, "loss": {"bce": 1}})
+    assert needs_images(sampler=sampler)
+    assert not needs_images(sampler=RANDOM, keep=EVERYTHING)
+    assert not needs_images(sampler={"name": "hard"})
 
 
 def many(count: int = 60) -> pd.DataFrame:

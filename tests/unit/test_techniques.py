@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import timm
 import yaml
-from switches import SET, allowed
+from switches import OUTPUTS, SET, allowed
 
 from foldbelt import config, registry
 from foldbelt.config import augmentation
@@ -18,6 +18,7 @@ SCHEMA = config.load_schema()
 
 # What the config says besides techniques: what is computed where, on what data, and for how long.
 SETTINGS = (
+    "stages.*.loss.mask",
     *("run", "seed", "competition", "device", "cpu_threads", "memory_gib", "tensorboard"),
     *("data", "ablation", "decision.metric", "decision.bootstrap", "predict.batch_size"),
     *("models.*.from", "models.*.channels", "models.*.folds"),
@@ -90,6 +91,8 @@ def wrong(key: Key) -> str | None:
     for prefix, room in (("stages.*.loss.", "losses"), ("decision.steps.", "decide/steps")):
         if key.path.startswith(prefix):
             member, _, option = key.path.removeprefix(prefix).partition(".")
+            if room == "losses" and member in OUTPUTS:
+                continue
             if member not in registry.known(room):
                 return f"{room} has no {member}"
             module = f"foldbelt.{room.replace('/', '.')}.{member}"

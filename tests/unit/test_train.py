@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import training
 from safetensors import safe_open
 from training import MODEL, SIZE, STAGE, STORED, Competition
 
-import foldbelt.train
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.store import weights
-from foldbelt.train import optimisers, samplers, schedules, state
-from foldbelt.train.data import Samples, Source, Tiles, labels_of
-from foldbelt.train.ema import Average
+from foldbelt.train import labels, optimisers, samplers, schedules, state
+from foldbelt.train.data import ImageSet, Samples, Source
+from foldbelt.train.ema import MovingAverage
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def train(competition, name="w", **changes):
     """Train quietly; give the bytes of the weights and the log."""
     lines = []
     arguments = competition.arguments(name, **changes)
-    foldbelt.train.run(**arguments, log=lines.append)
+    training.run(**arguments, log=lines.append)
     return Path(arguments["weights"]).read_bytes(), lines
 
 
@@ -49,7 +49,7 @@ def test_the_same_inputs_give_the_same_bytes(tiny):
     ]  # fmt: skip
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == STAGE["epochs"]
-    assert all("tiles/s" in line and "left" in line for line in epochs)
+    assert all("images/s" in line and "left" in line for line in epochs)
 
 
 def test_neither_the_order_of_the_files_nor_streaming_matters(tiny):
@@ -66,7 +66,7 @@ def test_neither_the_order_of_the_files_nor_streaming_matters(tiny):
         {"key": {"model": "tiny", "round": 1, "fold": 1}},
         {"stage_name": "lovasz"},
         {"loss": {"dice": 1}},
-        {"label_weight": 0.2},
+        {"loss": {"mask": {"bce": 1}, "label": {"bce": 0.2}}},
         {"accumulate": 2},
         {"clip": 0.01},
         {"ema": 0.9},
@@ -95,7 +95,7 @@ def test_validation_does_not_disturb_training(tiny):
     changes = {"validate_every": 3}
     arguments = tiny.arguments("a")
     arguments["stage"] |= changes
-    foldbelt.train.run(**arguments, log=lambda text: None)
+    training.run(**arguments, log=lambda text: None)
     assert Path(arguments["weights"]).read_bytes() == train(tiny, "b")[0]
     assert history(tiny, "a")["valid_loss"].notna().tolist() == [False, False, True]
 
@@ -169,8 +169,8 @@ def test_pseudo_labels_alone_need_pseudo_labels(tiny):
     arguments = tiny.arguments("a", epochs=1)
     arguments["stage"]["train_on"] = "pseudo"
     lines = []
-    foldbelt.train.run(**arguments, log=lines.append)
-    assert "12 tiles" in lines[0]
+    training.run(**arguments, log=lines.append)
+    assert "12 images" in lines[0]
     assert "no pseudo-labels; this trains on the truth" in lines[1]
     assert (tiny.root / "a.safetensors").read_bytes() == train(tiny, "b", epochs=1)[0]
 
@@ -182,7 +182,7 @@ def test_several_classes_are_read_and_streamed_alike(tmp_path):
 
 def test_ignored_pixels_change_no_loss(tmp_path):
     tiny = Competition(tmp_path, classes=2, ignore=True)
-    settings = {"label_weight": 0.0, "epochs": 2}
+    settings = {"loss": {"mask": {"bce": 1}, "label": {"bce": 0}}, "epochs": 2}
     first, _ = train(tiny, "a", **settings)
     tiny.mask[tiny.ignore] ^= 1
     tiny.write()
@@ -211,7 +211,7 @@ def test_a_spoilt_state_starts_over(tiny):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        foldbelt.train.run(**explode, log=stop)
+        training.run(**explode, log=stop)
     (file,) = (tiny.root / "state").glob("*/state.pt")
     file.write_bytes(file.read_bytes()[:1000])
     again, lines = train(tiny, "b")
@@ -232,7 +232,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        foldbelt.train.run(**tiny.arguments("b", **settings), log=stop)
+        training.run(**tiny.arguments("b", **settings), log=stop)
     again, lines = train(tiny, "b", **settings)
     assert any("Resuming after epoch 3" in line for line in lines)
     assert again == whole
@@ -289,14 +289,16 @@ def test_tensorboard_gets_the_curves(tiny):
 
 def test_every_true_tile_comes_once_an_epoch_and_pseudo_ones_in_proportion():
     parts = (1, "m", 0, 0, "s")
-    rows = samplers.epoch_rows(10, 30, 0.5, 0, parts)
+    plain = {"keep": training.settings().images, "sampler": training.settings().sampler}
+    rows = samplers.epoch_rows(10, 30, 0.5, 0, parts, **plain)
     assert sorted(rows[rows < 10]) == list(range(10))
     assert len(rows) == 15
     assert len(set(rows)) == 15
-    other = samplers.epoch_rows(10, 30, 0.5, 1, parts)
+    other = samplers.epoch_rows(10, 30, 0.5, 1, parts, **plain)
     assert set(rows[rows >= 10]) != set(other[other >= 10])
-    assert len(samplers.epoch_rows(10, 3, 1.0, 0, parts)) == 13
-    seen = np.concatenate([samplers.epoch_rows(10, 30, 0.5, e, parts) for e in range(60)])
+    assert len(samplers.epoch_rows(10, 3, 1.0, 0, parts, **plain)) == 13
+    epochs = [samplers.epoch_rows(10, 30, 0.5, epoch, parts, **plain) for epoch in range(60)]
+    seen = np.concatenate(epochs)
     assert set(seen) == set(range(40))
 
 
@@ -310,20 +312,24 @@ def test_batches_hold_all_rows_and_differ_by_one(count, size):
     assert len(parts) == math.ceil(count / size)
 
 
+def schedule(epochs, **settings):
+    return schedules.build(training.settings(schedule=settings).schedule, epochs)
+
+
 def test_schedules_rise_fall_and_respect_the_floor():
-    cosine = schedules.build({"name": "cosine", "warmup": 2, "floor": 0.1}, 10)
+    cosine = schedule(10, name="cosine", warmup=2, floor=0.1)
     factors = [cosine.factor(position) for position in np.arange(0.05, 10, 0.1)]
     peak = int(np.argmax(factors))
     assert 1.9 <= 0.05 + 0.1 * peak <= 2.1
     assert np.all(np.diff(factors[:peak]) > 0)
     assert np.all(np.diff(factors[peak + 1 :]) < 0)
     assert factors[-1] == pytest.approx(0.1, abs=0.01)
-    assert schedules.build({"name": "constant"}, 10).factor(7.3) == 1
+    assert schedule(10, name="constant").factor(7.3) == 1
 
 
 def test_plateau_agrees_with_torch():
     losses = np.random.default_rng(0).random(40).cumsum() % 1.7
-    ours = schedules.build({"name": "plateau", "patience": 2, "factor": 0.5, "floor": 0.01}, 40)
+    ours = schedule(40, name="plateau", patience=2, factor=0.5, floor=0.01)
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, patience=2, factor=0.5, min_lr=0.01
@@ -336,9 +342,10 @@ def test_plateau_agrees_with_torch():
 
 def test_unknown_names_are_listed_with_the_known():
     with pytest.raises(InputError, match=r"'cosin'.*constant, cosine"):
-        schedules.build({"name": "cosin"}, 3)
+        schedule(3, name="cosin")
+    unknown = training.settings(optimizer={"name": "lamb"}).optimizer
     with pytest.raises(InputError, match=r"'lamb'.*adam"):
-        optimisers.build({"name": "lamb", "lr": 1}, torch.nn.Linear(1, 1))
+        optimisers.build(unknown, torch.nn.Linear(1, 1))
 
 
 class Plain(torch.nn.Module):
@@ -368,7 +375,7 @@ def test_accumulated_batches_step_like_a_large_one(tiny, monkeypatch):
 def test_the_average_follows_and_copies_counters():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
-    average = Average(model, 0.9)
+    average = MovingAverage(model, 0.9)
     for _ in range(200):
         model(torch.randn(4, 1, 3, 3))
         average.update()
@@ -387,9 +394,8 @@ def test_targets_are_fitted_like_images(tmp_path):
     tiny = Competition(tmp_path, ignore=True)
     source = Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids[4:9])
     fit = Resizer("pad-reflect", STORED, SIZE)
-    labels = np.zeros((5, 1), np.float32)
     for memory in (True, False):
-        tiles = Tiles(source, fit, 2, 1, labels, memory)
+        tiles = ImageSet(source, fit, 2, 1, np.zeros((5, 1), np.float32), memory)
         rows = np.array([3, 0, 3])
         target = tiles.targets(rows)
         assert np.array_equal(target[..., 0], fit.masks(tiny.mask[[7, 4, 7], ..., 0]))
@@ -401,7 +407,7 @@ def test_targets_are_fitted_like_images(tmp_path):
 
 def test_a_sample_does_not_depend_on_its_batch(tiny):
     source = Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids)
-    tiles = Tiles(source, Resizer("pad-reflect", STORED, SIZE), 1, 1, np.zeros((18, 1)), True)
+    tiles = ImageSet(source, Resizer("pad-reflect", STORED, SIZE), 1, 1, np.zeros((18, 1)), True)
     spec = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 1}}]
     samples = Samples([tiles], Augment(spec, SIZE, 2, 1), (1, "m", 0, 0, "s"))
     alone = samples.__getitems__([(2, 7)])
@@ -416,6 +422,6 @@ def test_a_sample_does_not_depend_on_its_batch(tiny):
 def test_labels_are_derived_from_masks():
     mask = np.zeros((2, 3, 3, 2), np.uint8)
     mask[1, 0, 0, 1] = 1
-    assert labels_of(mask, 1).tolist() == [[0], [1]]
-    assert labels_of(mask, 2).tolist() == [[0, 0], [0, 1]]
-    assert labels_of(mask, 0).shape == (2, 0)
+    assert labels.of_masks(mask, 1).tolist() == [[0], [1]]
+    assert labels.of_masks(mask, 2).tolist() == [[0, 0], [0, 1]]
+    assert labels.of_masks(mask, 0).shape == (2, 0)

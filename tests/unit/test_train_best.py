@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import training
 from training import Competition
 
 import foldbelt.train
 from foldbelt.models._saved import load_model
 from foldbelt.store import weights
 from foldbelt.train import evaluation
-from foldbelt.train.swa import Best
+from foldbelt.train.checkpoint_averaging import BestCheckpoints
 
 WILD = {"optimizer": {"name": "sgd", "lr": 1.0}, "schedule": {"name": "constant"}, "epochs": 7}
 
@@ -25,7 +26,7 @@ def tiny(tmp_path):
 def train(competition, name="w", log=lambda text: None, **changes):
     arguments = competition.arguments(name)
     arguments["stage"] = {**arguments["stage"], **changes}
-    foldbelt.train.run(**arguments, log=log)
+    training.run(**arguments, log=log)
     return weights.load(arguments["weights"])
 
 
@@ -42,7 +43,7 @@ def kept_at_epochs(competition, **changes):
 
 
 def test_the_best_are_ranked_and_of_equal_ones_the_earlier_is_kept():
-    best = Best(2)
+    best = BestCheckpoints(2)
     for epoch, score in enumerate([0.1, 0.3, math.nan, 0.3, 0.2, 0.3], start=1):
         weight = {"a": torch.tensor([float(epoch)])}
         best.offer(score, epoch, weight)
@@ -50,10 +51,10 @@ def test_the_best_are_ranked_and_of_equal_ones_the_earlier_is_kept():
         assert sorted(best.weights) == sorted(best.epochs)
     assert best.epochs == [2, 4]
     assert [float(best.weights[epoch]["a"]) for epoch in best.epochs] == [2, 4]
-    again = Best(2)
+    again = BestCheckpoints(2)
     again.restore(best.state())
     assert again.scores == best.scores
-    one = Best(1)
+    one = BestCheckpoints(1)
     for epoch, score in enumerate([0.1, 0.3, 0.3], start=1):
         one.offer(score, epoch, {"a": torch.zeros(1)})
     assert one.epochs == [2]

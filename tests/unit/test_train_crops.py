@@ -6,20 +6,27 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import training
 from training import SIZE, STORED, Competition
 
-import foldbelt.train
+import foldbelt.runtime
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.train import blackout, crops
-from foldbelt.train.crops import Crop
-from foldbelt.train.data import Samples, Source, Tiles
+from foldbelt.train.data import ImageSet, Samples, Source
 from foldbelt.train.loading import Plan
 
 WINDOW = (6, 10)
 PARTS = (1, "m", 0, 0, "s")
 FLIP = [{"HorizontalFlip": {"p": 0.5}}]
+
+
+class Crop(crops.Crop):
+    """What a stage's `crop` asks for."""
+
+    def __init__(self, crop: dict, *rest: int, **more: int) -> None:
+        super().__init__(training.settings(crop=crop).crop, *rest, **more)
 
 
 def scene(classes=2, ignore=False, seed=0, size=(20, 50)):
@@ -35,18 +42,18 @@ def windows(crop, image, target, count=200):
     return [crop.window(image, target, np.random.default_rng(seed)) for seed in range(count)]
 
 
-def tiles_of(competition, memory=True, offset="centre"):
+def images_of(competition, memory=True, offset="centre"):
     rows = Source(
         competition.path["x_train.h5"], competition.path["train.h5"], competition.train_ids
     )
     fit = Resizer("pad-reflect", STORED, SIZE, offset=offset)
     labels = competition.mask.any(axis=(1, 2)).astype(np.float32)
     planes = competition.classes + (competition.ignore is not None)
-    return Tiles(rows, fit, planes, competition.classes, labels, memory)
+    return ImageSet(rows, fit, planes, competition.classes, labels, memory)
 
 
 def samples_of(competition, memory=True, spec=(), blackout=0.0, size=WINDOW, **crop):
-    tiles = tiles_of(competition, memory)
+    tiles = images_of(competition, memory)
     cut = Crop({"size": size, **crop}, competition.classes)
     augment = Augment(list(spec), size, 2, tiles.planes)
     return Samples([tiles], augment, PARTS, cut, blackout)
@@ -181,7 +188,7 @@ def test_a_crop_depends_on_seed_epoch_id_and_how_often_it_came(tiny):
     streamed = samples_of(tiny, False, FLIP, positive=0.3, blackout=0.5)
     again = streamed.__getitems__([(2, 3, 0), (1, 7, 1), (2, 7, 0), (2, 7, 1)])
     assert all(torch.equal(again[name], among[name]) for name in among)
-    whole = Samples([tiles_of(tiny)], Augment(FLIP, SIZE, 2, 3), PARTS)
+    whole = Samples([images_of(tiny)], Augment(FLIP, SIZE, 2, 3), PARTS)
     first, second = (whole.__getitems__([(2, row, n) for row in range(18)])["x"] for n in (0, 1))
     assert torch.equal(first, second)  # whole images come as they always did
 
@@ -210,7 +217,7 @@ def test_a_plan_numbers_draws_over_the_whole_epoch():
 def test_the_whole_images_are_those_of_the_first_release(tmp_path):
     # Which of these tiles are mirrored follows from the seed alone: another stream would change
     # every model.
-    samples = Samples([tiles_of(Competition(tmp_path))], Augment(FLIP, SIZE, 2, 1), PARTS)
+    samples = Samples([images_of(Competition(tmp_path))], Augment(FLIP, SIZE, 2, 1), PARTS)
     whole = samples.sets[0].images(np.arange(18))
     batch = samples.__getitems__([(3, row) for row in range(18)])["x"].numpy()
     mirrored = [not np.array_equal(batch[row], whole[row]) for row in range(18)]
@@ -223,7 +230,7 @@ MIRRORED = "000010010000110011"
 def train(competition, name="w", **changes):
     arguments = competition.arguments(name)
     arguments["stage"] = {**arguments["stage"], **changes}
-    foldbelt.train.run(**arguments, log=lambda text: None)
+    training.run(**arguments, log=lambda text: None)
     return Path(arguments["weights"]).read_bytes()
 
 
@@ -249,7 +256,7 @@ def test_a_stage_of_crops_then_one_of_whole_images(tiny, monkeypatch):
     assert train(tiny, "c", epochs=1, crop={**crop, "positive": 0.9}) != first
     sizes.clear()
     arguments = tiny.arguments("d", start=str(tiny.root / "a.safetensors"), epochs=1)
-    foldbelt.train.run(**arguments, log=lambda text: None)
+    training.run(**arguments, log=lambda text: None)
     assert set(sizes) == {SIZE}
 
 
@@ -291,7 +298,7 @@ def test_a_label_flips_exactly_where_all_of_its_class_is_gone(tmp_path, window):
     tiny = Competition(tmp_path, classes=3, ignore=True)
     tiny.mask[::2, 2:9, 4:6, 0] = 1  # a second class in some
     tiny.write()
-    tiles = tiles_of(tiny)
+    tiles = images_of(tiny)
     cut = None if window is None else Crop({"size": window}, 3)
     augment = Augment([], window or SIZE, 2, 4)
     items = [(epoch, row) for epoch in range(3) for row in range(18)]

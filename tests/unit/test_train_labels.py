@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import training
 from sklearn.metrics import average_precision_score
 from torch.nn import functional
-from training import STAGE, Competition
+from training import MODEL, STAGE, Competition
 
-import foldbelt.train
 from foldbelt import config, models, registry
 from foldbelt.config import stages
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
 from foldbelt.store import weights
-from foldbelt.train import evaluation, task
+from foldbelt.train import Job, evaluation, labels, task
 from foldbelt.train.data import Source
 from foldbelt.train.objective import Objective
 
@@ -36,8 +36,12 @@ def train(competition, name="w", **changes):
     arguments |= {"model": CLASSIFIER, **outside}
     arguments["stage"] = {**arguments["stage"], **changes}
     lines = []
-    foldbelt.train.run(**arguments, log=lines.append)
+    training.run(**arguments, log=lines.append)
     return Path(arguments["weights"]).read_bytes(), lines
+
+
+def objective(loss):
+    return Objective(training.settings(loss=loss), 3, main="label")
 
 
 def test_it_gives_labels_and_nothing_else():
@@ -64,18 +68,19 @@ def test_late_channels_enter_late():
     assert seen == [(1, 2, 32, 32)] * 2
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.1, 5.0])
-def test_the_loss_is_that_of_the_labels_whatever_label_weight_says(weight):
+@pytest.mark.parametrize("by_output", [False, True])
+def test_the_loss_of_labels_alone_may_be_named_or_not(by_output):
     torch.manual_seed(0)
     outputs = {"label": torch.randn(5, 3)}
     label = (torch.rand(5, 3) < 0.5).float()
     target = torch.full((5, 3, 4, 4), 77, dtype=torch.uint8)  # never looked at
-    stage = {"loss": {"bce": {"weight": 2, "pos_weight": [1, 2, 4]}}, "label_weight": weight}
+    spec = {"bce": {"weight": 2, "pos_weight": [1, 2, 4]}}
+    loss = objective({"label": spec, "mask": {"dice": 1}} if by_output else spec)
     expected = 2 * functional.binary_cross_entropy_with_logits(
         outputs["label"], label, pos_weight=torch.tensor([1.0, 2.0, 4.0])
     )
-    assert float(Objective(stage, 3)(outputs, target, label)) == pytest.approx(float(expected))
-    focal = Objective({"loss": {"focal": {"weight": 1, "gamma": 0, "alpha": None}}}, 3)
+    assert float(loss(outputs, target, label)) == pytest.approx(float(expected))
+    focal = objective({"focal": {"weight": 1, "gamma": 0, "alpha": None}})
     plain = functional.binary_cross_entropy_with_logits(outputs["label"], label)
     assert float(focal(outputs, target, label)) == pytest.approx(float(plain))
 
@@ -95,7 +100,9 @@ def test_losses_of_masks_are_refused_before_training(tiny):
     with pytest.raises(InputError, match=r"1 problem\n  stages\.one\.loss\.lovasz: .*'cls'"):
         config.resolve(recipe)
     for name in registry.known("losses"):
-        able = not list(stages.unlearnable({"loss": {name: 1}}, {"name": "classifier"}))
+        able = not list(
+            stages.unlearnable(training.settings(loss={name: 1}), {"name": "classifier"})
+        )
         assert able == (name in ("bce", "focal"))
 
 
@@ -112,10 +119,8 @@ def test_pseudo_masks_tell_labels_only_where_these_name_classes(tiny, names):
         Source(tiny.path["x_train.h5"], tiny.path["train.h5"], tiny.train_ids[12:]),
         Source(tiny.path["x_test.h5"], tiny.path["pseudo.h5"], tiny.test_ids[:7]),
     ]
-    stage = {**STAGE, "augment": []}
-    made, _ = task.load(
-        sources, stage, "bce", "salt_score", 1.0, torch.device("cpu"), (1, "m", 0, 0, "bce")
-    )
+    job, stage = Job("m", 0, 0, "bce", seed=1), training.settings(**STAGE | {"augment": []})
+    made, _ = task.load(sources, job, stage, MODEL, "salt_score", 1.0, torch.device("cpu"))
     label = made.samples.__getitems__([(0, row) for row in range(19)])["label"].numpy()
     shown = tiny.mask[:12].any(axis=(1, 2))
     assert np.array_equal(label[:12], shown)
@@ -129,11 +134,11 @@ def test_average_precision_is_that_of_scikit_learn():
     truth = (random.random((60, 4)) < [0.05, 0.3, 0.9, 0.5]).astype(int)
     score = random.integers(0, 12, (60, 4)) / 10 + 0.5 * truth  # with ties
     expected = [average_precision_score(truth[:, k], score[:, k]) for k in range(4)]
-    assert evaluation.average_precision(truth, score) == pytest.approx(np.mean(expected))
+    assert labels.average_precision(truth, score) == pytest.approx(np.mean(expected))
     truth[:, 1] = 0  # a label that the fold lacks
     del expected[1]
-    assert evaluation.average_precision(truth, score) == pytest.approx(np.mean(expected))
-    assert evaluation.average_precision(np.zeros((5, 2)), np.zeros((5, 2))) == 0
+    assert labels.average_precision(truth, score) == pytest.approx(np.mean(expected))
+    assert labels.average_precision(np.zeros((5, 2)), np.zeros((5, 2))) == 0
 
 
 def test_it_learns_and_is_judged_by_its_ranking(tiny):
@@ -162,7 +167,7 @@ def test_what_gives_masks_does_not_say_so(tmp_path):
     for given in ({}, {"exclusive": False}):
         arguments = tiny.arguments(epochs=1)
         arguments["model"] = {**arguments["model"], **given}
-        foldbelt.train.run(**arguments, log=lambda text: None)
+        training.run(**arguments, log=lambda text: None)
         metadata = weights.load(arguments["weights"])[1]
         assert "masks" not in metadata
         assert "exclusive" not in metadata["architecture"]
@@ -184,16 +189,16 @@ def test_everything_a_stage_may_ask_works_without_masks(tiny, change):
 
 
 def test_label_smoothing_softens_what_is_learnt_and_not_what_is_judged(tiny, monkeypatch):
-    labels = []
-    real = Objective.__call__
+    seen = []
+    real = Objective.forward
 
     def note(self, outputs, target, label, depth=None):
-        labels.append(sorted({round(float(value), 3) for value in label.flatten()}))
+        seen.append(sorted({round(float(value), 3) for value in label.flatten()}))
         return real(self, outputs, target, label, depth)
 
-    monkeypatch.setattr(Objective, "__call__", note)
+    monkeypatch.setattr(Objective, "forward", note)
     train(tiny, epochs=1, label_smoothing=0.1)
-    assert labels == 3 * [[0.1, 0.9]] + 2 * [[0.0, 1.0]]
+    assert seen == 3 * [[0.1, 0.9]] + 2 * [[0.0, 1.0]]
 
 
 def test_errors_count_labels_wrongly_given(tiny, monkeypatch):

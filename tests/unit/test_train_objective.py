@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+import training
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 from training import Competition
 
 import foldbelt.train
 from foldbelt.files import InputError
-from foldbelt.train import evaluation, loop, samplers
+from foldbelt.train import evaluation, loop, masks, samplers
 from foldbelt.train.objective import Objective
 
 LABEL = torch.ones(3, 1)
@@ -20,7 +21,12 @@ def _seed():
 
 
 def objective(classes=1, **stage):
-    return Objective({"loss": {"bce": 1}, **stage}, classes)
+    return Objective(training.settings(**{"deep_weight": 0, **stage}), classes)
+
+
+def beside(weight):
+    """A loss of masks, and of the labels beside them."""
+    return {"mask": {"bce": 1}, "label": {"bce": weight}}
 
 
 def scales(count=2):
@@ -36,7 +42,7 @@ def test_the_label_head_is_weighed():
     outputs = {"mask": torch.zeros(2, 1, 4, 4), "label": torch.tensor([[3.0], [-3.0]])}
     target, label = torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.ones(2, 1)
     losses = [
-        float(objective(label_weight=weight)(outputs, target, label)) for weight in (0.0, 0.5)
+        float(objective(loss=beside(weight))(outputs, target, label)) for weight in (0.0, 0.5)
     ]
     bce = float(binary_cross_entropy_with_logits(outputs["label"], label))
     assert losses[1] - losses[0] == pytest.approx(0.5 * bce)
@@ -45,14 +51,15 @@ def test_the_label_head_is_weighed():
 def test_unknown_labels_teach_nothing():
     outputs = {"mask": torch.zeros(3, 1, 4, 4), "label": torch.tensor([[3.0], [-3.0], [1.0]])}
     target, label = torch.zeros(3, 1, 4, 4), torch.tensor([[1.0], [float("nan")], [0.0]])
-    plain, both = (float(objective(label_weight=w)(outputs, target, label)) for w in (0.0, 0.5))
+    plain, both = (float(objective(loss=beside(w))(outputs, target, label)) for w in (0.0, 0.5))
     known = [0, 2]
     bce = float(binary_cross_entropy_with_logits(outputs["label"][known], label[known]))
     assert both - plain == pytest.approx(0.5 * bce)
     nothing = torch.full((3, 1), float("nan"))
-    assert float(objective(label_weight=0.5)(outputs, target, nothing)) == pytest.approx(plain)
+    assert float(objective(loss=beside(0.5))(outputs, target, nothing)) == pytest.approx(plain)
     alone = {"label": outputs["label"]}
-    assert float(objective()(alone, target, label)) == pytest.approx(bce)
+    only_labels = Objective(training.settings(), 1, main="label")
+    assert float(only_labels(alone, target, label)) == pytest.approx(bce)
 
 
 def test_the_depth_head_is_weighed():
@@ -113,22 +120,22 @@ def trainer_of(competition, monkeypatch, **changes):
     """Give the trainer of a run that is stopped before it begins."""
     found = []
 
-    def fit(self, signals):
+    def train(self, signals):
         found.append(self)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "fit", fit)
+        patch.setattr(loop.Trainer, "train", train)
         arguments = competition.arguments(**changes)
         with pytest.raises(KeyboardInterrupt):
-            foldbelt.train.run(**arguments, log=lambda text: None)
+            training.run(**arguments, log=lambda text: None)
     return found[0]
 
 
 def test_shares_of_a_mixed_batch_add_up(tiny, monkeypatch):
     stepper = trainer_of(tiny, monkeypatch).stepper
     stepper.model = Constant()
-    stepper.objective = objective(depth_weight=0.5, label_weight=0.5)
+    stepper.objective = objective(depth_weight=0.5, loss=beside(0.5))
     seeds = []
 
     def mixer(x, target, label, seed):
@@ -157,7 +164,7 @@ def test_shares_of_a_mixed_batch_add_up(tiny, monkeypatch):
 def test_errors_are_highest_where_the_model_is_wrong(tiny, monkeypatch):
     path = str(tiny.root / "a.safetensors")
     quick = {"optimizer": {"name": "adamw", "lr": 0.03}, "epochs": 16}
-    foldbelt.train.run(**tiny.arguments("a", **quick), log=lambda text: None)
+    training.run(**tiny.arguments("a", **quick), log=lambda text: None)
     train = np.flatnonzero(tiny.fold != 1)
     spoilt = 7  # of the training tiles
     tiny.mask[train[spoilt]] ^= 1
@@ -174,12 +181,12 @@ def test_false_positives_on_empty_tiles_count_beside_the_loss():
     logits = torch.full((1, 2, 4, 4), -1.0)
     logits[:, 0, :2] = 1.0  # half the pixels of the first class
     target = torch.zeros(1, 4, 4, 3)
-    assert evaluation._false_positives(logits, target) == 0.25
+    assert masks.false_positives(logits, target) == 0.25
     target[..., 0, :, 2] = 0
     target[:, 0, :, 2] = 1  # a row ignored
-    assert evaluation._false_positives(logits, target) == pytest.approx(4 / 24)
+    assert masks.false_positives(logits, target) == pytest.approx(4 / 24)
     target[:, 3, 3, 0] = 1  # no longer empty
-    assert evaluation._false_positives(logits, target) == 0
+    assert masks.false_positives(logits, target) == 0
     errors = evaluation.relative(np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.5, 0.0]))
     assert errors[1] == pytest.approx(4 / 3 * errors[0])
     assert errors[2] == evaluation.LEAST_ERROR
@@ -194,7 +201,7 @@ def test_mining_happens_once_before_the_first_step(tiny, monkeypatch):
         return real(stepper, check)
 
     monkeypatch.setattr(evaluation, "errors", errors)
-    foldbelt.train.run(**tiny.arguments("a", epochs=1), log=lambda text: None)
+    training.run(**tiny.arguments("a", epochs=1), log=lambda text: None)
     assert not calls
     arguments = tiny.arguments("b", epochs=2, start=str(tiny.root / "a.safetensors"))
     arguments["stage"]["sampler"] = {"name": "hard", "strength": 1}
@@ -205,7 +212,7 @@ def test_mining_happens_once_before_the_first_step(tiny, monkeypatch):
         return np.arange(true)
 
     monkeypatch.setattr(samplers, "epoch_rows", draw)
-    foldbelt.train.run(**arguments, log=lambda text: None)
+    training.run(**arguments, log=lambda text: None)
     (before,) = calls
     first = foldbelt.store.weights.load(tiny.root / "a.safetensors")[0]["mask.weight"]
     assert torch.equal(before, first)

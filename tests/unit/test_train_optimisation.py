@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import training
 from training import Competition
 
 import foldbelt.train
@@ -12,9 +13,8 @@ from foldbelt.config import stages
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
 from foldbelt.store import weights
-from foldbelt.train import optimisers, schedules
+from foldbelt.train import Job, optimisers, schedules
 from foldbelt.train.data import Samples
-from foldbelt.train.job import seed_parts
 from foldbelt.train.loop import Trainer
 
 UNET = {
@@ -38,7 +38,7 @@ def train(competition, name="w", log=lambda text: None, **changes):
     arguments["stage"] |= {
         key: arguments.pop(key) for key in ("swa", "freeze_encoder") if key in arguments
     }
-    foldbelt.train.run(**arguments, log=log)
+    training.run(**arguments, log=log)
     return weights.load(arguments["weights"])
 
 
@@ -54,6 +54,14 @@ def states(competition, **changes):
     return found, train(competition, log=note, **changes)[0]
 
 
+def optimiser(spec, module):
+    return optimisers.build(training.settings(optimizer=spec).optimizer, module)
+
+
+def schedule_of(spec, epochs):
+    return schedules.build(training.settings(schedule=spec).schedule, epochs)
+
+
 class Halves(torch.nn.Module):
     """A network of an encoder and a decoder that learn alike."""
 
@@ -63,15 +71,15 @@ class Halves(torch.nn.Module):
 
     def step(self, **spec):
         """How far the weights of encoder and decoder go in one step."""
-        optimiser = optimisers.build({"name": "sgd", "lr": 0.1, **spec}, self)
+        made = optimiser({"name": "sgd", "lr": 0.1, "weight_decay": 0, **spec}, self)
         before = [part.weight.detach().clone() for part in (self.encoder, self.decoder)]
         for parameter in self.parameters():
             parameter.grad = torch.ones_like(parameter)
-        optimiser.step()
+        made.step()
         after = (self.encoder.weight, self.decoder.weight)
         return [
             float((new - old).detach().mean()) for new, old in zip(after, before, strict=True)
-        ], optimiser
+        ], made
 
 
 def test_the_encoder_may_learn_at_a_rate_of_its_own():
@@ -113,11 +121,11 @@ def test_a_network_without_an_encoder_says_so(tiny, change):
 def test_radam_decays_weights_apart_from_the_gradient():
     module = torch.nn.Linear(2, 2)
     before = module.weight.detach().clone()
-    optimiser = optimisers.build({"name": "radam", "lr": 0.1, "weight_decay": 0.5}, module)
+    radam = optimiser({"name": "radam", "lr": 0.1, "weight_decay": 0.5}, module)
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
     for _ in range(10):
-        optimiser.step()
+        radam.step()
     assert torch.allclose(module.weight, before * (1 - 0.1 * 0.5) ** 10)
 
 
@@ -136,7 +144,7 @@ def test_a_frozen_encoder_stays_as_it_is_until_it_thaws(tiny):
 
 
 def factors(spec, epochs, count=5000):
-    schedule = schedules.build(spec, epochs)
+    schedule = schedule_of(spec, epochs)
     positions = (np.arange(count) + 0.5) / count * epochs
     return positions, np.array([schedule.factor(float(position)) for position in positions])
 
@@ -163,7 +171,7 @@ def torchs(make, count=5000):
             ),
         ),
         (
-            {"name": "polynomial", "power": 0.9},
+            {"name": "polynomial", "power": 0.9, "floor": 0},
             lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 5000, 0.9),
         ),
         (
@@ -187,7 +195,7 @@ def test_schedules_warm_up_and_keep_to_the_floor(name):
 
 
 def test_cycles_are_equally_long_and_the_last_leave_snapshots():
-    schedule = schedules.build({"name": "cyclic", "cycles": 4, "snapshots": 2, "warmup": 2}, 12)
+    schedule = schedule_of({"name": "cyclic", "cycles": 4, "snapshots": 2, "warmup": 2}, 12)
     positions = [0.5, 2.5, 4.4, 4.6, 6.9, 7.1, 9.4, 9.6, 11.9, 12.0]
     cycles = [schedule.cycle(position) for position in positions]
     assert cycles == [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]
@@ -261,8 +269,7 @@ def test_a_models_own_seed_matters_unless_it_is_0(tiny):
     )
     assert torch.equal(plain, zero)
     assert not torch.equal(plain, one)
-    key = {"model": "m", "round": 0, "fold": 1}
-    assert seed_parts(5, key, "s") == (5, "m", 0, 1, "s")
+    assert Job("m", 0, 1, "s", seed=5).seed_parts == (5, "m", 0, 1, "s")
 
 
 GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
@@ -274,7 +281,7 @@ GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
         ({"swa": 0.5, "ema": 0.9, "schedule": STEADY}, "swa", "ema"),
         ({"swa": 0.5, "freeze_encoder": 6, "schedule": STEADY}, "swa", "freeze_encoder"),
         ({"schedule": {"name": "onecycle", "warmup": 1}}, "schedule.warmup", "onecycle"),
-        ({"epochs": 2}, "schedule.cycles", "3 in 2 epochs"),
+        ({"epochs": 2}, "schedule", "3 cycles of `cyclic` in 2 epochs"),
         ({"schedule": {**CYCLIC, "name": "cosine"}}, "schedule.snapshots", "cyclic"),
         ({"schedule": {**CYCLIC, "snapshots": 4}}, "schedule.snapshots", "4 of 3 cycles"),
         ({"early_stopping": {"patience": 2}}, "schedule.snapshots", "early_stopping"),
@@ -286,14 +293,14 @@ GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
             "average_best",
             "freeze_encoder: 6",
         ),
-        ({"target_batch": 9, "accumulate": 2}, "target_batch", "accumulate: 2"),
+        ({"target_batch": 9, "batch_size": 4, "accumulate": 2}, "target_batch", "accumulate: 2"),
         ({"target_batch": 9, "batch_size": 10}, "target_batch", "batch_size: 9"),
         ({"sampler": {"name": "hard", "classes": True}}, "sampler.classes", "balanced"),
     ],
 )
 def test_settings_that_exclude_each_other_are_named(change, key, reason):
-    assert not list(stages.contradictions(GOOD))
-    (found,) = stages.contradictions({**GOOD, **change})
+    assert not list(stages.contradictions(training.settings(**GOOD)))
+    (found,) = stages.contradictions(training.settings(**{**GOOD, **change}))
     assert found[0] == key
     assert reason in found[1]
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import training
 from training import Competition
 
 from foldbelt.files import InputError
 from foldbelt.train import lr_range
-
-NOT_TAKEN = ("fold", "weights", "history", "metric", "state_root", "fingerprint")
 
 
 @pytest.fixture
@@ -18,11 +17,8 @@ def tiny(tmp_path):
 
 def run(competition, name="r", log=lambda text: None, **changes):
     """Give the bytes and the table of a range test."""
-    given = competition.arguments(**changes)
-    for key in NOT_TAKEN:
-        given.pop(key)
     path = competition.root / f"{name}.csv"
-    table = lr_range.run(**given, rates=str(path), log=log)
+    table = training.run_range(**competition.arguments(**changes), rates=str(path), log=log)
     return path.read_bytes(), table
 
 
@@ -51,10 +47,9 @@ def test_it_stops_when_the_loss_is_four_times_its_minimum(tiny):
 
 
 def test_a_stage_before_is_where_it_starts(tiny):
-    import foldbelt.train
 
     quick = {"optimizer": {"name": "adamw", "lr": 0.03}, "epochs": 8}
-    foldbelt.train.run(**tiny.arguments("w", **quick), log=lambda text: None)
+    training.run(**tiny.arguments("w", **quick), log=lambda text: None)
     _, fresh = run(tiny, steps=12, highest=1e-5)
     _, after = run(tiny, steps=12, highest=1e-5, start=str(tiny.root / "w.safetensors"))
     assert after["loss"].mean() < 0.7 * fresh["loss"].mean()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import training
 from training import Competition
 
-import foldbelt.train
-from foldbelt.train import evaluation
+from foldbelt.train import evaluation, masks
 from foldbelt.train.loop import Trainer
 from foldbelt.train.state import Interrupted
 
@@ -20,7 +20,7 @@ def tiny(tmp_path):
 
 
 def arguments(competition, name, **changes):
-    """Give arguments of `foldbelt.train.run`; keys that STAGE lacks go into the stage, too."""
+    """Give arguments of `training.run`; keys that STAGE lacks go into the stage, too."""
     given = competition.arguments(name, **changes)
     others = [key for key in changes if key in given and key in SWITCHES]
     given["stage"] |= {key: given.pop(key) for key in others}
@@ -30,7 +30,7 @@ def arguments(competition, name, **changes):
 def train(competition, name="w", **changes):
     lines = []
     given = arguments(competition, name, **changes)
-    foldbelt.train.run(**given, log=lines.append)
+    training.run(**given, log=lines.append)
     return Path(given["weights"]).read_bytes(), lines
 
 
@@ -51,7 +51,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        foldbelt.train.run(**arguments(tiny, "b", **settings), log=stop)
+        training.run(**arguments(tiny, "b", **settings), log=stop)
     again, lines = train(tiny, "b", **settings)
     assert any("Resuming after epoch 3" in line for line in lines)
     assert again == whole
@@ -133,5 +133,5 @@ def test_a_signal_in_a_validation_changes_nothing(tiny, monkeypatch, settings):
 def test_a_signal_while_errors_are_mined_changes_nothing(tiny, monkeypatch):
     settings = {"epochs": 2, **HARD}
     whole, _ = train(tiny, "a", **settings)
-    interrupted(tiny, monkeypatch, evaluation, "_false_positives", 5, **settings)
+    interrupted(tiny, monkeypatch, masks, "false_positives", 5, **settings)
     assert train(tiny, "b", **settings)[0] == whole

@@ -18,6 +18,8 @@ from typing import Any
 from foldbelt.files import InputError
 
 _PACKAGE = Path(__file__).resolve().parent
+OUTPUTS = ("mask", "label", "box")
+"""What models predict. A stage's `loss` may name outputs, so no loss has one of these names."""
 _INNER_ROOMS = {"encoders"}  # packages in a room that are no plug-ins of it
 
 
@@ -147,8 +149,17 @@ def constant(module: str, name: str, default: Any = None) -> Any:
 
 
 def losses(spec: Mapping[str, Any]) -> list[str]:
-    """Modules of the losses that a stage names, as {name: weight, …}."""
-    return modules("losses", spec, "loss")
+    """Modules of the losses that a stage names: {name: weight, …}, or that of every output.
+
+    Examples
+    --------
+    >>> losses({"mask": {"dice": 1, "bce": 2}, "label": {"bce": 0.1}})
+    ['foldbelt.losses.bce', 'foldbelt.losses.dice']
+    """
+    names: set[str] = set()
+    for name, given in spec.items():
+        names |= set(given) if name in OUTPUTS and isinstance(given, Mapping) else {name}
+    return modules("losses", names, "loss")
 
 
 def channels(recipe: Mapping[str, Any]) -> list[str]:
@@ -184,6 +195,11 @@ def predicts_masks(architecture: Mapping[str, Any]) -> bool:
     (True, False)
     """
     return constant(models(architecture)[0], "MASKS", True)
+
+
+def main_output(architecture: Mapping[str, Any]) -> str:
+    """Name the output that the short form of a loss judges: "mask", or "label" without masks."""
+    return "mask" if predicts_masks(architecture) else "label"
 
 
 def predicts_labels(architecture: Mapping[str, Any]) -> bool:

@@ -1,26 +1,35 @@
 """Try learning rates for one model and stage."""
 
+from foldbelt.config.stage_settings import StageSettings
 from foldbelt.logs import job
 from foldbelt.train.devices import lease
 
 with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):
-    from foldbelt.train import lr_range  # after the lease: torch sees only the leased device
+    from foldbelt import train  # after the lease: torch sees only the leased device
+    from foldbelt.train import lr_range
 
-    part, params = snakemake.wildcards, snakemake.params
+    names, params, given = snakemake.wildcards, snakemake.params, snakemake.input
     lr_range.run(
-        channels=snakemake.input.channels,
-        data=snakemake.input.data,
-        folds=snakemake.input.folds,
-        fold=int(part.fold),
-        model={**params.architecture, "weights": snakemake.input.get("pretrained") or None},
-        stage=params.stage,
-        stage_name=part.stage,
-        key={"model": params.stream, "round": 0, "fold": int(part.fold), "stage": part.stage},
-        seed=params.seed,
-        model_seed=params.model_seed,
+        job=train.Job(
+            model=params.stream,
+            round=0,
+            fold=int(names.fold),
+            stage=names.stage,
+            seed=params.seed,
+            model_seed=params.model_seed,
+        ),
+        model={**params.architecture, "weights": given.get("pretrained") or None},
+        stage=StageSettings.of(params.stage),
+        inputs=train.Inputs(
+            channels=given.channels,
+            data=given.data,
+            folds=given.folds,
+            start=given.get("start") or None,
+        ),
+        machine=train.Machine(
+            cpu_threads=params.cpu_threads,
+            memory_gib=snakemake.config["memory_gib"],
+            device="cuda" if snakemake.config["device"] == "gpu" else None,
+        ),
         rates=snakemake.output.rates,
-        start=snakemake.input.get("start") or None,
-        cpu_threads=params.cpu_threads,
-        device="cuda" if snakemake.config["device"] == "gpu" else None,
-        memory_gib=snakemake.config["memory_gib"],
     )

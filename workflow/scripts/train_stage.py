@@ -2,44 +2,48 @@
 
 from pathlib import Path
 
+from foldbelt.config.stage_settings import StageSettings
 from foldbelt.logs import job
 from foldbelt.train.devices import lease
 
 with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):
     from foldbelt import train  # after the lease: torch sees only the leased device
 
-    part = snakemake.wildcards
-    place = f"{part.model}/round{part.round}/fold{part.fold}/{part.stage}"
+    names, params, given = snakemake.wildcards, snakemake.params, snakemake.input
+    place = f"{names.model}/round{names.round}/fold{names.fold}/{names.stage}"
     logs = Path(snakemake.log[0].partition("/train_stage/")[0])
     train.run(
-        channels=snakemake.input.channels,
-        data=snakemake.input.data,
-        folds=snakemake.input.folds,
-        fold=int(part.fold),
-        model={
-            **snakemake.params.architecture,
-            "weights": snakemake.input.get("pretrained") or None,
-        },
-        stage=snakemake.params.stage,
-        stage_name=snakemake.params.stage_stream,
-        key={
-            "model": snakemake.params.stream,
-            "round": int(part.round),
-            "fold": int(part.fold),
-            "stage": part.stage,
-        },
-        seed=snakemake.params.seed,
-        model_seed=snakemake.params.model_seed,
-        weights=snakemake.output.weights,
-        history=snakemake.output.history,
-        start=snakemake.input.get("start") or None,
-        pseudo=snakemake.input.get("pseudo") or None,
-        test_channels=snakemake.input.get("test_channels") or None,
-        metric=snakemake.params.metric,
-        cpu_threads=snakemake.params.cpu_threads,
-        device="cuda" if snakemake.config["device"] == "gpu" else None,
-        memory_gib=snakemake.config["memory_gib"],
-        state_root=str(logs.parent / "state"),
-        fingerprint=snakemake.params.code,
-        tensorboard=str(logs / "tensorboard" / place) if snakemake.config["tensorboard"] else None,
+        job=train.Job(
+            model=params.stream,
+            round=int(names.round),
+            fold=int(names.fold),
+            stage=params.stage_stream,
+            seed=params.seed,
+            model_seed=params.model_seed,
+        ),
+        model={**params.architecture, "weights": given.get("pretrained") or None},
+        stage=StageSettings.of(params.stage),
+        inputs=train.Inputs(
+            channels=given.channels,
+            data=given.data,
+            folds=given.folds,
+            start=given.get("start") or None,
+            pseudo=given.get("pseudo") or None,
+            test_channels=given.get("test_channels") or None,
+        ),
+        outputs=train.Outputs(
+            weights=snakemake.output.weights,
+            history=snakemake.output.history,
+            state_root=str(logs.parent / "state"),
+            tensorboard=(
+                str(logs / "tensorboard" / place) if snakemake.config["tensorboard"] else None
+            ),
+        ),
+        machine=train.Machine(
+            cpu_threads=params.cpu_threads,
+            memory_gib=snakemake.config["memory_gib"],
+            device="cuda" if snakemake.config["device"] == "gpu" else None,
+        ),
+        metric=params.metric,
+        fingerprint=params.code,
     )

@@ -2,8 +2,8 @@
 
 Read `resolving` first: the schema's types and defaults. `consistency` asks what has to hold
 between keys (`stages` within a stage, `augmentation` within a list of transforms), `variants` adds
-the models of an ablation. Runs whenever the Snakefile is parsed, so that nothing heavy is imported
-here.
+the models of an ablation. `stage_settings` makes typed objects of a stage's part. All of it runs
+whenever the Snakefile is parsed, so that nothing heavy is imported here.
 """
 
 import lazy_loader

@@ -11,6 +11,7 @@ from typing import Any
 from foldbelt import registry
 from foldbelt.config import augmentation, stages
 from foldbelt.config.renamed import unknown_key
+from foldbelt.config.stage_settings import StageSettings, sides
 from foldbelt.files import InputError, Problem
 from foldbelt.registry import suggest
 
@@ -36,9 +37,9 @@ def references(config: Config) -> Iterator[Problem]:
     yield from _models(config)
     for name, stage in config["stages"].items():
         yield from _member(f"stages.{name}.loss", registry.losses, stage["loss"])
-        yield from _member_options(f"stages.{name}.loss", "losses", stage["loss"], {"weight"})
+        yield from _loss_options(f"stages.{name}.loss", stage["loss"])
         yield from augmentation.check(stage["augment"], f"stages.{name}.augment")
-        for key, reason in stages.contradictions(stage):
+        for key, reason in stages.contradictions(StageSettings.of(stage)):
             yield Problem(f"stages.{name}.{key}", reason)
     for name, recipe in config["channels"].items():
         yield from _member(f"channels.{name}.use", registry.channels, recipe)
@@ -213,7 +214,7 @@ def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Pr
     if use and late >= len(use):
         reason = f"{late} of the channels {', '.join(use)} leaves the encoder none"
         yield Problem(f"models.{name}.architecture.late_channels", reason)
-    yield from _unfit(name, model, config)
+    yield from _stages_of(name, model, config)
     if "encoder" in options(architecture):
         return
     for stage in (s for s in model["stages"] if s in config["stages"]):
@@ -225,19 +226,19 @@ def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Pr
             yield Problem(f"stages.{stage}.{key}", reason)
 
 
-def _unfit(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Problem]:
+def _stages_of(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Problem]:
     """Yield what a model's stages ask of its images or of its network and they do not have."""
     recipe = config["channels"].get(model["channels"])
     known = str(model["architecture"].get("name")).partition("/")[0] in registry.known("models")
     for stage in (s for s in model["stages"] if s in config["stages"]):
-        spec = config["stages"][stage]
-        found: list[tuple[str, str]] = []
+        settings = StageSettings.of(config["stages"][stage])
+        reasons: list[tuple[str, str]] = []
         if recipe is not None:
-            size = stages.sides(recipe["size"])
-            found += stages.misfits(spec, size, recipe["use"], recipe["whiten"])
+            given = (sides(recipe["size"]), recipe["use"], recipe["whiten"])
+            reasons += stages.missing_in_images(settings, *given)
         if known:
-            found += stages.unlearnable(spec, model["architecture"])
-        for key, reason in found:
+            reasons += stages.unlearnable(settings, model["architecture"])
+        for key, reason in reasons:
             yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
 
 
@@ -286,6 +287,15 @@ def _member_options(
             for key in sorted(set(given) - own):
                 place = f"{where}.{name}.{key}"
                 yield Problem(place, unknown_key(place, own))
+
+
+def _loss_options(where: str, loss: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield options that a loss does not have, of every output or of the main one."""
+    by_output = {name: terms for name, terms in loss.items() if name in registry.OUTPUTS}
+    for name, terms in by_output.items():
+        yield from _member_options(f"{where}.{name}", "losses", terms, {"weight"})
+    main = {name: term for name, term in loss.items() if name not in by_output}
+    yield from _member_options(where, "losses", main, {"weight"})
 
 
 def _member(where: str, room: Any, named: Any) -> Iterator[Problem]:

@@ -82,6 +82,28 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any] | None = None) 
     return complete
 
 
+def complete(part: str, given: Mapping[str, Any]) -> Config:
+    """Fill the schema's defaults into one part of a config; for notebooks and tests.
+
+    Parameters
+    ----------
+    part
+        A definition of the schema: ``stage``, ``channels``, ``folds``, ``decision`` …
+    given
+        What is not to be as the default. It is completed, not checked.
+
+    Examples
+    --------
+    >>> stage = complete("stage", {"loss": {"bce": 1}, "epochs": 3})
+    >>> stage["batch_size"], stage["optimizer"]["name"]
+    (16, 'adamw')
+    """
+    schema = load_schema()
+    whole = copy.deepcopy(dict(given))
+    _fill(whole, schema["$defs"][part], schema)
+    return whole
+
+
 def _odd_keys(value: Any, where: str) -> Iterable[Problem]:
     """Yield keys that are not text: YAML reads `on`, `1` and `2.5` as something else."""
     if isinstance(value, Mapping):

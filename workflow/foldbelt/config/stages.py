@@ -1,113 +1,118 @@
-"""Settings of a stage that exclude each other, found before anything is read."""
+"""Settings of a stage that exclude each other, or that its models or images cannot meet.
+
+All of it is found before anything is read. Every function yields pairs of a key within the stage
+and what is wrong with it and how to mend it.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config.stage_settings import LossSettings, StageSettings, Terms
 
 
-def sides(size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width of a size in the config, which may be one number for both.
-
-    Examples
-    --------
-    >>> sides(64), sides([64, 416])
-    ((64, 64), (64, 416))
-    """
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width)
-
-
-def contradictions(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def contradictions(stage: StageSettings) -> Iterator[tuple[str, str]]:
     """Yield the settings of a stage that cannot go together.
-
-    Nothing heavy is imported for it, so that a config can be checked when it is read.
 
     Parameters
     ----------
     stage
-        A stage's config.
+        Its settings.
 
     Yields
     ------
     key, reason
         The key within the stage, and what is wrong with it and how to mend it.
     """
+    yield from _of_loss(stage.loss)
     yield from _of_batches(stage)
-    if stage.get("train_on") == "pseudo" and stage.get("pseudo_ratio") == 0:
+    yield from _of_averages(stage)
+    if stage.pseudo and stage.pseudo.train_on == "pseudo" and stage.pseudo.pseudo_ratio == 0:
         yield "pseudo_ratio", "0 leaves nothing to train on with train_on: pseudo; raise it"
-    schedule, epochs = stage["schedule"], stage["epochs"]
-    cyclic, warmup = schedule["name"] == "cyclic", schedule.get("warmup") or 0
-    cycles, snapshots = schedule.get("cycles") or 4, schedule.get("snapshots") or 0
-    if stage.get("swa") is not None and stage.get("ema"):
-        yield "swa", "ema averages the weights already; set one of the two to null"
-    if stage.get("swa") is not None and (stage.get("freeze_encoder") or 0) >= epochs:
+    if stage.sampler.classes and stage.sampler.name != "balanced":
+        yield "sampler.classes", "only `balanced` draws by class; set sampler.name to it"
+    yield from _of_schedule(stage)
+
+
+def _of_loss(loss: LossSettings) -> Iterator[tuple[str, str]]:
+    """Yield losses that stand beside outputs, and so belong to none."""
+    if loss.by_output and loss.main:
+        names, outputs = ", ".join(loss.main), ", ".join(loss.by_output)
         yield (
-            "swa",
-            f"freeze_encoder: {stage['freeze_encoder']} freezes the encoder's batch-norm "
-            f"statistics in all {epochs} epochs, swa would change them; set it to null",
+            "loss",
+            f"{names} beside {outputs}: give the losses of every output under its name, such as "
+            f"loss: {{mask: {{{next(iter(loss.main))}: 1}}}}",
         )
-    if schedule["name"] == "onecycle" and warmup:
-        yield "schedule.warmup", f"{warmup} before onecycle, which warms up itself: see rise"
-    if cyclic and epochs - warmup < cycles:
+
+
+def _of_batches(stage: StageSettings) -> Iterator[tuple[str, str]]:
+    """Yield what an update and its batches cannot be at once."""
+    target, size = stage.target_batch, stage.batch_size
+    if target is not None and stage.accumulate != 1:
         yield (
-            "schedule.cycles",
-            f"{cycles} in {epochs - warmup:g} epochs after the warm-up, and a cycle is an epoch "
-            "long at least",
+            "target_batch",
+            f"{target} images make an update, and accumulate: {stage.accumulate} says how many "
+            "batches do; leave one of the two out",
+        )
+    if target is not None and target < size:
+        yield "target_batch", f"{target} are fewer than a batch; set batch_size: {target}"
+
+
+def _of_averages(stage: StageSettings) -> Iterator[tuple[str, str]]:
+    """Yield averages of weights that exclude each other or what they need."""
+    averaging, frozen = stage.averaging, stage.freeze_encoder >= stage.epochs
+    statistics = (
+        f"freeze_encoder: {stage.freeze_encoder} freezes the encoder's batch-norm statistics in "
+        f"all {stage.epochs} epochs"
+    )
+    if averaging.swa is not None and averaging.ema:
+        yield "swa", "ema averages the weights already; set one of the two to null"
+    if averaging.swa is not None and frozen:
+        yield "swa", f"{statistics}, swa would change them; set it to null"
+    if averaging.average_best > 1 and stage.select != "best":
+        yield "average_best", f"{averaging.average_best} best validations need select: best"
+    if averaging.average_best > 1 and frozen:
+        yield "average_best", f"{statistics}, averaging would change them; set it to 1"
+
+
+def _of_schedule(stage: StageSettings) -> Iterator[tuple[str, str]]:
+    """Yield what a schedule does not have, or has no time for."""
+    schedule, after = stage.schedule, stage.epochs - stage.schedule.warmup
+    cyclic, snapshots = schedule.name == "cyclic", schedule.snapshots
+    if schedule.name == "onecycle" and schedule.warmup:
+        reason = f"{schedule.warmup} before onecycle, which warms up itself: see rise"
+        yield "schedule.warmup", reason
+    if cyclic and after < schedule.cycles:
+        yield (
+            "schedule",
+            f"{schedule.cycles} cycles of `cyclic` in {after:g} epochs after the warm-up, and a "
+            "cycle is an epoch long at least; lower schedule.cycles, or raise epochs",
         )
     if not snapshots:
         return
     if not cyclic:
         yield "schedule.snapshots", f"{snapshots} need cycles, so the schedule `cyclic`, or be 0"
-    elif snapshots > cycles:
-        yield "schedule.snapshots", f"{snapshots} of {cycles} cycles; raise schedule.cycles"
+    elif snapshots > schedule.cycles:
+        reason = f"{snapshots} of {schedule.cycles} cycles; raise schedule.cycles"
+        yield "schedule.snapshots", reason
     others = {
-        "early_stopping": stage.get("early_stopping"),
-        "select: best": stage.get("select") == "best",
-        "swa": stage.get("swa") is not None,
+        "early_stopping": stage.early_stopping is not None,
+        "select: best": stage.select == "best",
+        "swa": stage.averaging.swa is not None,
     }
     for other in (key for key, given in others.items() if given):
-        yield (
-            "schedule.snapshots",
-            f"{snapshots} are the weights at cycles' ends; leave out {other}",
-        )
+        reason = f"{snapshots} are the weights at cycles' ends; leave out {other}"
+        yield "schedule.snapshots", reason
 
 
-def _of_batches(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what an update, the sampler and the averaging of checkpoints cannot have together."""
-    target, size = stage.get("target_batch"), int(stage.get("batch_size") or 1)
-    if target is not None and (stage.get("accumulate") or 1) != 1:
-        yield (
-            "target_batch",
-            f"{target} images make an update, and accumulate: {stage['accumulate']} says how many "
-            "batches do; leave one of the two out",
-        )
-    if target is not None and target < size:
-        yield "target_batch", f"{target} are fewer than a batch; set batch_size: {target}"
-    sampler = stage.get("sampler") or {}
-    if sampler.get("classes") and sampler.get("name") != "balanced":
-        yield "sampler.classes", "only `balanced` draws by class; set sampler.name to it"
-    averaged = int(stage.get("average_best") or 1)
-    if averaged > 1 and stage.get("select") != "best":
-        yield "average_best", f"{averaged} best validations need select: best"
-    if averaged > 1 and (stage.get("freeze_encoder") or 0) >= stage["epochs"]:
-        yield (
-            "average_best",
-            f"freeze_encoder: {stage['freeze_encoder']} freezes the encoder's batch-norm "
-            f"statistics in all {stage['epochs']} epochs, averaging would change them; set it to 1",
-        )
-
-
-def unlearnable(
-    stage: Mapping[str, Any], architecture: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    """Yield the losses of a stage that mean nothing to a network.
+def unlearnable(stage: StageSettings, architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the losses of a stage that mean nothing to a network, and outputs without any.
 
     Parameters
     ----------
     stage
-        A stage's config.
+        Its settings.
     architecture
         A model's, as in the config.
 
@@ -116,32 +121,53 @@ def unlearnable(
     key, reason
         As `contradictions`.
     """
-    masks = registry.predicts_masks(architecture)
-    for name in stage["loss"]:
-        if name not in registry.known("losses"):
-            continue  # reported with the other references
-        module = f"foldbelt.losses.{name}"
-        if not masks and not registry.constant(module, "LABELS"):
+    loss, main = stage.loss, registry.main_output(architecture)
+    if loss.by_output and main not in loss.by_output:
+        reason = f"gives none of the {main}s, which {architecture['name']!r} predicts; name it"
+        yield f"loss.{main}", reason
+    short = "" if loss.by_output else "loss."
+    if main == "mask":
+        key = short or "loss.mask."
+        yield from _of_masks(loss.terms("mask", main), key, architecture)
+    if main == "label" or "label" in loss.by_output:
+        key = short or "loss.label."
+        yield from _of_labels(loss.terms("label", main), key, architecture)
+
+
+def _of_masks(terms: Terms, key: str, architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield losses of exclusive classes where a network has others."""
+    for name in _known(terms):
+        if _says(name, "EXCLUSIVE") and not architecture.get("exclusive"):
             yield (
-                f"loss.{name}",
-                f"is a loss of masks, and {architecture['name']!r} predicts labels alone; take "
-                + " or ".join(_label_losses()),
-            )
-        elif registry.constant(module, "EXCLUSIVE") and not architecture.get("exclusive"):
-            yield (
-                f"loss.{name}",
+                f"{key}{name}",
                 "is a loss of exclusive classes; set architecture.exclusive: true, or take another",
             )
 
 
-def _label_losses() -> list[str]:
-    """Losses that can judge image labels."""
-    names = registry.known("losses")
-    return [name for name in names if registry.constant(f"foldbelt.losses.{name}", "LABELS")]
+def _of_labels(
+    terms: Terms, key: str, architecture: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield losses that cannot judge image labels."""
+    able = [name for name in registry.known("losses") if _says(name, "LABELS")]
+    for name in _known(terms):
+        if name in able:
+            continue
+        alone = not registry.predicts_masks(architecture)
+        why = f", and {architecture['name']!r} predicts labels alone" if alone else ""
+        yield f"{key}{name}", f"is a loss of masks{why}; take {' or '.join(able)}"
 
 
-def misfits(
-    stage: Mapping[str, Any],
+def _known(terms: Terms) -> list[str]:
+    """Names of losses that there are; others are reported with the other references."""
+    return [name for name in terms if name in registry.known("losses")]
+
+
+def _says(loss: str, constant: str) -> bool:
+    return bool(registry.constant(f"foldbelt.losses.{loss}", constant))
+
+
+def missing_in_images(
+    stage: StageSettings,
     size: tuple[int, int],
     channels: Sequence[str],
     whiten: str = "none",
@@ -151,7 +177,7 @@ def misfits(
     Parameters
     ----------
     stage
-        A stage's config.
+        Its settings.
     size
         Height and width of the network's input.
     channels
@@ -164,16 +190,14 @@ def misfits(
     key, reason
         As `contradictions`.
     """
-    crop = stage.get("crop") or {}
-    if crop:
-        window = sides(crop["size"])
-        if window[0] > size[0] or window[1] > size[1]:
-            yield (
-                "crop.size",
-                f"windows of {window[0]}×{window[1]} cannot be cut out of images of "
-                f"{size[0]}×{size[1]}; lower it, or raise the channels' size",
-            )
-    asks = {"crop.dark": crop.get("dark", 1) < 1, "blackout": bool(stage.get("blackout"))}
+    crop = stage.crop
+    if crop and (crop.size[0] > size[0] or crop.size[1] > size[1]):
+        yield (
+            "crop.size",
+            f"windows of {crop.size[0]}×{crop.size[1]} cannot be cut out of images of "
+            f"{size[0]}×{size[1]}; lower it, or raise the channels' size",
+        )
+    asks = {"crop.dark": crop is not None and crop.dark < 1, "blackout": bool(stage.blackout)}
     grey = any(re.fullmatch(r"image\d*", name) for name in channels)
     for key in (key for key, asked in asks.items() if asked):
         if not grey:

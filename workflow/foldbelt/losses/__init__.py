@@ -1,4 +1,4 @@
-"""Losses by name: `build` sums what a stage's config asks for.
+"""Losses by name: `build` sums what a stage's config asks for, of one output.
 
 One module a family. Its `build(**options)` returns a module whose
 ``forward(logits, target, ignore=None)`` gives a scalar float32 tensor, for
@@ -10,8 +10,9 @@ One module a family. Its `build(**options)` returns a module whose
 A module that says ``LABELS = True`` can judge image labels, as maps of one pixel. One that says
 ``EXCLUSIVE = True`` needs logits of exclusive classes, see `foldbelt.models._heads.exclusive`.
 
-Members are found at run time, never imported from here: a changed loss must alter the fingerprint
-of the models that name it and of no others.
+Losses are found at run time, never imported from here: a changed one must alter the fingerprint of
+the models that name it and of no others. The names of outputs (`mask`, `label`, `box`) are reserved
+for the config, where losses are given by output.
 """
 
 import lazy_loader

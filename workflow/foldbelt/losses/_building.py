@@ -1,4 +1,4 @@
-"""The weighted sum of losses that a stage's config asks for."""
+"""The weighted sum of losses that a stage's config asks for, of one output."""
 
 import importlib
 import inspect
@@ -45,7 +45,7 @@ class WeightedSum(nn.Module):
 
 
 def build(spec: Mapping[str, Any]) -> WeightedSum:
-    """Make the loss that a stage's config describes.
+    """Make the loss of one output, as a stage's config describes it.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def build(spec: Mapping[str, Any]) -> WeightedSum:
         raise InputError(
             f"a loss is given as {{name: weight, …}} with at least one name, not {spec!r}"
         )
-    found = dict(zip(sorted(spec), registry.losses(spec), strict=True))
+    modules = dict(zip(sorted(spec), registry.modules("losses", spec, "loss"), strict=True))
     terms, weights = {}, {}
     for name in spec:
         given = dict(spec[name]) if isinstance(spec[name], Mapping) else {"weight": spec[name]}
@@ -81,7 +81,7 @@ def build(spec: Mapping[str, Any]) -> WeightedSum:
             raise InputError(f"loss {name!r}: the weight must be a number, not {weight!r}")
         if not (math.isfinite(weight) and weight >= 0):
             raise InputError(f"loss {name!r}: the weight must be finite and not negative: {weight}")
-        make = importlib.import_module(found[name]).build
+        make = importlib.import_module(modules[name]).build
         allowed = list(inspect.signature(make).parameters)
         unknown = [option for option in given if option not in allowed]
         if unknown:

@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from foldbelt import store
 from foldbelt.augment._transforms import Augment, images_of
 from foldbelt.channels._resizing import Resizer
+from foldbelt.config.stage_settings import CropSettings
 from foldbelt.files import PathLike, seed_for
 from foldbelt.report import style
 from foldbelt.report.classes import mask_names
 from foldbelt.train.crops import Crop
-from foldbelt.train.data import Samples, Source, Tiles
+from foldbelt.train.data import ImageSet, Samples, Source
 
 COVERAGES = (0.15, 0.3, 0.5)  # tiles near these show both sides of an outline
 DRAWS = 6
@@ -146,7 +147,7 @@ class _Preview:
         classes = source.classes()
         self.planes = classes + source.has_ignore()
         none = np.zeros((len(ids), 0), np.float32)
-        self.tiles = Tiles(source, self.resizer, self.planes, classes, none, memory=True)
+        self.tiles = ImageSet(source, self.resizer, self.planes, classes, none, memory=True)
         rows = np.arange(len(ids))
         self.plain = list(zip(self.tiles.images(rows), self.tiles.targets(rows), strict=True))
         others = self.augment([]).others
@@ -165,7 +166,7 @@ class _Preview:
         asked = window or {}
         colours = images_of(self.names)
         grey, classes = next(iter(colours), 0), self.tiles.classes
-        crop = Crop(asked["crop"], classes, grey) if asked.get("crop") else None
+        crop = Crop(CropSettings.of(asked["crop"]), classes, grey) if asked.get("crop") else None
         blackout = float(asked.get("blackout") or 0)
         title = f"Stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}"
         moves = self.resizer.canvas != self.resizer.size
@@ -198,7 +199,7 @@ class _Preview:
         image, mask = self.plain[len(self.plain) // 2]
         if crop is not None:
             random = np.random.default_rng(seed_for(self.seed, "preview", "window"))
-            shown = Crop({"size": crop.size, "positive": 1}, self.tiles.classes)
+            shown = Crop(CropSettings(crop.size, positive=1, dark=1), self.tiles.classes)
             window = shown.window(image, mask, random)
             image, mask = crop.cut(image, window), crop.cut(mask, window)
         seeds = [seed_for(self.seed, "preview", name, draw) for draw in range(DRAWS)]

@@ -48,11 +48,11 @@ def blacken(
     if not len(present):
         return False
     masks = target[..., :classes] > 0
-    own = masks[..., present[random.integers(len(present))]]
-    some = np.logical_or.reduce([masks[..., plane] for plane in range(classes)])
+    chosen = masks[..., present[random.integers(len(present))]]
+    labelled = np.logical_or.reduce([masks[..., plane] for plane in range(classes)])
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
-    around = cv2.dilate(own.astype(np.uint8), kernel) > 0
-    black = own | (around & ~some)
+    around = cv2.dilate(chosen.astype(np.uint8), kernel) > 0
+    black = chosen | (around & ~labelled)
     for channel in range(image.shape[2]) if channels is None else channels:
         image[..., channel][black] = 0
     target[..., :classes][black] = 0

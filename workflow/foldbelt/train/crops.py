@@ -11,12 +11,9 @@ References
    image segmentation. Nature Methods 18, 2021.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from foldbelt.config.stages import sides
+from foldbelt.config.stage_settings import CropSettings
 
 BLACK = 12
 """Grey values up to this are nearly black: JPEG does not leave 0 at 0."""
@@ -29,8 +26,8 @@ class Crop:
 
     Parameters
     ----------
-    spec
-        size, positive, dark; see the config's schema.
+    settings
+        Size, share of windows with a mask, largest share of dark pixels.
     classes
         Number of mask classes; a further plane of the targets marks ignored pixels.
     grey
@@ -38,18 +35,15 @@ class Crop:
 
     Examples
     --------
-    >>> crop = Crop({"size": [2, 4], "positive": 1.0}, classes=1)
+    >>> crop = Crop(CropSettings(size=(2, 4), positive=1, dark=1), classes=1)
     >>> target = np.zeros((8, 8, 1), np.uint8)
     >>> target[7, 0] = 1
     >>> crop.window(np.zeros((8, 8, 1), np.uint8), target, np.random.default_rng(0))
     (6, 0)
     """
 
-    def __init__(self, spec: Mapping[str, Any], classes: int, grey: int = 0) -> None:
-        self.size = sides(spec["size"])
-        self.positive = float(spec.get("positive") or 0.0)
-        dark = spec.get("dark")
-        self.dark = 1.0 if dark is None else float(dark)
+    def __init__(self, settings: CropSettings, classes: int, grey: int = 0) -> None:
+        self.size, self.positive, self.dark = settings.size, settings.positive, settings.dark
         self.classes, self.grey = classes, grey
 
     def window(

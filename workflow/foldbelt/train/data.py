@@ -19,9 +19,9 @@ from foldbelt import store
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer, centre
 from foldbelt.files import seed_for
+from foldbelt.train.arguments import SeedParts
 from foldbelt.train.blackout import blacken
 from foldbelt.train.crops import Crop, seen, shown
-from foldbelt.train.samplers import Parts
 
 Batch = dict[str, torch.Tensor]
 Item = tuple[int, ...]
@@ -74,14 +74,14 @@ def _unpacked(packed: np.ndarray, classes: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set of tiles comes from.
+    """Where a set of images comes from.
 
     Attributes
     ----------
     channels, masks
         Files with `x`, and with `mask` (and perhaps `ignore`).
     ids
-        The tiles.
+        The images.
     """
 
     channels: str
@@ -98,14 +98,14 @@ class Source:
         return store.has(self.masks, "ignore")
 
 
-class Tiles:
+class ImageSet:
     """Images, and masks at network size with the ignored pixels as a last plane.
 
     Parameters
     ----------
     source
         Files and ids.
-    fit
+    resizer
         How masks come to network size.
     planes
         Mask classes, plus one if ignored pixels have a plane.
@@ -116,13 +116,13 @@ class Tiles:
     memory
         Hold everything in memory.
     depth
-        (N,1) f32, from `foldbelt.train.tables.depths`; None leaves it out of the batches.
+        (N,1) f32, from `foldbelt.train.image_statistics.depths`; None leaves it out of the batches.
     """
 
     def __init__(
         self,
         source: Source,
-        fit: Resizer,
+        resizer: Resizer,
         planes: int,
         classes: int,
         labels: np.ndarray,
@@ -130,7 +130,7 @@ class Tiles:
         depth: np.ndarray | None = None,
     ) -> None:
         self.ids = list(source.ids)
-        self.fit, self.planes, self.classes, self.labels = fit, planes, classes, labels
+        self.resizer, self.planes, self.classes, self.labels = resizer, planes, classes, labels
         self.depth = depth
         self.x = Column(source.channels, "x", self.ids, memory)
         self.mask = Column(source.masks, "mask", self.ids, memory)
@@ -162,27 +162,27 @@ class Tiles:
 
     def _cut(self, x: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
         if starts is None:
-            return centre(x, self.fit.size)
-        height, width = self.fit.size
+            return centre(x, self.resizer.size)
+        height, width = self.resizer.size
         cut = [
-            one[top : top + height, left : left + width]
-            for one, (top, left) in zip(x, starts, strict=True)
+            canvas[top : top + height, left : left + width]
+            for canvas, (top, left) in zip(x, starts, strict=True)
         ]
         return np.stack(cut)
 
     def _fitted(self, rows: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(rows), *self.fit.canvas, self.planes), np.uint8)
+        out = np.zeros((len(rows), *self.resizer.canvas, self.planes), np.uint8)
         for start in range(0, len(rows), 256):
             part = rows[start : start + 256]
             mask, ignore = self.truth(part)
-            out[start : start + len(part), ..., : self.classes] = self.fit.masks(mask)
+            out[start : start + len(part), ..., : self.classes] = self.resizer.masks(mask)
             if ignore is not None:
-                out[start : start + len(part), ..., -1] = self.fit.masks(ignore)
+                out[start : start + len(part), ..., -1] = self.resizer.masks(ignore)
         return out
 
 
 class Samples(Dataset[Batch]):
-    """Batches of augmented samples from several sets of tiles, numbered through.
+    """Batches of augmented samples from several sets of images, numbered through.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class Samples(Dataset[Batch]):
         Cut a random window out of every image, after its offset and before augmentation.
     blackout
         Probability with which one class is blackened, see `foldbelt.train.blackout`. It comes after
-        the crop, of which it must hide all of a class, and before augmentation: masks still fit
+        the crop, of which it must hide all of a class, and before augmentation: masks still match
         their pixels exactly, and black becomes what the pipeline makes of black.
     colours
         Channels that are the image's; None: all are.
@@ -207,9 +207,9 @@ class Samples(Dataset[Batch]):
 
     def __init__(
         self,
-        sets: Sequence[Tiles],
+        sets: Sequence[ImageSet],
         augment: Augment | None,
-        parts: Parts,
+        parts: SeedParts,
         crop: Crop | None = None,
         blackout: float = 0.0,
         colours: list[int] | None = None,
@@ -217,7 +217,7 @@ class Samples(Dataset[Batch]):
     ) -> None:
         self.sets, self.augment, self.parts = list(sets), augment, parts
         self.crop, self.blackout, self.colours, self.derived = crop, blackout, colours, derived
-        self.starts = np.cumsum([0, *(len(tiles) for tiles in self.sets)])
+        self.starts = np.cumsum([0, *(len(image_set) for image_set in self.sets)])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -235,22 +235,23 @@ class Samples(Dataset[Batch]):
         -------
         dict
             ``x`` (N,H,W,C) u8, ``target`` (N,H,W,P) u8, ``label`` (N,L) f32, ``row`` (N,) int64,
-            and ``depth`` (N,1) f32 where the tiles have it.
+            and ``depth`` (N,1) f32 where the images have it.
         """
         rows = np.array([item[1] for item in items], np.int64)
         parts = []
-        for tiles, first in zip(self.sets, self.starts[:-1], strict=True):
-            here = np.flatnonzero((rows >= first) & (rows < first + len(tiles)))
+        for image_set, first in zip(self.sets, self.starts[:-1], strict=True):
+            here = np.flatnonzero((rows >= first) & (rows < first + len(image_set)))
             if len(here):
-                own = rows[here] - first
+                places = rows[here] - first
                 part = {
                     "here": here,
-                    "label": tiles.labels[own],
-                    "name": np.array([tiles.ids[row] for row in own], object),
+                    "label": image_set.labels[places],
+                    "name": np.array([image_set.ids[place] for place in places], object),
                 }
-                part["x"], part["target"] = self._taken(tiles, own, [items[int(n)] for n in here])
-                if tiles.depth is not None:
-                    part["depth"] = tiles.depth[own]
+                drawn = [items[int(number)] for number in here]
+                part["x"], part["target"] = self._taken(image_set, places, drawn)
+                if image_set.depth is not None:
+                    part["depth"] = image_set.depth[places]
                 parts.append(part)
         back = np.argsort(np.concatenate([part["here"] for part in parts]))
         whole = {
@@ -262,29 +263,29 @@ class Samples(Dataset[Batch]):
         for number, item in enumerate(items):
             self._change(x[number], target[number], label[number], item, str(names[number]))
         batch = {"x": x, "target": target, "label": label, "row": rows}
-        if all(tiles.depth is not None for tiles in self.sets):
+        if all(image_set.depth is not None for image_set in self.sets):
             batch["depth"] = whole["depth"]
         return {
             name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()
         }
 
     def _taken(
-        self, tiles: Tiles, rows: np.ndarray, items: Sequence[Item]
+        self, image_set: ImageSet, rows: np.ndarray, items: Sequence[Item]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Give images (n,H,W,C) and targets (n,H,W,P): whole, or a random window of each."""
-        starts = self._windows(tiles, rows, items)
+        starts = self._windows(image_set, rows, items)
         if self.crop is None:
-            return tiles.images(rows, starts), tiles.targets(rows, starts)
-        images, targets = [], []
+            return image_set.images(rows, starts), image_set.targets(rows, starts)
+        windows, targets = [], []
         for place, item in enumerate(items):  # one by one: whole images may be large
             row = rows[place : place + 1]
             start = None if starts is None else starts[place : place + 1]
-            image, target = tiles.images(row, start)[0], tiles.targets(row, start)[0]
-            seed = self._seed("crop", item, tiles.ids[row[0]])
+            image, target = image_set.images(row, start)[0], image_set.targets(row, start)[0]
+            seed = self._seed("crop", item, image_set.ids[row[0]])
             window = self.crop.window(image, target, np.random.default_rng(seed))
-            images.append(self.crop.cut(image, window).copy())
+            windows.append(self.crop.cut(image, window).copy())
             targets.append(self.crop.cut(target, window).copy())
-        return np.stack(images), np.stack(targets)
+        return np.stack(windows), np.stack(targets)
 
     def _change(
         self, x: np.ndarray, target: np.ndarray, label: np.ndarray, item: Item, name: str
@@ -309,19 +310,23 @@ class Samples(Dataset[Batch]):
         again = item[2] if parts and len(item) > 2 else 0
         return seed_for(*self.parts, what, item[0], name, *([again] if again else []))
 
-    def _windows(self, tiles: Tiles, rows: np.ndarray, items: Sequence[Item]) -> np.ndarray | None:
+    def _windows(
+        self, image_set: ImageSet, rows: np.ndarray, items: Sequence[Item]
+    ) -> np.ndarray | None:
         """Draw top and left of each sample's window on the canvas, (n,2); None for central ones."""
-        if self.augment is None or tiles.fit.canvas == tiles.fit.size:
+        if self.augment is None or image_set.resizer.canvas == image_set.resizer.size:
             return None
         starts = []
         for row, item in zip(rows, items, strict=True):
-            seed = self._seed("offset", item, tiles.ids[row])
-            starts.append(tiles.fit.window(np.random.default_rng(seed)))
+            seed = self._seed("offset", item, image_set.ids[row])
+            starts.append(image_set.resizer.window(np.random.default_rng(seed)))
         return np.array(starts)
 
 
-def fits(sources: Sequence[Source], size: tuple[int, int], planes: int, budget_gib: float) -> bool:
-    """Tell whether images and masks of some sets fit into a memory budget.
+def held_in_memory(
+    sources: Sequence[Source], size: tuple[int, int], planes: int, budget_gib: float
+) -> bool:
+    """Tell whether the images and masks of all sets together stay within a memory budget.
 
     Parameters
     ----------
@@ -347,25 +352,3 @@ def fits(sources: Sequence[Source], size: tuple[int, int], planes: int, budget_g
         network = canvas[0] * canvas[1] * (len(attrs["names"]) + planes)
         total += len(source.ids) * (network + height * width * planes)
     return total <= budget_gib * 2**30
-
-
-def labels_of(mask: np.ndarray, count: int) -> np.ndarray:
-    """Derive image labels from masks that have none of their own.
-
-    Parameters
-    ----------
-    mask
-        (N,h,w) or (N,h,w,K).
-    count
-        1: is there anything; K: which classes are there; 0: no labels.
-
-    Returns
-    -------
-    (N,count) f32 array
-    """
-    planes = mask if mask.ndim == 4 else mask[..., None]
-    # Plane by plane, in a hundredth of the time that `any` over both axes takes.
-    present = np.stack([planes[..., k].any(axis=(1, 2)) for k in range(planes.shape[3])], axis=1)
-    if count == 1:
-        present = np.any(present, axis=1, keepdims=True)
-    return present[:, :count].astype(np.float32)

@@ -6,7 +6,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-class Average:
+class MovingAverage:
     """A copy of a model that follows it slowly, batch-norm statistics included.
 
     The decay rises as (1 + n) / (10 + n) to its final value, so that the first, random weights are
@@ -26,8 +26,8 @@ class Average:
         self.steps = 0
         # The tensors themselves, which training changes in place; gathering them costs more than
         # averaging them.
-        own, other = self.module.state_dict().values(), model.state_dict().values()
-        pairs = list(zip(own, other, strict=True))
+        averages, current = self.module.state_dict().values(), model.state_dict().values()
+        pairs = list(zip(averages, current, strict=True))
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
 
@@ -36,7 +36,7 @@ class Average:
         """Take in the model's weights after an optimiser step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        mine, theirs = zip(*self._floats, strict=True)
-        get_ema_multi_avg_fn(decay)(mine, theirs, 0)
-        for own, other in self._counters:
-            own.copy_(other)
+        averages, current = zip(*self._floats, strict=True)
+        get_ema_multi_avg_fn(decay)(averages, current, 0)
+        for counter, value in self._counters:
+            counter.copy_(value)

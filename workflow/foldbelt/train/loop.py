@@ -21,11 +21,11 @@ import torch
 from foldbelt.files import InputError, seed_for
 from foldbelt.store.weights import with_snapshots
 from foldbelt.train import evaluation, schedules
-from foldbelt.train.ema import Average
+from foldbelt.train.checkpoint_averaging import BestCheckpoints, EpochAverage, Weights
+from foldbelt.train.ema import MovingAverage
 from foldbelt.train.loading import Plan, loader
 from foldbelt.train.state import Interrupted, Signals, State
 from foldbelt.train.stepping import Stepper
-from foldbelt.train.swa import Best, EpochAverage, Weights
 from foldbelt.train.task import Task
 
 Log = Callable[[str], None]
@@ -97,11 +97,11 @@ class Trainer:
         self.model, self.task, self.state, self.log = model, task, state, log
         self.device = task.normalise.device
         self.stepper = Stepper(model, task)
-        self.schedule = schedules.build(stage["schedule"], stage["epochs"])
-        decay = stage.get("ema")
-        self.moving = Average(model, decay) if decay else None
-        self.epoch_average = EpochAverage(model) if stage.get("swa") is not None else None
-        self.best = Best(int(stage.get("average_best") or 1))
+        self.schedule = schedules.build(stage.schedule, stage.epochs)
+        averaging = stage.averaging
+        self.moving = MovingAverage(model, averaging.ema) if averaging.ema else None
+        self.epoch_average = EpochAverage(model) if averaging.swa is not None else None
+        self.best = BestCheckpoints(averaging.average_best)
         self.snapshots: dict[int, Weights] = {}
         self.errors: np.ndarray | None = None
         self.progress = Progress()
@@ -118,7 +118,7 @@ class Trainer:
             return self.epoch_average.module
         return self.moving.module if self.moving else self.model
 
-    def fit(self, signals: Signals) -> Weights:
+    def train(self, signals: Signals) -> Weights:
         """Train to the end of the stage, or to early stopping.
 
         Parameters
@@ -143,14 +143,14 @@ class Trainer:
         if self.task.mines and self.errors is None:
             self.errors = evaluation.errors(self.stepper, check)
         began, first = time.monotonic(), progress.epoch
-        while progress.epoch < stage["epochs"] and not self._stopped():
-            speed = self._train(signals)
+        while progress.epoch < stage.epochs and not self._stopped():
+            speed = self._train_epoch(signals)
             row = [progress.epoch + 1, self.stepper.rate, progress.loss / progress.seen, _NAN, _NAN]
             self._check(row[2], row[1])
             self._average(int(row[0]))
-            every = int(stage.get("validate_every") or 1)
-            last = progress.epoch + 1 == stage["epochs"]
-            if len(self.task.valid) and (last or (progress.epoch + 1) % every == 0):
+            last = progress.epoch + 1 == stage.epochs
+            due = last or (progress.epoch + 1) % stage.validate_every == 0
+            if len(self.task.valid) and due:
                 self._settle()
                 # Interrupted here, the epoch is not noted yet: its validation will be done again.
                 row[3], row[4] = evaluation.validate(self.stepper, self.kept, check)
@@ -180,7 +180,7 @@ class Trainer:
         evaluation.settle(self.stepper, average)
         return average.module.state_dict()
 
-    def _train(self, signals: Signals) -> float:
+    def _train_epoch(self, signals: Signals) -> float:
         """Do the remaining steps of an epoch; give the samples per second."""
         task, progress = self.task, self.progress
         epoch = progress.epoch
@@ -188,7 +188,7 @@ class Trainer:
         done = sum(len(group) for group in groups[: progress.step])
         self.plan.set([batch for group in groups for batch in group], epoch, done)
         if progress.step == 0:
-            torch.manual_seed(seed_for(*task.parts, "epoch", epoch))
+            torch.manual_seed(seed_for(*task.job.seed_parts, "epoch", epoch))
         self.stepper.start_epoch(epoch)
         running = torch.tensor(progress.loss, dtype=torch.float64, device=self.device)
         before, seen = time.monotonic(), 0
@@ -216,8 +216,8 @@ class Trainer:
 
     def _average(self, epoch: int) -> None:
         """Take the weights at an epoch's end (from 1) into their average, where there is one."""
-        share = self.task.stage.get("swa")
-        late = share is not None and epoch > share * self.task.stage["epochs"]
+        share = self.task.stage.averaging.swa
+        late = share is not None and epoch > share * self.task.stage.epochs
         # After an interruption in an epoch's validation, its end comes twice.
         if self.epoch_average and late and epoch > self.progress.averaged:
             self.epoch_average.update(self.model)
@@ -240,21 +240,21 @@ class Trainer:
 
     def _watch(self, row: list[float]) -> None:
         """Keep copies of the best weights, and count the validations without better ones."""
-        stopping = self.task.stage.get("early_stopping")
+        stopping = self.task.stage.early_stopping
         progress = self.progress
         if row[4] > progress.best:
             progress.best, progress.best_epoch = row[4], int(row[0])
-        if self.task.stage["select"] == "best":
+        if self.task.stage.select == "best":
             self.best.offer(row[4], int(row[0]), self.kept.state_dict())
-        watched = -row[3] if stopping and stopping.get("watch") == "loss" else row[4]
+        watched = -row[3] if stopping and stopping.watch == "loss" else row[4]
         if watched > progress.watched:
             progress.watched, progress.bad = watched, 0
         else:
             progress.bad += 1
 
     def _stopped(self) -> bool:
-        stopping = self.task.stage.get("early_stopping")
-        return stopping is not None and self.progress.bad >= max(1, int(stopping["patience"]))
+        stopping = self.task.stage.early_stopping
+        return stopping is not None and self.progress.bad >= stopping.patience
 
     def _check(self, loss: float, rate: float) -> None:
         if not math.isfinite(loss):
@@ -262,20 +262,20 @@ class Trainer:
 
     def _diverged(self, what: str, rate: float) -> None:
         raise InputError(
-            f"Stage {self.task.stage_name}, epoch {self.progress.epoch + 1}, learning rate "
+            f"Stage {self.task.job.stage}, epoch {self.progress.epoch + 1}, learning rate "
             f"{rate:.3g}: {what}. Lower the stage's optimizer.lr, lengthen schedule.warmup, or set "
             "clip (for instance 1.0)."
         )
 
     def _report(self, row: list[float], speed: float, seconds: float) -> None:
-        progress, epochs = self.progress, self.task.stage["epochs"]
+        progress, epochs = self.progress, self.task.stage.epochs
         left = round(seconds * (epochs - progress.epoch))
         valid = (
             "" if math.isnan(row[3]) else f"  valid {row[3]:.4f}  {self.task.metric} {row[4]:.4f}"
         )
         self.log(
             f"epoch {int(row[0])}/{epochs}  lr {row[1]:.2e}  train {row[2]:.4f}{valid}  "
-            f"{speed:.0f} tiles/s  {left // 60}:{left % 60:02d} left"
+            f"{speed:.0f} images/s  {left // 60}:{left % 60:02d} left"
         )
         if self.writer:
             names = ["lr", "loss/train", "loss/valid", f"metric/{self.task.metric}"]

@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 
 from foldbelt import files, runtime
+from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, seed_for
 from foldbelt.train import evaluation
-from foldbelt.train.data import Source
-from foldbelt.train.job import check_stage, seed_parts
+from foldbelt.train.arguments import Inputs, Job, Machine
+from foldbelt.train.job import check_stage
 from foldbelt.train.loading import Plan, loader
 from foldbelt.train.stepping import Batch, Stepper
-from foldbelt.train.task import Task, load, network, split
+from foldbelt.train.task import Task, load, network, sources_of, split
 
 COLUMNS = ["step", "lr", "loss", "smoothed", "suggestion"]
 MEMORY = 0.9
@@ -30,21 +31,12 @@ RISE = 4.0
 
 def run(
     *,
-    channels: str,
-    data: str,
-    folds: str,
+    job: Job,
     model: Mapping[str, Any],
-    stage: Mapping[str, Any],
-    stage_name: str,
-    key: Mapping[str, Any],
-    seed: int,
+    stage: StageSettings,
+    inputs: Inputs,
+    machine: Machine,
     rates: str,
-    cpu_threads: int,
-    memory_gib: float,
-    fold: int = 0,
-    start: str | None = None,
-    device: str | None = None,
-    model_seed: int = 0,
     lowest: float = 1e-6,
     highest: float = 10.0,
     steps: int = 100,
@@ -58,14 +50,12 @@ def run(
 
     Parameters
     ----------
-    channels, data, folds, fold, model, stage, stage_name, key, seed, model_seed
+    job, model, stage, machine
         As of `foldbelt.train.job.run`.
+    inputs
+        Files to read; pseudo-labels are left aside.
     rates
         CSV file to write, see Returns.
-    cpu_threads, memory_gib, device
-        As of `foldbelt.train.job.run`.
-    start
-        Weights file of the stage before.
     lowest, highest
         The rates of the first and the last step.
     steps
@@ -90,14 +80,13 @@ def run(
             f"a range test needs rates 0 < lowest < highest and 3 steps at least, not {lowest}, "
             f"{highest} and {steps}"
         )
-    check_stage(stage, stage_name, model)
-    chosen = runtime.prepare(cpu_threads, device)
-    parts = seed_parts(seed, key, stage_name, model_seed)
-    sources = [Source(channels, data, ids) for ids in split(folds, fold)]
-    task, shape = load(sources, stage, stage_name, "", memory_gib, chosen, parts)
-    stepper = Stepper(network(model, shape, start, parts, chosen), task)
+    check_stage(stage, job, model)
+    device = runtime.prepare(machine.cpu_threads, machine.device)
+    sources = sources_of(inputs, *split(inputs.folds, job.fold))[:2]
+    task, shape = load(sources, job, stage, model, "", machine.memory_gib, device)
+    stepper = Stepper(network(model, shape, inputs.start, job, device), task)
     errors = evaluation.errors(stepper, lambda: None) if task.mines else None
-    log(f"Stage {stage_name}: {steps} steps at rates from {lowest:g} to {highest:g}.")
+    log(f"Stage {job.stage}: {steps} steps at rates from {lowest:g} to {highest:g}.")
     rows: list[list[float]] = []
     mean = 0.0
     for step, (lr, loss) in enumerate(_losses(stepper, errors, lowest, highest, steps), start=1):
@@ -108,7 +97,7 @@ def run(
             log(f"Stopped at step {step}, rate {lr:.3g}, loss {loss:.4g}.")
             break
     if not rows:
-        raise InputError(f"Stage {stage_name}: the loss is {loss} even before the first step.")
+        raise InputError(f"Stage {job.stage}: the loss is {loss} even before the first step.")
     table = pd.DataFrame(rows, columns=COLUMNS[:4]).astype({"step": int})
     table["suggestion"] = suggest(table["lr"].to_numpy(), table["smoothed"].to_numpy())
     for name in ("steepest", "tenth"):
@@ -125,7 +114,7 @@ def _losses(
     task, done, epoch = stepper.task, 0, 0
     base = stepper.base_rates[0]
     while done < steps:
-        torch.manual_seed(seed_for(*task.parts, "epoch", epoch))
+        torch.manual_seed(seed_for(*task.job.seed_parts, "epoch", epoch))
         stepper.start_epoch(epoch)
         groups = task.steps(epoch, errors)[: steps - done]
         stream = _stream(task, groups, epoch)
@@ -174,4 +163,4 @@ def suggest(lr: np.ndarray, smoothed: np.ndarray) -> list[str]:
         first = min(round(1 / (1 - MEMORY)), lowest - 1)
         names[first + int(np.argmin(slope[first : lowest + 1]))].append("steepest")
         names[int(np.argmin(np.abs(np.log(lr / (lr[lowest] / 10)))))].append("tenth")
-    return [" ".join(each) for each in names]
+    return [" ".join(labels) for labels in names]

@@ -17,11 +17,10 @@ References
 .. [4] C. Szegedy et al.: Rethinking the Inception Architecture for Computer Vision. CVPR 2016.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
+
+from foldbelt.config.stage_settings import MixingSettings
 
 Share = tuple[float, torch.Tensor, torch.Tensor]
 
@@ -31,9 +30,9 @@ class Mixer:
 
     Parameters
     ----------
-    stage
-        The stage's config: `mixup` and `cutmix` (both parameters of the beta distribution, or None)
-        and `label_smoothing` (a number below .5; two answers change by it).
+    settings
+        `mixup` and `cutmix` (both parameters of the beta distribution, or None) and
+        `label_smoothing` (a number below .5; two answers change by it).
     classes
         Number of mask classes; a further plane of the targets marks ignored pixels and is never
         smoothed. Only label smoothing needs it.
@@ -45,17 +44,16 @@ class Mixer:
 
     Examples
     --------
-    >>> mixer = Mixer({"mixup": 0.2})
+    >>> mixer = Mixer(MixingSettings(mixup=0.2, cutmix=None, label_smoothing=0))
     >>> x, target, label = torch.rand(4, 1, 8, 8), torch.zeros(4, 1, 8, 8), torch.zeros(4, 1)
     >>> x, shares = mixer(x, target, label, seed=0)
     >>> len(shares), round(sum(share for share, _, _ in shares), 6)
     (2, 1.0)
     """
 
-    def __init__(self, stage: Mapping[str, Any], classes: int | None = None) -> None:
-        self.mixup = float(stage.get("mixup") or 0.0)
-        self.cutmix = float(stage.get("cutmix") or 0.0)
-        self.smoothing = float(stage.get("label_smoothing") or 0.0)
+    def __init__(self, settings: MixingSettings, classes: int | None = None) -> None:
+        self.mixup, self.cutmix = settings.mixup or 0.0, settings.cutmix or 0.0
+        self.smoothing = settings.label_smoothing
         if self.smoothing and classes is None:
             raise ValueError("label smoothing must know which planes of the target are classes.")
         self.classes = classes

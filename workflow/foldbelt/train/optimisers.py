@@ -4,21 +4,21 @@ Where torch has a fused form it is used: a step is one kernel, not a few for eve
 is a sixth of the time of a small network on a CPU.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from foldbelt import registry
+from foldbelt.config.stage_settings import OptimizerSettings
 from foldbelt.files import InputError
-from foldbelt.train.named import look_up
 
-OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], tuple[str, ...]]] = {
-    # name: class, what it is always given, which settings of the config it takes besides the rate
-    "sgd": (torch.optim.SGD, {"momentum": 0.9, "fused": True}, ("momentum", "weight_decay")),
-    "adam": (torch.optim.Adam, {"fused": True}, ("betas", "weight_decay")),
-    "adamw": (torch.optim.AdamW, {"weight_decay": 0.0, "fused": True}, ("betas", "weight_decay")),
+OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    # name: class, and what it is always given
+    "sgd": (torch.optim.SGD, {"fused": True}),
+    "adam": (torch.optim.Adam, {"fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
     # Liu et al. 2020; their own code decays the weights apart from the gradient, as AdamW does.
-    "radam": (torch.optim.RAdam, {"decoupled_weight_decay": True}, ("betas", "weight_decay")),
+    "radam": (torch.optim.RAdam, {"decoupled_weight_decay": True}),
 }
 
 
@@ -47,14 +47,13 @@ def encoder_of(model: torch.nn.Module, key: str) -> torch.nn.Module:
     return encoder
 
 
-def build(spec: Mapping[str, Any], model: torch.nn.Module) -> torch.optim.Optimizer:
+def build(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:
     """Build the optimiser that a stage names, over all trainable parameters of a model.
 
     Parameters
     ----------
-    spec
-        ``{name, lr, encoder_factor, momentum, weight_decay, betas}``, as in the config; what an
-        optimiser does not use is ignored.
+    settings
+        Name, rate and the rest; what an optimiser does not use is ignored.
     model
         The module to train.
 
@@ -69,21 +68,21 @@ def build(spec: Mapping[str, Any], model: torch.nn.Module) -> torch.optim.Optimi
     InputError
         If there is no optimiser of that name, or no encoder to have a rate of its own.
     """
-    (kind, given, takes), settings = look_up("optimizer", OPTIMISERS, spec)
-    given = {**given, **{key: settings[key] for key in takes if key in settings}}
-    if "betas" in given:
-        given["betas"] = tuple(given["betas"])
+    if settings.name not in OPTIMISERS:
+        raise InputError(registry.unknown_names("optimizer", [settings.name], OPTIMISERS))
+    kind, always = OPTIMISERS[settings.name]
+    given = {**always, "weight_decay": settings.weight_decay}
     if kind is torch.optim.SGD:
         # Nesterov's, as in all the salt solutions that used SGD.
-        given["nesterov"] = given["momentum"] > 0
-    rate, factor = settings["lr"], settings.get("encoder_factor", 1)
+        given |= {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
+    rate, factor = settings.lr, settings.encoder_factor
     parameters = [p for p in model.parameters() if p.requires_grad]
     if factor == 1:
         return kind(parameters, lr=rate, **given)  # type: ignore[call-arg]
     encoder = list(encoder_of(model, "optimizer.encoder_factor").parameters())
-    own = {id(p) for p in encoder}
-    groups = [
-        {"params": [p for p in parameters if id(p) not in own]},
+    pretrained = {id(p) for p in encoder}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if id(p) not in pretrained]},
         {"params": [p for p in encoder if p.requires_grad], "lr": rate * factor},
     ]
     return kind(groups, lr=rate, **given)  # type: ignore[call-arg]

@@ -23,34 +23,21 @@ References
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from foldbelt.config.stage_settings import ImageFilter, SamplerSettings
 from foldbelt.files import seed_for
-
-Parts = tuple[str | int | float | None, ...]
-
-_ALL = {"empty": True, "black": True, "vertical": 1, "min_area": 0}
+from foldbelt.train.arguments import SeedParts
 
 
-def needs_images(stage: Mapping[str, Any]) -> bool:
+def needs_images(keep: ImageFilter, sampler: SamplerSettings) -> bool:
     """Tell whether the samples of a stage depend on what is in the images.
 
-    Parameters
-    ----------
-    stage
-        The stage's config.
-
-    Returns
-    -------
-    bool
-        If so, `epoch_rows` needs `foldbelt.train.tables.contents` as `images`.
+    If so, `epoch_rows` needs `foldbelt.train.image_statistics.contents` as `images`.
     """
-    asked = {**_ALL, **(stage.get("images") or {})}
-    return asked != _ALL or (stage.get("sampler") or {}).get("name") == "balanced"
+    return not keep.keeps_all or sampler.name == "balanced"
 
 
 def epoch_rows(
@@ -58,11 +45,11 @@ def epoch_rows(
     pseudo: int,
     ratio: float,
     epoch: int,
-    parts: Parts,
+    parts: SeedParts,
     *,
+    keep: ImageFilter,
+    sampler: SamplerSettings,
     images: pd.DataFrame | None = None,
-    keep: Mapping[str, Any] | None = None,
-    sampler: Mapping[str, Any] | None = None,
     errors: np.ndarray | None = None,
     train_on: str = "mixed",
 ) -> np.ndarray:
@@ -83,13 +70,13 @@ def epoch_rows(
         From 0.
     parts
         What the seed is derived from, besides the epoch.
+    keep
+        The stage's `images`: which of the true samples take part.
+    sampler
+        The stage's `sampler`: how often they come.
     images
         What is in the true samples: area, black, vertical, area0 …; the index holds their ids. See
-        `foldbelt.train.tables.contents`. Needed where `keep` or `sampler` ask for it.
-    keep
-        The stage's `images`: empty, black, vertical, min_area. None keeps all.
-    sampler
-        The stage's `sampler`: name, share, classes, strength. None is ``random``.
+        `foldbelt.train.image_statistics.contents`. Needed where `keep` or `sampler` ask for it.
     errors
         (true,) error of every true sample, not negative; needed by ``hard``.
     train_on
@@ -106,7 +93,7 @@ def epoch_rows(
         If `images` or `errors` are needed and missing, or not of `true` samples.
     """
     random = np.random.default_rng(seed_for(*parts, "order", epoch))
-    rows = _true_rows(true, epoch, parts, images, keep or {}, sampler or {}, errors)
+    rows = _true_rows(true, epoch, parts, images, keep, sampler, errors)
     drawn = min(pseudo, round(ratio * len(rows)))
     extra = true + random.permutation(pseudo)[:drawn]
     if train_on == "truth":
@@ -119,43 +106,40 @@ def epoch_rows(
 def _true_rows(
     true: int,
     epoch: int,
-    parts: Parts,
+    parts: SeedParts,
     images: pd.DataFrame | None,
-    keep: Mapping[str, Any],
-    sampler: Mapping[str, Any],
+    keep: ImageFilter,
+    sampler: SamplerSettings,
     errors: np.ndarray | None,
 ) -> np.ndarray:
     """Give the true samples of an epoch, not shuffled."""
-    if needs_images({"images": keep, "sampler": sampler}):
+    if needs_images(keep, sampler):
         if images is None or len(images) != true:
             raise ValueError(f"the table of what is in the {true} images is missing or another's.")
-        rows = np.flatnonzero(_kept(images, {**_ALL, **keep}, epoch, parts))
+        rows = np.flatnonzero(_kept(images, keep, epoch, parts))
     else:
         rows = np.arange(true)
     random = np.random.default_rng(seed_for(*parts, "sampler", epoch))
-    name = sampler.get("name", "random")
-    if name == "balanced" and images is not None:
+    if sampler.name == "balanced" and images is not None:
         positive = images["area"].to_numpy()[rows] > 0
-        share = float(sampler.get("share", 0.5))
-        kinds = _classes(images)[rows] if sampler.get("classes") else positive[:, None]
-        return _balanced(rows, kinds, share, random)
-    if name == "hard":
+        kinds = _classes(images)[rows] if sampler.classes else positive[:, None]
+        return _balanced(rows, kinds, sampler.share, random)
+    if sampler.name == "hard":
         if errors is None or len(errors) != true:
             raise ValueError(f"the errors of the {true} images are missing or others'.")
-        strength = float(sampler.get("strength", 1))
-        return _hard(rows, np.asarray(errors, float)[rows], strength, random)
+        return _hard(rows, np.asarray(errors, float)[rows], sampler.strength, random)
     return rows
 
 
-def _kept(images: pd.DataFrame, keep: Mapping[str, Any], epoch: int, parts: Parts) -> np.ndarray:
+def _kept(images: pd.DataFrame, keep: ImageFilter, epoch: int, parts: SeedParts) -> np.ndarray:
     """Tell (N,) which images take part in an epoch."""
     area = images["area"].to_numpy()
-    kept = (area == 0) | (area >= keep["min_area"])
-    kept &= (area > 0) | bool(keep["empty"])
-    kept &= ~images["black"].to_numpy(bool) | bool(keep["black"])
+    kept = (area == 0) | (area >= keep.min_area)
+    kept &= (area > 0) | bool(keep.empty)
+    kept &= ~images["black"].to_numpy(bool) | bool(keep.black)
     for row in np.flatnonzero(images["vertical"].to_numpy(bool)):
         chance = seed_for(*parts, "vertical", epoch, str(images.index[int(row)])) / 2**63
-        kept[row] &= chance < keep["vertical"]
+        kept[row] &= chance < keep.vertical
     return kept
 
 
@@ -184,8 +168,8 @@ def _balanced(
         # np.resize repeats the whole, so every row comes equally often, give or take one.
         drawn.append(np.resize(random.permutation(rows[kinds[:, kind]]), number))
     if not positive.all():
-        rest = random.permutation(rows[~positive])
-        drawn.append(np.resize(rest, len(rows) - count))
+        negative = random.permutation(rows[~positive])
+        drawn.append(np.resize(negative, len(rows) - count))
     return np.concatenate(drawn)
 
 

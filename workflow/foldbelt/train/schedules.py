@@ -7,9 +7,10 @@ epoch that has one, and keeps three numbers of state.
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
-from foldbelt.train.named import look_up
+from foldbelt import registry
+from foldbelt.config.stage_settings import ScheduleSettings
+from foldbelt.files import InputError
 
 
 class Schedule:
@@ -17,16 +18,16 @@ class Schedule:
 
     Parameters
     ----------
+    settings
+        `warmup`, epochs over which the factor rises from near 0 to 1; `floor`, the least factor,
+        once warm; and what a schedule has of its own.
     epochs
         Length of the stage.
-    warmup
-        Epochs over which the factor rises from near 0 to 1.
-    floor
-        The least factor, once warm.
     """
 
-    def __init__(self, epochs: int, warmup: float = 0, floor: float = 0, **_: Any) -> None:
-        self.epochs, self.warmup, self.floor = epochs, warmup, floor
+    def __init__(self, settings: ScheduleSettings, epochs: int) -> None:
+        self.settings, self.epochs = settings, epochs
+        self.warmup, self.floor = settings.warmup, settings.floor
 
     def factor(self, position: float) -> float:
         """Give the factor at a position in epochs, taken at the middle of the step.
@@ -88,86 +89,50 @@ class Cosine(Schedule):
 class Polynomial(Schedule):
     """(1 − share of the stage done) to the power of `power`, as for DeepLab (Chen et al. 2017).
 
-    Parameters
-    ----------
-    power
-        1 falls in a line; less stays high for longer.
+    A power of 1 falls in a line; less stays high for longer.
     """
-
-    def __init__(
-        self, epochs: int, warmup: float = 0, floor: float = 0, power: float = 0.9, **_: Any
-    ) -> None:
-        super().__init__(epochs, warmup, floor)
-        self.power = power
 
     def warm(self, position: float) -> float:
         """Give the factor after the warm-up."""
-        return (1 - min(self.share(position), 1.0)) ** self.power
+        return (1 - min(self.share(position), 1.0)) ** self.settings.power
 
 
 class OneCycle(Schedule):
     """From a 25th up to 1 and down to the floor (Smith & Topin 2018), both as half a cosine.
 
-    As torch's OneCycleLR, but for the momentum, which stays as it is.
-
-    Parameters
-    ----------
-    rise
-        Share of the stage that the way up takes.
+    As torch's OneCycleLR, but for the momentum, which stays as it is. The way up takes the share
+    `rise` of the stage.
     """
 
     START = 1 / 25
 
-    def __init__(
-        self, epochs: int, warmup: float = 0, floor: float = 0, rise: float = 0.3, **_: Any
-    ) -> None:
-        super().__init__(epochs, warmup, floor)
-        self.rise = rise
-
     def warm(self, position: float) -> float:
         """Give the factor; the rise is the warm-up."""
-        share = self.share(position)
-        if share < self.rise:
-            return _ease(share / self.rise, max(self.START, self.floor), 1.0)
-        return _ease((share - self.rise) / (1 - self.rise), 1.0, self.floor)
+        share, rise = self.share(position), self.settings.rise
+        if share < rise:
+            return _ease(share / rise, max(self.START, self.floor), 1.0)
+        return _ease((share - rise) / (1 - rise), 1.0, self.floor)
 
 
 class Cyclic(Schedule):
     """Cosines from 1 to the floor, one after the other (Loshchilov & Hutter 2017, SGDR).
 
-    The weights at a cycle's end make members of an ensemble (Huang et al. 2017).
-
-    Parameters
-    ----------
-    cycles
-        How many, of equal length.
-    snapshots
-        How many of the last ones leave their weights.
+    There are `cycles` of equal length. The weights at the ends of the last `snapshots` of them make
+    members of an ensemble (Huang et al. 2017).
     """
-
-    def __init__(
-        self,
-        epochs: int,
-        warmup: float = 0,
-        floor: float = 0,
-        cycles: int = 4,
-        snapshots: int = 0,
-        **_: Any,
-    ) -> None:
-        super().__init__(epochs, warmup, floor)
-        self.cycles, self.snapshots = cycles, snapshots
 
     def cycle(self, position: float) -> int:
         """Give the number of the cycle, from 0; the warm-up belongs to the first."""
-        return min(max(int(self.share(position) * self.cycles), 0), self.cycles - 1)
+        cycles = self.settings.cycles
+        return min(max(int(self.share(position) * cycles), 0), cycles - 1)
 
     def snapshot(self, cycle: int) -> int:
         """Give the number of the snapshot that the end of a cycle leaves, from 1; 0 is none."""
-        return max(0, cycle + 1 - (self.cycles - self.snapshots))
+        return max(0, cycle + 1 - (self.settings.cycles - self.settings.snapshots))
 
     def warm(self, position: float) -> float:
         """Give the factor after the warm-up."""
-        share = self.share(position) * self.cycles
+        share = self.share(position) * self.settings.cycles
         return _ease(share - self.cycle(position), 1.0, self.floor)
 
 
@@ -177,17 +142,8 @@ class Plateau(Schedule):
     As torch's ReduceLROnPlateau: better means lower by a ten-thousandth of the best.
     """
 
-    def __init__(
-        self,
-        epochs: int,
-        warmup: float = 0,
-        floor: float = 0,
-        patience: int = 3,
-        factor: float = 0.5,
-        **_: Any,
-    ) -> None:
-        super().__init__(epochs, warmup, floor)
-        self.patience, self.step = patience, factor
+    def __init__(self, settings: ScheduleSettings, epochs: int) -> None:
+        super().__init__(settings, epochs)
         self.level, self.best, self.bad = 1.0, math.inf, 0
 
     def warm(self, position: float) -> float:
@@ -200,8 +156,8 @@ class Plateau(Schedule):
             self.best, self.bad = loss, 0
         else:
             self.bad += 1
-        if self.bad > self.patience:
-            self.level, self.bad = max(self.floor, self.level * self.step), 0
+        if self.bad > self.settings.patience:
+            self.level, self.bad = max(self.floor, self.level * self.settings.factor), 0
 
     def state(self) -> dict[str, float]:
         """Give level, best loss and the count of losses that were no better."""
@@ -222,13 +178,13 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def build(spec: Mapping[str, Any], epochs: int) -> Schedule:
+def build(settings: ScheduleSettings, epochs: int) -> Schedule:
     """Build the schedule that a stage names.
 
     Parameters
     ----------
-    spec
-        ``{name, warmup, floor, …}``, as in the config; what a schedule does not use is ignored.
+    settings
+        Name, warm-up and the rest; what a schedule does not use is ignored.
     epochs
         Length of the stage.
 
@@ -241,5 +197,6 @@ def build(spec: Mapping[str, Any], epochs: int) -> Schedule:
     InputError
         If there is no schedule of that name.
     """
-    kind, settings = look_up("schedule", SCHEDULES, spec)
-    return kind(epochs, **settings)
+    if settings.name not in SCHEDULES:
+        raise InputError(registry.unknown_names("schedule", [settings.name], SCHEDULES))
+    return SCHEDULES[settings.name](settings, epochs)

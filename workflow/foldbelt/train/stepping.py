@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foldbelt.config.stage_settings import MixingSettings
 from foldbelt.files import seed_for
 from foldbelt.train import optimisers
 from foldbelt.train.objective import Objective
@@ -36,13 +37,13 @@ class Stepper:
         stage = task.stage
         self.model, self.task = model, task
         self.device = task.normalise.device
-        self.objective = Objective(stage, task.samples.sets[0].classes)
-        self.objective.mask.to(self.device)
-        self.optimiser = optimisers.build(stage["optimizer"], model)
+        classes = task.samples.sets[0].classes
+        self.objective = Objective(stage, classes, task.main).to(self.device)
+        self.optimiser = optimisers.build(stage.optimizer, model)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.mixer = _mixer(stage, self.objective.classes)
-        self.amp = bool(stage.get("amp")) and self.device.type == "cuda"
-        self.frozen_epochs = int(stage.get("freeze_encoder") or 0)
+        self.mixer = _mixer(stage.mixing, classes)
+        self.amp = stage.amp and self.device.type == "cuda"
+        self.frozen_epochs = stage.freeze_encoder
         self.encoder = (
             optimisers.encoder_of(model, "freeze_encoder") if self.frozen_epochs else None
         )
@@ -80,7 +81,8 @@ class Stepper:
 
     def judge(self, outputs: Mapping[str, Any], batch: Batch) -> torch.Tensor:
         """Loss of outputs for a batch, as it is, a scalar."""
-        return self.objective(outputs, *self._truth(batch))
+        loss: torch.Tensor = self.objective(outputs, *self._truth(batch))
+        return loss
 
     def loss(self, batch: Batch, *seed: str | int) -> torch.Tensor:
         """Give the loss to learn from, of a batch mixed as the stage says; a scalar.
@@ -96,13 +98,14 @@ class Stepper:
         target, label, depth = self._truth(batch)
         shares = [(1.0, target, label)]
         if self.mixer:
-            number = seed_for(*self.task.parts, "mix", *seed)
+            number = seed_for(*self.task.job.seed_parts, "mix", *seed)
             if depth is None:
                 x, shares = self.mixer(x, target, label, number)
             else:  # as a plane of the images, the depth is mixed as they are
-                both = torch.cat([x, depth[:, :, None, None].expand_as(x[:, :1])], dim=1)
-                both, shares = self.mixer(both, target, label, number)
-                x, depth = both[:, :-1], both[:, -1:].mean(dim=(2, 3))
+                plane = depth[:, :, None, None].expand_as(x[:, :1])
+                stacked = torch.cat([x, plane], dim=1)
+                stacked, shares = self.mixer(stacked, target, label, number)
+                x, depth = stacked[:, :-1], stacked[:, -1:].mean(dim=(2, 3))
         with self.autocast():
             outputs = self.model(x)
         losses = [
@@ -139,8 +142,8 @@ class Stepper:
 
     def update(self) -> None:
         """Take an optimiser step from the gradients gathered, and forget them."""
-        if self.task.stage.get("clip"):
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.task.stage["clip"])
+        if self.task.stage.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.task.stage.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
@@ -152,10 +155,10 @@ class Stepper:
         return target, label, None if depth is None else depth.to(self.device, non_blocking=True)
 
 
-def _mixer(stage: Mapping[str, Any], classes: int) -> Callable[..., Any] | None:
+def _mixer(settings: MixingSettings, classes: int) -> Callable[..., Any] | None:
     """What mixes the images of a batch, where the stage asks for any of it."""
-    if not any(stage.get(key) for key in ("mixup", "cutmix", "label_smoothing")):
+    if not settings.mixes:
         return None
     from foldbelt.train.mixing import Mixer
 
-    return Mixer(stage, classes)
+    return Mixer(settings, classes)

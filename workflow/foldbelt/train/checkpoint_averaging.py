@@ -65,7 +65,7 @@ class EpochAverage:
             self._settled = True
 
 
-class Best:
+class BestCheckpoints:
     """Copies of the weights of the best validations, best first; of equal ones the earlier.
 
     Parameters
@@ -108,11 +108,11 @@ class Best:
         model
             Of the same layers; it stays as it is.
         """
-        one = copy.deepcopy(model)
-        mean = EpochAverage(one)
+        checkpoint = copy.deepcopy(model)
+        mean = EpochAverage(checkpoint)
         for epoch in sorted(self.weights):  # in one order, whatever came first
-            one.load_state_dict(self.weights[epoch])
-            mean.update(one)
+            checkpoint.load_state_dict(self.weights[epoch])
+            mean.update(checkpoint)
         return mean
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Numbers of every training image that are not pixels: what is in it, and how deep it lies."""
+"""Statistics of every training image: what is in its mask and its pixels, and its depth."""
 
 from collections.abc import Sequence
 
@@ -32,19 +32,18 @@ def contents(source: Source) -> pd.DataFrame:
     size = int(np.clip(_BYTES // (height * width * classes), 1, _BLOCK))
     streams = [store.blocks(source.masks, name, source.ids, size) for name in names]
     parts = []
-    for (_, mask), (_, image), *rest in zip(*streams, strict=True):
+    for (_, mask), (_, image), *ignores in zip(*streams, strict=True):
         # Plane by plane: reducing the last, short axis takes several times as long.
         planes = np.moveaxis(mask.reshape(*mask.shape[:3], -1), 3, 0) > 0
-        some = np.logical_or.reduce(list(planes))
-        labelled = rest[0][1] == 0 if rest else True
-        seen = some & labelled
+        any_class = np.logical_or.reduce(list(planes))
+        labelled = ignores[0][1] == 0 if ignores else True
         flat = image.reshape(len(image), -1, *image.shape[3:])
         axes = tuple(range(1, mask.ndim))
         vertical = (mask == mask[:, :1]).all(axis=axes)
         part = {
-            "area": seen.sum(axis=(1, 2)),
+            "area": (any_class & labelled).sum(axis=(1, 2)),
             "black": (flat == flat[:, :1]).reshape(len(flat), -1).all(axis=1),
-            "vertical": vertical & some.any(axis=(1, 2)) & ~some.all(axis=(1, 2)),
+            "vertical": vertical & any_class.any(axis=(1, 2)) & ~any_class.all(axis=(1, 2)),
             **{
                 f"area{number}": (plane & labelled).sum(axis=(1, 2))
                 for number, plane in enumerate(planes)
@@ -63,7 +62,7 @@ def depths(sources: Sequence[Source]) -> list[np.ndarray] | None:
     Parameters
     ----------
     sources
-        Tiles to train on, and any others.
+        Images to train on, and any others.
 
     Returns
     -------

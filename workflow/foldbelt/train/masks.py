@@ -1,0 +1,71 @@
+"""Masks: what they add to the loss, and what a model errs in where there is nothing."""
+
+import torch
+from torch import nn
+
+from foldbelt import losses
+from foldbelt.config.stage_settings import Terms
+
+
+class MaskLoss(nn.Module):
+    """The losses of masks, over the pixels that are not ignored.
+
+    Parameters
+    ----------
+    terms
+        Losses by name, as in the config.
+    classes
+        K, the number of mask classes; a further plane of the target marks ignored pixels.
+    """
+
+    def __init__(self, terms: Terms, classes: int) -> None:
+        super().__init__()
+        self.terms = losses.build(terms)
+        self.classes = classes
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Loss of logits (N,K,H,W) against a target (N,P,H,W), P ≥ K; a scalar."""
+        loss: torch.Tensor = self.terms(logits.float(), *self._split(target))
+        return loss
+
+    def deep(
+        self, scales: list[torch.Tensor], target: torch.Tensor, nonempty: bool
+    ) -> torch.Tensor:
+        """Sum of the losses at the deeper scales (Lee et al. 2015).
+
+        Parameters
+        ----------
+        scales
+            Logits (N,K,H,W) each.
+        target
+            (N,P,H,W).
+        nonempty
+            Whether only images that show a mask teach them.
+        """
+        truth, ignore = self._split(target)
+        if nonempty:
+            labelled = truth if ignore is None else truth.masked_fill(ignore, 0)
+            shows = (labelled > 0.5).flatten(1).any(dim=1)
+            truth, ignore = truth[shows], None if ignore is None else ignore[shows]
+            scales = [logits[shows] for logits in scales]
+        total = torch.zeros((), device=truth.device)
+        for logits in scales if len(truth) else ():
+            total = total + self.terms(logits.float(), truth, ignore)
+        return total
+
+    def _split(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Give the classes as floats, and the ignored pixels, if they have a plane."""
+        ignored = target[:, self.classes :].bool() if target.shape[1] > self.classes else None
+        return target[:, : self.classes].to(torch.float32), ignored
+
+
+def false_positives(logits: torch.Tensor, target: torch.Tensor) -> float:
+    """Share of pixels found of classes that are not there: logits (1,K,H,W), target (1,H,W,P)."""
+    classes = logits.shape[1]
+    labelled = torch.ones(target.shape[1:3], dtype=torch.bool)
+    if target.shape[3] > classes:
+        labelled = target[0, :, :, -1] == 0
+    truth = target[0, :, :, :classes].bool() & labelled[..., None]
+    empty = ~truth.flatten(0, 1).any(dim=0)
+    false = (logits[0] > 0) & labelled & empty[:, None, None]
+    return float(false.sum()) / max(int(labelled.sum()) * classes, 1)
