@@ -247,7 +247,7 @@ def test_shapes_that_do_not_fit_are_refused():
         losses.build({"bce": 1})(logits, target[:, :1])
     with pytest.raises(ValueError, match="one shape"):
         lovasz_hinge(logits, target[:, 0])
-    with pytest.raises(ValueError, match=r"bce\.pos_weight has 2 values for 3 classes; give one"):
+    with pytest.raises(ValueError, match=r"bce: pos_weight has 2 values for 3 classes; give one"):
         losses.build({"bce": {"pos_weight": [1, 2]}})(*_batch(classes=3))
 
 

@@ -41,7 +41,7 @@ class BCE(nn.Module):
         if weight is not None:
             if weight.shape[1] not in (1, logits.shape[1]):
                 raise InputError(
-                    f"loss.bce.pos_weight has {weight.shape[1]} values for {logits.shape[1]} "
+                    f"bce: pos_weight has {weight.shape[1]} values for {logits.shape[1]} "
                     "classes; give one a class, in their order, or one number for all"
                 )
             weight = weight.to(logits.device)

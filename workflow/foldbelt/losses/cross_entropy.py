@@ -52,7 +52,7 @@ class CrossEntropy(nn.Module):
             given = self.class_weight.shape[1] - 1
             if given != logits.shape[1]:
                 raise InputError(
-                    f"loss.cross_entropy.class_weight has {given} values for {logits.shape[1]} "
+                    f"cross_entropy: class_weight has {given} values for {logits.shape[1]} "
                     "classes; give one a class, in their order"
                 )
             truth = truth * self.class_weight.to(logits.device)
