@@ -18,6 +18,9 @@ RENAMED = {
     "predict.tiles": "predict.windows",
     "pseudo.most": "pseudo.max_images",
     "pseudo.share": "pseudo.min_confident_share",
+    "stages.*.label_weight": (
+        "is a weight in loss.label now, as in loss: {mask: {bce: 1}, label: {bce: 0.1}}"
+    ),
 }
 """Old key → new key, where `*` is any name; or old key → a sentence that says what to write."""
 
