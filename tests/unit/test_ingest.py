@@ -411,7 +411,7 @@ def test_the_need_of_disk_is_said_and_refused_before_writing(salt, monkeypatch, 
     monkeypatch.setattr(ingest.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) + 1))
     salt("salt")
     monkeypatch.setattr(ingest.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) - 1))
-    monkeypatch.setattr(ingest, "_convert_sound", lambda *_: pytest.fail("began to write"))
+    monkeypatch.setattr(ingest, "_convert_usable", lambda *_: pytest.fail("began to write"))
     with pytest.raises(InputError, match=r"out: the arrays may need .* GiB, but the disk has"):
         salt("salt")
 
@@ -652,7 +652,7 @@ def test_jpeg_masks_are_refused_where_values_matter(run):
 def test_two_test_folders_are_one_too_many(run):
     make_folder(run.root, {"a": (24, 24)}, test=True)
     (run.root / "test_images").mkdir()
-    assert "stands beside test" in run.refused("folder")
+    assert "is beside test" in run.refused("folder")
 
 
 def test_nothing_there_is_fatal(run):
@@ -689,7 +689,7 @@ def test_meta_columns_keep_their_kind(run):
 def test_meta_of_foldbelts_own_names_is_refused(run):
     make_folder(run.root, {"a": (24, 24)})
     save_table(run.root / "meta.csv", {"id": ["a"], "coverage": [1]})
-    assert "names: coverage; rename" in run.refused("folder")
+    assert "itself: coverage; rename" in run.refused("folder")
 
 
 def test_a_meta_column_can_be_the_label(run):

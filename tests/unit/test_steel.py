@@ -264,7 +264,7 @@ FATAL = {
     ),
     "class never seen": (
         lambda r: rows("positives", {"a.jpg": masks()["a.jpg"]}).to_csv(r / CSV, index=False),
-        [r"masks: class 3 is never seen.*leave it out", r"masks: class 10 is never seen"],
+        [r"masks: class 3 is never seen.*remove it from", r"masks: class 10 is never seen"],
     ),
     "both forms": (
         lambda r: (r / CSV).write_text("ImageId_ClassId,ClassId,EncodedPixels\na.jpg_1,1,1 5\n"),
@@ -285,7 +285,7 @@ FATAL = {
     ),
     "a stray class among pairs": (
         lambda r: add(stray(r), "b.jpg_0,1 5"),
-        [r"train\.csv: class 0 has a row for 1 of 4 images only, such as b\.jpg; take"],
+        [r"train\.csv: class 0 has a row for 1 of 4 images only, such as b\.jpg; remove"],
     ),
 }
 
@@ -509,12 +509,16 @@ def test_predictions_that_do_not_fit_the_sample_are_all_named(run: Run) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("x.jpg_3,172 2 196 2", "x.jpg_3,172 2 196 1", "x.jpg_3: its RLE decodes to another mask"),
+        (
+            "x.jpg_3,172 2 196 2",
+            "x.jpg_3,172 2 196 1",
+            "x.jpg_3: its RLE decodes to a mask that is not",
+        ),
         ("x.jpg_3,172 2 196 2", "x.jpg_3,172 2 196", "x.jpg_3: RLE holds an odd count"),
-        ("y.jpg_1,", "y.jpg_1,1 1", "y.jpg_1: its RLE decodes to another mask"),
+        ("y.jpg_1,", "y.jpg_1,1 1", "y.jpg_1: its RLE decodes to a mask that is not"),
         ("y.jpg_1,\n", "", "y.jpg_1: is missing"),
         ("y.jpg_1,\n", "y.jpg_1,\ny.jpg_1,\n", "y.jpg_1: is written 2 times"),
-        ("y.jpg_1,\n", "y.jpg_1,\nz.jpg_1,5 2\n", "z.jpg_1: has a mask that nobody predicted"),
+        ("y.jpg_1,\n", "y.jpg_1,\nz.jpg_1,5 2\n", "z.jpg_1: has a mask that was not predicted"),
         ("ImageId_ClassId", "Image", "its columns are Image,EncodedPixels"),
     ],
 )

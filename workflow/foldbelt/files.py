@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and errors that name all offenders at once."""
+"""Files that are written completely or not at all, and errors that list all problems at once."""
 
 import contextlib
 import hashlib
@@ -17,28 +17,28 @@ PathLike = str | os.PathLike[str]
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message says what, where and how to mend it."""
+    """Something the user gave cannot be used; the message says what, where, and what to do."""
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One offender found in the input: the file (or id), what is wrong, and what was done."""
+    """One problem found in the input: the file (or id), what is wrong, and what was done."""
 
     file: str
     reason: str
     action: str = ""
 
 
-def raise_all(problems: Sequence[Problem], title: str, cure: str = "") -> None:
+def raise_all(problems: Sequence[Problem], title: str, hint: str = "") -> None:
     """Raise one InputError that lists every problem; do nothing if there is none.
 
     Parameters
     ----------
     problems
-        The offenders, listed in the order given.
+        What is wrong, in the order in which it is listed.
     title
         What was being checked, for the first line.
-    cure
+    hint
         What to do, for the last line.
 
     Raises
@@ -50,19 +50,19 @@ def raise_all(problems: Sequence[Problem], title: str, cure: str = "") -> None:
         return
     lines = [f"{title}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
     lines += [f"  {problem.file}: {problem.reason}" for problem in problems]
-    raise InputError("\n".join([*lines, cure] if cure else lines))
+    raise InputError("\n".join([*lines, hint] if hint else lines))
 
 
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`, synced and renamed to `path` when the block succeeds.
 
-    A reader therefore never meets half a file, and a crash leaves the old one in place.
+    So a reader never sees half a file, and a crash leaves the old file in place.
 
     Parameters
     ----------
     path
-        Where the file shall be; its folder is made if need be.
+        Where the file is to be; its folder is made if it does not exist.
 
     Yields
     ------
@@ -87,7 +87,7 @@ def atomic(path: PathLike) -> Iterator[Path]:
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, completely or not at all."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -98,7 +98,7 @@ def write_json(path: PathLike, value: Any) -> None:
 
 
 def write_csv(path: PathLike, table: "pd.DataFrame") -> None:
-    """Write a table without its index, whole or not at all."""
+    """Write a table as csv without its index, completely or not at all."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
@@ -129,14 +129,14 @@ def seed_for(*parts: str | int | float | None) -> int:
 
 
 def grouped(paths: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """Share out paths that are listed name by name, equally many for each.
+    """Split a list of paths into one part a name, all of the same length.
 
     Parameters
     ----------
     paths
         First all of the first name, then all of the second, and so on.
     names
-        What they belong to.
+        The names, in the order of their paths.
 
     Returns
     -------
@@ -150,5 +150,5 @@ def grouped(paths: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
     """
     each = len(paths) // max(len(names), 1)
     if each * len(names) != len(paths):
-        raise ValueError(f"{len(paths)} files cannot be shared out equally to {len(names)} names")
+        raise ValueError(f"{len(paths)} files cannot be split equally among {len(names)} names")
     return {name: list(paths[i * each : (i + 1) * each]) for i, name in enumerate(names)}

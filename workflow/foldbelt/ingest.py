@@ -1,9 +1,9 @@
 """Raw files → data/train.h5, data/test.h5 and problems.csv: checked, at storage size, in HDF5.
 
-What the files look like is the competition's affair (`foldbelt.competitions`); here is what all
-have in common: every problem is found before a file appears, images go through in blocks so that
-memory does not grow with the data set, and what is larger or smaller than the storage size is
-brought to it, the mask at its original size kept beside (dataset `original`).
+What the files look like is known to the competition alone (`foldbelt.competitions`). Here is what
+all competitions share. Every problem is found before a file appears. Images are converted in
+blocks, so that memory does not grow with the data set. Images of another size are brought to
+storage size, and the mask is kept at its original size, too (dataset `original`).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import pandas as pd
 from foldbelt import competitions, store
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
-from foldbelt.formats.findings import Finding, Spoilt
+from foldbelt.formats.findings import Finding, UnusableImage
 
 BLOCK = 256  # images in memory at a time, at most
 _BLOCK_BYTES = 64 * 2**20
@@ -33,7 +33,7 @@ _THREADS = 4  # decoding; OpenCV releases the interpreter's lock
 def run(
     competition: str,
     root: PathLike,
-    spec: Mapping[str, Any],
+    section: Mapping[str, Any],
     train: PathLike,
     test: PathLike,
     problems: PathLike,
@@ -43,11 +43,11 @@ def run(
     Parameters
     ----------
     competition
-        Its name, a module of `foldbelt.competitions`.
+        Its name, a package of `foldbelt.competitions`.
     root
         Its folder.
-    spec
-        The config's `data` section: on_problem, size, color, ignore, classes, label, series.
+    section
+        The config's `data` section: on_problem, size, image_mode, ignore, classes, label, series.
     train, test
         Where the HDF5 files go. Rows are sorted by id.
     problems
@@ -56,41 +56,43 @@ def run(
     Raises
     ------
     InputError
-        Listing all offenders at once, unless `on_problem` is "drop" and each of them is about a
-        single image. No data are written then, but the table of problems is.
+        Listing all findings at once, unless `on_problem` is "drop" and each of them is about a
+        single image. Then no data are written, but the table of problems is.
     """
-    member = competitions.reader(competition)
+    reader = competitions.reader(competition)
     folder = Path(root)
     if not folder.is_dir():
-        raise InputError(f"data.path: {folder} is no folder; set it to where the raw files lie.")
-    spec = competitions.settings(spec)
-    listing = _with_series(member.scan(folder, spec), spec["series"])
+        raise InputError(
+            f"data.path: there is no folder {folder}; set it to that of the raw files."
+        )
+    settings = competitions.settings(section)
+    listing = _with_series(reader.scan(folder, settings), settings["series"])
     _check_room(listing, train, test)
-    told = {key: value for key, value in spec.items() if key != "series" or value is not None}
+    recorded = {key: value for key, value in settings.items() if (key, value) != ("series", None)}
     attrs = {
-        "config": {"competition": competition, **told},
+        "config": {"competition": competition, **recorded},
         "inputs": listing.inputs,
         "class_names": listing.classes,
         "label_names": listing.labels,
     }
-    found = _convert_sound(member, listing, (train, test), attrs)
-    stopped = _stopping(found, spec)
-    action = "stopped" if stopped else "dropped"
-    rows = [Problem(finding.file, finding.reason, action) for finding in found]
+    findings = _convert_usable(reader, listing, (train, test), attrs)
+    fatal = _fatal(findings, settings)
+    action = "stopped" if fatal else "dropped"
+    rows = [Problem(finding.file, finding.reason, action) for finding in findings]
     columns = ["file", "reason", "action"]
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=columns))
-    if stopped:
-        raise_all(rows, f"The raw files in {folder} cannot be used", _cure(stopped, spec))
+    if fatal:
+        raise_all(rows, f"The raw files in {folder} cannot be used", _hint(fatal))
 
 
 def _with_series(listing: Listing, pattern: str | None) -> Listing:
     """Give every image a column `series`: what the pattern's first group finds in its id, or ""."""
     if pattern is None:
         return listing
-    found = re.compile(pattern)
+    expression = re.compile(pattern)
 
-    def named(item: Item) -> Item:
-        match = found.search(item.id)
+    def with_column(item: Item) -> Item:
+        match = expression.search(item.id)
         return replace(item, columns={**item.columns, "series": (match and match[1]) or ""})
 
     items = [*listing.train, *listing.test]
@@ -98,7 +100,7 @@ def _with_series(listing: Listing, pattern: str | None) -> Listing:
     findings = list(listing.findings)
     if any("series" in item.columns for item in items):
         findings.append(Finding(where, "the images have a column `series` already; rename it"))
-    train, test = ([named(item) for item in part] for part in (listing.train, listing.test))
+    train, test = ([with_column(item) for item in part] for part in (listing.train, listing.test))
     if train and not any(item.columns["series"] for item in train):
         reason = f"names no series for any training image; their ids are such as {train[0].id}"
         findings.append(Finding(where, reason))
@@ -109,9 +111,9 @@ def _with_series(listing: Listing, pattern: str | None) -> Listing:
 
 
 def _check_room(listing: Listing, train: PathLike, test: PathLike) -> None:
-    """Say how much disk the arrays may need, and refuse to begin where there is less.
+    """Print how much disk space the arrays may need, and raise InputError where there is less.
 
-    Images are counted uncompressed, masks at an eighth: they are flat, and shrink to far less.
+    Images are counted uncompressed, masks at an eighth: compression shrinks masks to far less.
     """
     height, width = listing.size or (0, 0)
     masks = store.packed_bytes(len(listing.classes)) * store.FLAT
@@ -131,55 +133,53 @@ def _check_room(listing: Listing, train: PathLike, test: PathLike) -> None:
         )
 
 
-def _stopping(found: Iterable[Finding], spec: Mapping[str, Any]) -> list[Finding]:
-    """Give the findings that no dropping of images can mend, or may."""
-    return [f for f in found if f.id is None or spec["on_problem"] == "error"]
+def _fatal(findings: Iterable[Finding], settings: Mapping[str, Any]) -> list[Finding]:
+    """Give the findings that stop the run: dropping images does not help, or is not allowed."""
+    return [f for f in findings if f.id is None or settings["on_problem"] == "error"]
 
 
-def _cure(stopped: Iterable[Finding], spec: Mapping[str, Any]) -> str:
-    if any(finding.id is None for finding in stopped):
-        return (
-            "Mend the files. Leaving images out (data.on_problem: drop) cannot mend all of these."
-        )
-    return "Mend the files, or leave the offending images out with data.on_problem: drop."
+def _hint(fatal: Iterable[Finding]) -> str:
+    if any(finding.id is None for finding in fatal):
+        return "Correct the files. Leaving images out (data.on_problem: drop) does not help here."
+    return "Correct the files, or leave these images out with data.on_problem: drop."
 
 
-def _convert_sound(
-    member: Reader,
+def _convert_usable(
+    reader: Reader,
     listing: Listing,
     paths: tuple[PathLike, PathLike],
     attrs: Mapping[str, Any],
 ) -> list[Finding]:
-    """Write the files from all images without findings, unless one stops; give all findings.
+    """Write the files from all images without findings, unless one is fatal; give all findings.
 
-    Writing goes along with checking, so that a sound data set is decoded once. Files appear only if
-    no offender turned up; images to drop cost a second pass.
+    Images are written while they are checked, so that a data set without problems is decoded once.
+    Files appear only if nothing new was found; images to drop cost a second pass.
     """
-    found = sorted(set(listing.findings))
+    findings = sorted(set(listing.findings))
     with _quiet():
         while True:
-            stopped = _stopping(found, listing.spec)
-            # once it is clear that nothing will be written, images with a finding are looked into
-            # as well: they may have more than one fault
-            kept = listing if stopped else _without(listing, found)
-            new = set(_convert(member, kept, None if stopped else paths, attrs)) - set(found)
-            found = sorted([*found, *new])
-            if stopped or not new or _stopping(new, listing.spec):
-                return found
+            fatal = _fatal(findings, listing.settings)
+            # Once it is clear that nothing will be written, images with a finding are decoded as
+            # well: they may have more than one problem.
+            kept = listing if fatal else _without(listing, findings)
+            new = set(_convert(reader, kept, None if fatal else paths, attrs)) - set(findings)
+            findings = sorted([*findings, *new])
+            if fatal or not new or _fatal(new, listing.settings):
+                return findings
 
 
-def _without(listing: Listing, found: Iterable[Finding]) -> Listing:
-    spoilt = {finding.id for finding in found}
+def _without(listing: Listing, findings: Iterable[Finding]) -> Listing:
+    unusable = {finding.id for finding in findings}
     return replace(
         listing,
-        train=[item for item in listing.train if item.id not in spoilt],
-        test=[item for item in listing.test if item.id not in spoilt],
+        train=[item for item in listing.train if item.id not in unusable],
+        test=[item for item in listing.test if item.id not in unusable],
     )
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep OpenCV from printing its own warnings on broken files: the report names them all."""
+    """Keep OpenCV from printing its own warnings on broken files: the findings name them all."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -193,16 +193,16 @@ class _Abandon(Exception):
 
 
 def _convert(
-    member: Reader,
+    reader: Reader,
     listing: Listing,
     paths: tuple[PathLike, PathLike] | None,
     attrs: Mapping[str, Any],
 ) -> list[Finding]:
-    """Decode every image, and write the two files unless an offender turns up.
+    """Decode every image, and write the two files unless there is a finding.
 
-    `paths` None only checks.
+    With `paths` None, images are only checked.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     with contextlib.suppress(_Abandon), contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)))
         writers: list[store.Writer | None] = [None, None]
@@ -211,28 +211,28 @@ def _convert(
             writers = [
                 stack.enter_context(store.Writer(path, None, attrs, count)) for path in paths
             ]
-        train = _Stream(member, listing, listing.train, True, writers[0])
-        test = _Stream(member, listing, listing.test, False, writers[1])
-        found = train.convert(pool) + test.convert(pool) + _check_seen(listing, train.seen)
-        if found:
+        train = _Stream(reader, listing, listing.train, True, writers[0])
+        test = _Stream(reader, listing, listing.test, False, writers[1])
+        findings = train.convert(pool) + test.convert(pool) + _check_seen(listing, train.seen)
+        if findings:
             raise _Abandon
         if paths is not None:
-            there = zip(listing.classes, train.seen.tolist(), strict=True)
-            told = ", ".join(f"{name} ({count})" for name, count in there)
-            print(f"Classes, and how many training images hold them: {told}")
-    return found
+            seen = zip(listing.classes, train.seen.tolist(), strict=True)
+            counts = ", ".join(f"{name} ({count})" for name, count in seen)
+            print(f"Classes, and how many training images hold them: {counts}")
+    return findings
 
 
 def _check_seen(listing: Listing, seen: np.ndarray) -> list[Finding]:
     if not listing.train:
-        return [Finding("train images", "none is left that can be used")]
+        return [Finding("train images", "none of them can be used")]
     if listing.classes and not seen.any():
-        return [Finding("masks", "all that can be used are empty; there is nothing to learn")]
+        return [Finding("masks", "all that can be used are empty; there is nothing to learn from")]
     return [
         Finding(
             "masks",
-            f"class {name} is never seen: all masks that can be used are empty of it; leave it out "
-            "of the tables, or of data.classes",
+            f"class {name} is never seen: no mask that can be used shows it; remove it from the "
+            "tables, or from data.classes",
         )
         for name, count in zip(listing.classes, seen, strict=True)
         if not count
@@ -257,13 +257,13 @@ class _Stream:
 
     def __init__(
         self,
-        member: Reader,
+        reader: Reader,
         listing: Listing,
         items: Sequence[Item],
         is_train: bool,
         writer: store.Writer | None,
     ) -> None:
-        self.member, self.listing, self.items = member, listing, items
+        self.reader, self.listing, self.items = reader, listing, items
         self.is_train, self.writer = is_train, writer
         self.size = listing.size or (1, 1)
         self.mixed = is_train and any(item.size != self.size for item in items)
@@ -274,7 +274,7 @@ class _Stream:
         self.ignoring = False
 
     def convert(self, pool: ThreadPoolExecutor) -> list[Finding]:
-        """Take every image through; give the offenders, after whom nothing more is written."""
+        """Convert every image; give the findings. After the first one nothing more is written."""
         findings: list[Finding] = []
         self._create()
         for start in range(0, len(self.items), self.block):
@@ -294,9 +294,9 @@ class _Stream:
 
     def _convert(self, item: Item) -> _Row | list[Finding]:
         try:
-            sample = self.member.read(item, self.listing)
-        except Spoilt as spoilt:
-            return [replace(finding, id=item.id) for finding in spoilt.findings]
+            sample = self.reader.read(item, self.listing)
+        except UnusableImage as error:
+            return [replace(finding, id=item.id) for finding in error.findings]
         if sample.image.shape[:2] != item.size:
             where = item.image.relative_to(self.listing.root).as_posix()
             return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
@@ -358,7 +358,7 @@ class _Stream:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring an image (h, w) or (h, w, 3) u8 to (H, W): mean of areas down, linear up.
+    """Bring an image (h, w) or (h, w, 3) u8 to (H, W): area means down, linear interpolation up.
 
     The aspect ratio is not kept; predictions are stretched back to the original size.
     """

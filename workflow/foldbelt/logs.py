@@ -1,4 +1,4 @@
-"""What a job says goes to its log file and to the terminal alike."""
+"""A job's output goes both to its log file and to the terminal."""
 
 import contextlib
 import sys
@@ -11,7 +11,7 @@ from foldbelt.files import InputError, PathLike
 
 
 class _Tee:
-    """Write to several streams, line by line: a killed job's log still tells its last epoch."""
+    """Write to several streams, line by line: a killed job's log still has its last epoch."""
 
     def __init__(self, *streams: TextIO) -> None:
         self.streams = streams
@@ -34,13 +34,13 @@ class _Tee:
 def job(log: PathLike) -> Iterator[None]:
     """Run a job's body with its output copied to `log`.
 
-    An InputError is the user's to mend and ends the job with its message alone; any other error
-    shows where it arose.
+    An InputError is for the user to correct: the job ends with its message alone. Any other error
+    shows its traceback.
 
     Parameters
     ----------
     log
-        The log file; it is begun anew.
+        The log file; an old one is overwritten.
 
     Raises
     ------

@@ -11,15 +11,15 @@ from foldbelt.files import InputError
 def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
     """Make torch reproducible and choose the device.
 
-    Sums on a CPU depend on the number of threads, so it is set, not found. On a GPU, an operation
-    that has no deterministic form warns rather than stops.
+    Sums on a CPU depend on the number of threads, so the config sets that number. On a GPU, an
+    operation without a deterministic form gives a warning instead of an error.
 
     Parameters
     ----------
     cpu_threads
         Compute threads.
     device
-        ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+        ``"cpu"``, ``"cuda"``, or None for CUDA where torch finds it.
 
     Returns
     -------
@@ -28,20 +28,20 @@ def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
     Raises
     ------
     InputError
-        If ``"cuda"`` is asked for and torch sees none.
+        If `device` is ``"cuda"`` and torch finds no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device: a GPU is demanded, but torch sees none. Check the driver (nvidia-smi) and "
-            "that torch was built for CUDA, or set device: auto."
+            "device: the config demands a GPU, but torch finds none. Check the driver "
+            "(nvidia-smi) and that torch was built for CUDA, or set device: auto."
         )
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.set_num_threads(cpu_threads)
-    # The same as use_deterministic_algorithms, which loads torch's compiler (2 s a job) besides.
+    # The same as use_deterministic_algorithms, which would also load torch's compiler (2 s a job).
     torch.set_deterministic_debug_mode("warn" if chosen.type == "cuda" else "error")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    # Uninitialised memory is filled in deterministic mode: a price without a use here.
+    # Deterministic mode would fill uninitialised memory, which costs time and is of no use here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
 

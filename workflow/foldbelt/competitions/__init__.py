@@ -1,26 +1,27 @@
-"""Competitions: all that is particular to one is a package here, found by its name.
+"""Competitions: all that is particular to one of them is a plug-in, a package of its name.
 
 The stages that read raw files (`foldbelt.ingest`) and write the product (`foldbelt.submit`) know no
-competition. They ask the package that the config names, `foldbelt.competitions.<name>`, which has
+competition. They ask the package that the config names, `foldbelt.competitions.<name>`. Read
+`_reading` first: it defines what a reader gives. A package has
 
 `read.py`, the reader
-    ``scan(root, spec)`` looks at names, tables and file headers, decodes nothing, and lists the
-    images with every offender it met. Columns known by now (a depth, a patient) belong to the item.
-    ``read(item, listing)`` decodes one image and its truth (a mask file, RLE texts, boxes drawn as
-    masks: whatever `Item.truth` holds), checks the two against each other and gives the per-image
-    columns and labels that only pixels tell. Called from several threads. Offenders are raised as
-    `foldbelt.formats.Spoilt`. ``read_truth(path, ids, shape, classes)`` is there where the hidden
-    truth comes as a table.
+    ``scan(root, settings)`` looks at names, tables and file headers and decodes nothing. It lists
+    the images and every problem that it finds. Columns that are known by now (a depth, a patient)
+    belong to the item. ``read(item, listing)`` decodes one image and its truth (a mask file, RLE
+    texts, boxes drawn as masks: whatever `Item.truth` holds) and checks one against the other. It
+    gives the per-image columns and labels that are computed from pixels. It is called from several
+    threads, and raises `foldbelt.formats.UnusableImage`. ``read_truth(path, ids, shape, classes)``
+    is needed only where the hidden truth comes as a table.
 `submit.py`, the writer
-    ``write_submission(predictions, root, spec, classes)`` gives the product as text in the
+    ``write_submission(predictions, root, settings, classes)`` gives the product as text in the
     competition's own format, that of the given sample. ``check_submission(text, predictions, root,
-    spec, classes)`` reads such a text anew and lists what differs from the predictions.
+    settings, classes)`` reads such a text anew and lists what differs from the predictions.
 constants in its `__init__.py`
-    ``METRIC``, the default metric, a name in `foldbelt.metrics`; ``SYNTHETIC``, where there is one
-    the plug-in of `foldbelt.synthetic` that draws data in the competition's format.
+    ``METRIC``, the default metric, a name in `foldbelt.metrics`; ``SYNTHETIC``, the plug-in of
+    `foldbelt.synthetic` that draws data in the competition's format, if there is one.
 
-A rule depends on the half that it uses. What competitions share of reading files is in
-`foldbelt.formats`.
+A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
+several competitions share is in `foldbelt.formats`.
 """
 
 import lazy_loader

@@ -14,9 +14,9 @@ from foldbelt.formats import Finding
 
 
 class Reader(Protocol):
-    """What `foldbelt.competitions.<name>.read` offers; `read_truth` is not asked of every one."""
+    """What `foldbelt.competitions.<name>.read` offers; `read_truth` is optional."""
 
-    def scan(self, root: Path, spec: Mapping[str, Any]) -> Listing: ...
+    def scan(self, root: Path, settings: Mapping[str, Any]) -> Listing: ...
 
     def read(self, item: Item, listing: Listing) -> Sample: ...
 
@@ -36,7 +36,7 @@ class Writer(Protocol):
         self,
         predictions: Iterable[Prediction],
         root: Path,
-        spec: Mapping[str, Any],
+        settings: Mapping[str, Any],
         classes: list[str],
     ) -> str: ...
 
@@ -45,7 +45,7 @@ class Writer(Protocol):
         text: str,
         predictions: Iterable[Prediction],
         root: Path,
-        spec: Mapping[str, Any],
+        settings: Mapping[str, Any],
         classes: list[str],
     ) -> list[Finding]: ...
 
@@ -61,11 +61,22 @@ def reader(name: str) -> Reader:
     Raises
     ------
     InputError
-        If there is none of that name; lists those there are.
+        If there is none of that name; the message lists the known names.
     """
     return cast(Reader, importlib.import_module(registry.reader(name)))
 
 
 def writer(name: str) -> Writer:
-    """Find a competition's writer, likewise."""
+    """Find a competition's writer.
+
+    Parameters
+    ----------
+    name
+        As the config's `competition` names it: a package of `foldbelt.competitions`.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name; the message lists the known names.
+    """
     return cast(Writer, importlib.import_module(registry.writer(name)))

@@ -1,4 +1,4 @@
-"""What a competition's reader gives: images, their truth, and all that is wrong with them."""
+"""What a competition's reader gives: images, their truth, and the problems it found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from foldbelt.formats import Finding
 
 @dataclass(frozen=True)
 class Item:
-    """One image that the scan found.
+    """One image that `scan` has listed.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Item:
     image
         The file to decode.
     size
-        (height, width) as the file's header tells it.
+        (height, width) according to the file's header.
     truth
         What `read` needs to find the mask; None for a test image.
     columns
@@ -38,18 +38,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a scan found: the images in order of their ids, the classes and the offenders.
+    """What `scan` gives: the images in order of their ids, the classes and the findings.
 
     Parameters
     ----------
     root
         The competition's folder.
-    spec
-        The config's `data` section, defaults filled (see `settings`).
+    settings
+        The config's `data` section with its defaults (see the function `settings`).
     train, test
-        The images, sorted by id, those with findings included as far as they have a readable file.
+        The images, sorted by id. Images with findings are listed too, if their file can be read.
     size
-        Storage size (height, width); None where no image tells it.
+        Storage size (height, width); None where there is no image that can be read.
     channels
         1 for grey, 3 for RGB.
     classes
@@ -57,13 +57,13 @@ class Listing:
     labels
         Names of the L image labels.
     findings
-        Every offender met.
+        Every problem found.
     inputs
         Name → digest of the tables' contents and of the folders' listings (names and sizes).
     """
 
     root: Path
-    spec: Mapping[str, Any]
+    settings: Mapping[str, Any]
     train: list[Item]
     test: list[Item]
     size: tuple[int, int] | None
@@ -89,7 +89,7 @@ class Sample:
     labels
         (L,) u8; None for a test image.
     columns
-        Per-image columns that only the pixels tell.
+        Per-image columns that are computed from the pixels.
     """
 
     image: np.ndarray
@@ -110,12 +110,17 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the part of the config's `data` section that decides what is read, defaults filled.
+def settings(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the part of the config's `data` section that decides what is read, with its defaults.
 
     Where the files lie is left out on purpose: the same files elsewhere are the same data.
+
+    Raises
+    ------
+    InputError
+        If `on_problem` or `image_mode` has a value that is unknown.
     """
-    filled = {key: spec.get(key, default) for key, default in DEFAULTS.items()}
+    filled = {key: section.get(key, default) for key, default in DEFAULTS.items()}
     if filled["on_problem"] not in ("error", "drop"):
         raise InputError(
             f"data.on_problem is {filled['on_problem']!r}; it must be 'error' or 'drop'."

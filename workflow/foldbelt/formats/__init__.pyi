@@ -1,2 +1,2 @@
 from .findings import Finding as Finding
-from .findings import Spoilt as Spoilt
+from .findings import UnusableImage as UnusableImage

@@ -12,19 +12,19 @@ import pandas as pd
 from foldbelt import rle
 from foldbelt.formats.findings import Finding
 
-MANY = 5  # how many offenders of one kind within one file a reason spells out
+MANY = 5  # how many wrong values of one kind in one file a reason lists
 _MISSING = {"", "nan", "na", "inf", "-inf"}
 
 
 def read_text(source: Path | io.StringIO) -> pd.DataFrame:
-    """Read a csv without interpreting anything: every field a str, an empty one ""."""
+    """Read a csv without interpreting it: every field is a str, an empty field is ""."""
     return pd.read_csv(source, dtype=str, na_filter=False, encoding="utf-8-sig")
 
 
 def read_table(
     root: Path, name: str, columns: Collection[str], needed: bool = True
 ) -> tuple[pd.DataFrame | None, list[Finding]]:
-    """Read one table of the competition; None and a fatal finding if it cannot be used.
+    """Read one table of the competition; None and a finding if it cannot be used.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def read_table(
 
 
 def check_ids(table: pd.DataFrame, name: str, known: Collection[str], where: str) -> list[Finding]:
-    """Find ids that are duplicate, could leave the folder, or belong to no image.
+    """Find ids that are duplicate, are no plain file names, or belong to no image.
 
     Parameters
     ----------
@@ -80,14 +80,14 @@ def check_ids(table: pd.DataFrame, name: str, known: Collection[str], where: str
 
 
 def is_name(identity: str) -> bool:
-    """Tell whether an id is a plain name, which no folder can be left by."""
+    """Tell whether an id is a plain name, with which no path can leave its folder."""
     return (
         bool(identity.strip()) and not set(identity) & set("/\\\0") and identity not in (".", "..")
     )
 
 
 def check_rows(name: str, table: pd.DataFrame, wanted: Iterable[str]) -> list[Finding]:
-    """Find the images that a table has no row for."""
+    """Find the images for which a table has no row."""
     present = set(table["id"])
     return [
         Finding(name, f"has no row for id {identity}; every image needs one", identity)
@@ -97,10 +97,10 @@ def check_rows(name: str, table: pd.DataFrame, wanted: Iterable[str]) -> list[Fi
 
 
 def typed(table: pd.DataFrame, name: str) -> list[Any]:
-    """Read a column as numbers if all its entries are some, else as text.
+    """Read a column as numbers if all its entries are numbers, else as text.
 
     Codes with leading zeros stay text: "007" and "7" are two patients. A missing number becomes
-    NaN; whoever needs the column complains.
+    NaN; the code that needs the column refuses it.
     """
     texts = table[name].str.strip()
     missing = texts.str.lower().isin(_MISSING)
@@ -119,11 +119,13 @@ def check_runs(where: str, text: str, mask: np.ndarray) -> list[Finding]:
         same = np.array_equal(rle.decode(text, mask.shape), mask != 0)
     except ValueError as error:
         return [Finding(where, str(error))]
-    return [] if same else [Finding(where, "its RLE decodes to another mask than predicted")]
+    return (
+        [] if same else [Finding(where, "its RLE decodes to a mask that is not the predicted one")]
+    )
 
 
 def check_keys(written: list[str], wanted: list[str]) -> list[Finding]:
-    """Verify that every row of a submission is there exactly once, in order, and no other."""
+    """Verify that a submission has exactly the wanted rows, each once, in the wanted order."""
     findings = []
     rows = Counter(written)
     findings += [Finding(key, f"is written {n} times") for key, n in rows.items() if n > 1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One offender in the raw files.
+    """One problem in the raw files.
 
     Parameters
     ----------
@@ -15,8 +15,9 @@ class Finding:
     reason
         What is wrong and, where it is not plain, what to do.
     id
-        The image it spoils: what `on_problem: drop` leaves out. None where no single image is to
-        blame (a missing table, a class never seen); such a problem is always fatal.
+        The image that cannot be used: what `on_problem: drop` leaves out. None where no single
+        image is to blame (a missing table, a class never seen); such a problem always stops the
+        run.
     """
 
     file: str
@@ -24,8 +25,8 @@ class Finding:
     id: str | None = None
 
 
-class Spoilt(Exception):
-    """One image cannot be used; carries the findings."""
+class UnusableImage(Exception):
+    """One image cannot be used; `findings` say why."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = list(findings)

@@ -1,7 +1,7 @@
 """Image files: listed, measured by their headers, decoded to u8 grey or RGB.
 
-Orientation tags (EXIF) are ignored everywhere: a mask carries none, so turning the image alone
-would part the two. Of a file of several pages only a single-page one is accepted.
+Orientation tags (EXIF) are ignored everywhere: a mask has none, so image and mask would no longer
+match if only the image were rotated. TIFF files of several pages are refused.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ _LITTER = {"thumbs.db", "desktop.ini"}
 
 
 class Undecodable(ValueError):
-    """A file is no image that can be used; the message says why."""
+    """A file is not an image that can be used; the message says why."""
 
 
 def listing(folder: Path) -> list[Path]:
-    """List the files of a folder in order of their names: none nested, hidden or left by a viewer.
+    """List the files of a folder by name: none nested or hidden, and none that a viewer left there.
 
-    Files of other kinds are listed too, so that the caller can name them.
+    Files that are no images are listed too, so that the caller can report them.
     """
     if not folder.is_dir():
         return []
@@ -38,7 +38,7 @@ def listing(folder: Path) -> list[Path]:
 
 
 def listing_digest(files: Iterable[Path]) -> str:
-    """SHA-256 of names and sizes: tells a changed folder without reading every image again."""
+    """SHA-256 of names and sizes: shows that a folder has changed without reading every image."""
     lines = [f"{path.name}\t{path.stat().st_size}\n" for path in files]
     return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -64,7 +64,7 @@ def decode(path: Path) -> np.ndarray:
 
     A palette becomes its colours. Raises `Undecodable`.
     """
-    data = np.fromfile(path, np.uint8)  # not imread: it cannot tell a missing from a broken file
+    data = np.fromfile(path, np.uint8)  # imread does not say whether a file is missing or broken
     try:
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error as error:
@@ -99,7 +99,7 @@ def to_u8(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def grey_planes_equal(pixels: np.ndarray) -> bool:
-    """Tell whether a decoded file is grey, be it saved with one channel or three equal ones."""
+    """Tell whether a decoded file is grey: saved with one channel, or with three equal ones."""
     return pixels.ndim == 2 or bool(
         (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
     )
@@ -126,7 +126,7 @@ def decode_values(path: Path) -> np.ndarray:
 def measure(
     files: Mapping[str, Path], root: Path
 ) -> tuple[dict[str, tuple[int, int]], list[Finding]]:
-    """Read the headers of some images: id → (height, width), and the files that have none."""
+    """Read the headers of images: id → (height, width), and findings for files without one."""
     sizes: dict[str, tuple[int, int]] = {}
     findings = []
     for name, path in files.items():
@@ -146,27 +146,27 @@ def common_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
 
 
 def relative(path: Path, root: Path) -> str:
-    """Name a file as a message should: below the competition's folder."""
+    """Give a file's name for a message: its path below the competition's folder."""
     return path.relative_to(root).as_posix()
 
 
 def storage_size(
     root: Path,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     files: Mapping[str, Path],
     sizes: Mapping[str, tuple[int, int]],
 ) -> tuple[tuple[int, int] | None, list[Finding]]:
-    """Give the size at which images are stored, and those that differ where there is no data.size.
+    """Give the size at which images are stored, and findings for other sizes without data.size.
 
     Parameters
     ----------
-    root, spec
+    root, settings
         The competition's folder and the config's `data` section.
     files, sizes
         id → file, and id → (height, width) of those whose headers can be read.
     """
-    if spec["size"] is not None:
-        height, width = spec["size"]
+    if settings["size"] is not None:
+        height, width = settings["size"]
         return (height, width), []
     common = common_size(sizes.values())
     if common is None:
@@ -187,7 +187,7 @@ def storage_size(
 def by_stem(
     files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
 ) -> tuple[dict[str, Path], list[Finding]]:
-    """Give id → file for one folder; files of other kinds, bad names and doublets are findings."""
+    """Give id → file for one folder; other files, bad names and duplicates are findings."""
     return _by(lambda path: path.stem, files, root, suffixes)
 
 
@@ -201,7 +201,7 @@ def by_name(
 def _by(
     identity: Callable[[Path], str], files: Iterable[Path], root: Path, suffixes: tuple[str, ...]
 ) -> tuple[dict[str, Path], list[Finding]]:
-    found: dict[str, Path] = {}
+    file_of: dict[str, Path] = {}
     findings = []
     for path in files:
         name = identity(path)
@@ -211,12 +211,12 @@ def _by(
         elif not _utf8(name):
             reason = "has a name that is not UTF-8; rename it"
             findings.append(Finding(ascii(relative(path, root)), reason, name))
-        elif name in found:
-            reason = f"has the same id as {found[name].name}; rename one"
+        elif name in file_of:
+            reason = f"has the same id as {file_of[name].name}; rename one"
             findings.append(Finding(relative(path, root), reason, name))
         else:
-            found[name] = path
-    return found, findings
+            file_of[name] = path
+    return file_of, findings
 
 
 def _utf8(name: str) -> bool:

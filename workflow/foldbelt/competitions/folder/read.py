@@ -4,11 +4,11 @@ Layout: ``images/`` and ``masks/``, optionally ``test/`` or ``test_images/`` (im
 masks), ``meta.csv`` (id and any columns: strata, groups) and ``sample_submission.csv``. PNG, JPEG
 or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; sizes may be mixed if `data.size` is set.
 The id of an image is its file name without the suffix, and its mask has the same id. Nested folders
-are not followed. How pixels become u8 is told in `_images`.
+are not followed. `foldbelt.formats.image_files` describes how pixels become u8.
 
-Masks are tested by value: `data.classes` maps names to values; without it there is one class,
-`object`, of every value above zero. `data.ignore` is the value of unlabelled pixels. JPEG
-blurs values, so that a JPEG mask is accepted for the one unnamed class only, and cut at half.
+A class is a value in the masks: `data.classes` maps names to values. Without it there is one
+class, `object`: every value above zero. `data.ignore` is the value of unlabelled pixels. JPEG blurs
+values, so a JPEG mask is accepted only for the one unnamed class, and cut at half the range.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.sample import sample_fault
 from foldbelt.files import InputError, digest
 from foldbelt.formats import csv_files, image_files
-from foldbelt.formats.findings import Finding, Spoilt
+from foldbelt.formats.findings import Finding, UnusableImage
 
 _RESERVED = {"height", "width", "coverage", "empty"}
 _LOSSY = (".jpg", ".jpeg")
@@ -36,29 +36,29 @@ class Truth(NamedTuple):
     label: str | None
 
 
-def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
-    """List images, masks and meta data and all that names and headers tell to be wrong."""
-    classes = _classes(spec)
+def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
+    """List images, masks and meta data, and what is wrong with their names and headers."""
+    classes = _classes(settings)
     test_folder, findings = _test_folder(root)
     inputs: dict[str, str] = {}
-    found: dict[str, dict[str, Path]] = {}
+    files_of: dict[str, dict[str, Path]] = {}
     for folder in ("images", "masks", *([test_folder] if test_folder else [])):
         files = image_files.listing(root / folder)
         if not files and folder != test_folder:
             findings.append(
                 Finding(folder, f"is missing or empty; looked for images in {root / folder}")
             )
-        found[folder], wrong = image_files.by_stem(files, root)
+        files_of[folder], wrong = image_files.by_stem(files, root)
         findings += wrong
         inputs[folder] = image_files.listing_digest(files)
-    images, masks, test = found["images"], found["masks"], found.get(test_folder, {})
+    images, masks, test = files_of["images"], files_of["masks"], files_of.get(test_folder, {})
     findings += _check_pairs(root, images, masks, test)
     sizes, broken = image_files.measure(images | test, root)
     mask_sizes, broken_masks = image_files.measure(masks, root)
     findings += broken + broken_masks
-    size, wrong = image_files.storage_size(root, spec, images | test, sizes)
+    size, wrong = image_files.storage_size(root, settings, images | test, sizes)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
-    columns, label_of, wrong = _read_meta(root, spec, images, test, inputs)
+    columns, label_of, wrong = _read_meta(root, settings, images, test, inputs)
     findings += wrong + _check_sample(root, test, classes, inputs)
     train_items = [
         Item(key, path, sizes[key], Truth(masks[key], label_of.get(key)), columns[key])
@@ -70,17 +70,17 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
         for key, path in sorted(test.items())
         if key in sizes
     ]
-    channels = 3 if spec["image_mode"] == "rgb" else 1
+    channels = 3 if settings["image_mode"] == "rgb" else 1
     names = list(classes)
-    labels = names if spec["label"] is None else sorted(set(label_of.values()))
+    labels = names if settings["label"] is None else sorted(set(label_of.values()))
     return Listing(
-        root, spec, train_items, test_items, size, channels, names, labels, findings, inputs
+        root, settings, train_items, test_items, size, channels, names, labels, findings, inputs
     )
 
 
-def _classes(spec: Mapping[str, Any]) -> dict[str, int | None]:
+def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
     """Give class → value in masks; None means every value that is neither 0 nor ignored."""
-    ignore, classes = spec["ignore"], spec["classes"]
+    ignore, classes = settings["ignore"], settings["classes"]
     if ignore == 0:
         raise InputError("data.ignore is 0, which is the background; choose the unlabelled value.")
     if classes is None:
@@ -93,17 +93,17 @@ def _classes(spec: Mapping[str, Any]) -> dict[str, int | None]:
     ]
     if wrong:
         raise InputError(
-            f"data.classes: {', '.join(wrong)}: every class needs a value of its own, neither 0 "
-            f"(background) nor that of data.ignore ({ignore})."
+            f"data.classes: {', '.join(wrong)}: every class needs a different value, not 0 "
+            f"(background) and not that of data.ignore ({ignore})."
         )
     return dict(classes)
 
 
 def _test_folder(root: Path) -> tuple[str, list[Finding]]:
-    there = [name for name in ("test", "test_images") if (root / name).is_dir()]
-    if len(there) > 1:
-        return there[0], [Finding("test_images", "stands beside test; keep one of the two")]
-    return (there[0] if there else ""), []
+    folders = [name for name in ("test", "test_images") if (root / name).is_dir()]
+    if len(folders) > 1:
+        return folders[0], [Finding("test_images", "is beside test; keep one of the two folders")]
+    return (folders[0] if folders else ""), []
 
 
 def _check_pairs(
@@ -142,15 +142,15 @@ def _check_mask_sizes(
 
 def _read_meta(
     root: Path,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     images: Mapping[str, Path],
     test: Mapping[str, Path],
     inputs: dict[str, str],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[Finding]]:
-    """Give id → columns of every image, id → label if `data.label` asks for one, and findings."""
+    """Give id → columns of every image, id → label if `data.label` is set, and findings."""
     columns: dict[str, dict[str, Any]] = {key: {} for key in (*images, *test)}
     table, findings = csv_files.read_table(
-        root, "meta.csv", ("id",), needed=spec["label"] is not None
+        root, "meta.csv", ("id",), needed=settings["label"] is not None
     )
     if (root / "meta.csv").is_file():
         inputs["meta.csv"] = digest([root / "meta.csv"])
@@ -159,18 +159,20 @@ def _read_meta(
     findings += csv_files.check_ids(table, "meta.csv", columns, "images/ or the test folder")
     findings += csv_files.check_rows("meta.csv", table, sorted(images))
     covered = set(table["id"]) & test.keys()
-    if covered:  # meta data of the train images alone is fine; of some test images it is a slip
+    if (
+        covered
+    ):  # rows for train images alone are fine; rows for some test images only are a mistake
         findings += csv_files.check_rows("meta.csv", table, sorted(test))
     clash = sorted(_RESERVED & set(table.columns))
     if clash:
-        reason = f"has columns of foldbelt's own names: {', '.join(clash)}; rename them"
+        reason = f"has columns whose names foldbelt uses itself: {', '.join(clash)}; rename them"
         return columns, {}, [*findings, Finding("meta.csv", reason)]
     for name in table.columns.drop("id"):
         values = csv_files.typed(table, name)
         for key, value in zip(table["id"], values, strict=True):
             if key in images or (key in test and covered):
                 columns[key].setdefault(name, value)
-    label_of, wrong = _read_labels(table[table["id"].isin(images.keys())], spec["label"])
+    label_of, wrong = _read_labels(table[table["id"].isin(images.keys())], settings["label"])
     return columns, label_of, findings + wrong
 
 
@@ -202,48 +204,48 @@ def read(item: Item, listing: Listing) -> Sample:
         )
     if item.truth is None:
         if findings:
-            raise Spoilt(findings)
+            raise UnusableImage(findings)
         return Sample(image, columns=columns)
     try:
-        mask, ignore = _read_mask(item.truth.mask, listing.spec)
+        mask, ignore = _read_mask(item.truth.mask, listing.settings)
     except image_files.Undecodable as error:
         findings.append(
             Finding(image_files.relative(item.truth.mask, listing.root), str(error), item.id)
         )
     if findings:
-        raise Spoilt(findings)
-    some = mask.any(axis=2)
-    labelled = some.size if ignore is None else some.size - int(ignore.sum())
-    columns["coverage"] = float(some.sum() / max(labelled, 1))
-    columns["empty"] = int(not some.any())
+        raise UnusableImage(findings)
+    union = mask.any(axis=2)
+    labelled = union.size if ignore is None else union.size - int(ignore.sum())
+    columns["coverage"] = float(union.sum() / max(labelled, 1))
+    columns["empty"] = int(not union.any())
     return Sample(image, mask, ignore, _labels(item, mask, listing), columns)
 
 
 def _labels(item: Item, mask: np.ndarray, listing: Listing) -> np.ndarray:
-    if listing.spec["label"] is None:
+    if listing.settings["label"] is None:
         return np.asarray(mask.any(axis=(0, 1)), np.uint8)
     return np.array([item.truth.label == name for name in listing.labels], np.uint8)
 
 
-def _read_mask(path: Path, spec: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    classes, unlabelled = _classes(spec), spec["ignore"]
+def _read_mask(path: Path, settings: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    classes, unlabelled = _classes(settings), settings["ignore"]
     values = image_files.decode_values(path)
     if path.suffix.lower() in _LOSSY:
-        if spec["classes"] is not None or unlabelled is not None:
+        if settings["classes"] is not None or unlabelled is not None:
             raise image_files.Undecodable("is a JPEG, which blurs values; save it as PNG or TIFF")
         values = np.where(values > np.iinfo(values.dtype).max // 2, values, 0)
     ignore = None if unlabelled is None else values == unlabelled
     background = values == 0 if ignore is None else (values == 0) | ignore
-    if spec["classes"] is None:
+    if settings["classes"] is None:
         mask = ~background[..., None]
     else:
         mask = np.stack([values == value for value in classes.values()], axis=-1)
-        strange = np.unique(values[~background & ~mask.any(axis=2)])
-        if strange.size:
-            few = ", ".join(map(str, strange[: csv_files.MANY]))
+        unknown = np.unique(values[~background & ~mask.any(axis=2)])
+        if unknown.size:
+            few = ", ".join(map(str, unknown[: csv_files.MANY]))
             known = ", ".join(f"{name} {value}" for name, value in classes.items())
             raise image_files.Undecodable(
-                f"holds the values {few}{'…' * (strange.size > csv_files.MANY)}: neither 0, nor in "
+                f"holds the values {few}{'…' * (unknown.size > csv_files.MANY)}: neither 0, nor in "
                 f"data.classes ({known}), nor data.ignore ({unlabelled})"
             )
     return mask.astype(np.uint8), ignore if ignore is not None and ignore.any() else None

@@ -8,9 +8,18 @@ COLUMNS = ["id", "class", "height", "width", "rle"]
 
 
 def sample_fault(sample: pd.DataFrame, classes: list[str]) -> str:
-    strange = [column for column in sample.columns if column not in COLUMNS]
-    if strange:
-        return f"has the columns {', '.join(strange)}; known are {', '.join(COLUMNS)}"
+    """Say what is wrong with the columns or the classes of a sample; "" if nothing is.
+
+    Parameters
+    ----------
+    sample
+        The table, with the columns id and rle.
+    classes
+        Names of the classes, of which every image must have one row each.
+    """
+    unknown = [column for column in sample.columns if column not in COLUMNS]
+    if unknown:
+        return f"has the columns {', '.join(unknown)}; known are {', '.join(COLUMNS)}"
     if "class" not in sample:
         return "" if len(classes) == 1 else "lacks the column class, though there are several"
     pairs = sample.groupby("id")["class"].agg(list)

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The submission of a folder data set: one run-length encoded mask an image and class."""
 
 from collections.abc import Iterable, Mapping
 from io import StringIO
@@ -17,12 +17,12 @@ from foldbelt.formats.findings import Finding
 
 
 def write_submission(
-    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+    predictions: Iterable[Prediction], root: Path, settings: Mapping[str, Any], classes: list[str]
 ) -> str:
-    """Write one row an image and class: id, class, height, width, rle, or as the sample has it.
+    """Write one row an image and class: id, class, height, width, rle, or the sample's columns.
 
-    Without test images it is the header alone. An image that `on_problem: drop` left out of the
-    data gets empty masks if the sample asks for it.
+    Without test images there is only the header. An image that `on_problem: drop` left out of the
+    data gets empty masks if the sample lists it.
     """
     rows = [
         (p.id, name, *p.mask.shape[:2], rle.encode(p.mask[..., k]))
@@ -34,11 +34,15 @@ def write_submission(
     if sample is not None:
         keys = pd.MultiIndex.from_frame(sample[["id", "class"]])
         table = table.set_index(["id", "class"])
-        absent = [] if spec.get("on_problem") == "drop" else sorted(set(keys) - set(table.index))
+        absent = (
+            [] if settings.get("on_problem") == "drop" else sorted(set(keys) - set(table.index))
+        )
         extra = sorted(set(table.index) - set(keys))
         problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
         problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
-        raise_all(problems, f"The predictions do not fit {SAMPLE}", "Redo ingest and predictions.")
+        raise_all(
+            problems, f"The predictions do not match {SAMPLE}", "Redo ingest and predictions."
+        )
         table = table.reindex(keys).reset_index()
         table["rle"] = table["rle"].fillna("")
         sides = {"height": "Int64", "width": "Int64"}
@@ -50,10 +54,10 @@ def check_submission(
     text: str,
     predictions: Iterable[Prediction],
     root: Path,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     classes: list[str],
 ) -> list[Finding]:
-    """Read a submission anew: every image and class once, sizes right, RLE exactly the mask."""
+    """Check a written submission: every image and class once, right sizes, exactly the masks."""
     sample = _read_sample(root, classes)
     table = csv_files.read_text(StringIO(text))
     columns = COLUMNS if sample is None else sample.attrs["columns"]
@@ -80,9 +84,9 @@ def check_submission(
             findings += csv_files.check_runs(where, row["rle"], prediction.mask[..., k])
             sides = zip(("height", "width"), prediction.mask.shape[:2], strict=True)
             if any(row.get(side, str(length)) != str(length) for side, length in sides):
-                findings.append(Finding(where, "is written with another size than its image's"))
+                findings.append(Finding(where, "is written with a size that is not its image's"))
     findings += [
-        Finding(" ".join(key), "has a mask that nobody predicted")
+        Finding(" ".join(key), "has a mask that was not predicted")
         for key, row in rows.items()
         if row["rle"]
     ]

@@ -4,8 +4,8 @@ Layout: ``train/images/*.png``, ``train/masks/*.png``, ``test/images/*.png`` (so
 straight in ``test/``), ``train.csv`` (id, rle_mask), ``depths.csv`` (id, z; train and test) and
 ``sample_submission.csv`` (id, rle_mask). Tiles are grey, though saved as RGB with equal channels.
 
-Masks are 16-bit where there is salt and 8-bit where there is none, so that a mask is what is above
-zero, never a value divided by 255.
+Masks are 16-bit where there is salt and 8-bit where there is none. So a mask is what is above zero,
+never a value divided by 255.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,13 @@ from foldbelt.competitions._reading import DEFAULTS, Item, Listing, Sample
 from foldbelt.competitions.salt import SAMPLE
 from foldbelt.files import InputError, Problem, digest, raise_all
 from foldbelt.formats import csv_files, image_files
-from foldbelt.formats.findings import Finding, Spoilt
+from foldbelt.formats.findings import Finding, UnusableImage
 
 CLASSES = ["salt"]
 
 
 class Truth(NamedTuple):
-    """Both forms of a train tile's mask."""
+    """A train tile's mask in both forms: its PNG file, and the run lengths of the table."""
 
     mask: Path
     runs: str
@@ -39,9 +39,9 @@ class _Files(NamedTuple):
     test_folder: str
 
 
-def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
-    """List the tiles and all that names, tables and headers tell to be wrong."""
-    _refuse_settings(spec)
+def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
+    """List the tiles, and what is wrong with names, tables and headers."""
+    _refuse_settings(settings)
     files, findings, inputs = _list_files(root)
     train_table, depths, table_findings = _read_tables(root, files, inputs)
     findings += table_findings
@@ -51,7 +51,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
     findings += broken + broken_masks
     size = image_files.common_size(sizes.values())
     findings += _check_sizes(root, files, sizes, mask_sizes, size)
-    runs = _runs_told_once(train_table)
+    runs = _unambiguous_runs(train_table)
     train = [
         Item(key, path, sizes[key], Truth(files.masks[key], runs[key]), {"depth": depths.get(key)})
         for key, path in sorted(files.images.items())
@@ -62,12 +62,12 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
         for key, path in sorted(files.test.items())
         if key in sizes
     ]
-    return Listing(root, spec, train, test, size, 1, CLASSES, CLASSES, findings, inputs)
+    return Listing(root, settings, train, test, size, 1, CLASSES, CLASSES, findings, inputs)
 
 
-def _refuse_settings(spec: Mapping[str, Any]) -> None:
+def _refuse_settings(settings: Mapping[str, Any]) -> None:
     idle = ("size", "image_mode", "ignore", "classes", "label")
-    given = [f"data.{key}" for key in idle if spec.get(key) != DEFAULTS[key]]
+    given = [f"data.{key}" for key in idle if settings.get(key) != DEFAULTS[key]]
     if given:
         raise InputError(
             f"{', '.join(given)}: not for the salt competition, whose tiles are grey, of one size "
@@ -78,7 +78,7 @@ def _refuse_settings(spec: Mapping[str, Any]) -> None:
 def _list_files(root: Path) -> tuple[_Files, list[Finding], dict[str, str]]:
     test_folder = "test/images" if (root / "test" / "images").is_dir() else "test"
     folders = {"images": "train/images", "masks": "train/masks", "test": test_folder}
-    found: dict[str, dict[str, Path]] = {}
+    files_of: dict[str, dict[str, Path]] = {}
     findings: list[Finding] = []
     inputs: dict[str, str] = {}
     for role, folder in folders.items():
@@ -89,10 +89,10 @@ def _list_files(root: Path) -> tuple[_Files, list[Finding], dict[str, str]]:
             )
         elif not files and role != "test":
             findings.append(Finding(folder, "holds no files"))
-        found[role], wrong = image_files.by_stem(files, root, (".png",))
+        files_of[role], wrong = image_files.by_stem(files, root, (".png",))
         findings += wrong
         inputs[folder] = image_files.listing_digest(files)
-    return _Files(**found, test_folder=test_folder), findings, inputs
+    return _Files(**files_of, test_folder=test_folder), findings, inputs
 
 
 def _read_tables(
@@ -123,8 +123,8 @@ def _read_tables(
     return tables["train.csv"], depths, findings + wrong
 
 
-def _runs_told_once(table: pd.DataFrame | None) -> dict[str, str]:
-    """Give id → RLE; which of an id's several rows is meant, nobody knows."""
+def _unambiguous_runs(table: pd.DataFrame | None) -> dict[str, str]:
+    """Give id → RLE, without the ids that have several rows."""
     if table is None:
         return {}
     once = table.drop_duplicates("id", keep=False)
@@ -196,18 +196,18 @@ def read(item: Item, listing: Listing) -> Sample:
     columns: dict[str, Any] = {"black": int(not image.any())}
     if item.truth is None:
         if findings:
-            raise Spoilt(findings)
+            raise UnusableImage(findings)
         return Sample(image, columns=columns)
     mask, wrong = _read_mask(item, listing.root)
     if findings or wrong:
-        raise Spoilt(findings + wrong)
-    some = bool(mask.any())
+        raise UnusableImage(findings + wrong)
+    has_salt = bool(mask.any())
     columns |= {
         "coverage": float(mask.mean()),
-        "empty": int(not some),
-        "vertical": int(some and bool((mask == mask[:1]).all())),
+        "empty": int(not has_salt),
+        "vertical": int(has_salt and bool((mask == mask[:1]).all())),
     }
-    return Sample(image, mask[..., None], None, np.array([some], np.uint8), columns)
+    return Sample(image, mask[..., None], None, np.array([has_salt], np.uint8), columns)
 
 
 def _read_mask(item: Item, root: Path) -> tuple[np.ndarray, list[Finding]]:
@@ -247,7 +247,7 @@ def read_truth(
     shape
         (height, width) of every mask.
     classes
-        Names of the classes; there is but one.
+        Names of the classes; there is only one.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The submission of the TGS salt competition: one run-length encoded mask for every test tile."""
 
 from collections.abc import Iterable, Mapping
 from io import StringIO
@@ -16,16 +16,16 @@ from foldbelt.formats.findings import Finding
 
 
 def write_submission(
-    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+    predictions: Iterable[Prediction], root: Path, settings: Mapping[str, Any], classes: list[str]
 ) -> str:
-    """Write id and RLE, rows and header as in the sample submission.
+    """Write id and RLE, with the rows and the header of the sample submission.
 
-    A test tile that `on_problem: drop` left out of the data gets an empty mask: the competition
-    takes nothing but whole submissions.
+    A test tile that `on_problem: drop` left out of the data gets an empty mask, because the
+    competition accepts only complete submissions.
     """
     sample = _read_sample(root)
     runs = {p.id: rle.encode(p.mask[..., 0]) for p in predictions}
-    if spec.get("on_problem") == "drop":
+    if settings.get("on_problem") == "drop":
         runs = {key: "" for key in sample["id"]} | runs
     _refuse_other_ids(sample["id"].tolist(), runs)
     table = pd.DataFrame({"id": sample["id"], "rle_mask": sample["id"].map(runs)})
@@ -36,10 +36,10 @@ def check_submission(
     text: str,
     predictions: Iterable[Prediction],
     root: Path,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     classes: list[str],
 ) -> list[Finding]:
-    """Read a submission anew: every id of the sample once, every RLE exactly its mask."""
+    """Check a written submission: every id of the sample once, every RLE exactly its mask."""
     sample = _read_sample(root)
     table = csv_files.read_text(StringIO(text))
     if list(table.columns) != list(sample.columns):
@@ -50,7 +50,7 @@ def check_submission(
         text = runs.pop(prediction.id, "")
         findings += csv_files.check_runs(prediction.id, text, prediction.mask[..., 0])
     findings += [
-        Finding(key, "has a mask that nobody predicted") for key, text in runs.items() if text
+        Finding(key, "has a mask that was not predicted") for key, text in runs.items() if text
     ]
     return findings
 
@@ -65,14 +65,15 @@ def _read_sample(root: Path) -> pd.DataFrame:
 def _refuse_other_ids(wanted: list[str], given: Iterable[str]) -> None:
     given = list(given)
     problems = [
-        Problem(f, "is in the sample, but nothing is predicted for it")
-        for f in sorted(set(wanted) - set(given))
+        Problem(key, "is in the sample, but nothing is predicted for it")
+        for key in sorted(set(wanted) - set(given))
     ]
     problems += [
-        Problem(f, "is predicted, but not in the sample") for f in sorted(set(given) - set(wanted))
+        Problem(key, "is predicted, but not in the sample")
+        for key in sorted(set(given) - set(wanted))
     ]
     raise_all(
         problems,
-        f"The predictions do not fit {SAMPLE}",
+        f"The predictions do not match {SAMPLE}",
         "Redo ingest and predictions from the same files.",
     )

@@ -1,12 +1,12 @@
-"""Tables of image-class pairs, in the two forms in which Severstal's went round.
+"""Tables of image-class pairs, in the two forms in which those of Severstal are found.
 
 ``pairs``
-    ``ImageId_ClassId,EncodedPixels``: a row for every image and class, empty where nothing is.
+    ``ImageId_ClassId,EncodedPixels``: a row for every image and class, empty without a defect.
 ``positives``
-    ``ImageId,ClassId,EncodedPixels``: rows of what is there alone; clean images have no row.
+    ``ImageId,ClassId,EncodedPixels``: rows for defects only; clean images have no row.
 
-Columns may stand in any order. A table of the first form without a single empty field is taken for
-one of positives: somebody left the empty rows out.
+Columns may be in any order. A table of the first form without an empty field is treated as one of
+positives: somebody left the empty rows out.
 """
 
 import io
@@ -29,7 +29,7 @@ _CLASS = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 
 @dataclass(frozen=True)
 class Pairs:
-    """A table, its rows parted into image, class and run lengths.
+    """A table whose rows are split into image, class and run lengths.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Pairs:
     columns
         Its header.
     rows
-        DataFrame of text: image, class, runs; rows whose class is no number included.
+        DataFrame of text: image, class, runs. Rows whose class is not a number are included.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Pairs:
 
     @property
     def joined(self) -> bool:
-        """Whether image and class stand in one column."""
+        """Whether image and class share one column."""
         return JOINED[0] in self.columns
 
     @property
     def whole(self) -> bool:
-        """Whether every pair is meant to have a row, empty or not."""
+        """Whether every pair should have a row, empty or not."""
         return self.joined and bool((self.rows["runs"].str.strip() == "").any())
 
     @property
@@ -62,7 +62,7 @@ class Pairs:
         return sorted(numbers, key=int)
 
     def keys(self) -> list[str]:
-        """Name each row's pair as the joined form does."""
+        """Give each row's pair as text, as in the joined form."""
         return (self.rows["image"] + "_" + self.rows["class"]).tolist()
 
 
@@ -82,16 +82,16 @@ def read_text(text: str, name: str) -> tuple[Pairs | None, list[Finding]]:
 
 
 def parse(table: pd.DataFrame, name: str) -> tuple[Pairs | None, list[Finding]]:
-    """Tell the form of a table, and part its rows."""
+    """Find out the form of a table, and split its rows."""
     columns = [str(column) for column in table.columns]
     both = [column for column in APART[:2] if column in columns]
     if JOINED[0] in columns and both:
         reason = f"has both {JOINED[0]} and {', '.join(both)}; it must have {_forms()}"
         return None, [Finding(name, reason)]
     if set(JOINED) <= set(columns):
-        # an empty column would be parted into none
+        # splitting an empty column gives no columns at all
         parts = table[JOINED[0]].str.rpartition("_").reindex(columns=range(3), fill_value="")
-        # without an underscore all stands in the last part: an image, and no class
+        # without an underscore everything is in the last part: an image, and no class
         bare = parts[1] == ""
         image, label = parts[0].mask(bare, parts[2]), parts[2].mask(bare, "")
     elif set(APART) <= set(columns):
@@ -130,8 +130,8 @@ def check(pairs: Pairs, known: Collection[str], where: str) -> list[Finding]:
     for (image, label), count in Counter(_keys(pairs)).items():
         if not _CLASS.fullmatch(label):
             shown = f"the class {label!r}, which is not an integer" if label else "no class"
-            cure = "; write image and class as name.jpg_1" if pairs.joined else ""
-            findings.append(Finding(name, f"image {image} has {shown}{cure}", image))
+            hint = "; write image and class as name.jpg_1" if pairs.joined else ""
+            findings.append(Finding(name, f"image {image} has {shown}{hint}", image))
         elif count > 1:
             reason = f"image {image}, class {label}: the pair is duplicate ({count} rows)"
             findings.append(Finding(name, reason, image))
@@ -151,39 +151,40 @@ def check_classes(pairs: Pairs, classes: Sequence[str], of: str) -> list[Finding
 def check_whole(pairs: Pairs, images: Iterable[str], classes: Sequence[str]) -> list[Finding]:
     """Find the pairs that a table of all pairs lacks, image by image.
 
-    A class that most images lack is told once: it is more likely a slip in the rows that name it.
+    A class that most images lack gives one finding: rather the rows that name it are a mistake.
     """
-    there, every = set(_keys(pairs)), list(images)
-    named = {label: [key for key in every if (key, label) in there] for label in classes}
-    odd = [label for label in classes if 0 < 2 * len(named[label]) < len(every)]
+    present, images = set(_keys(pairs)), list(images)
+    named = {label: [key for key in images if (key, label) in present] for label in classes}
+    rare = [label for label in classes if 0 < 2 * len(named[label]) < len(images)]
     findings = [
         Finding(
             pairs.name,
-            f"class {label} has a row for {len(named[label])} of {len(every)} images only, such as "
-            f"{named[label][0]}; take these rows out, or give every image one, perhaps empty",
+            f"class {label} has a row for {len(named[label])} of {len(images)} images only, such "
+            f"as {named[label][0]}; remove these rows, or give every image one, perhaps empty",
         )
-        for label in odd
+        for label in rare
     ]
-    for image in every:
-        lost = [label for label in classes if label not in odd and (image, label) not in there]
-        if lost:
-            what = "any class" if len(lost) == len(classes) else f"class {', '.join(lost)}"
+    for image in images:
+        absent = [c for c in classes if c not in rare and (image, c) not in present]
+        if absent:
+            what = "any class" if len(absent) == len(classes) else f"class {', '.join(absent)}"
             reason = f"image {image} has no row for {what}; every pair needs one, perhaps empty"
             findings.append(Finding(pairs.name, reason, image))
     return findings
 
 
-def runs_told_once(pairs: Pairs) -> dict[str, dict[str, str]]:
-    """Give image → class → run lengths; of pairs that occur twice the first, without classes none.
+def first_runs(pairs: Pairs) -> dict[str, dict[str, str]]:
+    """Give image → class → run lengths.
 
-    Both are findings, and what else is wrong with the rows shall be found in the same pass.
+    Of a pair that occurs twice, the first row counts; a row without a class does not count. Both
+    are findings already, but other problems of these rows are to be found in the same pass.
     """
-    found: dict[str, dict[str, str]] = {}
+    runs_of: dict[str, dict[str, str]] = {}
     once = pairs.rows.drop_duplicates(["image", "class"])
     for image, label, runs in once.itertuples(index=False):
         if runs.strip() and _CLASS.fullmatch(label):
-            found.setdefault(image, {})[label] = runs
-    return found
+            runs_of.setdefault(image, {})[label] = runs
+    return runs_of
 
 
 def _keys(pairs: Pairs) -> list[tuple[str, str]]:
@@ -191,7 +192,7 @@ def _keys(pairs: Pairs) -> list[tuple[str, str]]:
 
 
 def lists_pairs(sample: Pairs, classes: Sequence[str]) -> bool:
-    """Tell whether a sample has rows for all pairs, not one an image to show its columns."""
+    """Tell whether a sample has rows for all pairs, not one row an image to show its columns."""
     if not sample.joined and len(sample.classes) < 2 and sample.classes != list(classes):
         return False
     counts = sample.rows.groupby("image").size()

@@ -1,12 +1,13 @@
 """Severstal: Steel Defect Detection (Kaggle, 2019): pictures of sheets, several classes of defects.
 
 Layout: ``train_images/`` and ``test_images/`` (JPEG or PNG), ``train.csv`` and perhaps
-``sample_submission.csv``, both in either of the two forms that `_pairs` tells of. An image's id is
+``sample_submission.csv``, both in either of the two forms that `pairs` describes. An image's id is
 its file name with the suffix, as in the tables. The classes are the numbers that the tables name,
 one or many; image label k says whether class k is there.
 
-Images are grey though saved with three channels, which JPEG may leave slightly unequal: they are
-converted. `data.image_mode: rgb` keeps three. `data.size` stores images of mixed sizes at one.
+Images are grey, but saved with three channels, which JPEG may leave slightly unequal. They are
+converted to one channel. `data.image_mode: rgb` keeps three. With `data.size`, images of mixed
+sizes are stored at one size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from foldbelt.competitions._reading import DEFAULTS, Item, Listing, Sample
 from foldbelt.competitions.steel import SAMPLE, pairs
 from foldbelt.files import InputError, Problem, digest, raise_all
 from foldbelt.formats import image_files
-from foldbelt.formats.findings import Finding, Spoilt
+from foldbelt.formats.findings import Finding, UnusableImage
 
 TRAIN = "train.csv"
 
@@ -28,9 +29,9 @@ _BLACK = 10  # grey values up to this are the black beside a coil; JPEG leaves i
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
-    """List the images and all that names, tables and headers tell to be wrong."""
-    _refuse_settings(spec)
+def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
+    """List the images, and what is wrong with names, tables and headers."""
+    _refuse_settings(settings)
     findings: list[Finding] = []
     inputs: dict[str, str] = {}
     images, wrong = _list_folder(root, "train_images", inputs)
@@ -41,13 +42,13 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
         for key in sorted(images.keys() & test.keys())
     ]
     sizes, broken = image_files.measure(images | test, root)
-    size, wrong = image_files.storage_size(root, spec, images | test, sizes)
+    size, wrong = image_files.storage_size(root, settings, images | test, sizes)
     findings += broken + wrong
     classes, runs, wrong = _read_tables(root, images, test, inputs)
     findings += wrong
     return Listing(
         root=root,
-        spec=spec,
+        settings=settings,
         train=[
             Item(key, path, sizes[key], runs.get(key, {}))
             for key, path in sorted(images.items())
@@ -55,7 +56,7 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
         ],
         test=[Item(key, path, sizes[key]) for key, path in sorted(test.items()) if key in sizes],
         size=size,
-        channels=3 if spec["image_mode"] == "rgb" else 1,
+        channels=3 if settings["image_mode"] == "rgb" else 1,
         classes=classes,
         labels=classes,
         findings=findings,
@@ -63,9 +64,9 @@ def scan(root: Path, spec: Mapping[str, Any]) -> Listing:
     )
 
 
-def _refuse_settings(spec: Mapping[str, Any]) -> None:
+def _refuse_settings(settings: Mapping[str, Any]) -> None:
     idle = ("ignore", "classes", "label")
-    given = [f"data.{key}" for key in idle if spec.get(key) != DEFAULTS[key]]
+    given = [f"data.{key}" for key in idle if settings.get(key) != DEFAULTS[key]]
     if given:
         raise InputError(
             f"{', '.join(given)}: not for the steel competition, whose tables name the classes. "
@@ -79,16 +80,16 @@ def _list_folder(
     files = image_files.listing(root / folder)
     findings = []
     if not (root / folder).is_dir():
-        cure = (
+        hint = (
             "; make an empty one if nothing is to be predicted" if folder == "test_images" else ""
         )
-        reason = f"is missing; looked for a folder of images below {root}{cure}"
+        reason = f"is missing; looked for a folder of images below {root}{hint}"
         findings.append(Finding(folder, reason))
     elif not files and folder == "train_images":
         findings.append(Finding(folder, "holds no files"))
     inputs[folder] = image_files.listing_digest(files)
-    found, wrong = image_files.by_name(files, root, _SUFFIXES)
-    return found, findings + wrong
+    by_id, wrong = image_files.by_name(files, root, _SUFFIXES)
+    return by_id, findings + wrong
 
 
 def _read_tables(
@@ -100,19 +101,19 @@ def _read_tables(
     findings += wrong
     inputs.update({n: digest([root / n]) for n in (TRAIN, SAMPLE) if (root / n).is_file()})
     trained = [] if train is None else train.classes
-    told = [] if sample is None or not pairs.lists_pairs(sample, trained) else sample.classes
-    classes = told or trained
+    sampled = [] if sample is None or not pairs.lists_pairs(sample, trained) else sample.classes
+    classes = sampled or trained
     if train is not None:
         findings += pairs.check(train, images, "train_images")
         findings += pairs.check_classes(train, classes, SAMPLE)
         if train.whole:
             findings += pairs.check_whole(train, sorted(images), classes)
         if not classes:
-            findings.append(Finding(TRAIN, "names no class; there is nothing to learn"))
+            findings.append(Finding(TRAIN, "names no class; there is nothing to learn from"))
     if sample is not None:
         findings += pairs.check(sample, test, "test_images")
-        findings += pairs.check_whole(sample, sorted(test), classes) if told else []
-    runs = {} if train is None else pairs.runs_told_once(train)
+        findings += pairs.check_whole(sample, sorted(test), classes) if sampled else []
+    runs = {} if train is None else pairs.first_runs(train)
     return classes, runs, findings
 
 
@@ -131,11 +132,11 @@ def read(item: Item, listing: Listing) -> Sample:
     columns["black"] = float((image <= _BLACK).mean())
     if item.truth is None:
         if findings:
-            raise Spoilt(findings)
+            raise UnusableImage(findings)
         return Sample(image, columns=columns)
     planes, wrong = _draw(item.id, item.truth, item.size, listing.classes, TRAIN)
     if findings or wrong:
-        raise Spoilt(findings + wrong)
+        raise UnusableImage(findings + wrong)
     areas = {label: float(plane.mean()) for label, plane in planes.items()}
     shown = [label for label in listing.classes if areas.get(label)]
     union = np.bitwise_or.reduce([*planes.values(), np.zeros(item.size, np.uint8)])
@@ -170,7 +171,7 @@ def _draw(
 def _stack(
     planes: Mapping[str, np.ndarray], size: tuple[int, int], classes: Sequence[str]
 ) -> np.ndarray:
-    """Lay masks behind one another, (h, w, K) u8; most classes of most images have none."""
+    """Stack masks to (h, w, K) u8; classes that are not in `planes` are empty."""
     mask = np.zeros((*size, len(classes)), np.uint8)
     for place, label in enumerate(classes):
         if label in planes:
@@ -217,13 +218,10 @@ def read_truth(
         findings += [f for f in pairs.check(table, asked, "test image") if f.id in asked]
         findings += pairs.check_classes(table, names, "the data")
         findings += pairs.check_whole(table, ids, names) if table.whole else []
-        runs = pairs.runs_told_once(table)
+        runs = pairs.first_runs(table)
     for key in ids:
         findings += _draw(key, runs.get(key, {}), shape, names, path.name)[1]
     problems = [Problem(finding.file, finding.reason) for finding in findings]
     raise_all(problems, f"The truth {path} cannot be used")
     drawn = (_draw(key, runs.get(key, {}), shape, names, path.name)[0] for key in ids)
     return (_stack(planes, shape, names) for planes in drawn)
-
-
-# --- the product --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The submission of the steel competition: one run-length encoded mask an image and class."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from foldbelt.formats.findings import Finding
 
 
 def write_submission(
-    predictions: Iterable[Prediction], root: Path, spec: Mapping[str, Any], classes: list[str]
+    predictions: Iterable[Prediction], root: Path, settings: Mapping[str, Any], classes: list[str]
 ) -> str:
     """Write the masks in the form of the sample submission.
 
-    Its header, rows and their order are the sample's, if that lists every pair. A sample of
-    `ImageId,ClassId,EncodedPixels` with other rows shows the form alone: then rows are written of
-    what is there, image by image in its order. Without a sample it is
-    `ImageId_ClassId,EncodedPixels` of all pairs, sorted.
+    Header, rows and their order are the sample's, if the sample lists every pair. A sample of
+    `ImageId,ClassId,EncodedPixels` with other rows shows only the form: then there is a row for
+    every mask that is not empty, with the images in the sample's order. Without a sample, the form
+    is `ImageId_ClassId,EncodedPixels` with all pairs, sorted.
 
     A test image that `on_problem: drop` left out of the data gets empty masks if the sample asks
     for it.
@@ -35,7 +35,7 @@ def write_submission(
     sample = _read_sample(root)
     columns, keys = _layout(sample, sorted({image for image, _ in runs}), classes)
     if sample is not None:
-        if spec.get("on_problem") == "drop":
+        if settings.get("on_problem") == "drop":
             runs = {(i, c): "" for i in sample.rows["image"] for c in classes} | runs
         _refuse_other_pairs(keys, runs)
     if sample is not None and not pairs.lists_pairs(sample, classes):
@@ -47,10 +47,10 @@ def check_submission(
     text: str,
     predictions: Iterable[Prediction],
     root: Path,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     classes: list[str],
 ) -> list[Finding]:
-    """Read a submission anew: every pair that must be there once, every RLE exactly its mask."""
+    """Check a written submission: every required pair once, every RLE exactly its mask."""
     sample = _read_sample(root)
     table, findings = pairs.read_text(text, "submission")
     wanted_columns = _layout(sample, (), classes)[0]
@@ -59,22 +59,22 @@ def check_submission(
         return [Finding("submission", f"its columns are {header}, not {','.join(wanted_columns)}")]
     written = list(zip(table.rows["image"], table.rows["class"], strict=True))
     runs = dict(zip(written, table.rows["runs"], strict=True))
-    images, there = [], set()
+    images, with_mask = [], set()
     for prediction in predictions:
         images.append(prediction.id)
         for k, label in enumerate(classes):
             key = prediction.id, label
-            there |= {key} if prediction.mask[..., k].any() else set()
+            with_mask |= {key} if prediction.mask[..., k].any() else set()
             line = runs.pop(key, "")
             findings += csv_files.check_runs("_".join(key), line, prediction.mask[..., k])
     findings += [
-        Finding("_".join(key), "has a mask that nobody predicted")
+        Finding("_".join(key), "has a mask that was not predicted")
         for key, line in runs.items()
         if line
     ]
     keys = _layout(sample, sorted(images), classes)[1]
     if sample is not None and not pairs.lists_pairs(sample, classes):
-        keys = [key for key in keys if key in there]
+        keys = [key for key in keys if key in with_mask]
     return findings + csv_files.check_keys(
         ["_".join(k) for k in written], ["_".join(k) for k in keys]
     )
@@ -117,5 +117,5 @@ def _refuse_other_pairs(
         Problem("_".join(key), "is predicted, but not in the sample")
         for key in sorted(given - wanted)
     ]
-    cure = "Redo ingest and predictions from the same files."
-    raise_all(problems, f"The predictions do not fit {SAMPLE}", cure)
+    hint = "Redo ingest and predictions from the same files."
+    raise_all(problems, f"The predictions do not match {SAMPLE}", hint)
