@@ -1,5 +1,8 @@
 """Scales at test time, on networks whose answer is known; the middle of canvases; snapshots."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from training import SIZE, STORED
 from foldbelt import store
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
-from foldbelt.predict.images import Predictor, sizes_at
+from foldbelt.predict.predictor import VIEWS, Predictor, View, sizes_at
 from foldbelt.store import weights
 
 CPU = torch.device("cpu")
@@ -32,6 +35,20 @@ def predictor(size=(48, 64), sizes=None, tta=("none",), channels=1, source=None)
     attrs = {"resize_mode": "pad-edge", "source": source or size, "size": size}
     attrs |= {"scale": [1 / 64] * channels, "offset": [-2.0] * channels}
     return Predictor(Pointwise(), attrs, tta, CPU, sizes)
+
+
+def test_table_and_schema_know_the_same_views():
+    schema = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
+    assert re.findall(r"enum: \[(.*hvflip.*?)\]", schema.read_text()) == [", ".join(VIEWS)]
+
+
+def test_a_view_is_one_entry_of_the_table(monkeypatch):
+    turn = View(lambda x: torch.rot90(x, 1, (2, 3)), lambda x: torch.rot90(x, -1, (2, 3)))
+    monkeypatch.setitem(VIEWS, "rot90", turn)
+    x = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 1), np.uint8)
+    turned = predictor(tta=("rot90",))
+    np.testing.assert_array_equal(turned(x)[0], predictor()(x)[0])
+    assert turned.module.seen[0].shape == (2, 1, 64, 48)
 
 
 def test_sizes_are_multiples_near_the_scaled_ones():

@@ -1,7 +1,8 @@
-"""A trained model on images: whole or in windows, from several views, brought back to storage size.
+"""Prediction: a trained model on images, whole or in windows, averaged over views and scales.
 
-Read `images` first: it reads blocks, has `predictor` average the views, and writes; `windows` cuts
-large images.
+Read `images` first. Blocks of images pass from the channels file to `predictor`, which makes the
+views, calls the network (in the windows of `windows`, if there are any), undoes the views, averages
+and returns to storage size; then `images` writes them.
 """
 
 import lazy_loader

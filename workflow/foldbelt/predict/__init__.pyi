@@ -1,3 +1,3 @@
-from .images import FLIPS as FLIPS
 from .images import run as run
+from .predictor import VIEWS as VIEWS
 from .predictor import Predictor as Predictor

@@ -12,7 +12,7 @@ from foldbelt import runtime, store
 from foldbelt.channels._resizing import centre
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
-from foldbelt.predict.predictor import FLIPS, Predictor, sizes_at
+from foldbelt.predict.predictor import VIEWS, Predictor, sizes_at
 from foldbelt.predict.windows import Tiles
 
 
@@ -35,8 +35,8 @@ def run(
 
     Every view is predicted at every scale. The mean over them is taken of probabilities, brought
     back to storage size in floating point, and only then rounded to u8. Memory is bounded by a
-    block, whatever the number of images. A model whose metadata says ``"masks": false`` gives label
-    probabilities alone.
+    block, whatever the number of images. A model whose metadata says ``"masks": false`` gives only
+    label probabilities.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def run(
     ids
         Which images, in this order; None for all.
     weights
-        A file that training has written; the architecture comes with it.
+        A file that training has written; it holds the architecture, too.
     tta
-        Views to average: ``none``, ``hflip``, ``vflip``, ``hvflip``.
+        Views to average: names in `foldbelt.predict.predictor.VIEWS`.
     batch_size
         Images at a time.
     out
@@ -58,12 +58,12 @@ def run(
     device
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
     scales
-        Sizes of the network's input, as factors of the one that it was trained with.
+        Sizes of the network's input, as factors of its size in training.
     snapshot
-        Which of the weights that a cyclic schedule has left, from 1; None for the final ones.
+        Number of a snapshot of a cyclic schedule, from 1; None for the final weights.
     tiles
-        The config's ``predict.windows``: size and overlap of windows, at every scale the same; None
-        predicts whole images.
+        The config's ``predict.windows``: size and overlap of windows, the same at every scale; None
+        for whole images.
 
     Raises
     ------
@@ -71,11 +71,11 @@ def run(
         If a view is unknown, two scales give the same size, there is no such snapshot, the weights
         are for other channels or another size, or the model predicts nothing.
     """
-    unknown = [view for view in tta if view not in FLIPS]
+    unknown = [view for view in tta if view not in VIEWS]
     if unknown or not tta:
         raise InputError(
-            f"tta: {', '.join(map(repr, unknown)) or 'an empty list'} cannot be used. "
-            f"There are {', '.join(FLIPS)}."
+            f"predict.tta: {', '.join(map(repr, unknown)) or 'an empty list'} cannot be used. "
+            f"Choose from {', '.join(VIEWS)}."
         )
     chosen = runtime.prepare(cpu_threads, device)
     module, metadata = load_model(weights, snapshot=snapshot)
@@ -94,15 +94,17 @@ def run(
     predictor = Predictor(module, attrs, tta, chosen, sizes, Tiles.of(tiles))
     table = store.table(channels, ids)[["id"]]
     classes, masks = metadata["mask_channels"], metadata.get("masks", True)
-    # Whether there is a label head, a blank image tells; there may be no other.
+    # A blank image shows whether there is a label head, even if there are no images.
     _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
-    how: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
-    how |= {} if list(scales) == [1] else {"scales": list(scales)}
-    how |= {} if snapshot is None else {"snapshot": snapshot}
-    how |= {} if tiles is None else {"tiles": dict(tiles)}
+    settings: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
+    settings |= {} if list(scales) == [1] else {"scales": list(scales)}
+    settings |= {} if snapshot is None else {"snapshot": snapshot}
+    settings |= {} if tiles is None else {"tiles": dict(tiles)}
     if not masks and probe is None:
-        raise InputError(f"{weights}: this model predicts neither masks nor labels. Train it anew.")
-    with store.Writer(out, table, how) as writer:
+        raise InputError(
+            f"{weights}: this model predicts neither masks nor labels. Train it again."
+        )
+    with store.Writer(out, table, settings) as writer:
         if masks:
             writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
         if probe is not None:

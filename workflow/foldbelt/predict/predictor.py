@@ -1,6 +1,7 @@
 """A network that predicts images: its views averaged, whole or in windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +15,41 @@ from foldbelt.predict.windows import Tiles
 _STEP = 8  # sides of scaled images are its multiples: they halve evenly a few times
 
 
+class View(NamedTuple):
+    """One view of test-time augmentation.
+
+    Parameters
+    ----------
+    do
+        Makes the view of a batch of images (N,C,H,W).
+    undo
+        Brings what is predicted for the view, (N,K,H',W'), back to the batch's orientation.
+    """
+
+    do: Callable[[torch.Tensor], torch.Tensor]
+    undo: Callable[[torch.Tensor], torch.Tensor]
+
+
+def _flip(*axes: int) -> View:
+    def flipped(batch: torch.Tensor) -> torch.Tensor:
+        return batch.flip(axes) if axes else batch
+
+    return View(flipped, flipped)
+
+
+VIEWS: dict[str, View] = {
+    "none": _flip(),
+    "hflip": _flip(3),
+    "vflip": _flip(2),
+    "hvflip": _flip(2, 3),
+}
+"""The views by name. To add one, add an entry here, and its name to the config's schema."""
+
+
 def sizes_at(
     size: Sequence[int], scales: Sequence[float], step: int = _STEP
 ) -> list[tuple[int, int]]:
-    """Give the sizes of the network's input at some scales.
+    """Give the sizes of the network's input at several scales.
 
     Parameters
     ----------
@@ -39,20 +71,20 @@ def sizes_at(
     [(128, 101), (96, 72), (160, 128)]
     """
     height, width = int(size[0]), int(size[1])
-    found: dict[tuple[int, int], float] = {}
+    scale_of: dict[tuple[int, int], float] = {}
     for scale in scales:
         sides = [max(1, round(side * scale / step)) * step for side in (height, width)]
         scaled = (height, width) if scale == 1 else (sides[0], sides[1])
-        if scaled in found:
+        if scaled in scale_of:
             raise InputError(
-                f"predict.scales: at {found[scaled]} and {scale} the network's input of "
-                f"{height}×{width} has one size, {scaled[0]}×{scaled[1]} (sides are multiples of "
-                f"{step}). Leave one out."
+                f"predict.scales: at {scale_of[scaled]} and {scale} the network's input of "
+                f"{height}×{width} has the same size, {scaled[0]}×{scaled[1]} (sides are "
+                f"multiples of {step}). Leave one out."
             )
-        found[scaled] = scale
-    if not found:
+        scale_of[scaled] = scale
+    if not scale_of:
         raise InputError("predict.scales: an empty list cannot be used; [1] is the network's size.")
-    return list(found)
+    return list(scale_of)
 
 
 class Predictor:
@@ -65,7 +97,7 @@ class Predictor:
     attrs
         Attributes of the channels file.
     tta
-        Names in `FLIPS`.
+        Names in `VIEWS`.
     device
         Where to compute.
     sizes
@@ -88,7 +120,7 @@ class Predictor:
             self.module = self.module.to(memory_format=torch.channels_last)
         self.resizer = Resizer.of(attrs)
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
-        self.views = [FLIPS[name] for name in tta]
+        self.views = [VIEWS[name] for name in tta]
         self.sizes = list(sizes or [self.resizer.size])
         self.tiles = tiles
 
@@ -104,31 +136,31 @@ class Predictor:
         Returns
         -------
         prob, labels
-            (N,h,w,K) u8 at storage size, None of a model without masks; (N,L) f32, None without a
-            label head.
+            (N,h,w,K) u8 at storage size, or None if the model predicts no masks; (N,L) f32, or None
+            if it has no label head.
         """
         batch = self.normalise(torch.from_numpy(x))
         total: torch.Tensor | None = None  # a sum, since every view of large images is large
         labels: list[torch.Tensor] = []
         for size in self.sizes:
             scaled = _resized(batch, size)
-            for axes in self.views:
-                mask, label = self._view(scaled.flip(axes) if axes else scaled)
+            for view in self.views:
+                mask, label = self._predict(view.do(scaled))
                 if mask is not None:
-                    mask = _resized(mask.flip(axes) if axes else mask, self.resizer.size)
+                    mask = _resized(view.undo(mask), self.resizer.size)
                     total = mask if total is None else total.add_(mask)
                 if label is not None:
                     labels.append(label)
-        known = torch.stack(labels).mean(0).cpu().numpy() if labels else None
+        mean_label = torch.stack(labels).mean(0).cpu().numpy() if labels else None
         if total is None:
-            return None, known
+            return None, mean_label
         mean = total.div_(len(self.sizes) * len(self.views)).permute(0, 2, 3, 1).cpu().numpy()
-        return np.rint(self.resizer.undo(mean) * 255).astype(np.uint8), known
+        return np.rint(self.resizer.undo(mean) * 255).astype(np.uint8), mean_label
 
-    def _view(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Predict images (N,C,H,W): probabilities (N,K,H,W) and (N,L), in windows if need be.
+    def _predict(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Predict images (N,C,H,W): probabilities (N,K,H,W) and (N,L), in windows if there are any.
 
-        An image shows what any of its windows shows: a label is the largest over them.
+        An image shows what any of its windows shows, so a label is the largest over the windows.
         """
         if self.tiles is None:
             return self._probabilities(images)
@@ -149,17 +181,13 @@ class Predictor:
         self, images: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         outputs = self.module(images)
-        found = (outputs.get(name) for name in ("mask", "label"))
-        mask, label = (None if one is None else torch.sigmoid(one.float()) for one in found)
+        logits = (outputs.get(name) for name in ("mask", "label"))
+        mask, label = (None if x is None else torch.sigmoid(x.float()) for x in logits)
         return mask, label
 
 
 def _resized(batch: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring (N,C,H,W) to a size: linear up, area-weighted linear down, as a camera would see it."""
+    """Bring (N,C,H,W) to a size: linear interpolation up, antialiased linear interpolation down."""
     if tuple(batch.shape[2:]) == tuple(size):
         return batch
     return functional.interpolate(batch, size, mode="bilinear", antialias=True)
-
-
-FLIPS: dict[str, tuple[int, ...]] = {"none": (), "hflip": (3,), "vflip": (2,), "hvflip": (2, 3)}
-"""Axes of an (N,C,H,W) batch that each view turns."""

@@ -1,9 +1,9 @@
 """Overlapping windows of an image, and how what is predicted in each is blended.
 
-A network sees less around the edge of its input, so a window counts the less the nearer its edge:
-by a raised cosine (von Hann) along each side that it has in common with another window. The weights
-are separable and made to sum to 1 at every pixel, so that windows which agree leave no trace, and
-seams are continuous where they do not.
+A network sees less of the surroundings near the edge of its input, so a window's weight falls
+towards its edge: by a raised cosine (von Hann) along each side that overlaps another window. The
+weights are separable and sum to 1 at every pixel. So windows that agree leave no trace, and the
+result is continuous across seams where they do not agree.
 """
 
 import math
@@ -23,9 +23,9 @@ class Tiles:
     Parameters
     ----------
     size : (h, w)
-        Of a window. One that is larger than the image is as large as the image.
+        Of a window, in pixels. A window that is larger than the image gets the image's size.
     overlap
-        Least share of a window that it has in common with the next, 0 … below 1.
+        Least overlap with the next window, as a share of the window; 0 or more, below 1.
 
     Raises
     ------
@@ -44,13 +44,13 @@ class Tiles:
             )
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any] | None) -> "Tiles | None":
+    def of(cls, settings: Mapping[str, Any] | None) -> "Tiles | None":
         """Read the config's ``predict.windows``, in which the size may be one number."""
-        if spec is None:
+        if settings is None:
             return None
-        size = spec["size"]
+        size = settings["size"]
         height, width = (size, size) if isinstance(size, int) else size
-        return cls((int(height), int(width)), float(spec.get("overlap", 0.25)))
+        return cls((int(height), int(width)), float(settings.get("overlap", 0.25)))
 
     def windows(self, image: tuple[int, int]) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Give the windows of an image.
@@ -64,7 +64,7 @@ class Tiles:
         slice, slice
             Rows and columns; none leaves the image.
         ndarray
-            (h, w) float32, what the window counts: above 0, and 1 in the sum at every pixel.
+            (h, w) float32, weight of the window: above 0, with a sum of 1 at every pixel.
         """
         sides = [
             (starts(side, window, self.overlap), min(side, window))
@@ -80,14 +80,14 @@ class Tiles:
 
 
 def starts(side: int, window: int, overlap: float) -> list[int]:
-    """Place as few windows along a side as overlap enough, the first and last at its ends.
+    """Place the fewest windows along a side that overlap enough; the outer ones touch its ends.
 
     Parameters
     ----------
     side, window
         Pixels of the image and of a window.
     overlap
-        Least share of a window in common with the next.
+        Least overlap with the next window, as a share of the window.
 
     Returns
     -------
@@ -106,14 +106,14 @@ def starts(side: int, window: int, overlap: float) -> list[int]:
 
 
 def flanks(at: list[int], window: int) -> np.ndarray:
-    """Weigh the pixels of windows along one side.
+    """Give the weights of the pixels of windows along one side.
 
     Parameters
     ----------
     at
-        Where they begin.
+        Where the windows begin.
     window
-        Their length.
+        Length of a window, in pixels.
 
     Returns
     -------
@@ -132,6 +132,8 @@ def flanks(at: list[int], window: int) -> np.ndarray:
         weight[i, window - common :] *= rising[::-1]
         weight[i + 1, :common] *= rising
     total = np.zeros(at[-1] + window)
-    for start, own in zip(at, weight, strict=True):
-        total[start : start + window] += own
-    return np.stack([own / total[s : s + window] for s, own in zip(at, weight, strict=True)])
+    for start, one_window in zip(at, weight, strict=True):
+        total[start : start + window] += one_window
+    return np.stack(
+        [one_window / total[s : s + window] for s, one_window in zip(at, weight, strict=True)]
+    )
