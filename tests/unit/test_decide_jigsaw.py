@@ -108,7 +108,7 @@ def pairs(neighbours):
     return {(name, side, other) for name, of in neighbours.items() for side, other in of.items()}
 
 
-def test_neighbours_and_rules_are_right_on_a_survey(tmp_path: Path):
+def test_neighbours_and_rules_are_right_on_synthetic_data(tmp_path: Path):
     seismic(tmp_path / "salt", 24, 4)
     read = {"dtype": str, "keep_default_na": False}
     labels = [tmp_path / "salt" / "train.csv", tmp_path / "salt-truth.csv"]

@@ -10,14 +10,14 @@ import pytest
 
 from foldbelt import synthetic
 from foldbelt.folds import duplicates
-from foldbelt.folds.duplicates import Look
+from foldbelt.folds.duplicates import CopyFinder
 
 
-def look_at(images: list[np.ndarray]) -> Look:
-    look = Look()
+def finder_of(images: list[np.ndarray]) -> CopyFinder:
+    finder = CopyFinder()
     for image in images:
-        look.add(image)
-    return look
+        finder.add(image)
+    return finder
 
 
 def grain(seed: int, shape: tuple[int, int] = (48, 160)) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_what_is_encoded_anew_brighter_or_shifted_is_a_copy() -> None:
     images = [np.clip(image * 0.5 + lamp, 0, 255).astype(np.uint8) for image in images]
     copies = [encoded(images[3], 60), np.clip(images[7] * 1.05, 0, 255).astype(np.uint8)]
     copies += [images[12][:, [*range(1, 160), 159]]]
-    found = list(look_at([*images, *copies]).pairs(10))
+    found = list(finder_of([*images, *copies]).pairs(10))
     assert sorted(found) == [(3, 30), (7, 31), (12, 32)]
 
 
@@ -45,7 +45,7 @@ def test_the_hash_decides_how_far_brightness_may_differ() -> None:
     images = [np.clip(20 + grain(seed) * 0.5, 0, 255).astype(np.uint8) for seed in range(20)]
     lamps = cv2.resize(np.random.default_rng(9).normal(60, 30, (4, 6)), (160, 48))
     relit = np.clip(images[3] + lamps, 0, 255).astype(np.uint8)  # the same grain, another light
-    look = look_at([*images, relit])
+    look = finder_of([*images, relit])
     assert list(look.pairs(8)) == []
     assert list(look.pairs(64)) == [(3, 20)]
 
@@ -57,7 +57,7 @@ def test_images_that_look_alike_are_no_copies() -> None:
     hashes = np.array([duplicates.perceptual_hash(image) for image in images], np.uint64)
     near = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= 12
     assert near.mean() > 0.9
-    assert list(look_at(images).pairs(12)) == []
+    assert list(finder_of(images).pairs(12)) == []
 
 
 def test_what_all_images_share_is_no_evidence() -> None:
@@ -73,38 +73,38 @@ def test_what_all_images_share_is_no_evidence() -> None:
     likeness = np.corrcoef(plain)
     assert np.median(likeness) > duplicates.ALIKE  # without a look at the set, all would be copies
     copy = encoded(images[5], 70)
-    assert list(look_at([*images, copy]).pairs(64)) == [(5, 120)]
+    assert list(finder_of([*images, copy]).pairs(64)) == [(5, 120)]
 
 
 def test_few_images_with_a_copy_keep_it() -> None:
     images = [grain(seed) for seed in range(4)]
-    assert list(look_at([*images, encoded(images[0], 80)]).pairs(10)) == [(0, 4)]
-    assert list(look_at([images[0], encoded(images[0], 80)]).pairs(10)) == [(0, 1)]
-    assert list(look_at([]).pairs(10)) == []
-    assert look_at([]).groups(10) == []
+    assert list(finder_of([*images, encoded(images[0], 80)]).pairs(10)) == [(0, 4)]
+    assert list(finder_of([images[0], encoded(images[0], 80)]).pairs(10)) == [(0, 1)]
+    assert list(finder_of([]).pairs(10)) == []
+    assert finder_of([]).groups(10) == []
 
 
 def test_images_of_one_grey_level_have_no_copies() -> None:
     black = np.zeros((48, 160), np.uint8)
     images = [black, grain(0), black, grain(1), grain(0)]
-    assert look_at(images).groups(8) == [None, 0, None, None, 0]
+    assert finder_of(images).groups(8) == [None, 0, None, None, 0]
 
 
 def test_copies_of_copies_are_one_group_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [grain(seed) for seed in range(24)]
     images[20] = encoded(images[2], 70)
     images[23] = encoded(images[20], 50)
-    whole = look_at(images).groups(10)
+    whole = finder_of(images).groups(10)
     assert [place for place, group in enumerate(whole) if group is not None] == [2, 20, 23]
     assert len({group for group in whole if group is not None}) == 1
     monkeypatch.setattr(duplicates, "_BLOCK", 5)
-    assert look_at(images).groups(10) == whole
+    assert finder_of(images).groups(10) == whole
 
 
 def test_colour_is_looked_at_as_grey() -> None:
     images = [grain(seed) for seed in range(10)]
     colours = [np.repeat(image[..., None], 3, axis=2) for image in [*images, images[4]]]
-    assert list(look_at(colours).pairs(4)) == [(4, 10)]
+    assert list(finder_of(colours).pairs(4)) == [(4, 10)]
 
 
 def test_twins_of_synthetic_steel_are_found_and_nothing_else(
@@ -120,4 +120,4 @@ def test_twins_of_synthetic_steel_are_found_and_nothing_else(
     }
     images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in files]
     assert len(wanted) >= 5
-    assert set(look_at(images).pairs(8)) == wanted
+    assert set(finder_of(images).pairs(8)) == wanted

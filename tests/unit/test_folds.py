@@ -13,8 +13,8 @@ from foldbelt.folds import splitting, strata
 STRATIFY = ["coverage", "depth", "empty"]
 
 
-def survey(count: int = 600, seed: int = 0) -> pd.DataFrame:
-    """A table like that of a salt survey: groups of up to 12, four images in ten empty."""
+def images_table(count: int = 600, seed: int = 0) -> pd.DataFrame:
+    """A table like that of salt tiles: groups of up to 12, four images in ten empty."""
     rng = np.random.default_rng(seed)
     group = rng.integers(0, count // 4, count)
     depth = 50 + 900 * rng.random(count // 4)[group] + 5 * rng.random(count)
@@ -33,7 +33,7 @@ def survey(count: int = 600, seed: int = 0) -> pd.DataFrame:
 
 @pytest.mark.parametrize("count", range(2, 11))
 def test_every_id_once_groups_whole_and_folds_alike(count: int) -> None:
-    table = survey()
+    table = images_table()
     found = folds.split(table, count, STRATIFY, "mosaic", seed=1)
     assert list(found.columns) == ["id", "fold"]
     assert found["id"].tolist() == table["id"].tolist()
@@ -60,7 +60,7 @@ def test_joint_strata_are_balanced_not_only_each_column() -> None:
 
 @pytest.mark.parametrize("group", ["mosaic", None])
 def test_the_order_of_the_rows_does_not_matter(group: str | None) -> None:
-    table = survey()
+    table = images_table()
     shuffled = table.sample(frac=1, random_state=3)
     one = splitting._plan(table, 5, STRATIFY, group, 0).set_index("id")
     other = splitting._plan(shuffled, 5, STRATIFY, group, 0)
@@ -69,7 +69,7 @@ def test_the_order_of_the_rows_does_not_matter(group: str | None) -> None:
 
 
 def test_the_seed_decides() -> None:
-    table = survey()
+    table = images_table()
     one, again, other = (folds.split(table, 5, STRATIFY, "mosaic", seed) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(one, again)
     assert (one["fold"] != other["fold"]).mean() > 0.5
@@ -141,7 +141,7 @@ def data(folder: Path, count: int = 40) -> Path:
     images = rng.integers(0, 255, (count, 6, 5), dtype=np.uint8)
     images[11] = images[12] = images[10]
     images[-8:] = 0
-    table = survey(count)
+    table = images_table(count)
     table["mosaic"] = -7  # the file's own column gives way to the mosaics found
     store.write(folder / "train.h5", {"image": images}, table)
     return folder / "train.h5"
@@ -180,7 +180,7 @@ def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sample", [60, 200, 599, 5000])
 def test_a_sample_is_of_whole_groups_and_split_as_a_table_of_its_own(sample: int) -> None:
-    table = survey()
+    table = images_table()
     whole = splitting._plan(table, 3, STRATIFY, "mosaic", 1).set_index("id")
     plan = splitting._plan(table, 3, STRATIFY, "mosaic", 1, sample=sample)
     drawn = table[table["id"].isin(plan["id"])]
@@ -198,7 +198,7 @@ def test_a_sample_is_of_whole_groups_and_split_as_a_table_of_its_own(sample: int
 
 
 def test_a_sample_is_drawn_at_random_and_by_the_seed_alone() -> None:
-    table = survey()
+    table = images_table()
     shuffled = table.sample(frac=1, random_state=3)
 
     def drawn(of: pd.DataFrame, seed: int) -> set[str]:
@@ -236,7 +236,7 @@ def test_near_copies_stay_together_on_demand(tmp_path: Path) -> None:
     for place in (20, 21):  # nearly copies of 5
         images[place] = np.clip(images[5] + rng.normal(0, 2, (30, 50)), 0, 255)
     images[-4:] = 0
-    table = survey(40)
+    table = images_table(40)
     train = tmp_path / "train.h5"
     store.write(train, {"image": images}, table)
     spec = {"count": 3, "stratify": ["coverage"], "group": None, "seed": 0}
@@ -261,7 +261,7 @@ def test_a_picture_that_many_images_are_stays_in_one_fold(tmp_path: Path) -> Non
     rng = np.random.default_rng(0)
     images = rng.integers(60, 200, (40, 30, 50)).astype(np.uint8)
     images[::3] = images[0]
-    store.write(tmp_path / "train.h5", {"image": images}, survey(40))
+    store.write(tmp_path / "train.h5", {"image": images}, images_table(40))
     spec = {"count": 2, "stratify": [], "group": None, "seed": 0, "duplicate_distance": 8}
     folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
     assert pd.read_csv(tmp_path / "folds.csv")["group"][::3].nunique() == 1
@@ -282,7 +282,7 @@ def test_near_copies_join_what_the_scheme_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_the_highest_groups_come_first(count: int) -> None:
-    table = survey()
+    table = images_table()
     table["rank"] = np.random.default_rng(4).random(len(table))
     plan = splitting._plan(table, count, STRATIFY, "mosaic", 1, first="rank")
     assert sorted(plan["fold"].unique()) == list(range(count))
@@ -300,7 +300,7 @@ def test_the_highest_groups_come_first(count: int) -> None:
 
 
 def test_folds_after_the_first_are_dealt_as_a_table_of_their_own() -> None:
-    table = survey()
+    table = images_table()
     table["rank"] = np.random.default_rng(4).random(len(table))
     plan = splitting._plan(table, 4, STRATIFY, "mosaic", 1, first="rank")
     rest = table[(plan["fold"] > 0).to_numpy()]
@@ -329,7 +329,7 @@ def test_values_that_are_missing_come_last_and_every_fold_has_a_group() -> None:
 
 
 def test_a_column_that_cannot_come_first_is_named() -> None:
-    table = survey().assign(word="x")
+    table = images_table().assign(word="x")
     with pytest.raises(InputError, match="first: the column 'word' holds no numbers"):
         splitting._plan(table, 3, [], None, 0, first="word")
     with pytest.raises(InputError, match="first: there is no column 'test_likeness'"):

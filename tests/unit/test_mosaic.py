@@ -14,7 +14,7 @@ from foldbelt.folds import mosaic
 GRIDS = [(3, 4), (2, 5), (4, 2), (1, 3), (3, 1), (2, 2)]
 
 
-def survey(seed: int = 0, height: int = 101, width: int = 90) -> tuple[np.ndarray, pd.DataFrame]:
+def sections(seed: int = 0, height: int = 101, width: int = 90) -> tuple[np.ndarray, pd.DataFrame]:
     """Cut smooth random pictures into tiles, shuffle them, and tell where they came from."""
     rng = np.random.default_rng(seed)
     tiles, origins = [], []
@@ -56,7 +56,7 @@ def check_form(table: pd.DataFrame, count: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_pictures_are_put_together_again(seed: int) -> None:
-    images, truth = survey(seed)
+    images, truth = sections(seed)
     table = mosaic.assemble(images)
     check_form(table, len(images))
     truth.insert(0, "tile", range(len(truth)))
@@ -68,7 +68,7 @@ def test_pictures_are_put_together_again(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_the_tiles_does_not_matter(seed: int) -> None:
-    images = survey(seed)[0]
+    images = sections(seed)[0]
     images[:10] //= 40  # few grey levels, so that some links are doubtful
     table = mosaic.assemble(images)
     order = np.random.default_rng(seed).permutation(len(images))
@@ -79,7 +79,7 @@ def test_the_order_of_the_tiles_does_not_matter(seed: int) -> None:
 
 
 def test_brightness_and_contrast_of_a_tile_do_not_matter() -> None:
-    images, _ = survey(5)
+    images, _ = sections(5)
     rng = np.random.default_rng(0)
     gain = rng.uniform(0.6, 0.9, (len(images), 1, 1))
     other = np.uint8(np.round(images * gain + rng.integers(0, 25, (len(images), 1, 1))))
@@ -88,7 +88,7 @@ def test_brightness_and_contrast_of_a_tile_do_not_matter() -> None:
 
 
 def test_black_tiles_and_copies_belong_to_no_mosaic() -> None:
-    images, _ = survey(1)
+    images, _ = sections(1)
     expected = cells(mosaic.assemble(images), "mosaic")
     black = np.zeros((5, *images.shape[1:]), np.uint8)
     table = mosaic.assemble(np.concatenate([images, black, black + 200]))
@@ -155,13 +155,13 @@ def test_mosaics_are_joined_only_where_the_touching_edges_agree_in_the_median() 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_few_tiles(count: int) -> None:
-    images = survey()[0][:count]
+    images = sections()[0][:count]
     check_form(mosaic.assemble(images), count)
     check_form(mosaic.assemble(images[:, :1, :1]), count)
 
 
 def test_colours_are_added_up() -> None:
-    images, _ = survey(2)
+    images, _ = sections(2)
     colours = np.repeat(images[..., None], 3, axis=3)
     pd.testing.assert_frame_equal(mosaic.assemble(colours), mosaic.assemble(images))
 
@@ -178,7 +178,7 @@ def put(path: Path, images: np.ndarray, names: list[str]) -> Path:
 
 @pytest.mark.parametrize("cut", [0, 20, 35])
 def test_a_run_joins_train_and_test(tmp_path: Path, cut: int) -> None:
-    images = survey(3)[0]
+    images = sections(3)[0]
     names = [f"{k:04d}" for k in range(len(images))]
     train = put(tmp_path / "train.h5", images[:cut], names[:cut])
     test = put(tmp_path / "test.h5", images[cut:], names[cut:])

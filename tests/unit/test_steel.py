@@ -148,7 +148,7 @@ def test_mixed_sizes_are_stored_at_one_and_truth_at_its_own(run: Run) -> None:
     assert np.array_equal(found[2], masks()["c.jpg"])
 
 
-def test_a_synthetic_survey_goes_through_in_both_forms(tmp_path: Path) -> None:
+def test_synthetic_data_go_through_in_both_forms(tmp_path: Path) -> None:
     tables = []
     for form in ("positives", "pairs"):
         run = Run(tmp_path / form)

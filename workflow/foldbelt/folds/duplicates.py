@@ -1,11 +1,11 @@
-"""Near copies of an image: the same picture encoded anew, or shifted by a few pixels.
+"""Near copies of an image: the same picture encoded again, or shifted by a few pixels.
 
-Two looks. The first is a perceptual hash of 64 bits: which of the lowest frequencies of the image
-are stronger than their median (Zauner, *Implementation and Benchmarking of Perceptual Image Hash
-Functions*, 2010). It tells what pictures look alike, and sheets of clean steel do. So the second
-asks for the grain: thumbnails whose slow changes of brightness are taken out must correlate. What
-many images of the set have in common (one machine part before one camera) is taken out first, as
-the leading principal components: what all share is no evidence of a copy.
+There are two tests. The first is a perceptual hash of 64 bits: which of the lowest frequencies of
+the image are stronger than their median (Zauner, *Implementation and Benchmarking of Perceptual
+Image Hash Functions*, 2010). It finds pictures that look alike, but all sheets of clean steel look
+alike. So the second compares the grain: thumbnails without slow changes of brightness must
+correlate. What many images of the set have in common (one machine part before one camera) is
+removed first, as the leading principal components: what all images share is no evidence of a copy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,26 +19,26 @@ ALIKE = 0.6
 """Least correlation of the thumbnails of copies."""
 
 PIXELS = 4096  # of a thumbnail
-COMMON = 0.02  # share of what is left above which a component is common to many images
-SAMPLED = 1000  # images from which common components are found
+COMMON = 0.02  # share of the remaining variance from which a component is common to many images
+SAMPLED = 1000  # images from which common components are computed
 
 _BLOCK = 256  # images compared with all others at a time
-_LEAST = 0.01  # of its grain that an image must have to itself
+_LEAST = 0.01  # share of its grain that an image must not share with others
 _SMOOTH = 5  # pixels of a thumbnail over which brightness is levelled
 
 
-class Look:
-    """Collects images one by one, then tells which are copies.
+class CopyFinder:
+    """Collects images one by one, then finds copies among them.
 
     Examples
     --------
     >>> random = np.random.default_rng(0)
     >>> images = random.integers(0, 255, (8, 40, 60)).astype(np.uint8)
     >>> images[5] = images[2]
-    >>> look = Look()
+    >>> finder = CopyFinder()
     >>> for image in images:
-    ...     look.add(image)
-    >>> list(look.pairs(4))
+    ...     finder.add(image)
+    >>> list(finder.pairs(4))
     [(2, 5)]
     """
 
@@ -72,7 +72,7 @@ class Look:
             The first smaller than the second.
         """
         hashes = np.array(self._hashes, np.uint64)
-        grain = _own(self._thumbs)
+        grain = _without_common(self._thumbs)
         for start in range(0, len(hashes), _BLOCK):
             part = slice(start, start + _BLOCK)
             near = np.bitwise_count(hashes[part, None] ^ hashes[None]) <= most
@@ -83,7 +83,7 @@ class Look:
                 yield self._rows[start + row], self._rows[int(columns[column])]
 
     def groups(self, most: int) -> list[int | None]:
-        """Number the groups of copies, also of copies of copies; None where there is none.
+        """Number the groups of copies, also of copies of copies; None for an image without a copy.
 
         Parameters
         ----------
@@ -95,11 +95,11 @@ class Look:
         list of int or None
             One an image, in the order of `add`.
         """
-        found = np.array(list(self.pairs(most)), np.int64).reshape(-1, 2)
+        pairs = np.array(list(self.pairs(most)), np.int64).reshape(-1, 2)
         shape = (self._count, self._count)
-        links = sparse.coo_array((np.ones(len(found), np.int8), tuple(found.T)), shape=shape)
+        links = sparse.coo_array((np.ones(len(pairs), np.int8), tuple(pairs.T)), shape=shape)
         _, labels = csgraph.connected_components(links, directed=False)
-        copied = set(found.ravel().tolist())
+        copied = set(pairs.ravel().tolist())
         numbers: dict[int, int] = {}
         return [
             numbers.setdefault(label, len(numbers)) if place in copied else None
@@ -125,25 +125,25 @@ def _thumbnail(grey: np.ndarray) -> np.ndarray:
     return small.ravel() / max(float(small.std()), 1e-6)
 
 
-def _own(thumbs: Sequence[np.ndarray]) -> np.ndarray:
-    """Take out what many thumbnails have in common; rows (N, pixels) float32 of unit length."""
+def _without_common(thumbs: Sequence[np.ndarray]) -> np.ndarray:
+    """Remove what many thumbnails have in common; rows (N, pixels) float32 of unit length."""
     grain = np.array(thumbs, np.float32).reshape(len(thumbs), -1 if thumbs else 0)
     if not thumbs:
         return grain
-    some = grain[np.linspace(0, len(grain) - 1, min(len(grain), SAMPLED)).astype(int)]
-    # not centred: the mean image, where there is one, is the first component
-    strengths, vectors = np.linalg.eigh(some.astype(np.float64) @ some.T)
+    sample = grain[np.linspace(0, len(grain) - 1, min(len(grain), SAMPLED)).astype(int)]
+    # not centred: the mean image, if there is one, is the first component
+    strengths, vectors = np.linalg.eigh(sample.astype(np.float64) @ sample.T)
     strengths, vectors = np.maximum(strengths[::-1], 0), vectors[:, ::-1]
-    left = np.cumsum(strengths[::-1])[::-1]  # with the components before it taken out
-    # in a set of few, an image and its copies are a component of their own, which must stay
-    common = strengths > max(COMMON, 4 / len(some)) * left
+    left = np.cumsum(strengths[::-1])[::-1]  # without the components before it
+    # in a small set, an image and its copies are one component, which must stay
+    common = strengths > max(COMMON, 4 / len(sample)) * left
     first = int(np.argmin(common)) if not common.all() else len(common)
     if first:
         scaled = vectors[:, :first] / np.sqrt(strengths[:first])
-        basis = (some.T @ scaled).astype(np.float32)
+        basis = (sample.T @ scaled).astype(np.float32)
         grain -= (grain @ basis) @ basis.T
     lengths = np.linalg.norm(grain, axis=1, keepdims=True)
     whole = grain.shape[1] ** 0.5  # of a thumbnail, which has unit variance
-    # an image that is nothing but what many share has no grain of its own, only rounding errors
+    # an image that has only what many share leaves no grain, only rounding errors
     grain *= np.where(lengths > _LEAST * whole, 1 / np.maximum(lengths, 1e-6), 0)
     return grain

@@ -81,9 +81,9 @@ def run(train: "PathLike", test: "PathLike", out: "PathLike") -> None:
     parts = [_edges(block) for path in paths for _, block in store.blocks(path, "image")]
     ids = [name for path in paths for name in store.table(path)["id"]]
     parts = parts or [_edges(np.zeros((0, 1, 1), np.uint8))]
-    found = _assemble({side: np.concatenate([part[side] for part in parts]) for side in parts[0]})
-    found.insert(0, "id", pd.Series(ids, dtype="str"))
-    write_csv(out, found)
+    table = _assemble({side: np.concatenate([part[side] for part in parts]) for side in parts[0]})
+    table.insert(0, "id", pd.Series(ids, dtype="str"))
+    write_csv(out, table)
 
 
 def neighbours(table: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -108,7 +108,7 @@ def neighbours(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     placed = table[table["mosaic"] >= 0]
     cells = zip(placed["mosaic"], placed["row"], placed["column"], strict=True)
     at = dict(zip(cells, placed["id"], strict=True))
-    found: dict[str, dict[str, str]] = {}
+    neighbours_of: dict[str, dict[str, str]] = {}
     for (mosaic, row, column), name in at.items():
         sides = {
             side: at.get((mosaic, row + down, column + right))
@@ -116,8 +116,8 @@ def neighbours(table: pd.DataFrame) -> dict[str, dict[str, str]]:
         }
         known = {side: other for side, other in sides.items() if other is not None}
         if known:
-            found[name] = known
-    return found
+            neighbours_of[name] = known
+    return neighbours_of
 
 
 def _edges(images: np.ndarray) -> _Edges:

@@ -134,7 +134,7 @@ def ids_of(path: PathLike, fold: int) -> list[str]:
 
 
 def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
-    """Tell how alike the folds are.
+    """Describe how alike the folds are.
 
     Parameters
     ----------
@@ -188,11 +188,11 @@ def _plan(
         drawn = np.flatnonzero(np.isin(groups, _sample(groups, sample, seed)))
         order, rows, groups = order[drawn], rows.iloc[drawn].reset_index(drop=True), groups[drawn]
     balanced = strata.of(rows, stratify, count)
-    found = len(np.unique(groups))
-    if found < count:
+    group_count = len(np.unique(groups))
+    if group_count < count:
         raise InputError(
-            f"folds: {len(rows)} images in {found} groups cannot be split into {count} folds. "
-            "Ask for fewer folds, or group by another column."
+            f"folds: {len(rows)} images in {group_count} groups cannot be split into {count} "
+            "folds. Ask for fewer folds, or group by another column."
         )
     if first is None:
         dealt = _deal(balanced, groups, count, seed)
@@ -228,7 +228,7 @@ def _check_columns(
         problems.append(Problem("count", f"{count} folds; at least 2 are needed"))
     seen = Counter(table["id"])
     problems += [Problem(str(k), f"this id occurs {n} times") for k, n in seen.items() if n > 1]
-    raise_all(problems, "folds", "Mend the scheme's settings, or the table of images.")
+    raise_all(problems, "folds", "Correct the scheme's settings, or the table of images.")
 
 
 def _check_positives(rows: pd.DataFrame, folds: np.ndarray, count: int) -> None:
@@ -286,7 +286,7 @@ def _sample(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    # Here, not above: who only reads folds need not wait for scikit-learn.
+    # Here, not above: code that only reads folds does not wait for scikit-learn.
     from sklearn.model_selection import StratifiedGroupKFold
 
     _, codes = np.unique(np.array(strata), return_inverse=True)
@@ -304,39 +304,42 @@ def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> n
 def _deal_first(
     values: pd.Series, strata: Sequence[str], groups: np.ndarray, count: int, seed: int
 ) -> np.ndarray:
-    """Fill fold 0 with the groups of the highest mean value, and deal the others as ever."""
+    """Fill fold 0 with the groups of the highest mean value, and deal the others as without it."""
     means = values.astype(np.float64).groupby(groups).mean().fillna(-np.inf)
     ranked = means.sort_values(ascending=False, kind="stable").index.to_numpy()
     ranked = ranked[: len(ranked) - count + 1]  # every other fold needs a group of its own
     filled = np.cumsum(np.bincount(groups)[ranked])
     taken = ranked[: int(np.argmin(np.abs(filled - len(groups) / count))) + 1]
     folds = np.zeros(len(groups), np.int64)
-    rest = np.flatnonzero(~np.isin(groups, taken))
-    folds[rest] = 1
+    others = np.flatnonzero(~np.isin(groups, taken))
+    folds[others] = 1
     if count > 2:
-        folds[rest] += _deal([strata[row] for row in rest.tolist()], groups[rest], count - 1, seed)
+        stratum = [strata[row] for row in others.tolist()]
+        folds[others] += _deal(stratum, groups[others], count - 1, seed)
     return folds
 
 
 def _likeness(path: PathLike, ids: pd.Series) -> np.ndarray:
-    found = adversarial.read(path, "train")
-    lost = [Problem(str(name), "this id is not in the table") for name in ids if name not in found]
+    likeness = adversarial.read(path, "train")
+    lost = [
+        Problem(str(name), "this id is not in the table") for name in ids if name not in likeness
+    ]
     raise_all(lost, f"folds, {Path(path).name}", "Judge the test-likeness again.")
-    return found.loc[ids].to_numpy()
+    return likeness.loc[ids].to_numpy()
 
 
 def _mosaics(path: PathLike | None, ids: pd.Series) -> np.ndarray:
     if path is None:
         raise InputError("folds: the group is `mosaic`, but no table of mosaics was given.")
     table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
-    found = dict(zip(table["id"], table["mosaic"], strict=True))
+    mosaic_of = dict(zip(table["id"], table["mosaic"], strict=True))
     lost = [
         Problem(str(name), "this id is not in the table of mosaics")
         for name in ids
-        if name not in found
+        if name not in mosaic_of
     ]
     raise_all(lost, f"folds, {Path(path).name}", "Make the table of mosaics again.")
-    return np.array([found[name] for name in ids], np.int64)
+    return np.array([mosaic_of[name] for name in ids], np.int64)
 
 
 def _copies(train: PathLike, most: int | None = None) -> dict[str, str]:
@@ -345,21 +348,21 @@ def _copies(train: PathLike, most: int | None = None) -> dict[str, str]:
     With `most`, near copies as well; see `foldbelt.folds.duplicates`.
     """
     ids = store.table(train)["id"].tolist()
-    look = duplicates.Look()
-    found = {}
+    finder = duplicates.CopyFinder()
+    digest_of = {}
     for rows, images in store.blocks(train, "image"):
         for name, image in zip(ids[rows], images, strict=True):
             if (image != image[:1, :1]).any():
-                found[name] = hashlib.sha256(image.tobytes()).hexdigest()
+                digest_of[name] = hashlib.sha256(image.tobytes()).hexdigest()
             if most is not None:
-                look.add(image)
+                finder.add(image)
     if most is None:
-        return found
-    near = look.groups(most)
-    joined = _join([[found.get(name) for name in ids], near], len(ids))
+        return digest_of
+    near = finder.groups(most)
+    joined = _join([[digest_of.get(name) for name in ids], near], len(ids))
     sizes = np.bincount([label for label in near if label is not None] or [0])
     print(
         f"{sum(label is not None for label in near)} of {len(ids)} images have a near copy; the "
         f"largest of {np.count_nonzero(sizes)} groups has {sizes.max()}"
     )
-    return {name: str(group) for name, group in zip(ids, joined, strict=True) if name in found}
+    return {name: str(group) for name, group in zip(ids, joined, strict=True) if name in digest_of}

@@ -1,8 +1,11 @@
-"""Synthetic data sets in a competition's format, with a hidden truth, to try the whole line on.
+"""Synthetic data sets in a competition's format, with a hidden truth, to try the whole workflow on.
 
-One plug-in a data set: a module whose function of the same name takes the folder first and then,
-without defaults, the keys of `data.synthetic` that it reads. It writes the competition's folder,
-and beside it a table of the truth and one more that its constant BESIDE names.
+Each data set is a plug-in: a module whose function of the same name takes the folder first and
+then, without defaults, the keys of `data.synthetic` that it reads. It writes the competition's
+folder, and beside it a table of the truth and another one, whose name ends in its constant BESIDE.
+
+Read `seismic` first: it plans sections, has `_geology` draw them, cuts tiles and writes. Likewise
+`steel`, for which `_metal` draws sheets on a `_canvas` with the defects of `_defects`.
 """
 
 import lazy_loader

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Random = np.random.Generator
 
 BODIES = ("ridges", "diapir", "wall", "ridges", "overhang", "diapir", "pillow")
-"""Shapes of salt, in the order in which a survey deals them out."""
+"""Shapes of salt, in the order in which a data set deals them out."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""A synthetic salt survey in the layout, and with the quirks, of the TGS competition of 2018.
+"""A synthetic salt data set in the layout, and with the quirks, of the TGS competition of 2018.
 
-What is imitated was counted in the original files: see `seismic`.
+The quirks were counted in the original files: see `seismic`.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from foldbelt.files import InputError, PathLike, seed_for, write_csv
 from foldbelt.synthetic import _geology as geology
 
 BESIDE = "sections"
-"""What else lies beside the folder, as `<directory>-sections.csv`."""
+"""End of the name of the other file beside the folder: `<directory>-sections.csv`."""
 
 TILE = 101
 """Height and width of a tile in pixels."""
@@ -47,7 +47,7 @@ SALT_BY_DEPTH = (0.18, 0.27, 0.49, 0.67, 0.70, 0.70, 0.70, 0.63, 0.51, 0.39)
 
 @dataclass
 class _Tile:
-    """One tile on its way to the disk; `mask` is what the interpreter labelled."""
+    """One tile before it is written; `mask` is what the interpreter labelled."""
 
     section: int
     row: int
@@ -59,7 +59,7 @@ class _Tile:
 
 
 def seismic(directory: PathLike, sections: int, seed: int, workers: int = 1) -> None:
-    """Write a synthetic competition folder, and beside it what a competitor does not get.
+    """Write a synthetic competition folder, and beside it files that a competitor does not get.
 
     The folder has `train/images`, `train/masks`, `test/images`, `train.csv`, `depths.csv` and
     `sample_submission.csv`. As in the original, images are 8-bit RGB with equal channels; masks
@@ -90,16 +90,16 @@ def seismic(directory: PathLike, sections: int, seed: int, workers: int = 1) -> 
     """
     target = Path(directory)
     if sections < 1:
-        raise InputError(f"sections is {sections}: a survey needs at least one section.")
+        raise InputError(f"sections is {sections}: at least one section is needed.")
     if any(path.is_file() for path in target.rglob("*")):
         raise InputError(f"{target} has files in it: delete it, or name a new folder.")
     random = np.random.default_rng(seed_for("survey", "seismic", sections, seed))
-    tiles = _survey(sections, random, workers)
+    tiles = _draw(sections, random, workers)
     train, test = _split(tiles, random)
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
-        building = Path(name, "survey")
+        building = Path(name, "data")
         _write_competition(building, train, test, random)
         write_csv(f"{target}-truth.csv", _labels(test))
         places = [(tile.id, tile.section, tile.row, tile.column) for tile in [*train, *test]]
@@ -114,13 +114,13 @@ def seismic(directory: PathLike, sections: int, seed: int, workers: int = 1) -> 
 # --- from sections to tiles --------------------------------------------------------------------
 
 
-def _survey(count: int, random: np.random.Generator, workers: int = 1) -> list[_Tile]:
-    """All tiles of all sections, each with an id of its own."""
+def _draw(count: int, random: np.random.Generator, workers: int = 1) -> list[_Tile]:
+    """Give all tiles of all sections, each with its own id."""
     depths, salty = _plan(count, random)
     bodies = np.resize(geology.BODIES, count)
     shapes = [SHAPES[position % len(SHAPES)] for position in range(count)]
     random.shuffle(shapes)
-    # Streams of their own: a change in one section leaves the others as they are.
+    # Each section has its own stream, so that a change in one leaves the others as they are.
     plans = [
         (index, shape, str(bodies[index]) if salty[index] else None, float(depths[index]), stream)
         for index, shape in enumerate(shapes)
@@ -140,9 +140,9 @@ def _survey(count: int, random: np.random.Generator, workers: int = 1) -> list[_
 def _drawn(plan: tuple[int, tuple[int, int], str | None, float, int]) -> list[_Tile]:
     """Draw one section and cut it: its number, tiles down and across, body, depth, stream."""
     index, (rows, columns), body, depth, stream = plan
-    own = np.random.default_rng(stream)
-    made = geology.section(TILE * rows, TILE * columns, body, own)
-    return _cut(index, made, depth, own)
+    random = np.random.default_rng(stream)
+    section = geology.section(TILE * rows, TILE * columns, body, random)
+    return _cut(index, section, depth, random)
 
 
 def _plan(count: int, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -172,11 +172,11 @@ def _cut(
         stack = section.salt[:, across].reshape(rows, TILE, TILE)
         for row, mask in enumerate(_labelled(stack, random)):
             image = section.image[row * TILE : (row + 1) * TILE, across].astype(float)
-            # Every tile was scaled on its own a little, which neighbour finders must bear.
+            # Every tile was scaled separately by a little, which neighbour finders must tolerate.
             image = 128 + (image - 128) * random.uniform(0.96, 1.04) + random.uniform(-2, 2)
             image = np.clip(np.rint(image), 0, 255)
             if not mask.any() and random.random() < 0.05:
-                image[:] = 0  # outside of the survey
+                image[:] = 0  # outside of the surveyed area
             z = depth + 14 * (row - (rows - 1) / 2) + random.normal(0, 3)
             tiles.append(
                 _Tile(index, row, column, image.astype(np.uint8), mask, int(np.clip(z, *DEPTHS)))
@@ -225,7 +225,7 @@ def _identities(count: int, random: np.random.Generator) -> list[str]:
 def _split(tiles: list[_Tile], random: np.random.Generator) -> tuple[list[_Tile], list[_Tile]]:
     """Halve the tiles of each section at random, then shuffle both halves.
 
-    Tiles of like coverage form pairs that are parted, so that the halves of even a small survey
+    Tiles of like coverage form pairs that are split, so that the halves of even a small data set
     have about equally many empty tiles.
     """
     order = sorted(tiles, key=lambda tile: (tile.section, int(tile.mask.sum()), tile.id))

@@ -1,6 +1,6 @@
-"""A synthetic steel inspection in the layout, and with the quirks, of the Severstal competition.
+"""A synthetic steel data set in the layout, and with the quirks, of the Severstal competition.
 
-What is imitated was counted in the original files: see `steel`.
+The quirks were counted in the original files: see `steel`.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from foldbelt.files import InputError, PathLike, seed_for, write_csv
 from foldbelt.synthetic import _metal as metal
 
 BESIDE = "twins"
-"""What else lies beside the folder, as `<directory>-twins.csv`."""
+"""End of the name of the other file beside the folder: `<directory>-twins.csv`."""
 
 SHARES = (0.07, 0.02, 0.41, 0.064)
 """Shares of the original's images with a defect of class 1, 2, 3 and 4."""
@@ -33,7 +33,7 @@ TWINS = 0.02
 
 FORMATS = {"positives": ["ImageId", "ClassId", "EncodedPixels"]}
 FORMATS["pairs"] = ["ImageId_ClassId", "EncodedPixels"]
-"""The two forms of the training table that went round: rows of defects alone, or of all pairs."""
+"""The two forms in which the training table is found: rows of defects only, or of all pairs."""
 
 _QUALITY = (88, 97)  # of the JPEG files
 
@@ -58,7 +58,7 @@ def steel(
     workers: int = 1,
     train_format: str = "positives",
 ) -> None:
-    """Write a synthetic competition folder, and beside it what a competitor does not get.
+    """Write a synthetic competition folder, and beside it files that a competitor does not get.
 
     The folder has `train_images/*.jpg`, `test_images/*.jpg` (grey, saved as three channels),
     `train.csv` and `sample_submission.csv` (`ImageId_ClassId,EncodedPixels`, all pairs). As in the
@@ -83,7 +83,7 @@ def steel(
     workers
         Processes that draw pictures at the same time.
     train_format
-        One of `FORMATS`: "positives" (`ImageId,ClassId,EncodedPixels`, rows of defects alone) or
+        One of `FORMATS`: "positives" (`ImageId,ClassId,EncodedPixels`, rows of defects only) or
         "pairs" (`ImageId_ClassId,EncodedPixels`, every image with every class).
 
     Raises
@@ -100,7 +100,7 @@ def steel(
     train, test = _plans(images, test_images, (height, width), random)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
-        building = Path(name, "survey")
+        building = Path(name, "data")
         masks = {
             part: _write_images(building / f"{part}_images", plans, workers)
             for part, plans in (("train", train), ("test", test))
@@ -119,7 +119,7 @@ def _check(
     target: Path, images: int, test_images: int, size: tuple[int, int], train_format: str
 ) -> None:
     if images < metal.CLASSES:
-        raise InputError(f"images is {images}: every one of four classes needs an image.")
+        raise InputError(f"images is {images}: each of the four classes needs an image.")
     if test_images < 0:
         raise InputError(f"test_images is {test_images}: take 0 or more.")
     if min(size) < 32:
@@ -153,8 +153,8 @@ def _plans(
 def _deal(count: int, least: int, random: np.random.Generator) -> list[tuple[int, ...]]:
     """Give each of `count` images its classes: shares as in the original, some with two."""
     numbers = [max(least, round(share * count)) for share in SHARES]
-    # rare classes first, each on an image of its own; what is left is of the most frequent class,
-    # and goes to images that show another
+    # Rare classes come first, each on its own image. The rest is of the most frequent class, and
+    # goes to images that show another class.
     rare_first = sorted(range(metal.CLASSES), key=lambda kind: numbers[kind])
     wanted = [kind for kind in rare_first for _ in range(numbers[kind])]
     defective = min(len(wanted), max(round(DEFECTIVE * count), metal.CLASSES * least))
@@ -171,11 +171,11 @@ def _pair(plans: list[_Plan], random: np.random.Generator) -> None:
     """Make some plans near copies of others that show the same classes, in place."""
     free = set(range(len(plans)))
     for second in random.permutation(len(plans))[: round(TWINS * len(plans))].tolist():
-        own = plans[second]
-        alike = [place for place in sorted(free - {second}) if plans[place].classes == own.classes]
+        plan = plans[second]
+        alike = [place for place in sorted(free - {second}) if plans[place].classes == plan.classes]
         if second in free and alike:
             first = alike[int(random.integers(len(alike)))]
-            plans[second] = replace(own, stream=plans[first].stream, twin=first)
+            plans[second] = replace(plan, stream=plans[first].stream, twin=first)
             free -= {first, second}
 
 
@@ -209,12 +209,12 @@ def _draw(plan: _Plan) -> tuple[bytes, list[str]]:
     """Draw one picture: a JPEG file, and the run lengths of each class."""
     cv2.setNumThreads(1)
     random = np.random.default_rng(plan.stream)
-    made = metal.sheet(*plan.size, plan.classes, random)
-    image, mask = made.image, made.mask
-    own = np.random.default_rng(seed_for("twin", plan.id)) if plan.twin is not None else random
+    sheet = metal.sheet(*plan.size, plan.classes, random)
+    image, mask = sheet.image, sheet.mask
     if plan.twin is not None:
-        image, mask = _disturbed(image, mask, own)
-    quality = int(own.integers(*_QUALITY))
+        random = np.random.default_rng(seed_for("twin", plan.id))
+        image, mask = _disturbed(image, mask, random)
+    quality = int(random.integers(*_QUALITY))
     grey = np.repeat(image[..., None], 3, axis=2)
     done, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
@@ -225,7 +225,7 @@ def _draw(plan: _Plan) -> tuple[bytes, list[str]]:
 def _disturbed(
     image: NDArray[np.uint8], mask: NDArray[np.uint8], random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Near copy of a picture: moved a little or not, brightness a trace off, masks perhaps redrawn.
+    """Make a near copy of a picture: perhaps moved, brighter or darker, or with masks redrawn.
 
     A moved picture repeats its border.
     """
@@ -246,7 +246,7 @@ def _disturbed(
 def _table(
     plans: list[_Plan], masks: dict[str, list[str]] | dict[str, str], form: str
 ) -> pd.DataFrame:
-    """Give rows of all pairs, or of defects alone, in order of image and class."""
+    """Give rows of all pairs, or of defects only, in order of image and class."""
     rows: list[tuple[str | int, ...]] = []
     for plan in sorted(plans, key=lambda plan: plan.id):
         runs = masks[plan.id]

@@ -12,6 +12,7 @@ import pytest
 
 from foldbelt import rle, synthetic
 from foldbelt.files import InputError, digest
+from foldbelt.synthetic import _canvas
 from foldbelt.synthetic import _metal as metal
 from foldbelt.synthetic.steel import FORMATS, SHARES
 
@@ -217,7 +218,7 @@ def test_no_defect_lies_on_black(edge: tuple[int, int]) -> None:
     for seed in range(5):
         mask = np.ones((64, 400, 4), np.uint8)
         light = np.ones((64, 400), np.float32)
-        canvas = metal._Canvas(light, mask, *edge, 4, np.random.default_rng(seed))
+        canvas = _canvas.Canvas(light, mask, *edge, 4, np.random.default_rng(seed))
         image = metal._exposed(canvas, 400)
         assert (image[~mask.any(axis=2)] < image.max() / 2 + 3).all()
         assert (image[mask.all(axis=2)] > image.max() / 2 - 3).all()
@@ -269,7 +270,7 @@ def test_files_that_are_there_stay(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["steel", "mine.txt"]
 
 
-def test_four_images_and_no_test_images_are_a_survey(tmp_path: Path) -> None:
+def test_four_images_and_no_test_images_are_enough(tmp_path: Path) -> None:
     synthetic.steel(tmp_path / "steel", 4, 0, 32, 0)  # one number is both sides
     assert read(next((tmp_path / "steel" / "train_images").iterdir())).shape == (32, 32, 3)
     assert set(strict(tmp_path / "steel" / "train.csv")["ClassId"]) == {"1", "2", "3", "4"}

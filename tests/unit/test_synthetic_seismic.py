@@ -1,4 +1,4 @@
-"""The survey has the layout and the quirks of the original, and the same bytes each time."""
+"""Synthetic data have the layout and the quirks of the original, and the same bytes each time."""
 
 import itertools
 import subprocess
@@ -18,7 +18,7 @@ from foldbelt.synthetic.seismic import _labelled
 CUT = (synthetic.TILE, synthetic.TILE)
 
 
-class Survey:
+class Data:
     """What was written, read back."""
 
     def __init__(self, folder: Path) -> None:
@@ -53,20 +53,20 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Data:
     folder = tmp_path_factory.mktemp("small") / "salt"
     synthetic.seismic(folder, 3, 7)
-    return Survey(folder)
+    return Data(folder)
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def large(tmp_path_factory: pytest.TempPathFactory) -> Data:
     folder = tmp_path_factory.mktemp("large") / "salt"
     synthetic.seismic(folder, 20, 1)
-    return Survey(folder)
+    return Data(folder)
 
 
-def test_the_folder_holds_what_the_original_holds(small: Survey) -> None:
+def test_the_folder_holds_what_the_original_holds(small: Data) -> None:
     files = {path.relative_to(small.folder) for path in small.folder.rglob("*") if path.is_file()}
     train, test = list(small.train["id"]), list(small.truth["id"])
     expected = {Path("train.csv"), Path("depths.csv"), Path("sample_submission.csv")}
@@ -78,7 +78,7 @@ def test_the_folder_holds_what_the_original_holds(small: Survey) -> None:
     assert len(train) == len(test)
 
 
-def test_tables_have_the_columns_and_ids_of_the_original(small: Survey) -> None:
+def test_tables_have_the_columns_and_ids_of_the_original(small: Data) -> None:
     everyone = {*small.train["id"], *small.truth["id"]}
     assert list(small.train) == list(small.truth) == list(small.sample) == ["id", "rle_mask"]
     assert list(small.depths) == ["id", "z"]
@@ -94,7 +94,7 @@ def test_tables_have_the_columns_and_ids_of_the_original(small: Survey) -> None:
     assert small.depths["id"].isin(small.train["id"]).astype(int).diff().abs().sum() > 1
 
 
-def test_images_are_rgb_and_masks_deep_only_where_there_is_salt(small: Survey) -> None:
+def test_images_are_rgb_and_masks_deep_only_where_there_is_salt(small: Data) -> None:
     for image in small.images.values():
         assert image.shape == (*CUT, 3)
         assert image.dtype == np.uint8
@@ -106,7 +106,7 @@ def test_images_are_rgb_and_masks_deep_only_where_there_is_salt(small: Survey) -
         np.testing.assert_array_equal(mask, salt * 65535 if salt.any() else 0)
 
 
-def test_the_truth_lies_outside_of_the_competition(small: Survey) -> None:
+def test_the_truth_lies_outside_of_the_competition(small: Data) -> None:
     test = set(small.truth["id"])
     told = [path for path in small.folder.rglob("*") if path.is_file() and path.stem in test]
     assert {path.parent.name for path in told} == {"images"}
@@ -115,7 +115,7 @@ def test_the_truth_lies_outside_of_the_competition(small: Survey) -> None:
     assert any(small.masks[name].any() for name in test)
 
 
-def test_sections_are_small_and_shared_by_train_and_test(large: Survey) -> None:
+def test_sections_are_small_and_shared_by_train_and_test(large: Data) -> None:
     train = set(large.train["id"])
     for _, part in large.places.groupby("section"):
         assert len(part) <= synthetic.MOST_TILES
@@ -123,7 +123,7 @@ def test_sections_are_small_and_shared_by_train_and_test(large: Survey) -> None:
         assert 0 < part["id"].isin(train).sum() < len(part)
 
 
-def test_labels_have_the_quirks_of_the_original(large: Survey) -> None:
+def test_labels_have_the_quirks_of_the_original(large: Data) -> None:
     masks = np.stack(list(large.masks.values()))
     images = np.stack([large.images[name] for name in large.masks])
     salt = masks.any(axis=(1, 2))
@@ -150,7 +150,7 @@ def test_tiles_inside_and_right_below_salt_are_labelled_empty() -> None:
     assert [bool(label.any()) for label in labels] == [False, False, False, True]
 
 
-def test_a_share_like_the_original_is_empty_and_it_depends_on_depth(large: Survey) -> None:
+def test_a_share_like_the_original_is_empty_and_it_depends_on_depth(large: Data) -> None:
     for table in (large.train, large.truth):
         assert 0.3 <= (table["rle_mask"] == "").mean() <= 0.5
     assert 0.15 < np.mean([mask.mean() for mask in large.masks.values()]) < 0.35
@@ -160,7 +160,7 @@ def test_a_share_like_the_original_is_empty_and_it_depends_on_depth(large: Surve
     assert salt[middle].mean() > salt[~middle].mean() + 0.1
 
 
-def test_neighbours_continue_across_their_border(large: Survey) -> None:
+def test_neighbours_continue_across_their_border(large: Data) -> None:
     grey = {
         name: image[:, :, 0].astype(float) for name, image in large.images.items() if image.any()
     }
@@ -186,7 +186,7 @@ def likeness(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def test_amplitude_tells_little_about_salt(large: Survey) -> None:
+def test_amplitude_tells_little_about_salt(large: Data) -> None:
     """No cut of the local deviation, from above or below, finds salt much better than chance."""
     deviation, salt = [], []
     for name, image in large.images.items():
@@ -205,7 +205,7 @@ def test_amplitude_tells_little_about_salt(large: Survey) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_same_seed_gives_the_same_bytes_in_other_processes(
-    small: Survey, tmp_path: Path, workers: int
+    small: Data, tmp_path: Path, workers: int
 ) -> None:
     again = tmp_path / "salt"
     code = f"from foldbelt.synthetic import seismic; seismic({str(again)!r}, 3, 7, {workers})"
@@ -215,7 +215,7 @@ def test_the_same_seed_gives_the_same_bytes_in_other_processes(
     assert contents(again) == contents(small.folder)
 
 
-def test_another_seed_gives_another_survey(tmp_path: Path) -> None:
+def test_another_seed_gives_other_data(tmp_path: Path) -> None:
     for seed in (1, 2):
         synthetic.seismic(tmp_path / str(seed) / "salt", 1, seed)
     first, second = (contents(tmp_path / str(seed) / "salt") for seed in (1, 2))
@@ -224,7 +224,7 @@ def test_another_seed_gives_another_survey(tmp_path: Path) -> None:
     }
 
 
-def test_files_that_are_there_stay_and_no_survey_is_empty(tmp_path: Path) -> None:
+def test_files_that_are_there_stay_and_no_data_are_empty(tmp_path: Path) -> None:
     mine = tmp_path / "salt" / "train" / "images" / "mine.png"
     mine.parent.mkdir(parents=True)
     mine.touch()
