@@ -9,10 +9,9 @@ import numpy as np
 
 from foldbelt import registry, store
 from foldbelt.channels._resizing import Resizer
-from foldbelt.channels._whitening import METHODS, Fitter, Moments, apply
+from foldbelt.channels._whitening import SPREAD, Moments, apply, method_of
 from foldbelt.files import InputError, PathLike
 
-_SPREAD = 5.0  # standard deviations kept on either side of the mean; what lies beyond is clipped
 _PIXELS = 2**19  # in one block: some 50 tiles of salt, one image of steel
 
 
@@ -76,12 +75,12 @@ def quantise(values: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.nd
 
 
 class _Plan:
-    """A recipe brought together with the data that it is for."""
+    """A recipe together with the data to which it is applied."""
 
     def __init__(self, data: PathLike, recipe: Mapping[str, Any]) -> None:
         self.data = Path(data)
         self.use = [str(name) for name in recipe["use"]]
-        self.method = str(recipe["whiten"])
+        self.method = method_of(str(recipe["whiten"]))
         self._check_names()
         size = recipe["size"]
         height, width = (size, size) if isinstance(size, int) else size
@@ -106,8 +105,8 @@ class _Plan:
             self.ranges += [module.RANGE] * len(names)
             filtered += [module.FILTERED] * len(names)
         count = len(self.names)
-        whitened = {"none": [False] * count, "standard": [True] * count}.get(self.method, filtered)
-        self.whitened = np.flatnonzero(whitened)
+        planes = {"none": [False] * count, "all": [True] * count, "images": filtered}
+        self.whitened = np.flatnonzero(planes[self.method.PLANES])
 
     def _check_names(self) -> None:
         known = registry.known("channels")
@@ -117,13 +116,9 @@ class _Plan:
                 f"channels: use: {self.use} must list different channels out of {known}"
                 + (f"; unknown: {', '.join(unknown)}." if unknown else ".")
             )
-        if self.method not in METHODS:
-            raise InputError(
-                f"channels: whiten: '{self.method}' is unknown; choose one of {', '.join(METHODS)}."
-            )
 
     def _check_columns(self) -> None:
-        """A missing column, or a hole in one, is said before any work is done."""
+        """Refuse data that lack a column, or a value in one, before any work is done."""
         if not len(self.table):
             return  # no test images: nothing is missing
         for name, module in zip(self.use, self.modules, strict=True):
@@ -158,25 +153,21 @@ class _Plan:
 
 
 def _fit(plan: _Plan) -> dict[str, Any]:
-    """Fit whitening and quantisation on train: the first pass, left out where all is known."""
+    """Fit whitening and quantisation on train: the first pass, skipped if nothing is unknown."""
     if not len(plan.table):
-        raise InputError(f"{plan.data}: holds no images on which channels could be fitted.")
-    fitter, moments = Fitter(plan.method), Moments()
+        raise InputError(f"{plan.data}: holds no images on which whitening could be fitted.")
+    whitening, moments = plan.method(), Moments()
     unknown = [channel for channel, known in enumerate(plan.ranges) if known is None]
-    if plan.method in ("standard", "zca") or unknown:
+    if plan.method.FITTED or unknown:
         for _, planes in plan.blocks():
             moments.add(planes[..., unknown])
-            fitter.add(planes[..., plan.whitened])
-    fitted = fitter.result()
+            whitening.add(planes[..., plan.whitened])
+    fitted = whitening.result()
     limits = np.array([known or (0.0, 0.0) for known in plan.ranges])
     if unknown:
         limits[unknown] = _occurring(moments)
-    if plan.method == "standard":
-        mean, sd = np.array(fitted["mean"]), np.array(fitted["sd"])
-        limits = (limits - mean[:, None]) / sd[:, None]
-    elif len(plan.whitened):
-        spread = _SPREAD * np.array(fitted.get("sd", [1.0] * len(plan.whitened)))
-        limits[plan.whitened] = np.stack([-spread, spread], axis=1)
+    if len(plan.whitened):
+        limits[plan.whitened] = plan.method.limits(limits[plan.whitened], fitted)
     width = limits[:, 1] - limits[:, 0]
     width = np.where(width > 1e-9, width, 1.0)  # a constant channel
     whiten = {**fitted, "planes": [plan.names[channel] for channel in plan.whitened]}
@@ -185,7 +176,7 @@ def _fit(plan: _Plan) -> dict[str, Any]:
 
 def _occurring(moments: Moments) -> np.ndarray:
     """Mean ± some standard deviations, but no farther than what occurs; (channels, 2)."""
-    reach = _SPREAD * moments.sd
+    reach = SPREAD * moments.sd
     low = np.maximum(moments.low, moments.mean - reach)
     return np.stack([low, np.minimum(moments.high, moments.mean + reach)], axis=1)
 
@@ -195,7 +186,7 @@ def _reuse(plan: _Plan, fitted_from: PathLike) -> dict[str, Any]:
     train = store.attrs(fitted_from)
     pairs: dict[str, tuple[Any, Any]] = {
         "use": (plan.use, train["use"]),
-        "whiten": (plan.method, train["whiten"]["method"]),
+        "whiten": (plan.method.NAME, train["whiten"]["method"]),
         "names": (plan.names, train["names"]),
         "source": (list(plan.resizer.source), train["source"]),
     }

@@ -1,4 +1,4 @@
-"""Whitening: give every channel, pixel or frequency its say.
+"""Whitening: make channels, neighbouring pixels or frequencies comparable.
 
 none
     Nothing.
@@ -21,7 +21,7 @@ References
    time-variant spectral whitening.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -32,7 +32,8 @@ from threadpoolctl import threadpool_limits
 
 from foldbelt.files import InputError
 
-METHODS = ("none", "standard", "zca", "spectral")
+SPREAD = 5.0
+"""Standard deviations kept on either side of the mean; what lies beyond is clipped."""
 
 _PATCH = 7
 _STRIDE = 3  # patches overlap so much that every ninth serves
@@ -62,7 +63,7 @@ def whiten(
     float32, of the same shape
         The whitened images.
     dict
-        What was fitted; JSON can hold it.
+        What was fitted, as plain numbers.
 
     Raises
     ------
@@ -82,10 +83,10 @@ def whiten(
         raise ValueError(f"expected images (N, H, W[, C]), not {planes.shape}.")
     planes = planes if planes.ndim == 4 else planes[..., None]
     if fitted is None:
-        fitter = Fitter(method)
+        whitening = method_of(method)()
         for start in range(0, len(planes), _BLOCK):
-            fitter.add(planes[start : start + _BLOCK])
-        fitted = fitter.result()
+            whitening.add(planes[start : start + _BLOCK])
+        fitted = whitening.result()
     elif fitted.get("method") != method:
         raise ValueError(f"fitted for '{fitted.get('method')}', not for '{method}'.")
     return apply(planes, fitted).reshape(np.shape(images)), fitted
@@ -106,12 +107,12 @@ class Moments:
         # channels first: NumPy is slow at sums over long strided axes
         values = np.array(planes.reshape(-1, planes.shape[-1]).T, dtype=np.float64, order="C")
         low, high = values.min(axis=1), values.max(axis=1)
-        some = (values.sum(axis=1), np.square(values, out=values).sum(axis=1), low, high)
+        sums, squares = values.sum(axis=1), np.square(values, out=values).sum(axis=1)
         if self.count:
-            self.sums, self.squares = self.sums + some[0], self.squares + some[1]
-            self.low, self.high = np.minimum(self.low, some[2]), np.maximum(self.high, some[3])
+            self.sums, self.squares = self.sums + sums, self.squares + squares
+            self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
         else:
-            self.sums, self.squares, self.low, self.high = some
+            self.sums, self.squares, self.low, self.high = sums, squares, low, high
         self.count += values.shape[1]
 
     @property
@@ -125,48 +126,104 @@ class Moments:
         return np.sqrt(np.maximum(self.squares / self.count - self.mean**2, 0))
 
 
-class Fitter:
-    """Fit a whitening block by block: `add` every block, then take the `result`."""
+class Whitening:
+    """One method of whitening: fit it block by block, then apply what was fitted.
 
-    def __init__(self, method: str) -> None:
-        if method not in METHODS:
-            raise InputError(f"whiten: '{method}' is unknown; choose one of {', '.join(METHODS)}.")
-        self.method = method
+    A method is a subclass and an entry of `METHODS`. Of an instance, `add` gets every block of the
+    training images, then `result` gives the fitted numbers; `apply` needs no instance.
+    """
+
+    NAME = "none"
+    PLANES: Literal["none", "images", "all"] = "none"
+    """Which planes are whitened; "images" are those of channels that say they are `FILTERED`."""
+    FITTED = False
+    """Whether training images are needed to fit it."""
+
+    def add(self, planes: np.ndarray) -> None:
+        """Count in planes (N, H, W, C), uint8 or float."""
+
+    def result(self) -> dict[str, Any]:
+        """Give what `apply` needs as plain numbers, which JSON can hold.
+
+        Raises
+        ------
+        InputError
+            If the method needs images to be fitted on, and there were none.
+        """
+        return {"method": self.NAME}
+
+    @staticmethod
+    def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        """Whiten planes (N, H, W, C), uint8 or float, with what was fitted; float32."""
+        return planes.astype(np.float32)
+
+    @staticmethod
+    def limits(limits: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        """Give the range (C, 2) of whitened planes, from that of the planes before."""
+        spread = SPREAD * np.array(fitted.get("sd", [1.0] * len(limits)))
+        return np.stack([-spread, spread], axis=1)
+
+
+class _Standard(Whitening):
+    NAME = "standard"
+    PLANES = "all"
+    FITTED = True
+
+    def __init__(self) -> None:
         self._moments = Moments()
+
+    def add(self, planes: np.ndarray) -> None:
+        self._moments.add(planes)
+
+    def result(self) -> dict[str, Any]:
+        if not self._moments.count:
+            raise InputError(f"whiten: {self.NAME} has no images to be fitted on.")
+        sd = self._moments.sd
+        return {
+            "method": self.NAME,
+            "mean": self._moments.mean.tolist(),
+            "sd": np.where(sd > 1e-9, sd, 1.0).tolist(),
+        }
+
+    @staticmethod
+    def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        out = planes - np.array(fitted["mean"])
+        out /= fitted["sd"]
+        return out.astype(np.float32)
+
+    @staticmethod
+    def limits(limits: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        mean, sd = np.array(fitted["mean"]), np.array(fitted["sd"])
+        return (limits - mean[:, None]) / sd[:, None]
+
+
+class _Zca(Whitening):
+    NAME = "zca"
+    PLANES = "images"
+    FITTED = True
+
+    def __init__(self) -> None:
         self._patches = 0
         self._sums: Any = 0.0
         self._products: Any = 0.0
 
     def add(self, planes: np.ndarray) -> None:
-        """Count in planes (N, H, W, C), uint8 or float."""
-        if self.method == "standard":
-            self._moments.add(planes)
-        if self.method == "zca" and len(planes):
-            if min(planes.shape[1:3]) < _PATCH:
-                raise InputError(f"whiten: zca needs images of {_PATCH}×{_PATCH} pixels or more.")
-            windows = sliding_window_view(planes, (_PATCH, _PATCH), axis=(1, 2))
-            some = windows[:, ::_STRIDE, ::_STRIDE]
-            values = some.reshape(-1, planes.shape[-1] * _PATCH**2).astype(np.float64)
-            # One thread: the order of a sum, hence its last bits, must not depend on the cores.
-            with threadpool_limits(1):
-                self._products = self._products + values.T @ values
-            self._sums = self._sums + values.sum(axis=0)
-            self._patches += len(values)
+        if not len(planes):
+            return
+        if min(planes.shape[1:3]) < _PATCH:
+            raise InputError(f"whiten: zca needs images of {_PATCH}×{_PATCH} pixels or more.")
+        windows = sliding_window_view(planes, (_PATCH, _PATCH), axis=(1, 2))
+        windows = windows[:, ::_STRIDE, ::_STRIDE]
+        values = windows.reshape(-1, planes.shape[-1] * _PATCH**2).astype(np.float64)
+        # One thread: the order of a sum, hence its last bits, must not depend on the cores.
+        with threadpool_limits(1):
+            self._products = self._products + values.T @ values
+        self._sums = self._sums + values.sum(axis=0)
+        self._patches += len(values)
 
     def result(self) -> dict[str, Any]:
-        """Give what `apply` needs, as plain numbers."""
-        fitted: dict[str, Any] = {"method": self.method}
-        if self.method in ("standard", "zca") and not (self._moments.count or self._patches):
-            raise InputError(f"whiten: {self.method} has no images to be fitted on.")
-        if self.method == "standard":
-            sd = self._moments.sd
-            fitted["mean"] = self._moments.mean.tolist()
-            fitted["sd"] = np.where(sd > 1e-9, sd, 1.0).tolist()
-        if self.method == "zca":
-            fitted |= self._zca()
-        return fitted
-
-    def _zca(self) -> dict[str, Any]:
+        if not self._patches:
+            raise InputError(f"whiten: {self.NAME} has no images to be fitted on.")
         size = _PATCH**2
         mean = self._sums / self._patches
         covariance = self._products / self._patches - np.outer(mean, mean)
@@ -180,31 +237,67 @@ class Fitter:
         variance = np.einsum("ij,jk,ik->i", filters, covariance, filters)
         colours = len(filters)
         return {
+            "method": self.NAME,
             "mean": mean.reshape(colours, size).mean(axis=1).tolist(),
             "epsilon": float(epsilon),
             "filters": filters.reshape(colours, colours, _PATCH, _PATCH).tolist(),
             "sd": np.sqrt(np.maximum(variance, 0)).tolist(),
         }
 
-
-def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
-    """Whiten planes (N, H, W, C) with what was fitted; float32."""
-    channels = planes.shape[-1]
-    if len(fitted.get("mean", [0] * channels)) != channels:
-        raise ValueError(f"fitted on {len(fitted['mean'])} channels, applied to {channels}.")
-    if fitted["method"] == "standard":
-        out = planes - np.array(fitted["mean"])
-        out /= fitted["sd"]
-        return out.astype(np.float32)
-    if fitted["method"] == "zca":
+    @staticmethod
+    def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
         return _convolve(planes, np.array(fitted["mean"]), np.array(fitted["filters"]))
-    if fitted["method"] == "spectral":
+
+
+class _Spectral(Whitening):
+    NAME = "spectral"
+    PLANES = "images"
+
+    @staticmethod
+    def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
         out = np.empty(planes.shape, dtype=np.float32)
         for start in range(0, len(planes), _BLOCK):
             part = np.moveaxis(planes[start : start + _BLOCK], 3, 1)
             out[start : start + _BLOCK] = np.moveaxis(_flatten(part), 1, 3)
         return out
-    return planes.astype(np.float32)
+
+
+METHODS: dict[str, type[Whitening]] = {
+    method.NAME: method for method in (Whitening, _Standard, _Zca, _Spectral)
+}
+"""The methods by name. To add one, add it here, and its name to the config's schema."""
+
+
+def method_of(name: str) -> type[Whitening]:
+    """Give a method by its name; an unknown name raises InputError."""
+    if name not in METHODS:
+        raise InputError(f"whiten: '{name}' is unknown; choose one of {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+    """Whiten planes.
+
+    Parameters
+    ----------
+    planes : (N, H, W, C)
+        uint8 or float.
+    fitted
+        What `Whitening.result` gave.
+
+    Returns
+    -------
+    (N, H, W, C) float32
+
+    Raises
+    ------
+    ValueError
+        If `fitted` belongs to another number of channels.
+    """
+    channels = planes.shape[-1]
+    if len(fitted.get("mean", [0] * channels)) != channels:
+        raise ValueError(f"fitted on {len(fitted['mean'])} channels, applied to {channels}.")
+    return method_of(fitted["method"]).apply(planes, fitted)
 
 
 def _convolve(planes: np.ndarray, mean: np.ndarray, filters: np.ndarray) -> np.ndarray:
