@@ -90,7 +90,7 @@ def label(root, members, round=0):
         made[name] = []
         for fold, path in enumerate(paths):
             out = str(root / f"{name}-{fold}-pseudo.h5")
-            pseudo.run(predictions=[path], spec=PSEUDO, fold=fold, round=round, out=out)
+            pseudo.run(predictions=[path], settings=PSEUDO, fold=fold, round=round, out=out)
             made[name].append(out)
     return made
 

@@ -32,7 +32,7 @@ def run(root, paths, **changes):
     out = root / "pseudo.h5"
     place = {"fold": 0, "round": 0}
     place |= {key: changes.pop(key) for key in list(changes) if key in place}
-    pseudo.run(predictions=paths, spec={**SPEC, **changes}, out=str(out), **place)
+    pseudo.run(predictions=paths, settings={**SPEC, **changes}, out=str(out), **place)
     return out
 
 

@@ -43,7 +43,7 @@ def labelled(root, shape=(6, 6, 3), n=300, files=2, seed=0):
 def run(root, paths, spec=LABELS, **changes):
     out = root / "pseudo.h5"
     likeness = changes.pop("likeness", None)
-    given = {"spec": {**spec, **changes}, "fold": 0, "round": 0, "likeness": likeness}
+    given = {"settings": {**spec, **changes}, "fold": 0, "round": 0, "likeness": likeness}
     pseudo.run(predictions=paths, out=str(out), **given)
     return out
 
@@ -119,7 +119,7 @@ def test_it_tells_how_many_it_admits(tmp_path, capsys):
     run(tmp_path, paths, label_low=0.0, label_high=1.0)
     told = capsys.readouterr().out
     assert f"0 of {number} test images" in told
-    assert "trains on the truth alone" in told
+    assert "trains on the truth only" in told
 
 
 def test_without_test_images_labels_admit_none(tmp_path):
@@ -175,7 +175,7 @@ def test_the_most_test_like_come_first(tmp_path):
     assert set(store.read(out, "id")) == set(ordered["id"][: len(every) // 2])
     without_most = run(tmp_path, paths, SPEC, order="test_likeness")
     assert set(store.read(without_most, "id")) == every
-    with pytest.raises(InputError, match="table of the adversarial stage"):
+    with pytest.raises(InputError, match="csv of the adversarial stage"):
         run(tmp_path, paths, SPEC, **given)
     with pytest.raises(InputError, match=r"pseudo\.order is 'size'"):
         run(tmp_path, paths, SPEC, max_images=3, order="size")

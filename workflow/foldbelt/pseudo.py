@@ -3,18 +3,18 @@
 An image is admitted by the share of its pixels whose probability is below `low` or above `high`
 (first place of the TGS Salt Identification Challenge, 2018: p < .2 or p > .8, share .90); the rule
 ``everything`` admits all (second place). The rule ``labels`` admits an image of which every class
-is surely there or surely not by its label probability, if the mask says the same (first place of
+is surely present or surely absent by its label probability, if the mask agrees (first place of
 Severstal Steel Defect Detection, 2019: above .95 or below .05). The rule ``halves`` admits one half
-of the images for every other fold and the other half for the rest, and changes them about with
-every round: so there are always models that were not trained on an image to label it again, and to
-predict it at the end. Of many that are admitted, `max_images` takes the first: the most confident,
-or those that look most like test images (adversarial validation).
+of the images for the even folds and the other half for the odd ones, and swaps the halves with
+every round. So there are always models that were not trained on an image, which label it again and
+predict it at the end. If more are admitted than `max_images`, the first are taken: the most
+confident, or those that look most like test images (adversarial validation).
 
 Masks are averaged over the models that predict masks, label probabilities over those that predict
 labels. Only predictions of models that never saw fold f make the labels for fold f, with equal
-weights and levels from the config: blend weights and decisions know the truth of fold f, so they
-must not enter. With ``source: all`` the caller gives the predictions of all folds' models, most of
-which were trained on fold f: then the file says so.
+weights and levels from the config: blend weights and decisions depend on the truth of fold f, so
+they are not used. With ``source: all`` the caller gives the predictions of all folds' models, most
+of which were trained on fold f; the file's attributes record that.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ ORDERS = ("confidence", "test_likeness")
 def run(
     *,
     predictions: Sequence[PathLike],
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     fold: int,
     round: int,
     out: PathLike,
@@ -49,7 +49,7 @@ def run(
     predictions
         ``test.h5`` of that fold, one a model, all of the same images; with ``source: all`` those of
         all folds.
-    spec
+    settings
         The config's ``pseudo``: rule, source, low, high, share, threshold, label_low, label_high,
         most, order.
     fold, round
@@ -66,73 +66,73 @@ def run(
         If the files differ in their images, none holds masks, the rule asks for label probabilities
         that none has, images have no likeness, or rule, source or order are unknown.
     """
-    _check(spec, likeness)
-    source = spec.get("source", "fold")
+    _check(settings, likeness)
+    source = settings.get("source", "fold")
     ids = np.array(same_ids(predictions), dtype=object)
-    seen = _look(predictions, ids, spec)
+    summary = _summarise(predictions, ids, settings)
     if not len(ids):
-        print("There are no test images, so the next round trains on the truth alone, too.")
-    admitted = np.flatnonzero(_admits(spec, ids, seen, fold, round))
-    if spec.get("max_images") is not None:
-        admitted = _first(admitted, spec, ids, seen, likeness)
-    print(f"{len(admitted)} of {len(ids)} test images admitted by the rule {spec['rule']}")
+        print("There are no test images, so the next round, too, trains on the truth only.")
+    admitted = np.flatnonzero(_admits(settings, ids, summary, fold, round))
+    if settings.get("max_images") is not None:
+        admitted = _first(admitted, settings, ids, summary, likeness)
+    print(f"{len(admitted)} of {len(ids)} test images admitted by the rule {settings['rule']}")
     if len(ids) and not len(admitted):
-        print("The next round trains on the truth alone; see pseudo in config/README.md.")
+        print("The next round trains on the truth only; see pseudo in config/README.md.")
     attrs = {
-        "rule": {key: spec[key] for key in _keys(spec)},
+        "rule": {key: settings[key] for key in _keys(settings)},
         "tiles": len(ids),
         "admitted": len(admitted),
         **({} if source == "fold" else {"source": source}),
     }
     chosen = ids[admitted]
-    classes = seen.shape[2] if len(seen.shape) == 3 else 1
+    classes = summary.shape[2] if len(summary.shape) == 3 else 1
     with store.Writer(
         out, table=pd.DataFrame({"id": chosen}), attrs=attrs, classes=classes
     ) as file:
-        tail = seen.shape if classes > 1 else seen.shape[:2]
+        tail = summary.shape if classes > 1 else summary.shape[:2]
         file.create("mask", tail, np.uint8)
         file.create("confidence", (), np.float32)
-        file.put("confidence", 0, seen.confidence[admitted].astype(np.float32))
+        file.put("confidence", 0, summary.confidence[admitted].astype(np.float32))
         start = 0
-        on = _on(spec)
+        on = _on(settings)
         for prob, _ in _means(predictions, chosen):
             mask = on[prob].astype(np.uint8)
             file.put("mask", start, mask.reshape(len(mask), *tail))
             start += len(mask)
 
 
-def _check(spec: Mapping[str, Any], likeness: PathLike | None) -> None:
+def _check(settings: Mapping[str, Any], likeness: PathLike | None) -> None:
     """Raise InputError unless the settings make sense."""
     asked = {
-        "source": (spec.get("source", "fold"), SOURCES),
-        "rule": (spec["rule"], RULES),
-        "order": (spec.get("order", "confidence"), ORDERS),
+        "source": (settings.get("source", "fold"), SOURCES),
+        "rule": (settings["rule"], RULES),
+        "order": (settings.get("order", "confidence"), ORDERS),
     }
     for key, (value, known) in asked.items():
         if value not in known:
             raise InputError(f"pseudo.{key} is {value!r}; choose one of {', '.join(known)}.")
-    ordered = spec.get("max_images") is not None and spec.get("order") == "test_likeness"
+    ordered = settings.get("max_images") is not None and settings.get("order") == "test_likeness"
     if ordered and likeness is None:
         raise InputError(
-            "pseudo.order is test_likeness, and nothing says how much images look like the test "
-            "images; give the table of the adversarial stage."
+            "pseudo.order is test_likeness, but there is no table of it; give the csv of the "
+            "adversarial stage."
         )
 
 
-def _keys(spec: Mapping[str, Any]) -> Iterator[str]:
+def _keys(settings: Mapping[str, Any]) -> Iterator[str]:
     """Name the settings that decide which images are admitted, and their masks."""
     yield from ("rule", "threshold")
     yield from {
         "confidence": ("low", "high", "min_confident_share"),
         "labels": ("label_low", "label_high"),
-    }.get(spec["rule"], ())
-    if spec.get("max_images") is not None:
+    }.get(settings["rule"], ())
+    if settings.get("max_images") is not None:
         yield from ("max_images", "order")
 
 
 @dataclass
-class _Seen:
-    """What a first look at the predictions tells of N images.
+class _Summary:
+    """What the first pass over the predictions gives for N images.
 
     Attributes
     ----------
@@ -142,48 +142,51 @@ class _Seen:
         (N,) float64 share of confident pixels.
     labels
         (N, K) float32 label probabilities, if the rule asks for them.
-    found
-        (N, K) bool, which classes the masks hold, likewise.
+    in_masks
+        (N, K) bool, which classes the masks show, if the rule asks for it.
     """
 
     shape: tuple[int, ...]
     confidence: np.ndarray
     labels: np.ndarray | None = None
-    found: np.ndarray | None = None
+    in_masks: np.ndarray | None = None
 
 
-def _look(predictions: Sequence[PathLike], ids: np.ndarray, spec: Mapping[str, Any]) -> _Seen:
+def _summarise(
+    predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]
+) -> _Summary:
     """Read all predictions once, keeping a few numbers of each image."""
     shape: tuple[int, ...] = ()
-    sure, labels, found = [], [], []
-    on = _on(spec)
+    confidence, labels, in_masks = [], [], []
+    on = _on(settings)
     for prob, label in _means(predictions, ids):
         shape = prob.shape[1:]
-        sure.append(share_confident(prob, spec["low"], spec["high"]))
-        if spec["rule"] == "labels":
+        confidence.append(share_confident(prob, settings["low"], settings["high"]))
+        if settings["rule"] == "labels":
             planes = prob if prob.ndim == 4 else prob[..., None]
-            there = on[planes].any(axis=(1, 2))
-            labels.append(_of_classes(label, there))
-            found.append(there)
-    if spec["rule"] != "labels":
-        return _Seen(shape, np.concatenate(sure))
-    return _Seen(shape, np.concatenate(sure), np.concatenate(labels), np.concatenate(found))
+            shown = on[planes].any(axis=(1, 2))
+            labels.append(_of_classes(label, shown.shape[1]))
+            in_masks.append(shown)
+    if settings["rule"] != "labels":
+        return _Summary(shape, np.concatenate(confidence))
+    labels_of, masks_of = np.concatenate(labels), np.concatenate(in_masks)
+    return _Summary(shape, np.concatenate(confidence), labels_of, masks_of)
 
 
-def _of_classes(label: np.ndarray | None, there: np.ndarray) -> np.ndarray:
-    """Give label probabilities after making sure that there is one for each class."""
-    if label is None or label.shape[1] != there.shape[1]:
+def _of_classes(label: np.ndarray | None, classes: int) -> np.ndarray:
+    """Give label probabilities, after checking that there is one for each class."""
+    if label is None or label.shape[1] != classes:
         has = "no" if label is None else str(label.shape[1])
         raise InputError(
             f"pseudo.rule is labels, which needs a label probability for each of the "
-            f"{there.shape[1]} classes, and the models predict {has} image labels. Add a "
+            f"{classes} classes, and the models predict {has} image labels. Add a "
             "label_head or a classifier whose labels are the classes, or choose another rule."
         )
     return label
 
 
 def half_of(name: str) -> int:
-    """Give the half, 0 or 1, to which a test image belongs: by its name alone, as by a coin.
+    """Give the half, 0 or 1, of a test image: random, but a function of its name alone.
 
     Examples
     --------
@@ -194,52 +197,52 @@ def half_of(name: str) -> int:
 
 
 def _admits(
-    spec: Mapping[str, Any], ids: np.ndarray, seen: _Seen, fold: int, round: int
+    settings: Mapping[str, Any], ids: np.ndarray, summary: _Summary, fold: int, round: int
 ) -> np.ndarray:
     """Tell (N,) which images the rule admits."""
-    if spec["rule"] == "confidence":
-        return seen.confidence >= spec["min_confident_share"]
-    if spec["rule"] == "halves":
+    if settings["rule"] == "confidence":
+        return summary.confidence >= settings["min_confident_share"]
+    if settings["rule"] == "halves":
         trained = (fold + round + 1) % 2
         return np.array([half_of(name) == trained for name in ids], bool)
-    if seen.labels is not None and seen.found is not None:
-        yes, no = seen.labels > spec["label_high"], seen.labels < spec["label_low"]
-        return np.where(seen.found, yes, no).all(axis=1)
+    if summary.labels is not None and summary.in_masks is not None:
+        yes, no = summary.labels > settings["label_high"], summary.labels < settings["label_low"]
+        return np.where(summary.in_masks, yes, no).all(axis=1)
     return np.ones(len(ids), bool)
 
 
 def _first(
     admitted: np.ndarray,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     ids: np.ndarray,
-    seen: _Seen,
+    summary: _Summary,
     likeness: PathLike | None,
 ) -> np.ndarray:
-    """Give the rows of those that come first, rising; of equals those whose names come first."""
-    if spec.get("order") == "test_likeness" and likeness is not None:
+    """Give the rows of the first `max_images`, ascending; names decide between equal values."""
+    if settings.get("order") == "test_likeness" and likeness is not None:
         value = _likeness(likeness, ids)
-    elif seen.labels is not None:  # how sure the rule is of its least sure class
-        value = np.abs(seen.labels.astype(np.float64) - 0.5).min(axis=1)
+    elif summary.labels is not None:  # by the class whose probability is nearest to .5
+        value = np.abs(summary.labels.astype(np.float64) - 0.5).min(axis=1)
     else:
-        value = seen.confidence
+        value = summary.confidence
     order = np.lexsort((ids[admitted].astype(str), -value[admitted]))
-    return np.sort(admitted[order[: spec["max_images"]]])
+    return np.sort(admitted[order[: settings["max_images"]]])
 
 
 def _likeness(path: PathLike, ids: np.ndarray) -> np.ndarray:
     """Read how much test images look like test images, (N,) float64."""
     table = pd.read_csv(path, dtype={"id": str, "part": str}, keep_default_na=False)
     known = table[table["part"] == "test"].set_index("id")["test_likeness"].astype(np.float64)
-    lost = [
+    missing = [
         Problem(str(path), f"{name} has no test_likeness") for name in set(ids) - set(known.index)
     ]
-    raise_all(sorted(lost), "test-likeness", "Make the adversarial validation again.")
+    raise_all(sorted(missing), "test-likeness", "Make the adversarial validation again.")
     return known.loc[list(ids)].to_numpy()
 
 
-def _on(spec: Mapping[str, Any]) -> np.ndarray:
-    """Tell (256,) at which levels a pixel belongs to a mask."""
-    return np.arange(256) / 255 > spec["threshold"]
+def _on(settings: Mapping[str, Any]) -> np.ndarray:
+    """Give (256,) bool: at which levels of uint8 a pixel belongs to a mask."""
+    return np.arange(256) / 255 > settings["threshold"]
 
 
 def share_confident(prob: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from foldbelt.logs import job
 with job(snakemake.log[0]):
     pseudo.run(
         predictions=list(snakemake.input.predictions),
-        spec=snakemake.params.pseudo,
+        settings=snakemake.params.pseudo,
         fold=int(snakemake.wildcards.fold),
         round=int(snakemake.wildcards.round),
         out=snakemake.output.pseudo,

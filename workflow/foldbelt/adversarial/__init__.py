@@ -1,8 +1,8 @@
-"""Can training images be told from test images, and by what?
+"""Adversarial validation: can a classifier tell training images from test images, and how?
 
-Read `judging` first: every image is described (`features`), judged by a classifier that has not
-seen it (`separating`), and what comes out is the column `test_likeness`. `likeness` reads it, and
-weighs scores by it.
+Read `judging` first: every image is described by numbers (`features`) and judged by a classifier
+that was not trained on it (`separating`). The result is the column `test_likeness`. Folds and
+pseudo-labels read it with `likeness`, and `weighting` weights scores by it.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""What an image looks like in a few dozen numbers that a reader can name.
+"""An image described by a few dozen numbers, each of which has a name that a reader knows.
 
-Nothing here knows a mask. The numbers are cheap (a few ms for 256 × 1600 pixels) and are meant for
-telling sets of images apart: brightness, contrast, detail by direction and size, lighting, noise,
-and traces of JPEG.
+Masks are not used. The numbers are cheap (a few ms for 256 × 1600 pixels) and are meant for
+finding differences between sets of images: brightness, contrast, detail by direction and size,
+lighting, noise, and traces of JPEG.
 """
 
 from collections.abc import Iterable
@@ -76,14 +76,14 @@ def describe(image: np.ndarray) -> dict[str, float]:
     """
     colour = image.ndim == 3
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if colour else np.ascontiguousarray(image)
-    found = _levels(grey) | _detail(grey) | _light(grey)
-    found["noise"] = _noise(grey)
-    found["blockiness"] = (_blocks(grey) + _blocks(grey.T)) / 2
-    return found | (_colours(image) if colour else {})
+    numbers = _levels(grey) | _detail(grey) | _light(grey)
+    numbers["noise"] = _noise(grey)
+    numbers["blockiness"] = (_blocks(grey) + _blocks(grey.T)) / 2
+    return numbers | (_colours(image) if colour else {})
 
 
 def of_images(images: Iterable[np.ndarray], threads: int = 1) -> list[dict[str, float]]:
-    """Describe images in order, on several threads (OpenCV lets go of the interpreter's lock)."""
+    """Describe images in order, on several threads (OpenCV releases the interpreter's lock)."""
     if threads <= 1:
         return [describe(image) for image in images]
     with ThreadPoolExecutor(threads) as pool:
@@ -112,24 +112,24 @@ def _levels(grey: np.ndarray) -> dict[str, float]:
 def _detail(grey: np.ndarray) -> dict[str, float]:
     """Differences of neighbours (root mean square) at halved and halved sizes: octaves of a
     spectrum, by direction."""
-    found = {}
+    detail = {}
     image: np.ndarray = grey.astype(np.float32)
     for scale in SCALES:
         if min(image.shape) < 4:
             break
-        for name, one, other in (
+        for name, first, second in (
             ("across", image[:, 1:], image[:, :-1]),
             ("down", image[1:], image[:-1]),
         ):
-            squares = cv2.norm(one, other, cv2.NORM_L2SQR)
-            found[f"detail_{name}_{scale}px"] = float(np.sqrt(squares / one.size))
+            squares = cv2.norm(first, second, cv2.NORM_L2SQR)
+            detail[f"detail_{name}_{scale}px"] = float(np.sqrt(squares / first.size))
         height, width = (side // 2 * 2 for side in image.shape)
         half = (width // 2, height // 2)
         image = cv2.resize(image[:height, :width], half, interpolation=cv2.INTER_AREA)
-    if found:
-        across, down = found["detail_across_1px"], found["detail_down_1px"]
-        found["direction"] = float(np.log2((across + 0.1) / (down + 0.1)))
-    return found
+    if detail:
+        across, down = detail["detail_across_1px"], detail["detail_down_1px"]
+        detail["direction"] = float(np.log2((across + 0.1) / (down + 0.1)))
+    return detail
 
 
 def _light(grey: np.ndarray) -> dict[str, float]:
@@ -153,11 +153,11 @@ def _light(grey: np.ndarray) -> dict[str, float]:
 
 
 def _noise(grey: np.ndarray) -> float:
-    """Standard deviation of noise after Immerkær (1996): what no plane explains."""
+    """Standard deviation of noise after Immerkær (1996): what a local plane does not explain."""
     if min(grey.shape) < 3:
         return 0.0
-    rest = cv2.filter2D(grey, cv2.CV_16S, _NOISE)[1:-1, 1:-1]
-    return float(np.sqrt(np.pi / 2) / 6 * cv2.norm(rest, cv2.NORM_L1) / rest.size)
+    residual = cv2.filter2D(grey, cv2.CV_16S, _NOISE)[1:-1, 1:-1]
+    return float(np.sqrt(np.pi / 2) / 6 * cv2.norm(residual, cv2.NORM_L1) / residual.size)
 
 
 def _blocks(grey: np.ndarray) -> float:
@@ -174,9 +174,10 @@ def _colours(image: np.ndarray) -> dict[str, float]:
     """Cast and strength of colour; the strength after Hasler and Süsstrunk (2003)."""
     (red, green, blue), _ = cv2.meanStdDev(image)
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
-    one = small[..., 0] - small[..., 1]
-    other = (small[..., 0] + small[..., 1]) / 2 - small[..., 2]
-    strength = np.hypot(one.std(), other.std()) + 0.3 * np.hypot(one.mean(), other.mean())
+    red_green = small[..., 0] - small[..., 1]
+    yellow_blue = (small[..., 0] + small[..., 1]) / 2 - small[..., 2]
+    strength = np.hypot(red_green.std(), yellow_blue.std())
+    strength += 0.3 * np.hypot(red_green.mean(), yellow_blue.mean())
     return {
         "red_minus_green": float(red[0] - green[0]),
         "blue_minus_green": float(blue[0] - green[0]),

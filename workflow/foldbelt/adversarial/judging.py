@@ -1,11 +1,11 @@
 """Adversarial validation: can a classifier tell training images from test images, and by what?
 
-If it can, a validation score says little of the test. The classifier looks at numbers of the images
-(:mod:`foldbelt.adversarial.features`) and of their table, never at a truth. Every image is judged
-by a classifier that has seen neither it, nor a copy of it, nor another image of its series. The
-probability of being a test image, its test-likeness, then weighs the validation score (covariate
-shift: Shimodaira, 2000; Sugiyama, Krauledat and Müller, 2007), chooses a validation set that is
-like the test, or orders candidates for pseudo-labels.
+If it can, a validation score says little about the test. The classifier gets numbers of the images
+(:mod:`foldbelt.adversarial.features`) and of their table, never the truth. Every image is judged
+by a classifier that was trained neither on it, nor on a copy of it, nor on an image of its series.
+The probability of being a test image, its test-likeness, then weights the validation score
+(covariate shift: Shimodaira, 2000; Sugiyama, Krauledat and Müller, 2007), chooses a validation set
+that is like the test, or orders candidates for pseudo-labels.
 """
 
 import hashlib
@@ -29,20 +29,20 @@ _NOT_OF_THE_IMAGE = ("id", "coverage", "empty", "fold", "group", "series", "mosa
 def run(
     train: PathLike,
     test: PathLike,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     seed: int,
     out: PathLike,
     report: PathLike,
     threads: int = 1,
 ) -> None:
-    """Judge all images, and say what separates them.
+    """Judge all images, and report what separates training from test.
 
     Parameters
     ----------
     train, test
-        Data files. Numeric columns that both tables have are looked at beside the images; the
+        Data files. Numeric columns that both tables have are used as well as the images; the
         column ``series`` keeps images together.
-    spec
+    settings
         folds: number of parts, each judged by a classifier trained on the others.
     seed
         Of the parts, the classifiers and the bootstrap.
@@ -69,7 +69,7 @@ def run(
     is_test = (rows["part"] == "test").to_numpy()
     groups = pd.factorize(rows["group"])[0]
     values = rows[names].to_numpy(np.float64)
-    likeness, importance, folds = judge(values, is_test, groups, spec["folds"], seed)
+    likeness, importance, folds = judge(values, is_test, groups, settings["folds"], seed)
     rows[COLUMN] = likeness.round(6)
     low, high = auc_interval(rows[COLUMN].to_numpy(), is_test, groups, seed, folds)
     shown = table[["id", "part"]].merge(rows[["id", "part", COLUMN]], how="left")
@@ -89,8 +89,8 @@ def run(
     write_json(report, content)
     print(
         f"AUC {content['auc']:.3f} ({percent()}: {low:.3f} to {high:.3f}) between "
-        f"{(~is_test).sum()} training and {is_test.sum()} test images; what separates best alone: "
-        f"{ranked[0]['meaning']}"
+        f"{(~is_test).sum()} training and {is_test.sum()} test images; what separates "
+        f"best alone: {ranked[0]['meaning']}"
     )
 
 
@@ -126,17 +126,17 @@ def observe(train: PathLike, test: PathLike, threads: int = 1) -> pd.DataFrame:
         name
         for name in tables["train"]
         if name not in _NOT_OF_THE_IMAGE
-        and all(name in one and pd.api.types.is_numeric_dtype(one[name]) for one in tables.values())
+        and all(name in t and pd.api.types.is_numeric_dtype(t[name]) for t in tables.values())
     ]
-    found, keys = [], []
+    described, keys = [], []
     for part, path in parts.items():
         numbers, digests = _described(path, threads)
         known = tables[part]
         columns = known[shared].astype(np.float64).add_prefix("table: ")
-        found.append(pd.concat([known[["id"]].assign(part=part), columns, numbers], axis=1))
+        described.append(pd.concat([known[["id"]].assign(part=part), columns, numbers], axis=1))
         series = known["series"].tolist() if "series" in known else [None] * len(known)
         keys += list(zip(digests, series, strict=True))
-    table = pd.concat(found, join="inner", ignore_index=True)
+    table = pd.concat(described, join="inner", ignore_index=True)
     for name in list(table.columns.drop(["id", "part"])):
         if table[name].nunique(dropna=False) == 1:
             table = table.drop(columns=name)
@@ -167,8 +167,8 @@ def _groups(keys: Sequence[tuple[str, Any]]) -> np.ndarray:
             name = key[place]
             if not (name is None or name != name or name in ("", -1, "-1")):
                 edges.append((row, first.setdefault(name, row)))
-    one, other = np.array(edges).T
-    graph = coo_array((np.ones(len(edges), bool), (one, other)), (count, count))
+    rows, firsts = np.array(edges).T
+    graph = coo_array((np.ones(len(edges), bool), (rows, firsts)), (count, count))
     return connected_components(graph, directed=False)[1]
 
 

@@ -20,9 +20,9 @@ def weighted(
 
     Each counts by the odds p/(1 − p) of its test-likeness p, the ratio of the two densities
     (covariate shift: Sugiyama, Krauledat and Müller, 2007), to the power `flattening` between 0 and
-    1 (Shimodaira, 2000). The power is that by which the odds, made without the image, tell the two
-    parts best (Platt, 1999): where they cannot be told apart it is 0 and all images count alike,
-    for the odds are noise then. The weights are clipped at their 1 % and 99 % quantiles, which
+    1 (Shimodaira, 2000). The power is fitted so that the odds separate the two parts best (Platt,
+    1999). Where the parts cannot be separated it is 0 and all images count alike, because the odds
+    are noise then. The weights are clipped at their 1 % and 99 % quantiles, which
     bounds the variance and biases the score a little towards the plain one.
 
     Parameters
@@ -50,21 +50,21 @@ def weighted(
         If images have no likeness.
     """
     known = read(likeness, "train")
-    lost = sorted(set(images["id"]) - set(known.index))
-    if lost:
-        raise InputError(f"{likeness}: lacks the images {', '.join(lost)}. Make it again.")
+    missing = sorted(set(images["id"]) - set(known.index))
+    if missing:
+        raise InputError(f"{likeness}: lacks the images {', '.join(missing)}. Make it again.")
     test = read(likeness, "test").to_numpy()
-    every = np.concatenate([known.to_numpy(), test])
+    likeness_of_all = np.concatenate([known.to_numpy(), test])
     is_test = np.repeat([False, True], [len(known), len(test)])
-    power = _flattening(_log_odds(every), is_test)
+    power = _flattening(_log_odds(likeness_of_all), is_test)
     weights = np.exp(power * _log_odds(known.loc[list(images["id"])].to_numpy()))
     weights = np.clip(weights, *np.quantile(weights, CLIP))
-    found = bootstrap.reweighted(images["score"], weights, images["group"], draws, seed)
+    score = bootstrap.reweighted(images["score"], weights, images["group"], draws, seed)
     return {
-        **found,
+        **score,
         "effective_images": float(weights.sum() ** 2 / (weights**2).sum()),
         "flattening": power,
-        "auc": auc(every, is_test),
+        "auc": auc(likeness_of_all, is_test),
     }
 
 
