@@ -4,13 +4,14 @@ from foldbelt.logs import job
 from foldbelt.train.devices import lease
 
 with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):
-    from foldbelt import folds, predict  # after the lease: torch sees only the leased device
+    from foldbelt import predict  # after the lease: torch sees only the leased device
+    from foldbelt.folds import ids_of
 
     scheme = snakemake.input.get("folds")
     predict.run(
         channels=snakemake.input.channels,
         data=snakemake.input.data,
-        ids=folds.ids_of(scheme, int(snakemake.wildcards.fold)) if scheme else None,
+        ids=ids_of(scheme, int(snakemake.wildcards.fold)) if scheme else None,
         weights=snakemake.input.weights,
         tta=snakemake.params.predict["tta"],
         scales=snakemake.params.predict["scales"],

@@ -1,7 +1,7 @@
 """Split images into folds: alike in what they show, and with what belongs together in one fold.
 
 Folds are stratified jointly on several columns, and groups (neighbouring tiles, patients, copies of
-an image) are never split: a model that trained on one member of a group has seen part of the answer
+an image) are never split: a model that trained on one image of a group has seen part of the answer
 for the others. The folds are dealt by scikit-learn's StratifiedGroupKFold.
 """
 
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import adversarial, store
+from foldbelt import store
+from foldbelt.adversarial.likeness import COLUMN
+from foldbelt.adversarial.likeness import read as read_likeness
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
 from foldbelt.folds import duplicates, strata
 
@@ -99,7 +101,7 @@ def run(
     if group == "mosaic":
         table["mosaic"] = _mosaics(mosaic, table["id"])
     if likeness is not None:
-        table[adversarial.COLUMN] = _likeness(likeness, table["id"])
+        table[COLUMN] = _likeness(likeness, table["id"])
     scheme = (spec["count"], spec["stratify"], group, spec["seed"])
     copies = _copies(train, spec.get("duplicate_distance"))
     write_csv(out, _plan(table, *scheme, copies, spec.get("sample"), spec.get("first_fold_by")))
@@ -320,7 +322,7 @@ def _deal_first(
 
 
 def _likeness(path: PathLike, ids: pd.Series) -> np.ndarray:
-    likeness = adversarial.read(path, "train")
+    likeness = read_likeness(path, "train")
     lost = [
         Problem(str(name), "this id is not in the table") for name in ids if name not in likeness
     ]
