@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SMK := Snakefile $(wildcard workflow/rules/*.smk)
+SMK := Snakefile $(wildcard workflow/*.smk workflow/rules/*.smk)
 PY := workflow/foldbelt workflow/scripts tests benchmarks docs
 
 .PHONY: demo test install lint types unit workflow faults cluster lock format docs clean

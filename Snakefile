@@ -1,15 +1,22 @@
 """From raw files to an ensembled, tuned, explained submission."""
 
+from snakemake.common.configfile import load_configfile
 from snakemake.utils import min_version
 
 min_version("9.27")
 
-# The demo is what runs when no config file is given, so none of its keys can leak into a recipe.
-if not workflow.configfiles:
+DEMO = f"{workflow.current_basedir}/config/config.yaml"
 
-    configfile: "config/config.yaml"
+# The demo is what runs when no config is given, so none of its keys can leak into a recipe.
+if not config:
+    config.update(load_configfile(DEMO))
+elif not workflow.configfiles:
+
+    # Single keys that `--config` gives change the demo; in a module with a config this does nothing.
+    configfile: DEMO
 
 
+include: "workflow/library.smk"
 include: "workflow/rules/common.smk"
 
 
@@ -50,29 +57,13 @@ if PLAN.variants:
     include: "workflow/rules/ablation.smk"
 
 
-localrules:
-    all,
-    ingest,
-    channels,
-    adversarial,
-    folds,
-    train,
-    oof,
-    pseudo,
-    blend,
-    decide,
-    submission,
-    report,
-    rates,
-
-
 # Every kept artefact is asked for, so that one that is deleted is redone with what follows from it.
 rule all:
     default_target: True
     input:
         rules.ingest.input,
         rules.channels.input,
-        rules.adversarial.input if ADVERSARIAL else [],
+        rules.adversarial.input if PLAN.adversarial else [],
         rules.folds.input,
         rules.train.input,
         rules.oof.input,

@@ -12,7 +12,6 @@ from test_scores import finished
 
 from foldbelt import adversarial, bootstrap, config, folds, store
 from foldbelt.adversarial import separating
-from foldbelt.config import resolving
 from foldbelt.evaluate import scores
 from foldbelt.files import InputError
 from foldbelt.report import adversarial as figure
@@ -299,25 +298,6 @@ def test_folds_are_balanced_by_test_likeness(tmp_path: Path) -> None:
     assert np.ptp(means) < 0.06
     with pytest.raises(InputError, match="no column 'test_likeness'"):
         folds.run(train, None, scheme, tmp_path / "folds.csv")
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "expected"),
-    [
-        ("seed", 1, False),
-        ("adversarial/enabled", True, True),
-        ("folds/base", {"stratify": ["empty", "test_likeness"]}, True),
-        ("folds/base", {"first_fold_by": "test_likeness"}, True),
-        ("folds/other", {"first_fold_by": "test_likeness"}, False),
-        ("pseudo", {"rounds": 1, "order": "test_likeness", "max_images": 3}, True),
-        ("pseudo", {"rounds": 0, "order": "test_likeness", "max_images": 3}, False),
-    ],
-)
-def test_who_names_the_test_likeness_makes_it(path: str, value: Any, expected: bool) -> None:
-    made = changed(path, value)
-    if path == "folds/other":
-        made["folds"]["base"] = {}
-    assert resolving.makes_likeness(config.resolve(made)) is expected
 
 
 def test_the_test_likeness_is_no_group() -> None:

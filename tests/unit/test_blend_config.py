@@ -101,8 +101,8 @@ def test_an_ablation_varies_a_model_of_masks(classifier) -> None:
     own = models(net={"name": "unet"}, sure={"name": classifier})
     given = recipe(models=own, blend={"weights": {"sure": 2}})
 
-    def plan(**ablation: Any) -> variants.Plan:
-        return variants.plan(config.resolve({**given, "ablation": ablation}))
+    def plan(**ablation: Any) -> variants.Recipes:
+        return variants.expand(config.resolve({**given, "ablation": ablation}))
 
     deeper = {"wide": {"stages": {"*": {"epochs": 3}}}}
     assert list(plan(variants=deeper).variants) == ["base", "wide"]  # weights are the blend's own

@@ -20,9 +20,9 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def plan(changes: dict[str, Any] | None = None, **ablation: Any) -> variants.Plan:
+def plan(changes: dict[str, Any] | None = None, **ablation: Any) -> variants.Recipes:
     recipe = copy.deepcopy(RECIPE) | (changes or {})
-    return variants.plan(config.resolve({**recipe, "ablation": ablation} if ablation else recipe))
+    return variants.expand(config.resolve({**recipe, "ablation": ablation} if ablation else recipe))
 
 
 def every(owner: str) -> dict[str, str]:
@@ -144,8 +144,8 @@ def test_variants_share_their_bases_random_streams() -> None:
 def test_snapshots_are_members() -> None:
     cyclic = {"epochs": 3, "schedule": {"name": "cyclic", "cycles": 3, "snapshots": 2}}
     made = plan({"stages": {**RECIPE["stages"], "two": {**RECIPE["stages"]["two"], **cyclic}}})
-    assert variants.members(made, "net") == ["net.s1", "net.s2"]
-    assert variants.members(made, "other") == ["other"]
+    assert made.members("net") == ["net.s1", "net.s2"]
+    assert made.members("other") == ["other"]
 
 
 MISSPELT = {"models": {"net": {"architectur": {}}}}
@@ -174,4 +174,4 @@ def test_a_variant_that_cannot_label_for_itself_is_refused() -> None:
     recipe["models"]["other"]["architecture"] |= {"label_head": True}
     recipe |= {"pseudo": {"rounds": 1, "rule": "labels"}, "ablation": {"variants": {"x": {}}}}
     with pytest.raises(InputError, match=r"ablation\.model.*'net' predicts no labels"):
-        variants.plan(config.resolve(recipe))
+        variants.expand(config.resolve(recipe))

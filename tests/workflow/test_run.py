@@ -32,7 +32,7 @@ def test_leaves_the_product(finished: Run) -> None:
 
 
 def test_submission_has_every_test_id_once_in_the_samples_order(finished: Run) -> None:
-    survey = finished.results / "survey" / "competition"
+    survey = finished.results / "synthetic" / "competition"
     sample = pd.read_csv(survey / "sample_submission.csv")
     submission = pd.read_csv(finished.results / "submission.csv")
     assert list(submission.columns) == list(sample.columns)
@@ -109,7 +109,7 @@ def test_a_mistyped_key_is_refused_with_its_name_and_the_right_one(tmp_path: Pat
 
 def test_spoilt_data_stops_before_anything_trains(finished: Run, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    shutil.copytree(finished.results / "survey" / "competition", raw)
+    shutil.copytree(finished.results / "synthetic" / "competition", raw)
     images = sorted((raw / "train" / "images").iterdir())
     images[0].write_bytes(b"no image")
     images[1].unlink()

@@ -36,11 +36,15 @@ def known(room: str) -> list[str]:
     >>> "lovasz" in known("losses"), "_blocks" in known("models"), "salt" in known("competitions")
     (True, False, True)
     """
-    files = [*(_PACKAGE / room).glob("*.py"), *(_PACKAGE / room).glob("*/__init__.py")]
-    names = {file.parent.name if file.stem == "__init__" else file.stem for file in files}
+    return list(_known(_PACKAGE / room))
 
-    names -= {room.rpartition("/")[2], *_INNER_ROOMS}
-    return sorted(name for name in names if name[0] != "_")
+
+@functools.cache  # asked thousands of times for an ablation
+def _known(room: Path) -> tuple[str, ...]:
+    files = [*room.glob("*.py"), *room.glob("*/__init__.py")]
+    names = {file.parent.name if file.stem == "__init__" else file.stem for file in files}
+    names -= {room.name, *_INNER_ROOMS}
+    return tuple(sorted(name for name in names if name[0] != "_"))
 
 
 def modules(room: str, names: Iterable[str], what: str) -> list[str]:

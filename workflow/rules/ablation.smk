@@ -4,9 +4,9 @@
 rule score_variant:
     input:
         data="<results>/data/train.h5",
-        folds=lambda wildcards: f"<results>/folds/{PLAN.variants[wildcards.variant].folds}.csv",
-        oof=variant_predictions,
-        mosaic=lambda wildcards: step_mosaic(variant_steps(wildcards)),
+        folds=lambda wildcards: PLAN.variant_folds_file(wildcards.variant),
+        oof=lambda wildcards: PLAN.variant_predictions(**wildcards),
+        mosaic=lambda wildcards: PLAN.mosaic_of_steps(PLAN.variant_steps(wildcards.variant)),
     output:
         decision="<results>/ablation/{variant}/seed{seed}.json",
     log:
@@ -15,15 +15,13 @@ rule score_variant:
         "<benchmarks>/score_variant/{variant}/seed{seed}.txt"
     conda:
         "../../envs/foldbelt.yaml"
-    threads: 1 + BY_COMPONENT
+    threads: TABLE_WORKERS
     resources:
         mem_mb=4000,
         runtime=240,
     params:
-        code=lambda wildcards: code("score_variant", *variant_steps(wildcards)),
-        snapshots=lambda wildcards: len(
-            variants.members(PLAN, PLAN.variants[wildcards.variant].models[int(wildcards.seed)])
-        ),
+        code=lambda wildcards: code("score_variant", *PLAN.variant_steps(wildcards.variant)),
+        snapshots=lambda wildcards: len(PLAN.variant_members(**wildcards)),
         decision=lambda wildcards: PLAN.variants[wildcards.variant].decision,
         only=config["ablation"]["folds"],
         seed=config["seed"],
@@ -59,14 +57,14 @@ rule compare_variants:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("compare_variants"),
+        code=lambda wildcards: code("compare_variants"),
         variants=list(PLAN.variants),
         notes={name: " ".join(one.notes) for name, one in PLAN.variants.items()},
         seeds=config["ablation"]["seeds"],
         bootstrap=config["decision"]["bootstrap"],
         seed=config["seed"],
-        train=variant_benchmarks("weights"),
-        predict=variant_benchmarks("predictions"),
+        train=PLAN.variant_benchmarks("weights"),
+        predict=PLAN.variant_benchmarks("oof"),
     message:
         "Compare {params.variants}"
     script:

@@ -19,7 +19,7 @@ rule judge_likeness:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code("judge_likeness"),
+        code=lambda wildcards: code("judge_likeness"),
         spec={k: v for k, v in config["adversarial"].items() if k != "enabled"},
         seed=config["seed"],
     message:
@@ -52,7 +52,7 @@ rule draw_likeness:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("draw_likeness"),
+        code=lambda wildcards: code("draw_likeness"),
     message:
         "Draw what separates training from test images"
     script:

@@ -17,8 +17,10 @@ rule make_channels:
         mem_mb=2000,
         runtime=60,
     params:
-        code=channels_code,
-        recipe=lambda wildcards: PLAN.channels[wildcards.channels],
+        code=lambda wildcards: code(
+            "make_channels", *registry.channels(RECIPES.channels[wildcards.channels])
+        ),
+        recipe=lambda wildcards: RECIPES.channels[wildcards.channels],
     message:
         "Make the training set's channels after recipe {wildcards.channels}"
     script:
@@ -42,4 +44,8 @@ use rule make_channels as make_test_channels with:
 
 rule channels:
     input:
-        expand("<results>/channels/{channels}/{part}.h5", channels=RECIPES, part=["train", "test"]),
+        expand(
+            "<results>/channels/{channels}/{part}.h5",
+            channels=PLAN.channels,
+            part=["train", "test"],
+        ),

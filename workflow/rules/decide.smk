@@ -4,9 +4,9 @@
 rule blend_oof:
     input:
         data="<results>/data/train.h5",
-        folds=f"<results>/folds/{SCHEME}.csv",
-        oof=member_files("oof"),
-        external=external_files("oof"),
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        oof=lambda wildcards: PLAN.member_files(wildcards.round, "oof"),
+        external=PLAN.external_files("oof"),
     output:
         blend="<results>/blend/round{round}/oof.h5",
         weights="<results>/blend/round{round}/weights.json",
@@ -21,9 +21,9 @@ rule blend_oof:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("blend_oof"),
-        members=MEMBERS,
-        external=list(EXTERNAL),
+        code=lambda wildcards: code("blend_oof"),
+        members=PLAN.members,
+        external=PLAN.external,
         blend=config["blend"],
         metric=config["decision"]["metric"],
     message:
@@ -34,9 +34,9 @@ rule blend_oof:
 
 rule blend_test:
     input:
-        test=member_files("test"),
-        external=external_files("test"),
-        labelled=half_labels,
+        test=lambda wildcards: PLAN.member_files(wildcards.round, "test"),
+        external=PLAN.external_files("test"),
+        labelled=lambda wildcards: PLAN.half_labels(wildcards.round),
         weights="<results>/blend/round{round}/weights.json",
     output:
         blend="<results>/blend/round{round}/test.h5",
@@ -51,9 +51,9 @@ rule blend_test:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("blend_test"),
-        members=MEMBERS,
-        external=list(EXTERNAL),
+        code=lambda wildcards: code("blend_test"),
+        members=PLAN.members,
+        external=PLAN.external,
     message:
         "Blend the test predictions of round {wildcards.round}"
     script:
@@ -63,9 +63,9 @@ rule blend_test:
 rule tabulate_components:
     input:
         data="<results>/data/train.h5",
-        folds=f"<results>/folds/{SCHEME}.csv",
-        oof=member_files("oof"),
-        external=external_files("oof"),
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        oof=lambda wildcards: PLAN.member_files(wildcards.round, "oof"),
+        external=PLAN.external_files("oof"),
         weights="<results>/blend/round{round}/weights.json",
     output:
         components="<results>/components/round{round}.h5",
@@ -80,9 +80,9 @@ rule tabulate_components:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code("tabulate_components"),
-        members=MEMBERS,
-        external=list(EXTERNAL),
+        code=lambda wildcards: code("tabulate_components"),
+        members=PLAN.members,
+        external=PLAN.external,
         # Of what gates do, only a product needs other cuts.
         space={
             "threshold": config["decision"]["space"]["threshold"],
@@ -102,12 +102,12 @@ rule tabulate_components:
 rule search_decision:
     input:
         data="<results>/data/train.h5",
-        folds=f"<results>/folds/{SCHEME}.csv",
-        oof=member_files("oof"),
-        external=external_files("oof"),
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        oof=lambda wildcards: PLAN.member_files(wildcards.round, "oof"),
+        external=PLAN.external_files("oof"),
         weights="<results>/blend/round{round}/weights.json",
-        mosaic=step_mosaic(STEPS),
-        components=component_tables,
+        mosaic=PLAN.mosaic_of_steps(PLAN.steps),
+        components=lambda wildcards: PLAN.component_table(wildcards.round),
     output:
         decision="<results>/decision/round{round}.json",
     log:
@@ -121,9 +121,9 @@ rule search_decision:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("search_decision", *STEPS),
-        members=MEMBERS,
-        external=list(EXTERNAL),
+        code=lambda wildcards: code("search_decision", *PLAN.steps),
+        members=PLAN.members,
+        external=PLAN.external,
         decision=config["decision"],
         seed=config["seed"],
     message:
@@ -144,4 +144,4 @@ rule blend:
 rule decide:
     input:
         expand("<results>/decision/round{round}.json", round=ROUNDS),
-        [f"<results>/components/round{number}.h5" for number in ROUNDS if BY_COMPONENT],
+        [PLAN.component_table(number) for number in ROUNDS],

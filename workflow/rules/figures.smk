@@ -6,8 +6,8 @@ rule draw_data:
         train="<results>/data/train.h5",
         test="<results>/data/test.h5",
         problems="<results>/data/problems.csv",
-        folds=f"<results>/folds/{SCHEME}.csv",
-        channels=expand("<results>/channels/{channels}/train.h5", channels=RECIPES),
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        channels=expand("<results>/channels/{channels}/train.h5", channels=PLAN.channels),
     output:
         examples=report(
             "<results>/figures/examples.png",
@@ -50,8 +50,8 @@ rule draw_data:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("draw_data"),
-        recipes=RECIPES,
+        code=lambda wildcards: code("draw_data"),
+        recipes=PLAN.channels,
     message:
         "Draw the data and its folds"
     script:
@@ -60,11 +60,7 @@ rule draw_data:
 
 rule draw_training:
     input:
-        histories=lambda wildcards: [
-            f"<results>/models/{wildcards.model}/round{wildcards.round}/fold{fold}/{stage}.csv"
-            for fold in FOLDS
-            for stage in PLAN.models[wildcards.model]["stages"]
-        ],
+        histories=lambda wildcards: PLAN.histories(**wildcards),
     output:
         curves=report(
             "<results>/figures/training/{model}_round{round}.svg",
@@ -83,9 +79,9 @@ rule draw_training:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("draw_training"),
-        folds=FOLDS,
-        stages=lambda wildcards: PLAN.models[wildcards.model]["stages"],
+        code=lambda wildcards: code("draw_training"),
+        folds=PLAN.folds,
+        stages=lambda wildcards: RECIPES.model(wildcards.model)["stages"],
     message:
         "Draw the training curves of {wildcards.model}, round {wildcards.round}"
     script:
@@ -95,7 +91,7 @@ rule draw_training:
 rule draw_augment:
     input:
         data="<results>/data/train.h5",
-        channels=model_channels("train"),
+        channels=lambda wildcards: PLAN.channels_file(wildcards.model, "train"),
     output:
         figure=report(
             "<results>/figures/augment/{model}.png",
@@ -114,10 +110,10 @@ rule draw_augment:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("draw_augment"),
-        augment=lambda wildcards: augmentations(wildcards.model),
-        windows=lambda wildcards: windows(wildcards.model),
-        models=lambda wildcards: augmented_alike(wildcards.model),
+        code=lambda wildcards: code("draw_augment"),
+        augment=lambda wildcards: RECIPES.augmentations(wildcards.model),
+        windows=lambda wildcards: RECIPES.windows(wildcards.model),
+        models=lambda wildcards: PLAN.augmented_alike(wildcards.model),
         seed=config["seed"],
     message:
         "Draw what the augmentation of {wildcards.model} does"
@@ -147,7 +143,7 @@ rule draw_pseudo:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("draw_pseudo"),
+        code=lambda wildcards: code("draw_pseudo"),
     message:
         "Draw the pseudo-labels' statistics"
     script:
@@ -158,10 +154,10 @@ rule draw_results:
     input:
         scores="<results>/scores.json",
         decisions=expand("<results>/decision/round{round}.json", round=ROUNDS),
-        oof=f"<results>/blend/round{ROUNDS[-1]}/oof.h5",
+        oof=f"<results>/blend/round{LAST}/oof.h5",
         data="<results>/data/train.h5",
-        folds=f"<results>/folds/{SCHEME}.csv",
-        mosaic=step_mosaic(STEPS),
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        mosaic=PLAN.mosaic_of_steps(PLAN.steps),
     output:
         scores=report(
             "<results>/figures/scores.svg",
@@ -216,7 +212,7 @@ rule draw_results:
         mem_mb=3000,
         runtime=20,
     params:
-        code=code("draw_results", *STEPS),
+        code=lambda wildcards: code("draw_results", *PLAN.steps),
         rounds=ROUNDS,
         draws=lookup(within=config, dpath="decision/bootstrap"),
     message:
@@ -247,7 +243,7 @@ rule describe_run:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("describe_run"),
+        code=lambda wildcards: code("describe_run"),
     message:
         "Describe where the run's numbers come from"
     script:
@@ -257,10 +253,12 @@ rule describe_run:
 rule write_report:
     input:
         rules.draw_data.output,
-        rules.draw_likeness.output if ADVERSARIAL else [],
-        augment_figures(),
-        expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
-        rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
+        rules.draw_likeness.output if PLAN.adversarial else [],
+        PLAN.augment_figures(),
+        expand(
+            "<results>/figures/training/{model}_round{round}.svg", model=PLAN.models, round=ROUNDS
+        ),
+        rules.draw_pseudo.output if LAST else [],
         rules.draw_results.output,
         rules.describe_run.output,
         config="<results>/config.yaml",
@@ -278,7 +276,7 @@ rule write_report:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("write_report"),
+        code=lambda wildcards: code("write_report"),
     message:
         "Gather the report"
     script:
@@ -289,9 +287,11 @@ rule report:
     input:
         rules.write_report.output,
         rules.draw_data.output,
-        rules.draw_likeness.output if ADVERSARIAL else [],
-        augment_figures(),
-        expand("<results>/figures/training/{model}_round{round}.svg", model=MODELS, round=ROUNDS),
-        rules.draw_pseudo.output if len(ROUNDS) > 1 else [],
+        rules.draw_likeness.output if PLAN.adversarial else [],
+        PLAN.augment_figures(),
+        expand(
+            "<results>/figures/training/{model}_round{round}.svg", model=PLAN.models, round=ROUNDS
+        ),
+        rules.draw_pseudo.output if LAST else [],
         rules.draw_results.output,
         rules.describe_run.output,

@@ -18,7 +18,7 @@ rule find_neighbours:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("find_neighbours"),
+        code=lambda wildcards: code("find_neighbours"),
     message:
         "Find the tiles that were cut from one section"
     script:
@@ -28,8 +28,8 @@ rule find_neighbours:
 rule split_folds:
     input:
         data="<results>/data/train.h5",
-        mosaic=neighbours,
-        likeness=likeness,
+        mosaic=lambda wildcards: PLAN.mosaic_of_folds(wildcards.folds),
+        likeness=lambda wildcards: PLAN.likeness_of_folds(wildcards.folds),
     output:
         folds="<results>/folds/{folds}.csv",
     log:
@@ -43,8 +43,8 @@ rule split_folds:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("split_folds"),
-        scheme=lambda wildcards: PLAN.folds[wildcards.folds],
+        code=lambda wildcards: code("split_folds"),
+        scheme=lambda wildcards: RECIPES.folds[wildcards.folds],
     message:
         "Split the training set into folds after scheme {wildcards.folds}"
     script:
@@ -53,5 +53,5 @@ rule split_folds:
 
 rule folds:
     input:
-        f"<results>/folds/{SCHEME}.csv",
-        "<results>/mosaic.csv" if config["folds"][SCHEME]["group"] == "mosaic" else [],
+        f"<results>/folds/{PLAN.scheme}.csv",
+        PLAN.mosaic_of_folds(PLAN.scheme),

@@ -1,16 +1,16 @@
 """From a competition's files to checked arrays."""
 
-if SURVEY:
+if PLAN.synthetic:
 
-    rule make_survey:
+    rule make_synthetic:
         output:
-            files=directory("<results>/survey/competition"),
-            truth="<results>/survey/competition-truth.csv",
-            beside=f"<results>/survey/competition-{registry.synthetic_beside(SURVEY)}.csv",
+            files=directory("<results>/synthetic/competition"),
+            truth="<results>/synthetic/competition-truth.csv",
+            beside=f"<results>/synthetic/competition-{registry.synthetic_beside(PLAN.synthetic)}.csv",
         log:
-            "<logs>/make_survey.log",
+            "<logs>/make_synthetic.log",
         benchmark:
-            "<benchmarks>/make_survey/all.txt"
+            "<benchmarks>/make_synthetic/all.txt"
         conda:
             "../../envs/foldbelt.yaml"
         threads: 2
@@ -18,18 +18,18 @@ if SURVEY:
             mem_mb=1500,
             runtime=20,
         params:
-            code=code("make_survey"),
-            survey=SURVEY,
+            code=lambda wildcards: code("make_synthetic", f"foldbelt.synthetic.{PLAN.synthetic}"),
+            generator=PLAN.synthetic,
             options=config["data"]["synthetic"],
         message:
-            f"Draw a synthetic {SURVEY} survey"
+            f"Draw synthetic data: {PLAN.synthetic}"
         script:
-            "../scripts/make_survey.py"
+            "../scripts/make_synthetic.py"
 
 
 rule ingest_images:
     input:
-        raw=ROOT if SURVEY else ancient(ROOT),
+        raw=PLAN.raw if PLAN.synthetic else ancient(PLAN.raw),
     output:
         train="<results>/data/train.h5",
         test="<results>/data/test.h5",
@@ -45,7 +45,7 @@ rule ingest_images:
         mem_mb=1500,
         runtime=60,
     params:
-        code=reader_code("ingest_images"),
+        code=lambda wildcards: code("ingest_images", READER),
         competition=config["competition"],
         raw=raw_listing,
         data={

@@ -4,9 +4,9 @@
 rule predict_images:
     input:
         data="<results>/data/train.h5",
-        channels=model_channels("train"),
-        folds=model_folds,
-        weights=final_weights,
+        channels=lambda wildcards: PLAN.channels_file(wildcards.member, "train"),
+        folds=lambda wildcards: PLAN.folds_file(wildcards.member),
+        weights=lambda wildcards: PLAN.final_weights(**wildcards),
     output:
         predictions="<results>/predictions/{member}/round{round}/fold{fold}/oof.h5",
     log:
@@ -17,13 +17,13 @@ rule predict_images:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
     resources:
-        gpu=0 if config["device"] == "cpu" else 1,
+        gpu=GPUS,
         mem_mb=6000,
         runtime=120,
     params:
-        code=prediction_code,
-        predict=lambda wildcards: member_model(wildcards)["predict"],
-        snapshot=member_snapshot,
+        code=lambda wildcards: code("predict_images", *RECIPES.network_modules(wildcards.member)),
+        predict=lambda wildcards: RECIPES.model(wildcards.member)["predict"],
+        snapshot=lambda wildcards: RECIPES.snapshot(wildcards.member),
         cpu_threads=config["cpu_threads"],
     message:
         "Predict fold {wildcards.fold} with {wildcards.member}, round {wildcards.round}, which held it out"
@@ -34,8 +34,8 @@ rule predict_images:
 use rule predict_images as predict_test_images with:
     input:
         data="<results>/data/test.h5",
-        channels=model_channels("test"),
-        weights=final_weights,
+        channels=lambda wildcards: PLAN.channels_file(wildcards.member, "test"),
+        weights=lambda wildcards: PLAN.final_weights(**wildcards),
     output:
         predictions="<results>/predictions/{member}/round{round}/fold{fold}/test.h5",
     log:
@@ -50,8 +50,8 @@ rule oof:
     input:
         expand(
             "<results>/predictions/{member}/round{round}/fold{fold}/{part}.h5",
-            member=MEMBERS,
+            member=PLAN.members,
             round=ROUNDS,
-            fold=FOLDS,
+            fold=PLAN.folds,
             part=["oof", "test"],
         ),

@@ -3,8 +3,8 @@
 
 rule select_pseudo:
     input:
-        predictions=labellers,
-        likeness=likeness,
+        predictions=lambda wildcards: PLAN.labellers(**wildcards),
+        likeness=lambda wildcards: PLAN.likeness_of_pseudo(wildcards.model),
     output:
         pseudo="<results>/pseudo/{model}/round{round}/fold{fold}.h5",
     log:
@@ -18,12 +18,8 @@ rule select_pseudo:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("select_pseudo"),
-        pseudo=lambda wildcards: {
-            k: v
-            for k, v in member_model(wildcards)["pseudo"].items()
-            if k not in ("rounds", "start", *idle_pseudo(member_model(wildcards)["pseudo"]))
-        },
+        code=lambda wildcards: code("select_pseudo"),
+        pseudo=lambda wildcards: RECIPES.pseudo(wildcards.model),
     message:
         "Admit pseudo-labels for {wildcards.model}, fold {wildcards.fold}, from round {wildcards.round}"
     script:
@@ -34,7 +30,7 @@ rule pseudo:
     input:
         expand(
             "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
-            model=MODELS,
+            model=PLAN.models,
             round=ROUNDS[:-1],
-            fold=FOLDS,
+            fold=PLAN.folds,
         ),

@@ -3,12 +3,12 @@
 
 rule write_submission:
     input:
-        raw=ROOT if SURVEY else ancient(ROOT),
+        raw=PLAN.raw if PLAN.synthetic else ancient(PLAN.raw),
         test="<results>/data/test.h5",
-        blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
-        decision=f"<results>/decision/round{ROUNDS[-1]}.json",
-        train="<results>/data/train.h5" if step_mosaic(STEPS) else [],
-        mosaic=step_mosaic(STEPS),
+        blend=f"<results>/blend/round{LAST}/test.h5",
+        decision=f"<results>/decision/round{LAST}.json",
+        train="<results>/data/train.h5" if PLAN.mosaic_of_steps(PLAN.steps) else [],
+        mosaic=PLAN.mosaic_of_steps(PLAN.steps),
     output:
         submission="<results>/submission.csv",
     log:
@@ -22,9 +22,11 @@ rule write_submission:
         mem_mb=2000,
         runtime=30,
     params:
-        code=writer_code("write_submission", *STEPS),
+        code=lambda wildcards: code("write_submission", WRITER, *PLAN.steps),
         competition=config["competition"],
-        data={k: config["data"][k] for k in ("on_problem", "size", "image_mode", "ignore", "classes")},
+        data={
+            k: config["data"][k] for k in ("on_problem", "size", "image_mode", "ignore", "classes")
+        },
     message:
         "Write the submission and check it"
     script:
@@ -35,20 +37,20 @@ rule summarise_scores:
     input:
         data="<results>/data/train.h5",
         test="<results>/data/test.h5",
-        folds=f"<results>/folds/{SCHEME}.csv",
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
         oof=expand(
             "<results>/predictions/{member}/round{round}/fold{fold}/oof.h5",
-            member=MEMBERS,
+            member=PLAN.members,
             round=ROUNDS,
-            fold=FOLDS,
+            fold=PLAN.folds,
         ),
         decisions=expand("<results>/decision/round{round}.json", round=ROUNDS),
-        blend=f"<results>/blend/round{ROUNDS[-1]}/test.h5",
-        external=external_files("oof"),
+        blend=f"<results>/blend/round{LAST}/test.h5",
+        external=PLAN.external_files("oof"),
         submission="<results>/submission.csv",
-        truth=[] if TRUTH is None else TRUTH,
-        mosaic=step_mosaic(STEPS),
-        likeness=likeness,
+        truth=PLAN.truth,
+        mosaic=PLAN.mosaic_of_steps(PLAN.steps),
+        likeness=PLAN.likeness_of_scores(),
     output:
         scores="<results>/scores.json",
     log:
@@ -57,21 +59,18 @@ rule summarise_scores:
         "<benchmarks>/summarise_scores/all.txt"
     conda:
         "../../envs/foldbelt.yaml"
-    threads: 1 + BY_COMPONENT
+    threads: TABLE_WORKERS
     resources:
         mem_mb=4000,
-        # Every member decides for itself, with tables of components of its own.
-        runtime=60 * (1 + len(MEMBERS) * len(ROUNDS) * BY_COMPONENT),
+        runtime=PLAN.score_minutes,
     params:
-        code=reader_code("summarise_scores", *STEPS),
+        code=lambda wildcards: code("summarise_scores", READER, *PLAN.steps),
         competition=config["competition"],
-        members=MEMBERS,
-        external=list(EXTERNAL),
+        members=PLAN.members,
+        external=PLAN.external,
         rounds=ROUNDS,
-        select={
-            model: [kept_weights(s) for s in config["models"][model]["stages"]] for model in MODELS
-        },
-        notes=leaks(),
+        select={model: RECIPES.kept_weights(model) for model in PLAN.models},
+        notes=PLAN.notes(),
         decision=config["decision"],
         seed=config["seed"],
     message:
@@ -95,7 +94,7 @@ rule write_config:
         mem_mb=500,
         runtime=5,
     params:
-        code=code("write_config"),
+        code=lambda wildcards: code("write_config"),
         config=config,
     message:
         "Write down the complete config of this run"

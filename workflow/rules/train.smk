@@ -3,7 +3,7 @@
 
 rule fetch_weights:
     input:
-        file=weights_file,
+        file=lambda wildcards: PLAN.pretrained_file(wildcards.model),
     output:
         weights="<results>/pretrained/{model}.safetensors",
     log:
@@ -18,10 +18,10 @@ rule fetch_weights:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("fetch_weights"),
-        encoder=lambda wildcards: PLAN.models[wildcards.model]["architecture"].get("encoder"),
-        source=lambda wildcards: PLAN.models[wildcards.model]["architecture"]["weights"],
-        sha256=lambda wildcards: PLAN.models[wildcards.model]["architecture"].get("sha256"),
+        code=lambda wildcards: code("fetch_weights"),
+        encoder=lambda wildcards: RECIPES.model(wildcards.model)["architecture"].get("encoder"),
+        source=lambda wildcards: RECIPES.model(wildcards.model)["architecture"]["weights"],
+        sha256=lambda wildcards: RECIPES.model(wildcards.model)["architecture"].get("sha256"),
     message:
         "Fetch the pretrained encoder of {wildcards.model}"
     script:
@@ -31,12 +31,14 @@ rule fetch_weights:
 rule train_stage:
     input:
         data="<results>/data/train.h5",
-        channels=model_channels("train"),
-        folds=model_folds,
-        start=stage_start,
-        pretrained=pretrained,
-        pseudo=pseudo_labels,
-        test_channels=pseudo_channels,
+        channels=lambda wildcards: PLAN.channels_file(wildcards.model, "train"),
+        folds=lambda wildcards: PLAN.folds_file(wildcards.model),
+        start=lambda wildcards: PLAN.start(**wildcards),
+        pretrained=lambda wildcards: PLAN.pretrained(**wildcards),
+        pseudo=lambda wildcards: PLAN.pseudo_labels(
+            wildcards.model, wildcards.round, wildcards.fold
+        ),
+        test_channels=lambda wildcards: PLAN.pseudo_channels(wildcards.model, wildcards.round),
     output:
         weights="<results>/models/{model}/round{round}/fold{fold}/{stage}.safetensors",
         history="<results>/models/{model}/round{round}/fold{fold}/{stage}.csv",
@@ -48,18 +50,20 @@ rule train_stage:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
     resources:
-        gpu=0 if config["device"] == "cpu" else 1,
-        mem_mb=int(1024 * (config["memory_gib"] + 4)),
+        gpu=GPUS,
+        mem_mb=TRAINING_MEMORY,
         runtime=720,
     params:
-        code=training_code,
-        architecture=training_architecture,
-        stage=training_stage,
-        stage_stream=lambda wildcards: PLAN.streams[wildcards.stage],
-        metric=training_metric,
+        code=lambda wildcards: code(
+            "train_stage", *RECIPES.training_modules(wildcards.model, wildcards.stage)
+        ),
+        architecture=lambda wildcards: RECIPES.architecture(wildcards.model),
+        stage=lambda wildcards: RECIPES.stage(wildcards.stage, wildcards.round),
+        stage_stream=lambda wildcards: RECIPES.streams[wildcards.stage],
+        metric=lambda wildcards: PLAN.metric(wildcards.model),
         seed=config["seed"],
-        stream=lambda wildcards: PLAN.models[wildcards.model]["stream"],
-        model_seed=lambda wildcards: PLAN.models[wildcards.model]["seed"],
+        stream=lambda wildcards: RECIPES.model(wildcards.model)["stream"],
+        model_seed=lambda wildcards: RECIPES.model(wildcards.model)["seed"],
         cpu_threads=config["cpu_threads"],
     message:
         "Train {wildcards.model}, round {wildcards.round}, fold {wildcards.fold}, stage {wildcards.stage}"
@@ -69,16 +73,16 @@ rule train_stage:
 
 rule train:
     input:
-        expand("<results>/models/{stage}.{kind}", stage=STAGES, kind=["safetensors", "csv"]),
+        PLAN.trained(),
 
 
 rule test_rates:
     input:
         data="<results>/data/train.h5",
-        channels=model_channels("train"),
-        folds=model_folds,
-        start=stage_start,
-        pretrained=pretrained,
+        channels=lambda wildcards: PLAN.channels_file(wildcards.model, "train"),
+        folds=lambda wildcards: PLAN.folds_file(wildcards.model),
+        start=lambda wildcards: PLAN.start(**wildcards),
+        pretrained=lambda wildcards: PLAN.pretrained(**wildcards),
     output:
         rates="<results>/rates/{model}/round{round}/fold{fold}/{stage}.csv",
     log:
@@ -89,16 +93,18 @@ rule test_rates:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
     resources:
-        gpu=0 if config["device"] == "cpu" else 1,
-        mem_mb=int(1024 * (config["memory_gib"] + 4)),
+        gpu=GPUS,
+        mem_mb=TRAINING_MEMORY,
         runtime=120,
     params:
-        code=rates_code,
-        architecture=training_architecture,
-        stage=training_stage,
+        code=lambda wildcards: code(
+            "test_rates", *RECIPES.training_modules(wildcards.model, wildcards.stage)
+        ),
+        architecture=lambda wildcards: RECIPES.architecture(wildcards.model),
+        stage=lambda wildcards: RECIPES.stage(wildcards.stage, wildcards.round),
         seed=config["seed"],
-        stream=lambda wildcards: PLAN.models[wildcards.model]["stream"],
-        model_seed=lambda wildcards: PLAN.models[wildcards.model]["seed"],
+        stream=lambda wildcards: RECIPES.model(wildcards.model)["stream"],
+        model_seed=lambda wildcards: RECIPES.model(wildcards.model)["seed"],
         cpu_threads=config["cpu_threads"],
     message:
         "Try learning rates for {wildcards.model}, stage {wildcards.stage}"
@@ -122,7 +128,7 @@ rule draw_rates:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("draw_rates"),
+        code=lambda wildcards: code("draw_rates"),
     message:
         "Draw the learning rates tried for {wildcards.model}, stage {wildcards.stage}"
     script:
@@ -131,8 +137,4 @@ rule draw_rates:
 
 rule rates:
     input:
-        [
-            f"<results>/rates/{model}/{stage}.png"
-            for model in MODELS
-            for stage in PLAN.models[model]["stages"]
-        ],
+        PLAN.rate_figures(),

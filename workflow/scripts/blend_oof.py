@@ -1,9 +1,10 @@
 """Search the models' blend weights and blend their out-of-fold predictions."""
 
+from _checkout import job
+
 from foldbelt.ensemble import blend
 from foldbelt.ensemble.settings import BlendSettings
 from foldbelt.files import grouped
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     blend.run_oof(

@@ -1,8 +1,9 @@
 """Blend the models' test predictions."""
 
+from _checkout import job
+
 from foldbelt.ensemble import blend
 from foldbelt.files import grouped
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     blend.run_test(

@@ -1,9 +1,10 @@
 """Compare the variants of an ablation with the recipe itself."""
 
+from _checkout import job
+
 from foldbelt.config import variants
 from foldbelt.evaluate import ablation
 from foldbelt.files import grouped
-from foldbelt.logs import job
 from foldbelt.report import ablation as figure
 
 with job(snakemake.log[0]):

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from _checkout import job
+
 from foldbelt import provenance
-from foldbelt.logs import job
 from foldbelt.report import provenance as page
 
 with job(snakemake.log[0]):

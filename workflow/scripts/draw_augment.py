@@ -1,6 +1,7 @@
 """Draw what a model's augmentation does to training tiles."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import augment
 
 with job(snakemake.log[0]):

@@ -1,8 +1,9 @@
 """Draw the data and its folds."""
 
-from foldbelt import store
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import balance, channels, examples, problems
+from foldbelt.store import length
 
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
@@ -13,5 +14,5 @@ with job(snakemake.log[0]):
         drawn.channels,
     )
     balance.draw(source.folds, source.train, drawn.balance, drawn.balance_table)
-    checked = store.length(source.train) + store.length(source.test)
+    checked = length(source.train) + length(source.test)
     problems.write(source.problems, drawn.problems, checked)

@@ -1,6 +1,7 @@
 """Draw what separates training from test images."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import adversarial
 
 with job(snakemake.log[0]):

@@ -1,6 +1,7 @@
 """Draw the pseudo-labels' statistics."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import pseudo
 
 with job(snakemake.log[0]):

@@ -1,6 +1,7 @@
 """Draw the loss over the learning rates that were tried."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import lr_range
 
 with job(snakemake.log[0]):

@@ -1,6 +1,7 @@
 """Draw scores, thresholds, and the best and worst images."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import (
     best_worst,
     classes,

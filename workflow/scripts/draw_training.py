@@ -1,6 +1,7 @@
 """Draw the training curves of one model in one round."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.report import training
 
 with job(snakemake.log[0]):

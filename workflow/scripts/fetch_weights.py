@@ -1,6 +1,7 @@
 """Fetch a pretrained encoder's weights into a checked file."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.models import _pretrained as weights
 
 with job(snakemake.log[0]):

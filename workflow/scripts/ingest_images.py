@@ -1,7 +1,8 @@
 """Check a competition's raw files and store them as arrays."""
 
+from _checkout import job
+
 from foldbelt import ingest
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     ingest.run(

@@ -1,10 +1,11 @@
 """Tell training from test images."""
 
-from foldbelt import adversarial
-from foldbelt.logs import job
+from _checkout import job
+
+from foldbelt.adversarial import run
 
 with job(snakemake.log[0]):
-    adversarial.run(
+    run(
         snakemake.input.train,
         snakemake.input.test,
         snakemake.params.spec,

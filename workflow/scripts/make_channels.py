@@ -1,7 +1,8 @@
 """Make the network's input channels of one set of images."""
 
+from _checkout import job
+
 from foldbelt.channels import build
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     build(

@@ -1,14 +1,16 @@
 """Predict the images that a model did not train on: a held-out fold, or the test set."""
 
-from foldbelt.logs import job
+from _checkout import job
+
 from foldbelt.train.devices import lease
 
 with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):
-    from foldbelt import predict  # after the lease: torch sees only the leased device
+    # After the lease: torch sees only the leased device.
     from foldbelt.folds import ids_of
+    from foldbelt.predict import run
 
     scheme = snakemake.input.get("folds")
-    predict.run(
+    run(
         channels=snakemake.input.channels,
         data=snakemake.input.data,
         ids=ids_of(scheme, int(snakemake.wildcards.fold)) if scheme else None,

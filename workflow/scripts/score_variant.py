@@ -1,21 +1,22 @@
 """Score one variant of an ablation, trained with one seed."""
 
-from foldbelt import decide
-from foldbelt.logs import job
+from _checkout import job
+
+from foldbelt.decide import DecisionSettings, save, search_alone
 
 with job(snakemake.log[0]):
     # Snapshots change fastest within a fold; the decision wants a member's folds together.
     number = snakemake.params.snapshots
     members = {str(i): snakemake.input.oof[i::number] for i in range(number)}
-    decision = decide.search_alone(
+    decision = search_alone(
         members,
         snakemake.input.data,
         snakemake.input.folds,
-        decide.DecisionSettings.of(snakemake.params.decision),
+        DecisionSettings.of(snakemake.params.decision),
         snakemake.params.seed,
         only=snakemake.params.only,
         mosaic=snakemake.input.get("mosaic") or None,
         steps=True,
         workers=snakemake.threads,
     )
-    decide.save(decision, snakemake.output.decision)
+    save(decision, snakemake.output.decision)

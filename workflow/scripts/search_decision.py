@@ -1,11 +1,12 @@
 """Search how probabilities become masks."""
 
-from foldbelt import decide
+from _checkout import job
+
+from foldbelt.decide import run
 from foldbelt.files import grouped
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
-    decide.run(
+    run(
         members=grouped(snakemake.input.oof, snakemake.params.members)
         | grouped(snakemake.input.external, snakemake.params.external),
         weights=snakemake.input.weights,

@@ -1,7 +1,8 @@
 """Admit pseudo-labelled test images."""
 
+from _checkout import job
+
 from foldbelt import pseudo
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     pseudo.run(

@@ -1,10 +1,11 @@
 """Split the training set into folds."""
 
-from foldbelt import folds
-from foldbelt.logs import job
+from _checkout import job
+
+from foldbelt.folds import run
 
 with job(snakemake.log[0]):
-    folds.run(
+    run(
         snakemake.input.data,
         snakemake.input.get("mosaic") or None,
         snakemake.params.scheme,

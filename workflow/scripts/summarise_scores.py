@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from _checkout import job
+
 from foldbelt.decide import DecisionSettings
 from foldbelt.evaluate import scores
 from foldbelt.files import grouped
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     rounds = snakemake.params.rounds

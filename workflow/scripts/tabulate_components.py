@@ -1,12 +1,13 @@
 """Find the connected components that a decision may remove."""
 
-from foldbelt import decide
+from _checkout import job
+
+from foldbelt.decide import tabulate_components
 from foldbelt.files import grouped
-from foldbelt.logs import job
 from foldbelt.search.space import Grid
 
 with job(snakemake.log[0]):
-    decide.tabulate_components(
+    tabulate_components(
         members=grouped(snakemake.input.oof, snakemake.params.members)
         | grouped(snakemake.input.external, snakemake.params.external),
         weights=snakemake.input.weights,

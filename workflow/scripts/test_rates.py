@@ -1,7 +1,8 @@
 """Try learning rates for one model and stage."""
 
+from _checkout import job
+
 from foldbelt.config.stage_settings import StageSettings
-from foldbelt.logs import job
 from foldbelt.train.devices import lease
 
 with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from _checkout import job
+
 from foldbelt.config.stage_settings import StageSettings
-from foldbelt.logs import job
 from foldbelt.train.devices import lease
 
 with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resources.get("gpu", 0)):

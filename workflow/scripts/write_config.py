@@ -1,9 +1,9 @@
 """Write down the complete config of a run."""
 
 import yaml
+from _checkout import job
 
 from foldbelt.files import write_text
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     write_text(

@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from _checkout import job
+
 from foldbelt.files import atomic
-from foldbelt.logs import job
 
 with job(snakemake.log[0]), atomic(snakemake.output.report) as temporary:
     report = temporary.with_suffix(".html")  # Snakemake tells the kind of report by the name

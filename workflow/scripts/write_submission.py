@@ -1,7 +1,8 @@
 """Write the submission in the competition's format and check it."""
 
+from _checkout import job
+
 from foldbelt import submit
-from foldbelt.logs import job
 
 with job(snakemake.log[0]):
     submit.run(

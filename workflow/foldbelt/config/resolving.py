@@ -16,7 +16,6 @@ from jsonschema.exceptions import ValidationError
 
 from foldbelt import registry
 from foldbelt.config import consistency
-from foldbelt.config.consistency import LIKENESS
 from foldbelt.config.renamed import unknown_key
 from foldbelt.files import PathLike, Problem, raise_all
 
@@ -230,40 +229,3 @@ def listing(root: PathLike) -> str:
             line = f"{path.relative_to(root)}\0{state.st_size}\0{state.st_mtime_ns}\n"
             total.update(line.encode())
     return total.hexdigest()
-
-
-def final_stage(config: Config, model: str) -> str:
-    """Name of the stage whose weights a model predicts with."""
-    return config["models"][model]["stages"][-1]
-
-
-def rounds(config: Config) -> list[int]:
-    """Round 0, and one more for every pseudo-label round."""
-    return list(range(config["pseudo"]["rounds"] + 1))
-
-
-def fold_scheme(config: Config) -> str:
-    """The one fold scheme that all members of the blend share."""
-    return next(iter(config["models"].values()))["folds"]
-
-
-def names_likeness(scheme: Mapping[str, Any]) -> bool:
-    """Tell whether a fold scheme looks at the test-likeness of images."""
-    return LIKENESS in (*scheme["stratify"], scheme["first_fold_by"])
-
-
-def makes_likeness(config: Config) -> bool:
-    """Tell whether the adversarial stage is part of the run.
-
-    It is where `adversarial.enabled` asks for it (and then the score is weighted, too), and where
-    the fold scheme or the order of pseudo-labels names `test_likeness`: a second key to set would
-    only be one to forget. Variants of an ablation that name it make it for themselves.
-    """
-    scheme, pseudo = config["folds"][fold_scheme(config)], config["pseudo"]
-    ordered = pseudo["rounds"] > 0 and pseudo["order"] == LIKENESS
-    return bool(config["adversarial"]["enabled"] or names_likeness(scheme) or ordered)
-
-
-def fold_numbers(config: Config, scheme: str) -> list[int]:
-    """Numbers of a scheme's folds."""
-    return list(range(config["folds"][scheme]["count"]))

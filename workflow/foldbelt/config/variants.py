@@ -1,4 +1,4 @@
-"""What the rules make: the models of the blend, and those of an ablation's variants.
+"""The models of the blend and those of an ablation's variants, and whose files are whose.
 
 A variant is the recipe with an overlay. Only what the overlay changes gets a name of its own, so
 that variants share channels, training and predictions wherever these are the same, and no work is
@@ -6,13 +6,12 @@ done twice. Runs whenever the Snakefile is parsed, so nothing heavy is imported 
 """
 
 import copy
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from foldbelt import config as settings
 from foldbelt import registry
+from foldbelt.config.recipes import Recipes, Variant, leaks
 from foldbelt.files import InputError, Problem, raise_all
 
 BASE = "base"
@@ -25,124 +24,8 @@ _FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
 _FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}
 
 
-@dataclass
-class Variant:
-    """One row of an ablation.
-
-    Attributes
-    ----------
-    models
-        Seed → name of the model in `Plan.models`.
-    decision
-        Its settings of the decision.
-    rounds
-        Pseudo-label rounds after the first training; the last is scored.
-    folds
-        Name of its fold scheme.
-    notes
-        What a reader of its score has to know: leaks.
-    """
-
-    models: dict[int, str]
-    decision: dict[str, Any]
-    rounds: int
-    folds: str
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Plan:
-    """Everything by name that rules look up.
-
-    Attributes
-    ----------
-    channels, folds, stages
-        Settings by name: the config's, and those that variants add.
-    models
-        Settings by name. Beside the config's: `predict`, `pseudo`; `stream`, the name from which
-        the random streams derive (variants share their base's, so that they differ in what they
-        change and not in luck); `weights` (for each round, by stage) and `predictions` (for each
-        round), which say whose files are this model's, too.
-    streams
-        Stage → the name from which its random streams derive, likewise.
-    blend
-        Names of the models of the blend.
-    variants
-        Of the ablation, the recipe itself first; empty without one.
-    """
-
-    channels: dict[str, Any]
-    folds: dict[str, Any]
-    stages: dict[str, Any]
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    blend: list[str] = field(default_factory=list)
-    variants: dict[str, Variant] = field(default_factory=dict)
-    streams: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._first: dict[str, str] = {}  # digest of what a job depends on → the model that does it
-        self.streams |= {name: name for name in self.stages}
-
-    def add(
-        self, name: str, model: Mapping[str, Any], config: Mapping[str, Any], stream: str
-    ) -> None:
-        """Add a model with the settings of its config."""
-        own = copy.deepcopy(dict(model)) | {"stream": stream}
-        own["predict"], own["pseudo"] = config["predict"], config["pseudo"]
-        self.models[name] = own
-        alone = name not in self.blend or len(self.blend) == 1
-        pseudo = {key: value for key, value in own["pseudo"].items() if key != "rounds"}
-        keys = ("channels", "folds", "stages", "architecture", "seed", "stream")
-        first = {key: own[key] for key in keys}
-        own["weights"], own["predictions"] = {}, {}
-        for number in range(own["pseudo"]["rounds"] + 1):
-            later = [number, pseudo, own["predict"], None if alone else self.blend]
-            trained = [first, later if number else None]
-            # The first stages of a first training do not depend on those that follow.
-            own["weights"][number] = {
-                stage: self._shared(
-                    [
-                        "weights",
-                        trained if number else first | {"stages": own["stages"][: place + 1]},
-                    ],
-                    name,
-                )
-                for place, stage in enumerate(own["stages"])
-            }
-            own["predictions"][number] = self._shared(["oof", trained, own["predict"]], name)
-
-    def _shared(self, what: Any, name: str) -> str:
-        return self._first.setdefault(json.dumps(what, sort_keys=True), name)
-
-
-def members(plan: Plan, model: str) -> list[str]:
-    """Names under which a model's predictions are found: one, or one for every snapshot.
-
-    Examples
-    --------
-    >>> stages = {"sgd": {"schedule": {"name": "cyclic", "snapshots": 2}}}
-    >>> members(Plan({}, {}, stages, {"net": {"stages": ["sgd"]}}), "net")
-    ['net.s1', 'net.s2']
-    """
-    schedule = plan.stages[plan.models[model]["stages"][-1]]["schedule"]
-    number = schedule.get("snapshots", 0) if schedule["name"] == "cyclic" else 0
-    return [f"{model}.s{i}" for i in range(1, number + 1)] or [model]
-
-
-def split(member: str) -> tuple[str, int | None]:
-    """Give a member's model and, if it is one, the number of its snapshot.
-
-    Examples
-    --------
-    >>> split("net.s2"), split("net")
-    (('net', 2), ('net', None))
-    """
-    model, dot, snapshot = member.partition(".s")
-    return model, int(snapshot) if dot else None
-
-
-def plan(config: Mapping[str, Any]) -> Plan:
-    """List what is to be made.
+def expand(config: Mapping[str, Any]) -> Recipes:
+    """Add to a config's settings those of its ablation's variants.
 
     Parameters
     ----------
@@ -156,7 +39,7 @@ def plan(config: Mapping[str, Any]) -> Plan:
         checked one by one, so that all offenders are listed.
     """
     channels, folds, stages = (dict(config[key]) for key in ("channels", "folds", "stages"))
-    made = Plan(channels, folds, stages)
+    made = Recipes(channels, folds, stages)
     made.blend = list(config["models"])
     for name in made.blend:
         made.add(name, config["models"][name], config, name)
@@ -239,7 +122,7 @@ def _spread(part: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, A
 
 
 def _add_variant(
-    made: Plan, variant: str, recipe: Mapping[str, Any], model: str, seeds: Iterable[int]
+    made: Recipes, variant: str, recipe: Mapping[str, Any], model: str, seeds: Iterable[int]
 ) -> Variant:
     own = dict(recipe["models"][model])
     for room, table in (("channels", made.channels), ("folds", made.folds)):
@@ -260,22 +143,6 @@ def _add_variant(
         ["The epoch was chosen on the validation fold."] if "best" in selected else []
     )
     return Variant(names, recipe["decision"], rounds, own["folds"], notes)
-
-
-def leaks(pseudo: Mapping[str, Any]) -> list[str]:
-    """Say what truths the scores after the last round have seen.
-
-    Parameters
-    ----------
-    pseudo
-        The config's `pseudo`.
-    """
-    if pseudo["rounds"] and pseudo["source"] == "all":
-        return [
-            "Pseudo-labels come from the models of all folds, which have seen the truth of every "
-            "fold: the scores of the rounds after the first flatter."
-        ]
-    return []
 
 
 def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:

@@ -1,0 +1,194 @@
+"""The plan: which files a job reads, and that each is written by one rule under one name."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foldbelt import config
+from foldbelt.config.plan import FILES, Plan
+
+ROOT = Path(__file__).parents[2]
+NETWORK = {"name": "vanilla", "width": 8}
+CYCLIC = {"name": "cyclic", "cycles": 2, "snapshots": 2}
+RECIPE: dict[str, Any] = {
+    "run": "small",
+    "data": {"path": "somewhere"},
+    "folds": {"base": {"count": 3}},
+    "stages": {
+        "one": {"loss": {"bce": 1}, "epochs": 1},
+        "two": {"loss": {"dice": 1}, "epochs": 2},
+        "cycles": {"loss": {"bce": 1}, "epochs": 2, "schedule": CYCLIC},
+    },
+    "models": {
+        "net": {"stages": ["one", "two"], "architecture": NETWORK},
+        "shots": {"stages": ["cycles"], "architecture": NETWORK},
+    },
+    "pseudo": {"rounds": 2},
+}
+
+
+def plan(**changes: Any) -> Plan:
+    return Plan(config.resolve(config.merge(copy.deepcopy(RECIPE), changes)))
+
+
+def written_patterns() -> list[str]:
+    """Give what the rules say they write, wildcards as they stand there."""
+    text = "".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
+    outputs = re.findall(r"^ +output:\n(.*?)^ +log:", text, re.M | re.S)
+    return re.findall(r'"(<results>/[^"]*)"', "".join(outputs))
+
+
+def test_every_file_of_the_plan_is_written_by_one_rule() -> None:
+    written = written_patterns()
+    assert len(written) == len(set(written))
+    for kind, pattern in FILES.items():
+        parts = ("train", "test") if kind == "channels" else ("oof", "test")
+        names = [pattern.replace("{part}", part) for part in parts if "{part}" in pattern]
+        for name in names or [pattern]:
+            # One name is made of the plug-in's, not of a wildcard.
+            name = name.replace("{beside}", "{registry.synthetic_beside(PLAN.synthetic)}")
+            assert written.count(name) == 1, f"{kind}: {name}"
+
+
+def test_a_stage_starts_from_the_one_before_it() -> None:
+    made = plan()
+    assert made.start("net", 0, 1, "one") == []
+    assert made.start("net", "1", "1", "two") == made.weights("net", 1, 1, "one")
+
+
+@pytest.mark.parametrize("start", ["fresh", "previous"])
+def test_a_later_round_starts_anew_or_where_its_fold_s_last_model_ended(start: str) -> None:
+    made = plan(pseudo={"start": start})
+    expected = made.weights("net", 0, 2, "two") if start == "previous" else []
+    assert made.start("net", 1, 2, "one") == expected
+    assert made.start("net", 0, 2, "one") == []
+
+
+def test_a_round_trains_on_the_labels_that_the_round_before_made_for_its_fold() -> None:
+    made = plan()
+    assert made.pseudo_labels("net", 0, 1) == made.pseudo_channels("net", 0) == []
+    assert made.pseudo_labels("net", "2", "1") == "<results>/pseudo/net/round1/fold1.h5"
+    assert made.pseudo_channels("net", 1) == made.channels_file("net", "test")
+
+
+def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
+    made = plan()
+    assert made.labellers("net", 0, 2) == [
+        f"<results>/predictions/{member}/round0/fold2/test.h5" for member in made.members
+    ]
+    everyone = plan(pseudo={"source": "all"})
+    assert len(everyone.labellers("net", 0, 2)) == 3 * len(made.members)
+
+
+def test_snapshots_are_members_and_predict_with_their_model_s_last_weights() -> None:
+    made = plan()
+    assert made.members == ["net", "shots.s1", "shots.s2"]
+    assert made.final_weights("shots.s2", 0, 1) == made.weights("shots", 0, 1, "cycles")
+    assert made.final_weights("net", 0, 1) == made.weights("net", 0, 1, "two")
+    assert made.recipes.snapshot("shots.s2") == 2
+
+
+def test_no_weights_lie_upstream_of_themselves() -> None:
+    made = plan(pseudo={"start": "previous"})
+    jobs = [(m, r, f, s) for m in made.models for r in made.rounds for f in made.folds
+            for s in made.recipes.model(m)["stages"]]  # fmt: skip
+    done: set[str] = set()
+    for job in sorted(jobs, key=lambda job: job[1]):
+        assert set([made.start(*job)] if made.start(*job) else []) <= done
+        done.add(made.weights(*job))
+    assert len(done) == len(jobs), "every job writes a file of its own"
+    assert done <= set(made.trained())
+
+
+def test_numbers_may_be_text_as_wildcards_are() -> None:
+    made = plan(pseudo={"start": "previous"})
+    for number in made.rounds:
+        assert made.start("net", number, 0, "one") == made.start("net", str(number), "0", "one")
+        assert made.member_files(number, "oof") == made.member_files(str(number), "oof")
+
+
+def test_models_that_name_the_same_pretrained_weights_share_the_file() -> None:
+    architecture = {"name": "unet", "encoder": "resnet18", "weights": "timm"}
+    models = {name: {"stages": ["one"], "architecture": architecture} for name in ("a", "b")}
+    models["c"] = {"stages": ["one"], "architecture": {**architecture, "encoder": "resnet34"}}
+    made = Plan(config.resolve({**RECIPE, "models": models}))
+    files = [made.pretrained(name, 0, 0, "one") for name in models]
+    assert files == [f"<results>/pretrained/{name}.safetensors" for name in ("a", "a", "c")]
+    assert plan().pretrained("net", 0, 0, "one") == []
+    assert made.pretrained_file("a") == [], "it is fetched"
+
+
+LIKE = {"max_images": 5, "order": "test_likeness"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs", "folds", "pseudo", "scores"),
+    [
+        ({}, False, False, False, False),
+        ({"adversarial": {"enabled": True}}, True, False, False, True),
+        ({"folds": {"base": {"first_fold_by": "test_likeness"}}}, True, True, False, False),
+        ({"folds": {"base": {"stratify": ["test_likeness"]}}}, True, True, False, False),
+        ({"folds": {"other": {"first_fold_by": "test_likeness"}}}, False, False, False, False),
+        ({"pseudo": LIKE}, True, False, True, False),
+        ({"pseudo": {**LIKE, "rounds": 0}}, False, False, True, False),
+    ],
+)
+def test_who_names_the_test_likeness_makes_it_and_reads_it(
+    changes: dict[str, Any], runs: bool, folds: bool, pseudo: bool, scores: bool
+) -> None:
+    made = plan(**changes)
+    assert made.adversarial is runs
+    assert bool(made.likeness_of_folds("base")) is folds
+    assert bool(made.likeness_of_pseudo("net")) is pseudo
+    assert bool(made.likeness_of_scores()) is scores
+
+
+def test_neighbours_are_read_where_folds_or_steps_look_at_them() -> None:
+    assert plan().mosaic_of_folds("base") == []
+    assert plan(folds={"base": {"group": "mosaic"}}).mosaic_of_folds("base") == FILES["mosaic"]
+    assert plan().mosaic_of_steps(plan().steps) == []
+    jigsaw = plan(decision={"steps": {"jigsaw": None}})
+    assert jigsaw.mosaic_of_steps(jigsaw.steps) == FILES["mosaic"]
+
+
+def test_components_have_tables_where_the_decision_searches_them() -> None:
+    assert plan().component_table(0) == []
+    assert plan().score_minutes == 60
+    made = plan(decision={"space": {"min_component": [0, 20]}})
+    assert made.component_table("1") == "<results>/components/round1.h5"
+    assert made.score_minutes > 60
+
+
+def test_stages_know_of_pseudo_labels_from_round_1_on() -> None:
+    recipes = plan().recipes
+    assert "pseudo_ratio" not in recipes.stage("one", "0")
+    assert "pseudo_ratio" in recipes.stage("one", "1")
+
+
+def test_settings_that_a_rule_of_pseudo_labels_ignores_are_left_out() -> None:
+    assert "min_confident_share" not in plan(pseudo={"rule": "everything"}).recipes.pseudo("net")
+    assert "min_confident_share" in plan(pseudo={"rule": "confidence"}).recipes.pseudo("net")
+
+
+def test_models_that_are_augmented_alike_have_one_figure() -> None:
+    assert plan().augmented_alike("shots") == ["net", "shots"] or plan().augment_figures()
+    flip = {"stages": {"cycles": {"augment": [{"HorizontalFlip": {"p": 0.5}}]}}}
+    assert len(plan(**flip).augment_figures()) == 2
+
+
+def test_benchmarks_of_an_ablation_are_those_of_the_jobs_that_do_the_work() -> None:
+    ablation = {"variants": {"plain": {"predict": {"tta": ["none"]}}}, "model": "net"}
+    made = plan(pseudo={"rounds": 0}, ablation=ablation)
+    weights = made.variant_benchmarks("weights")
+    assert weights["plain"] == weights["base"], "trained once"
+    assert len(weights["base"]) == 3 * 2
+    oof = made.variant_benchmarks("oof")
+    assert set(oof["plain"]).isdisjoint(oof["base"])
+    assert all(re.fullmatch(r"results/small/benchmarks/[\w/-]+\.txt", path)
+               for paths in (*weights.values(), *oof.values()) for path in paths)  # fmt: skip
+    assert made.variant_predictions("base", "0") == [
+        f"<results>/predictions/net/round0/fold{fold}/oof.h5" for fold in made.folds
+    ]

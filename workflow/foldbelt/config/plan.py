@@ -1,0 +1,379 @@
+"""What is made of a config: which models, rounds and folds there are, and which files a job reads.
+
+The rules ask here for every name and every file that depends on the config, and write down
+themselves what does not. Methods take the values of wildcards as Snakemake gives them: numbers may
+be text. Where a file is not needed, the answer is an empty list, which is no input at all.
+
+Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from foldbelt import registry
+from foldbelt.config.consistency import LIKENESS
+from foldbelt.config.recipes import Variant, leaks, split
+from foldbelt.config.variants import expand
+
+Number = int | str
+"""Of a round, a fold or a seed: wildcards are text."""
+
+FILES = {
+    "mosaic": "<results>/mosaic.csv",
+    "likeness": "<results>/adversarial.csv",
+    "channels": "<results>/channels/{channels}/{part}.h5",
+    "folds": "<results>/folds/{folds}.csv",
+    "pretrained": "<results>/pretrained/{model}.safetensors",
+    "weights": "<results>/models/{model}/round{round}/fold{fold}/{stage}.safetensors",
+    "history": "<results>/models/{model}/round{round}/fold{fold}/{stage}.csv",
+    "rates": "<results>/rates/{model}/{stage}.png",
+    "predictions": "<results>/predictions/{member}/round{round}/fold{fold}/{part}.h5",
+    "pseudo": "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
+    "components": "<results>/components/round{round}.h5",
+    "decision": "<results>/decision/round{round}.json",
+    "blend": "<results>/blend/round{round}/{part}.h5",
+    "variant": "<results>/ablation/{variant}/seed{seed}.json",
+    "curves": "<results>/figures/training/{model}_round{round}.svg",
+    "augment": "<results>/figures/augment/{model}.png",
+    "synthetic": "<results>/synthetic/competition",
+    "truth": "<results>/synthetic/competition-truth.csv",
+    "beside": "<results>/synthetic/competition-{beside}.csv",
+}
+"""Kind → the one name of such a file; rules write it after the same pattern."""
+
+_BENCHMARKS = {
+    "weights": "results/{run}/benchmarks/train_stage/{model}/round{round}/fold{fold}/{stage}.txt",
+    "oof": "results/{run}/benchmarks/predict_images/{member}/round{round}/fold{fold}/oof.txt",
+}
+
+
+class Plan:
+    """Everything that the rules ask of a config.
+
+    Parameters
+    ----------
+    config
+        As `foldbelt.config.resolve` gives it.
+
+    Attributes
+    ----------
+    config
+        The same.
+    recipes
+        Settings by name, those of an ablation's variants too, and whose files are shared.
+    models, members, external
+        Names in the blend: models; what they predict under (a model, or each of its snapshots);
+        predictions made elsewhere.
+    rounds, scheme, folds
+        Numbers of the pseudo-label rounds from 0; the blend's fold scheme, and its folds' numbers.
+    channels
+        Names of the channel recipes that the blend's models use.
+    steps
+        Modules of the decision's steps.
+    by_component
+        Whether the decision looks at connected components, for which tables are made.
+    adversarial
+        Whether the run tells training from test images. It does where `adversarial.enabled` asks
+        for it (and then the score is weighted, too), and where the fold scheme or the order of
+        pseudo-labels names `test_likeness`: a second key to set would only be one to forget.
+        Variants of an ablation that name it make it for themselves.
+    synthetic
+        Name of the plug-in that draws the data; None where there are files.
+
+    Raises
+    ------
+    InputError
+        If a variant of the ablation is no valid recipe.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.recipes = expand(config)
+        self.models = self.recipes.blend
+        self.members = [member for model in self.models for member in self.recipes.members(model)]
+        self.external = list(config["blend"]["external"])
+        self.rounds = list(range(config["pseudo"]["rounds"] + 1))
+        self.scheme = self.recipes.model(self.models[0])["folds"]
+        self.folds = self.fold_numbers(self.scheme)
+        self.channels = sorted({self.recipes.model(model)["channels"] for model in self.models})
+        decision = config["decision"]
+        self.steps = registry.steps(decision["steps"])
+        self.by_component = any(decision["space"]["min_component"])
+        pseudo = config["pseudo"]
+        self.adversarial = bool(
+            config["adversarial"]["enabled"]
+            or self._names_likeness(self.scheme)
+            or (pseudo["rounds"] > 0 and pseudo["order"] == LIKENESS)
+        )
+        asked = config["data"]["synthetic"] is not None
+        self.synthetic = registry.synthetic(config["competition"]) if asked else None
+
+    # The raw files
+
+    @property
+    def raw(self) -> str:
+        """The folder of the competition's files."""
+        return FILES["synthetic"] if self.synthetic else self.config["data"]["path"]
+
+    @property
+    def truth(self) -> str | list[str]:
+        """The hidden truth of the test images, where it is known."""
+        return FILES["truth"] if self.synthetic else self.config["data"]["truth"] or []
+
+    # What is asked of several settings at once
+
+    def metric(self, model: str) -> str | None:
+        """What a model's masks are judged by; labels alone have a metric of their own."""
+        masks = registry.predicts_masks(self.recipes.model(model)["architecture"])
+        return self.config["decision"]["metric"] if masks else None
+
+    def fold_numbers(self, scheme: str) -> list[int]:
+        """Numbers of a scheme's folds."""
+        return list(range(self.recipes.folds[scheme]["count"]))
+
+    def notes(self) -> list[str]:
+        """Say what a reader of the scores has to know of truths that they have seen."""
+        return leaks(self.config["pseudo"])
+
+    @property
+    def score_minutes(self) -> int:
+        """Minutes for the scores; every member searches components of its own, where any does."""
+        tables = len(self.members) * len(self.rounds) if self.by_component else 0
+        return 60 * (1 + tables)
+
+    # What networks see, and what is held out
+
+    def channels_file(self, member: str, part: str) -> str:
+        """Give the images as a model sees them; `part` is train or test."""
+        return FILES["channels"].format(channels=self.recipes.model(member)["channels"], part=part)
+
+    def folds_file(self, member: str) -> str:
+        """Give the folds of a model."""
+        return FILES["folds"].format(folds=self.recipes.model(member)["folds"])
+
+    def mosaic_of_folds(self, folds: str) -> str | list[str]:
+        """Give the tiles' neighbours, where a fold scheme keeps them together."""
+        return FILES["mosaic"] if self.recipes.folds[folds]["group"] == "mosaic" else []
+
+    def mosaic_of_steps(self, steps: Sequence[str]) -> str | list[str]:
+        """Give the tiles' neighbours, where a decision's steps (their modules) look at them."""
+        return FILES["mosaic"] if registry.looks_at("neighbours", steps) else []
+
+    def likeness_of_folds(self, folds: str) -> str | list[str]:
+        """Give the test-likeness of images, where a fold scheme asks for it."""
+        return FILES["likeness"] if self._names_likeness(folds) else []
+
+    def likeness_of_pseudo(self, model: str) -> str | list[str]:
+        """Give the test-likeness of images, where it orders a model's pseudo-labels."""
+        return FILES["likeness"] if self.recipes.model(model)["pseudo"]["order"] == LIKENESS else []
+
+    def likeness_of_scores(self) -> str | list[str]:
+        """Give the test-likeness of images, where the score is weighted by it."""
+        return FILES["likeness"] if self.config["adversarial"]["enabled"] else []
+
+    # Training
+
+    def weights(self, model: str, round: Number, fold: Number, stage: str) -> str:
+        """Give the weights of a model after a stage; models that are trained alike share them."""
+        owner = self.recipes.model(model)["weights"][int(round)][stage]
+        return FILES["weights"].format(model=owner, round=round, fold=fold, stage=stage)
+
+    def start(self, model: str, round: Number, fold: Number, stage: str) -> str | list[str]:
+        """Give the weights that a stage starts from.
+
+        A stage goes on from the one before it. The first of a later round starts anew, unless
+        `pseudo.start` says that it goes on from the last of the round before.
+        """
+        stages = self.recipes.model(model)["stages"]
+        place = stages.index(stage)
+        if place:
+            return self.weights(model, round, fold, stages[place - 1])
+        if int(round) and self.recipes.model(model)["pseudo"]["start"] == "previous":
+            return self.weights(model, int(round) - 1, fold, stages[-1])
+        return []
+
+    def pretrained(self, model: str, round: Number, fold: Number, stage: str) -> str | list[str]:
+        """Give a model's pretrained encoder, where a stage starts from nothing else.
+
+        Models that name the same weights share the file.
+        """
+        source = self.recipes.pretrained_source(model)
+        if source[1] is None or self.start(model, round, fold, stage):
+            return []
+        alike = (m for m in self.recipes.models if self.recipes.pretrained_source(m) == source)
+        return FILES["pretrained"].format(model=next(alike))
+
+    def pretrained_file(self, model: str) -> str | list[str]:
+        """Give the local file of pretrained weights, where the config names one."""
+        source = self.recipes.model(model)["architecture"].get("weights")
+        return [] if source in (None, "timm") or source.startswith("https://") else source
+
+    def pseudo_labels(self, model: str, round: Number, fold: Number) -> str | list[str]:
+        """Give the pseudo-labels that a round trains on: those made in the round before."""
+        if not int(round):
+            return []
+        return FILES["pseudo"].format(model=model, round=int(round) - 1, fold=fold)
+
+    def pseudo_channels(self, model: str, round: Number) -> str | list[str]:
+        """Give the images to which pseudo-labels belong."""
+        return self.channels_file(model, "test") if int(round) else []
+
+    def histories(self, model: str, round: Number) -> list[str]:
+        """Give the histories of a model of the blend in a round: its stages, fold by fold."""
+        stages = self.recipes.model(model)["stages"]
+        made = [{"model": model, "round": round, "fold": f, "stage": s}
+                for f in self.folds for s in stages]  # fmt: skip
+        return [FILES["history"].format(**one) for one in made]
+
+    def trained(self) -> list[str]:
+        """Give everything that training the blend's models makes."""
+        rounds = [(model, number) for model in self.models for number in self.rounds]
+        histories = [path for one in rounds for path in self.histories(*one)]
+        return histories + [f"{path.removesuffix('.csv')}.safetensors" for path in histories]
+
+    # Predictions, and labels made of them
+
+    def final_weights(self, member: str, round: Number, fold: Number) -> str:
+        """Give the weights that a member predicts with: those of its model's last stage."""
+        model = split(member)[0]
+        return self.weights(model, round, fold, self.recipes.model(model)["stages"][-1])
+
+    def predictions(self, model: str, round: Number, fold: Number, part: str) -> list[str]:
+        """Give a model's predictions, one file a snapshot; models that predict alike share them."""
+        owner = self.recipes.model(model)["predictions"][int(round)]
+        return [_predictions(m, round, fold, part) for m in self.recipes.members(owner)]
+
+    def labellers(self, model: str, round: Number, fold: Number) -> list[str]:
+        """Give the test predictions that label for the next models of one fold.
+
+        They are made by models that held the fold out, or by those of all folds where
+        `pseudo.source` says so. The models of the blend label together; a variant of an ablation
+        labels for itself.
+        """
+        everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
+        folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [fold]
+        together = self.models if model in self.models else [model]
+        return [p for m in together for f in folds for p in self.predictions(m, round, f, "test")]
+
+    def member_files(self, round: Number, part: str) -> list[str]:
+        """Give the predictions of all members of the blend, member by member, fold by fold."""
+        return [_predictions(m, round, f, part) for m in self.members for f in self.folds]
+
+    def external_files(self, part: str) -> list[str]:
+        """Give the predictions made elsewhere that join the blend."""
+        return [files[part] for files in self.config["blend"]["external"].values()]
+
+    def half_labels(self, round: Number) -> list[str]:
+        """Give the pseudo-labels that a round trained on, where models label by halves."""
+        if self.config["pseudo"]["rule"] != "halves" or not int(round):
+            return []
+        return [
+            FILES["pseudo"].format(model=split(member)[0], round=int(round) - 1, fold=fold)
+            for member in self.members
+            for fold in self.folds
+        ]
+
+    def component_table(self, round: Number) -> str | list[str]:
+        """Give the connected components of a round, where the decision removes some."""
+        return FILES["components"].format(round=round) if self.by_component else []
+
+    # Figures
+
+    def augmented_alike(self, model: str) -> list[str]:
+        """Give the models whose images are the same and augmented the same way, in their order."""
+
+        def way(name: str) -> tuple[Any, ...]:
+            return (
+                self.recipes.model(name)["channels"],
+                self.recipes.augmentations(name),
+                self.recipes.windows(name),
+            )
+
+        return [name for name in self.models if way(name) == way(model)]
+
+    def augment_figures(self) -> list[str]:
+        """Give one figure for all models that are augmented alike, named after the first."""
+        firsts = dict.fromkeys(self.augmented_alike(model)[0] for model in self.models)
+        return [FILES["augment"].format(model=model) for model in firsts]
+
+    def rate_figures(self) -> list[str]:
+        """Give the learning-rate range tests of every model's stages."""
+        stages = [
+            (model, stage) for model in self.models for stage in self.recipes.model(model)["stages"]
+        ]
+        return [FILES["rates"].format(model=model, stage=stage) for model, stage in stages]
+
+    # The ablation
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """The ablation's variants by name, the recipe itself first; empty without one."""
+        return self.recipes.variants
+
+    def variant_members(self, variant: str, seed: Number) -> list[str]:
+        """Names under which a variant's predictions are found."""
+        return self.recipes.members(self.variants[variant].models[int(seed)])
+
+    def variant_steps(self, variant: str) -> list[str]:
+        """Modules of the steps of a variant's decision."""
+        return registry.steps(self.variants[variant].decision["steps"])
+
+    def variant_folds_file(self, variant: str) -> str:
+        """Give the folds of a variant."""
+        return FILES["folds"].format(folds=self.variants[variant].folds)
+
+    def variant_predictions(self, variant: str, seed: Number) -> list[str]:
+        """Give a variant's out-of-fold predictions in its last round, snapshot after snapshot."""
+        jobs = self._predicted(variant, seed)
+        return [FILES["predictions"].format(part="oof", **job) for job in jobs]
+
+    def variant_benchmarks(self, kind: str) -> dict[str, list[str]]:
+        """Give the benchmarks of the jobs behind each variant, in all folds and seeds.
+
+        Parameters
+        ----------
+        kind
+            "weights" or "oof".
+
+        Returns
+        -------
+        dict
+            Variant → files.
+        """
+        jobs = {"weights": self._trained, "oof": self._predicted}[kind]
+        pattern, run = _BENCHMARKS[kind], self.config["run"]
+        return {
+            name: [
+                pattern.format(run=run, **job) for seed in one.models for job in jobs(name, seed)
+            ]
+            for name, one in self.variants.items()
+        }
+
+    def _trained(self, variant: str, seed: Number) -> Iterator[dict[str, Any]]:
+        """Yield the training jobs behind a variant."""
+        one = self.variants[variant]
+        model = self.recipes.model(one.models[int(seed)])
+        for fold in self._variant_folds(variant):
+            for number in range(one.rounds + 1):
+                for stage, owner in model["weights"][number].items():
+                    yield {"model": owner, "round": number, "fold": fold, "stage": stage}
+
+    def _predicted(self, variant: str, seed: Number) -> Iterator[dict[str, Any]]:
+        """Yield the jobs that make a variant's out-of-fold predictions."""
+        one = self.variants[variant]
+        owner = self.recipes.model(one.models[int(seed)])["predictions"][one.rounds]
+        for fold in self._variant_folds(variant):
+            for member in self.recipes.members(owner):
+                yield {"member": member, "round": one.rounds, "fold": fold}
+
+    def _variant_folds(self, variant: str) -> list[int]:
+        chosen = self.config["ablation"]["folds"]
+        return chosen or self.fold_numbers(self.variants[variant].folds)
+
+    def _names_likeness(self, scheme: str) -> bool:
+        folds = self.recipes.folds[scheme]
+        return LIKENESS in (*folds["stratify"], folds["first_fold_by"])
+
+
+def _predictions(member: str, round: Number, fold: Number, part: str) -> str:
+    return FILES["predictions"].format(member=member, round=round, fold=fold, part=part)

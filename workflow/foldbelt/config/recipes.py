@@ -1,0 +1,210 @@
+"""Settings by name, those of an ablation's variants too, and whose files are whose.
+
+Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
+"""
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from foldbelt import registry
+
+
+@dataclass
+class Variant:
+    """One row of an ablation.
+
+    Attributes
+    ----------
+    models
+        Seed → name of the model in `Recipes.models`.
+    decision
+        Its settings of the decision.
+    rounds
+        Pseudo-label rounds after the first training; the last is scored.
+    folds
+        Name of its fold scheme.
+    notes
+        What a reader of its score has to know: leaks.
+    """
+
+    models: dict[int, str]
+    decision: dict[str, Any]
+    rounds: int
+    folds: str
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Recipes:
+    """Settings by name, and which models share files.
+
+    Attributes
+    ----------
+    channels, folds, stages
+        Settings by name: the config's, and those that variants add.
+    models
+        Settings by name. Beside the config's: `predict`, `pseudo`; `stream`, the name from which
+        the random streams derive (variants share their base's, so that they differ in what they
+        change and not in luck); `weights` (for each round, by stage) and `predictions` (for each
+        round), which say whose files are this model's, too.
+    streams
+        Stage → the name from which its random streams derive, likewise.
+    blend
+        Names of the models of the blend.
+    variants
+        Of the ablation, the recipe itself first; empty without one.
+    """
+
+    channels: dict[str, Any]
+    folds: dict[str, Any]
+    stages: dict[str, Any]
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    blend: list[str] = field(default_factory=list)
+    variants: dict[str, Variant] = field(default_factory=dict)
+    streams: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._first: dict[str, str] = {}  # digest of what a job depends on → the model that does it
+        self.streams |= {name: name for name in self.stages}
+
+    def add(
+        self, name: str, model: Mapping[str, Any], config: Mapping[str, Any], stream: str
+    ) -> None:
+        """Add a model with the settings of its config."""
+        own = copy.deepcopy(dict(model)) | {"stream": stream}
+        own["predict"], own["pseudo"] = config["predict"], config["pseudo"]
+        self.models[name] = own
+        alone = name not in self.blend or len(self.blend) == 1
+        pseudo = {key: value for key, value in own["pseudo"].items() if key != "rounds"}
+        keys = ("channels", "folds", "stages", "architecture", "seed", "stream")
+        first = {key: own[key] for key in keys}
+        own["weights"], own["predictions"] = {}, {}
+        for number in range(own["pseudo"]["rounds"] + 1):
+            later = [number, pseudo, own["predict"], None if alone else self.blend]
+            trained = [first, later if number else None]
+            # The first stages of a first training do not depend on those that follow.
+            own["weights"][number] = {
+                stage: self._shared(
+                    [
+                        "weights",
+                        trained if number else first | {"stages": own["stages"][: place + 1]},
+                    ],
+                    name,
+                )
+                for place, stage in enumerate(own["stages"])
+            }
+            own["predictions"][number] = self._shared(["oof", trained, own["predict"]], name)
+
+    def members(self, model: str) -> list[str]:
+        """Names under which a model's predictions are found: one, or one for every snapshot.
+
+        Examples
+        --------
+        >>> stages = {"sgd": {"schedule": {"name": "cyclic", "snapshots": 2}}}
+        >>> Recipes({}, {}, stages, {"net": {"stages": ["sgd"]}}).members("net")
+        ['net.s1', 'net.s2']
+        """
+        schedule = self.stages[self.models[model]["stages"][-1]]["schedule"]
+        number = schedule.get("snapshots", 0) if schedule["name"] == "cyclic" else 0
+        return [f"{model}.s{i}" for i in range(1, number + 1)] or [model]
+
+    def model(self, member: str) -> dict[str, Any]:
+        """Settings of a model, or of the model of which a member is a snapshot."""
+        return self.models[split(member)[0]]
+
+    def snapshot(self, member: str) -> int | None:
+        """Number of the snapshot that a member is, if it is one."""
+        return split(member)[1]
+
+    def stage(self, stage: str, round: int | str) -> dict[str, Any]:
+        """Settings of a stage, less those of pseudo-labels in the round that has none."""
+        later = ("pseudo_ratio", "train_on")
+        settings = self.stages[stage]
+        return {k: v for k, v in settings.items() if k not in later or int(round)}
+
+    def architecture(self, model: str) -> dict[str, Any]:
+        """A model's network, less where its pretrained weights come from: they are an input."""
+        architecture = self.model(model)["architecture"]
+        return {k: v for k, v in architecture.items() if k not in ("weights", "sha256")}
+
+    def pseudo(self, model: str) -> dict[str, Any]:
+        """Settings of pseudo-labels at which the rule that admits them looks."""
+        pseudo = self.model(model)["pseudo"]
+        idle = ["rounds", "start"]
+        idle += [] if pseudo["rule"] == "labels" else ["label_low", "label_high"]
+        idle += [] if pseudo["rule"] == "confidence" else ["min_confident_share"]
+        idle += [] if pseudo["max_images"] else ["order"]
+        return {k: v for k, v in pseudo.items() if k not in idle}
+
+    def kept_weights(self, model: str) -> list[str]:
+        """Say which weights the stages of a model keep, and what of the validation fold decided."""
+        return [_kept(self.stages[stage]) for stage in self.model(model)["stages"]]
+
+    def augmentations(self, model: str) -> dict[str, Any]:
+        """Give what augments the images in each stage of a model."""
+        return {name: self.stages[name]["augment"] for name in self.model(model)["stages"]}
+
+    def windows(self, model: str) -> dict[str, Any]:
+        """Give what becomes of images before that, in stages that crop or black out."""
+        stages = {name: self.stages[name] for name in self.model(model)["stages"]}
+        return {
+            name: {key: stage[key] for key in ("crop", "blackout")}
+            for name, stage in stages.items()
+            if stage["crop"] or stage["blackout"]
+        }
+
+    def network_modules(self, member: str) -> list[str]:
+        """Modules of a model's network."""
+        return registry.models(self.model(member)["architecture"])
+
+    def training_modules(self, model: str, stage: str) -> list[str]:
+        """Modules of a model's network and of a stage's losses."""
+        return self.network_modules(model) + registry.losses(self.stages[stage]["loss"])
+
+    def pretrained_source(self, model: str) -> list[Any]:
+        """Say where pretrained weights come from; the second value is None where there are none."""
+        return [
+            self.model(model)["architecture"].get(key) for key in ("encoder", "weights", "sha256")
+        ]
+
+    def _shared(self, what: Any, name: str) -> str:
+        return self._first.setdefault(json.dumps(what, sort_keys=True), name)
+
+
+def split(member: str) -> tuple[str, int | None]:
+    """Give a member's model and, if it is one, the number of its snapshot.
+
+    Examples
+    --------
+    >>> split("net.s2"), split("net")
+    (('net', 2), ('net', None))
+    """
+    model, dot, snapshot = member.partition(".s")
+    return model, int(snapshot) if dot else None
+
+
+def leaks(pseudo: Mapping[str, Any]) -> list[str]:
+    """Say what truths the scores after the last round have seen.
+
+    Parameters
+    ----------
+    pseudo
+        The config's `pseudo`.
+    """
+    if pseudo["rounds"] and pseudo["source"] == "all":
+        return [
+            "Pseudo-labels come from the models of all folds, which have seen the truth of every "
+            "fold: the scores of the rounds after the first flatter."
+        ]
+    return []
+
+
+def _kept(stage: Mapping[str, Any]) -> str:
+    averaged = stage["average_best"]
+    kept = f"mean of the best {averaged}" if averaged > 1 else stage["select"]
+    knew = ["stopped early"] if stage["early_stopping"] else []
+    knew += ["plateau"] if stage["schedule"]["name"] == "plateau" else []
+    return ", ".join([kept, *knew])
