@@ -2,7 +2,7 @@
 
 from _checkout import job
 
-from foldbelt.decide import run
+from foldbelt.decide import DecisionSettings, run
 from foldbelt.files import grouped
 
 with job(snakemake.log[0]):
@@ -12,7 +12,7 @@ with job(snakemake.log[0]):
         weights=snakemake.input.weights,
         data=snakemake.input.data,
         folds=snakemake.input.folds,
-        settings=decide.DecisionSettings.of(snakemake.params.decision),
+        settings=DecisionSettings.of(snakemake.params.decision),
         seed=snakemake.params.seed,
         out=snakemake.output.decision,
         mosaic=snakemake.input.get("mosaic") or None,
