@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SMK := Snakefile $(wildcard workflow/*.smk workflow/rules/*.smk)
 PY := workflow/foldbelt workflow/scripts tests benchmarks docs
 
-.PHONY: demo test install lint types unit workflow faults cluster lock format docs clean
+.PHONY: demo test quick install lint types unit workflow faults cluster lock format docs clean
 
 demo: install
 	$(BIN)/snakemake --cores all
@@ -23,6 +23,12 @@ $(VENV)/.installed: envs/requirements.lock pyproject.toml
 	@touch $@
 
 test: lint types unit workflow faults cluster
+
+# What a change since the revision SINCE can break, in less than three minutes.
+SINCE ?= HEAD
+quick: lint types
+	@tests=$$($(BIN)/python tests/touched.py $(SINCE)); if [ -n "$$tests" ]; \
+	then OMP_NUM_THREADS=1 $(BIN)/pytest $$tests -n auto; else echo "no unit test is touched"; fi
 
 lint: install
 	$(BIN)/ruff format --check $(PY)
@@ -54,6 +60,7 @@ format: install
 
 docs: install
 	$(BIN)/python -m foldbelt.config.reference > config/README.md
+	$(BIN)/python docs/make_rooms.py
 
 # Needs uv. The lock carries no index addresses.
 lock:
