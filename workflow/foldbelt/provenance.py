@@ -45,6 +45,8 @@ _MAIN_PACKAGES = (
 
 _SKIPPED = {"ctx", "kind", "type_ignores"}
 
+_SCRIPT = "script"  # stands for the name of a script, which may lie anywhere
+
 # (level, module, name): level 0 is absolute; name is None for `import module`.
 _Import = tuple[int, str, str | None]
 
@@ -83,8 +85,29 @@ def fingerprint(*modules: str) -> str:
     return _fingerprint(modules, _PACKAGE)
 
 
+def upstream(*modules: str) -> list[str]:
+    """Dotted names of all foldbelt modules that count in the `fingerprint` of some, sorted.
+
+    Parameters
+    ----------
+    *modules
+        As for `fingerprint`.
+
+    Examples
+    --------
+    >>> upstream("foldbelt.rle")
+    ['foldbelt', 'foldbelt.rle']
+    """
+    return sorted(name for name, _ in _code(modules, _PACKAGE) if name != _SCRIPT)
+
+
 def _fingerprint(modules: Iterable[str], package: Path) -> str:
     """`fingerprint` for the package that lies in the folder `package` and bears its name."""
+    return hashlib.sha256(repr(sorted(_code(modules, package))).encode()).hexdigest()[:16]
+
+
+def _code(modules: Iterable[str], package: Path) -> set[tuple[str, str]]:
+    """Name and digest of some modules and scripts and of all that they import in the package."""
     scripts: list[str] = []
     waiting: list[str] = []
     unknown: list[str] = []
@@ -100,7 +123,7 @@ def _fingerprint(modules: Iterable[str], package: Path) -> str:
             f"“{package.name}.files” and looked for in {package}; scripts by their path."
         )
 
-    found = {("script", _parse_file(Path(script))[0]) for script in scripts}
+    code = {(_SCRIPT, _parse_file(Path(script))[0]) for script in scripts}
     for script in scripts:
         imports = _parse_file(Path(script))[1]
         waiting += _imported(imports, "__main__", False, package)
@@ -114,11 +137,11 @@ def _fingerprint(modules: Iterable[str], package: Path) -> str:
         if file is None:  # a missing module changes the digest once it appears
             continue
         digest, imports = _parse_file(file)
-        found.add((name, digest))
+        code.add((name, digest))
         waiting += _imported(imports, name, file.name == "__init__.py", package)
         parents = name.split(".")[:-1]
         waiting += [".".join(parents[:depth]) for depth in range(1, len(parents) + 1)]
-    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+    return code
 
 
 def _file_of(name: str, package: Path) -> Path | None:
