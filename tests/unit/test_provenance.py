@@ -187,3 +187,28 @@ def test_git_tells_commit_and_changes_of_tracked_files_only(tmp_path: Path) -> N
     file.write_text("a = 2\n")
     assert provenance._git(file) == {**clean, "dirty": True}
     assert provenance._git(tmp_path / "untracked.py") is None
+
+
+def test_of_a_lazy_room_only_what_is_asked_for_counts(package: Path) -> None:
+    (package / "losses" / "__init__.pyi").write_text(
+        "from .ring import loss as loss\nfrom .other import other as other\n"
+    )
+    (package / "asks.py").write_text("from pack.losses import loss\n")
+    (package / "takes.py").write_text("from pack import losses\n")
+    asks, takes = of(package, "pack.asks"), of(package, "pack.takes")
+    edit(package / "losses" / "other.py", "return 2", "return 3")
+    assert of(package, "pack.asks") == asks
+    assert of(package, "pack.takes") != takes
+    edit(package / "losses" / "ring.py", "back.add(x)", "back.add(2 * x)")
+    assert of(package, "pack.asks") != asks
+
+
+@pytest.mark.parametrize(
+    "script", ["ingest_images", "make_channels", "split_folds", "train_stage", "predict_images"]
+)
+def test_nothing_that_judges_is_upstream_of_what_it_judges(script: str) -> None:
+    root = Path(provenance.__file__).parents[2]
+    modules = provenance.upstream(str(root / "workflow" / "scripts" / f"{script}.py"))
+    rooms = {name.split(".")[1] for name in modules if "." in name}
+    assert rooms, "the script is followed"
+    assert not rooms & {"search", "ensemble", "decide", "submit", "evaluate", "report", "bootstrap"}
