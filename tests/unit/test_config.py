@@ -313,3 +313,16 @@ def test_labels_from_a_column_join_no_model_that_gates_masks() -> None:
     given["models"]["net"]["architecture"]["label_head"] = True
     with pytest.raises(InputError, match=r"data\.label: the model 'net' predicts"):
         config.resolve(given)
+
+
+def test_sections_of_a_valid_config_are_checked_again_only_where_they_changed() -> None:
+    base = config.resolve(SMALL)
+    assert config.resolve(base, valid=base) == base
+    wrong = copy.deepcopy(base)
+    wrong["decision"]["bootstrap"] = "many"
+    wrong["folds"]["base"]["count"] = 1
+    with pytest.raises(InputError, match=r"(?s)decision.bootstrap.*folds.base.count"):
+        config.resolve(wrong, valid=base)
+    wrong = {**copy.deepcopy(base), "unknown": 1}
+    with pytest.raises(InputError, match="unknown"):
+        config.resolve(wrong, valid=base)

@@ -91,7 +91,7 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
     if not registry.predicts_masks(own["architecture"]):
         raise InputError(_NO_MASKS.format(model))
-    recipe = settings.resolve(settings.merge(dict(base), over))
+    recipe = settings.resolve(settings.merge(dict(base), over), valid=base)
     if recipe["decision"]["metric"] != base["decision"]["metric"]:
         raise InputError("variants share decision.metric; leave it out")
     return recipe
