@@ -21,12 +21,14 @@ import torch
 from processes import Took, measured
 
 from foldbelt import channels, ingest, models, predict, store, synthetic
+from foldbelt.config import complete
+from foldbelt.models._saved import load_model
 from foldbelt.store import weights
 
 SIZE = (256, 1600)
 FULL = 12_568
 TTA = ["none", "hflip", "vflip"]
-TILES: dict[str, dict[str, Any] | None] = {
+WINDOWS: dict[str, dict[str, Any] | None] = {
     "whole": None,
     "windows": {"size": [256, 512], "overlap": 0.25},
 }
@@ -36,9 +38,9 @@ def prepare(folder: Path, images: int, encoder: str) -> None:
     """Write ingested images, channels and a model's weights."""
     synthetic.steel(folder / "raw", images, 1, SIZE, 0, workers=2)
     names = ("train.h5", "test.h5", "problems.csv")
-    ingest.run("steel", folder / "raw", {}, *(folder / name for name in names))
+    ingest.run("steel", folder / "raw", complete("data", {}), *(folder / name for name in names))
     recipe = {"use": ["image"], "whiten": "none", "size": list(SIZE), "resize_mode": "resize"}
-    channels.build(folder / "train.h5", folder / "x.h5", recipe)
+    channels.build(folder / "train.h5", folder / "x.h5", complete("channels", recipe))
     attrs = store.attrs(folder / "x.h5")
     spec = {"name": "unet", "encoder": encoder, "label_head": True, "weights": None}
     shape = {"in_channels": 1, "mask_channels": 4, "label_classes": 4}
@@ -50,7 +52,7 @@ def prepare(folder: Path, images: int, encoder: str) -> None:
 def network(folder: Path, images: int, batch: int) -> None:
     """Call the bare network on as many random images, once for each view."""
     torch.set_num_threads(1)
-    module, _ = weights.load_model(folder / "model")
+    module, _ = load_model(folder / "model")
     with torch.inference_mode():
         for first in range(0, images, batch):
             some = torch.randn(min(batch, images - first), *SIZE, 1).permute(0, 3, 1, 2)  # as read
@@ -58,7 +60,7 @@ def network(folder: Path, images: int, batch: int) -> None:
                 module(some)
 
 
-def predicted(folder: Path, tiles: dict[str, Any] | None, batch: int, out: str) -> None:
+def predicted(folder: Path, windows: dict[str, Any] | None, batch: int, out: str) -> None:
     """Predict the ingested images as a run does."""
     predict.run(
         channels=str(folder / "x.h5"),
@@ -66,7 +68,7 @@ def predicted(folder: Path, tiles: dict[str, Any] | None, batch: int, out: str) 
         ids=store.table(folder / "x.h5")["id"].tolist(),
         weights=str(folder / "model"),
         tta=TTA,
-        tiles=tiles,
+        windows=windows,
         batch_size=batch,
         out=str(folder / out),
         cpu_threads=1,
@@ -92,15 +94,15 @@ def main() -> None:
         took: dict[str, list[Took]] = {}
         for _ in range(given.rounds):  # in turn, so that what else the machine does hits all
             took.setdefault("network", []).append(measured(network, images=given.images, **rest))
-            for name, tiles in TILES.items():
-                one = measured(predicted, tiles=tiles, out=f"{name}.h5", **rest)
+            for name, windows in WINDOWS.items():
+                one = measured(predicted, windows=windows, out=f"{name}.h5", **rest)
                 took.setdefault(name, []).append(one)
         best = {name: min(every, key=lambda one: one.busy) for name, every in took.items()}
         for name, one in best.items():
             each, ratio = one.busy / given.images, one.busy / best["network"].busy
             line = f"{name:<10}{given.images:8.0f}{one.seconds:8.1f}{each:12.2f}{ratio:8.2f}"
             print(f"{line}{one.peak:10.0f}{each * FULL / 3600:9.2f}")
-        size = sum((folder / f"{name}.h5").stat().st_size for name in TILES) / len(TILES)
+        size = sum((folder / f"{name}.h5").stat().st_size for name in WINDOWS) / len(WINDOWS)
         print(f"{size / given.images / 1024:.1f} KiB an image on disk: untrained, so upper bound")
 
 

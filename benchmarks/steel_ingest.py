@@ -21,6 +21,7 @@ import pandas as pd
 from processes import Took, measured
 
 from foldbelt import ingest, rle, synthetic
+from foldbelt.config import complete
 
 SIZE = (256, 1600)
 DRAWN = 200
@@ -47,7 +48,12 @@ def repeat(drawn: Path, root: Path, images: int, test_images: int) -> None:
 
 def ingested(root: Path, out: Path) -> None:
     """Ingest the folder."""
-    ingest.run("steel", root, {}, *(out / name for name in ("train.h5", "test.h5", "problems.csv")))
+    ingest.run(
+        "steel",
+        root,
+        complete("data", {}),
+        *(out / name for name in ("train.h5", "test.h5", "problems.csv")),
+    )
 
 
 def decoded(root: Path) -> None:

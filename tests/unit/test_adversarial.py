@@ -290,7 +290,9 @@ def test_folds_are_balanced_by_test_likeness(tmp_path: Path) -> None:
     ids = store.table(train)["id"].tolist()
     values = np.random.default_rng(0).random(60)
     path = likeness(tmp_path / "a.csv", dict(zip(ids, values, strict=True)))
-    scheme = {"count": 3, "stratify": ["test_likeness"], "group": None, "seed": 0}
+    scheme = config.complete(
+        "folds", {"count": 3, "stratify": ["test_likeness"], "group": None, "seed": 0}
+    )
     folds.run(train, None, scheme, tmp_path / "folds.csv", likeness=path)
     found = pd.read_csv(tmp_path / "folds.csv", dtype={"id": str})
     assert found["strata"].str.startswith("test_likeness").all()

@@ -11,6 +11,7 @@ from test_decide import SPEC as DECISION
 from test_decide import store_run
 
 from foldbelt import decide, pseudo, store
+from foldbelt.config import complete
 from foldbelt.ensemble import blend
 from foldbelt.files import InputError
 from foldbelt.search.means import mix, mix_labels
@@ -80,7 +81,7 @@ def test_test_predictions_are_averaged_by_the_mean_of_the_weights(tmp_path, mean
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-PSEUDO = {"rule": "halves", "low": 0.2, "high": 0.8, "min_confident_share": 0.9, "threshold": 0.5}
+PSEUDO = complete("pseudo", {"rule": "halves"})
 
 
 def label(root, members, round=0):

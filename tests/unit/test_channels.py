@@ -15,15 +15,11 @@ from scipy import ndimage
 import foldbelt
 from foldbelt import channels, provenance, registry, store
 from foldbelt.channels._resizing import Resizer
+from foldbelt.config import complete
 from foldbelt.files import InputError
 
 SIZE = (37, 41)
-ALL = {
-    "use": ["image", "cumsum", "depth"],
-    "whiten": "none",
-    "size": 64,
-    "resize_mode": "pad-reflect",
-}
+ALL = complete("channels", {"use": ["image", "cumsum", "depth"], "whiten": "none", "size": 64})
 
 
 def layered(count: int, seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -91,8 +87,8 @@ def test_row_is_the_height_and_image_row_its_product_with_the_image(colours):
 
 
 def test_rows_are_written_and_padded_as_images_are(data):
-    recipe = {"use": ["row", "image", "image_row"], "whiten": "none", "size": 64}
-    channels.build(data / "train.h5", data / "c.h5", {**recipe, "resize_mode": "pad-edge"})
+    recipe = {**ALL, "use": ["row", "image", "image_row"], "resize_mode": "pad-edge"}
+    channels.build(data / "train.h5", data / "c.h5", recipe)
     x = store.read(data / "c.h5", "x")
     assert store.attrs(data / "c.h5")["names"] == recipe["use"]
     assert (x[..., 0] == x[:1, :, :1, 0]).all()
@@ -302,12 +298,8 @@ def test_the_same_bytes_twice_and_in_blocks(data, monkeypatch):
 def test_colour_images(tmp_path):
     images = np.stack([layered(9, seed) for seed in range(3)], axis=-1)
     write(tmp_path / "train.h5", images)
-    recipe = {
-        "use": ["cumsum", "image"],
-        "whiten": "zca",
-        "size": [64, 48],
-        "resize_mode": "resize",
-    }
+    own = {"use": ["cumsum", "image"], "whiten": "zca", "size": [64, 48], "resize_mode": "resize"}
+    recipe = complete("channels", own)
     channels.build(tmp_path / "train.h5", tmp_path / "c.h5", recipe)
     assert store.attrs(tmp_path / "c.h5")["names"] == ["cumsum", "image0", "image1", "image2"]
     assert store.read(tmp_path / "c.h5", "x").shape == (9, 64, 48, 4)

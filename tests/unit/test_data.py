@@ -11,6 +11,7 @@ from training import settings
 from foldbelt import channels, store
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer
+from foldbelt.config import complete
 from foldbelt.train import Job, image_statistics
 from foldbelt.train.data import ImageSet, Samples, Source, held_in_memory
 from foldbelt.train.task import load
@@ -35,7 +36,7 @@ def write(
         table["depth"] = np.arange(100.0, 1000, 100)
     store.write(root / "train.h5", arrays, table, {}, classes)
     recipe = {"use": ["image"], "whiten": "none", "size": list(SIZE), **recipe}
-    channels.build(root / "train.h5", root / "x.h5", recipe)
+    channels.build(root / "train.h5", root / "x.h5", complete("channels", recipe))
     return Source(str(root / "x.h5"), str(root / "train.h5"), IDS[::-1])
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from foldbelt import folds, store
+from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.folds import splitting, strata
 
@@ -155,7 +156,7 @@ def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
     others = pd.DataFrame({"id": ["t"], "mosaic": 3})
     table = pd.concat([pd.DataFrame({"id": ids, "mosaic": mosaic})[::-1], others])
     table.to_csv(tmp_path / "mosaic.csv", index=False)
-    spec = {"count": 4, "stratify": ["coverage"], "group": "mosaic", "seed": 0}
+    spec = complete("folds", {"count": 4, "stratify": ["coverage"], "group": "mosaic", "seed": 0})
     folds.run(train, tmp_path / "mosaic.csv", spec, tmp_path / "folds.csv")
 
     found = pd.read_csv(tmp_path / "folds.csv", dtype={"id": str})
@@ -214,7 +215,7 @@ def test_a_sample_is_drawn_at_random_and_by_the_seed_alone() -> None:
 
 def test_a_run_writes_the_sample_alone(tmp_path: Path) -> None:
     train = data(tmp_path)
-    spec = {"count": 3, "stratify": [], "group": None, "seed": 0}
+    spec = complete("folds", {"count": 3, "stratify": [], "group": None, "seed": 0})
     folds.run(train, None, {**spec, "sample": None}, tmp_path / "all.csv")
     folds.run(train, None, spec, tmp_path / "plain.csv")
     assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
@@ -239,7 +240,7 @@ def test_near_copies_stay_together_on_demand(tmp_path: Path) -> None:
     table = images_table(40)
     train = tmp_path / "train.h5"
     store.write(train, {"image": images}, table)
-    spec = {"count": 3, "stratify": ["coverage"], "group": None, "seed": 0}
+    spec = complete("folds", {"count": 3, "stratify": ["coverage"], "group": None, "seed": 0})
 
     def plan(**keys: object) -> tuple[bytes, pd.DataFrame]:
         folds.run(train, None, {**spec, **keys}, tmp_path / "folds.csv")
@@ -262,7 +263,9 @@ def test_a_picture_that_many_images_are_stays_in_one_fold(tmp_path: Path) -> Non
     images = rng.integers(60, 200, (40, 30, 50)).astype(np.uint8)
     images[::3] = images[0]
     store.write(tmp_path / "train.h5", {"image": images}, images_table(40))
-    spec = {"count": 2, "stratify": [], "group": None, "seed": 0, "duplicate_distance": 8}
+    spec = complete(
+        "folds", {"count": 2, "stratify": [], "group": None, "seed": 0, "duplicate_distance": 8}
+    )
     folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
     assert pd.read_csv(tmp_path / "folds.csv")["group"][::3].nunique() == 1
 
@@ -273,7 +276,9 @@ def test_near_copies_join_what_the_scheme_groups(tmp_path: Path) -> None:
     images[7] = np.clip(images[2] + rng.normal(0, 2, (30, 50)), 0, 255)
     table = pd.DataFrame({"id": [f"{k:02}" for k in range(12)], "series": list("aabbccddeeff")})
     store.write(tmp_path / "train.h5", {"image": images}, table)
-    spec = {"count": 2, "stratify": [], "group": "series", "seed": 0, "duplicate_distance": 8}
+    spec = complete(
+        "folds", {"count": 2, "stratify": [], "group": "series", "seed": 0, "duplicate_distance": 8}
+    )
     folds.run(tmp_path / "train.h5", None, spec, tmp_path / "folds.csv")
     found = pd.read_csv(tmp_path / "folds.csv")
     assert found["group"].nunique() == 5
@@ -343,7 +348,7 @@ def test_the_test_likeness_can_come_first_and_be_balanced(tmp_path: Path) -> Non
     table = pd.DataFrame({"id": ids, "part": "train", "test_likeness": likeness})
     other = pd.DataFrame({"id": ["t"], "part": "test", "test_likeness": 1.0})
     pd.concat([other, table[::-1]]).to_csv(tmp_path / "adversarial.csv", index=False)
-    spec = {"count": 4, "stratify": ["test_likeness"], "group": None, "seed": 0}
+    spec = complete("folds", {"count": 4, "stratify": ["test_likeness"], "group": None, "seed": 0})
     spec["first_fold_by"] = "test_likeness"
     likely = tmp_path / "adversarial.csv"
     folds.run(train, None, spec, tmp_path / "folds.csv", likely)
@@ -359,7 +364,7 @@ def test_the_test_likeness_can_come_first_and_be_balanced(tmp_path: Path) -> Non
 
 def test_a_run_without_mosaics(tmp_path: Path) -> None:
     train = data(tmp_path)
-    spec = {"count": 3, "stratify": [], "group": None, "seed": 0}
+    spec = complete("folds", {"count": 3, "stratify": [], "group": None, "seed": 0})
     folds.run(train, None, spec, tmp_path / "folds.csv")
     with pytest.raises(InputError, match="there is no fold 3, only 0, 1, 2"):
         folds.ids_of(tmp_path / "folds.csv", 3)

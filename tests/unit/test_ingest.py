@@ -25,6 +25,7 @@ from raw_folders import (
 )
 
 from foldbelt import ingest, store
+from foldbelt.config import complete
 from foldbelt.files import InputError
 
 
@@ -46,7 +47,14 @@ class Run:
         self.problems = out / "problems.csv"
 
     def __call__(self, competition, **spec):
-        args = (competition, self.root, spec, self.train, self.test, self.problems)
+        args = (
+            competition,
+            self.root,
+            complete("data", spec),
+            self.train,
+            self.test,
+            self.problems,
+        )
         ingest.run(*args)
         return self
 

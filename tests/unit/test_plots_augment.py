@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from foldbelt import channels, store
+from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.report import augment, style
 
@@ -38,7 +39,7 @@ def write(root: Path, classes: int = 1, order: int = 1, **recipe: Any) -> dict[s
     arrays = {name: array[::order] for name, array in (arrays | {"ignore": ignore}).items()}
     store.write(root / "train.h5", arrays, table, {}, classes)
     plain = {"use": ["image"], "whiten": "none", "size": list(SIZE), "resize_mode": "resize"}
-    channels.build(root / "train.h5", root / "x.h5", {**plain, **recipe})
+    channels.build(root / "train.h5", root / "x.h5", complete("channels", {**plain, **recipe}))
     return {"data": root / "train.h5", "channels": root / "x.h5", "model": "m"}
 
 

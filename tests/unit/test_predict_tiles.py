@@ -12,7 +12,7 @@ from foldbelt import store
 from foldbelt.files import InputError
 from foldbelt.models import _saved
 from foldbelt.predict.images import Predictor, sizes_at
-from foldbelt.predict.windows import Tiles, flanks, starts
+from foldbelt.predict.windows import Windows, flanks, starts
 from foldbelt.store import weights
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def test_windows_cover_the_side_overlap_enough_and_stay_inside(window, overlap):
 def test_weights_are_positive_and_sum_to_one_at_every_pixel(overlap):
     for image, size in (((40, 101), (16, 32)), ((256, 300), (256, 100)), ((9, 9), (64, 64))):
         total = np.zeros(image)
-        for rows, columns, weight in Tiles(size, overlap).windows(image):
+        for rows, columns, weight in Windows(size, overlap).of_image(image):
             assert weight.shape == total[rows, columns].shape
             assert weight.dtype == np.float32
             assert weight.min() > 0
@@ -81,10 +81,10 @@ class Biased(nn.Module):
         return {"mask": across, "label": x.amax((2, 3))}
 
 
-def predictor(module, size=(48, 200), tta=("none",), sizes=None, tiles=None):
+def predictor(module, size=(48, 200), tta=("none",), sizes=None, windows=None):
     attrs = {"resize_mode": "pad-edge", "source": size, "size": size}
     attrs |= {"scale": [1 / 64], "offset": [-2.0]}
-    return Predictor(module, attrs, tta, CPU, sizes, tiles)
+    return Predictor(module, attrs, tta, CPU, sizes, windows)
 
 
 def images(size=(48, 200), number=3):
@@ -96,14 +96,14 @@ def images(size=(48, 200), number=3):
 def test_of_a_local_network_windows_leave_no_trace(tta, scales):
     x, sizes = images(), sizes_at((48, 200), scales)
     whole, label = predictor(Local(2), tta=tta, sizes=sizes)(x)
-    for tiles in (Tiles((32, 64), 0.25), Tiles((32, 33), 0.7), Tiles((400, 50), 0)):
-        made = predictor(Local(2), tta=tta, sizes=sizes, tiles=tiles)
+    for windows in (Windows((32, 64), 0.25), Windows((32, 33), 0.7), Windows((400, 50), 0)):
+        made = predictor(Local(2), tta=tta, sizes=sizes, windows=windows)
         prob, largest = made(x)
         np.testing.assert_array_equal(prob, whole)
         # The brightest pixel of an image is the brightest of one of its windows.
         np.testing.assert_array_equal(largest, label)
         shapes = {tuple(seen.shape[2:]) for seen in made.module.seen}
-        every = {(min(h, tiles.size[0]), min(w, tiles.size[1])) for h, w in sizes}
+        every = {(min(h, windows.size[0]), min(w, windows.size[1])) for h, w in sizes}
         assert shapes == every
     assert whole.std() > 20
 
@@ -111,12 +111,12 @@ def test_of_a_local_network_windows_leave_no_trace(tta, scales):
 def test_a_label_is_the_largest_over_the_windows():
     x = np.zeros((2, 48, 200, 1), np.uint8)
     x[1, 3, 120] = 255  # a defect of one pixel
-    made = predictor(Local(), tiles=Tiles((48, 64)))
+    made = predictor(Local(), windows=Windows((48, 64)))
     made.module.forward = lambda x: {"label": 8 * x.mean((2, 3)) + 13}
     prob, label = made(x)
     assert prob is None
     by_window = [
-        8 * (x[1, :, c].mean() / 64 - 2) + 13 for _, c, _ in Tiles((48, 64)).windows((48, 200))
+        8 * (x[1, :, c].mean() / 64 - 2) + 13 for _, c, _ in Windows((48, 64)).of_image((48, 200))
     ]
     assert label[1, 0] == pytest.approx(1 / (1 + np.exp(-max(by_window))), abs=1e-5)
     assert max(by_window) > min(by_window) + 0.005
@@ -127,7 +127,7 @@ def test_seams_are_continuous():
     jumps = {}
     for overlap in (0, 0.25, 0.5):
         x = images((48, 256))  # four windows, or more that have just so much in common
-        prob, _ = predictor(Biased(), (48, 256), tiles=Tiles((48, 64), overlap))(x)
+        prob, _ = predictor(Biased(), (48, 256), windows=Windows((48, 64), overlap))(x)
         jumps[overlap] = np.abs(np.diff(prob[0, 0, :, 0].astype(int))).max()
     assert jumps[0] > 200  # from the end of a window to the beginning of the next
     # Over 16 pixels in common a raised cosine falls by at most 255 · π/2 / 17 = 24 a pixel.
@@ -137,15 +137,15 @@ def test_seams_are_continuous():
 
 def test_tiles_of_the_whole_image_change_nothing_and_are_written_down(trained):  # noqa: F811
     plain = call(trained, "plain.h5")
-    whole = call(trained, "whole.h5", tiles={"size": 64, "overlap": 0.25})
+    whole = call(trained, "whole.h5", windows={"size": 64, "overlap": 0.25})
     for name in ("prob", "label_prob"):
         np.testing.assert_array_equal(store.read(whole, name), store.read(plain, name))
-    assert store.attrs(whole)["tiles"] == {"size": 64, "overlap": 0.25}
-    assert "tiles" not in store.attrs(plain)
-    parts = call(trained, "parts.h5", tiles={"size": [8, 10], "overlap": 0.5})
+    assert store.attrs(whole)["windows"] == {"size": 64, "overlap": 0.25}
+    assert "windows" not in store.attrs(plain)
+    parts = call(trained, "parts.h5", windows={"size": [8, 10], "overlap": 0.5})
     assert not np.array_equal(store.read(parts, "prob"), store.read(plain, "prob"))
     with pytest.raises(InputError, match=r"predict\.windows: windows of 0×8"):
-        call(trained, tiles={"size": [0, 8]})
+        call(trained, windows={"size": [0, 8]})
 
 
 class Classifier(nn.Module):

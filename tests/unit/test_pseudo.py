@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from foldbelt import pseudo, store
+from foldbelt.config import complete
 from foldbelt.files import InputError
 
-SPEC = {"rule": "confidence", "low": 0.2, "high": 0.8, "min_confident_share": 0.5, "threshold": 0.4}
+SPEC = complete("pseudo", {"min_confident_share": 0.5, "threshold": 0.4})
 SHAPE = (10, 10)
 
 

@@ -16,6 +16,7 @@ from foldbelt import competitions, rle, store, synthetic
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.steel import read as steel
 from foldbelt.competitions.steel import submit as writer
+from foldbelt.config import complete
 from foldbelt.files import InputError
 
 SIZE = (24, 40)
@@ -431,8 +432,9 @@ def predicted() -> list[Prediction]:
 
 
 def submit(root: Path, predictions: list[Prediction], **spec: Any) -> str:
-    text = writer.write_submission(predictions, root, spec, ["1", "3", "10"])
-    assert writer.check_submission(text, predictions, root, spec, ["1", "3", "10"]) == []
+    settings = complete("data", spec)
+    text = writer.write_submission(predictions, root, settings, ["1", "3", "10"])
+    assert writer.check_submission(text, predictions, root, settings, ["1", "3", "10"]) == []
     return text
 
 
@@ -532,7 +534,7 @@ def test_a_wrong_submission_is_found_out(run: Run, old: str, new: str, words: st
 
 def test_scan_decodes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steel.image_files, "decode", lambda path: pytest.fail(f"decoded {path}"))
-    listing = steel.scan(run.root, competitions.settings({}))
+    listing = steel.scan(run.root, competitions.settings(complete("data", {})))
     assert [item.id for item in listing.train] == TRAIN
     assert listing.size == SIZE
     assert listing.findings == []

@@ -8,6 +8,7 @@ import pytest
 from raw_folders import SIDE, TEST, add_row, cut, make_folder, make_salt, save, save_table
 
 from foldbelt import competitions, ingest, rle, store, submit
+from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.store.geometry import resize_to
 
@@ -18,7 +19,7 @@ class Case:
     """A raw folder taken as far as a blend."""
 
     def __init__(self, tmp_path, competition, **spec):
-        self.competition, self.spec = competition, spec
+        self.competition, self.spec = competition, complete("data", spec)
         self.root, self.out = tmp_path / "raw", tmp_path / "out/submit.csv"
         self.test, self.blend = tmp_path / "test.h5", tmp_path / "blend.h5"
         self.decision = tmp_path / "decision.json"

@@ -47,7 +47,7 @@ def run(
     root
         Its folder.
     section
-        The config's `data` section: on_problem, size, image_mode, ignore, classes, label, series.
+        The config's `data` section with its defaults; where the files lie is not looked at.
     train, test
         Where the HDF5 files go. Rows are sorted by id.
     problems
@@ -68,9 +68,8 @@ def run(
     settings = competitions.settings(section)
     listing = _with_series(reader.scan(folder, settings), settings["series"])
     _check_room(listing, train, test)
-    recorded = {key: value for key, value in settings.items() if (key, value) != ("series", None)}
     attrs = {
-        "config": {"competition": competition, **recorded},
+        "config": {"competition": competition, **settings},
         "inputs": listing.inputs,
         "class_names": listing.classes,
         "label_names": listing.labels,

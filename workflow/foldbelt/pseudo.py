@@ -50,13 +50,14 @@ def run(
         ``test.h5`` of that fold, one a model, all of the same images; with ``source: all`` those of
         all folds.
     settings
-        The config's ``pseudo``: rule, source, low, high, share, threshold, label_low, label_high,
-        most, order.
+        Of the config's ``pseudo``, with its defaults: rule, source, low, high, threshold and
+        max_images; what the rule asks for (min_confident_share; label_low, label_high); with
+        max_images, order.
     fold, round
         Of the predictions; the models of that fold are trained on the labels in the next round.
     out
         id, mask (at storage size), confidence float32; the attributes say which rule admitted how
-        many of how many, and ``source`` where it is ``all``. No admitted image is legal.
+        many of how many, and the ``source``. No image need be admitted.
     likeness
         The csv with id, part and test_likeness, for the order ``test_likeness``.
 
@@ -67,13 +68,12 @@ def run(
         that none has, images have no likeness, or rule, source or order are unknown.
     """
     _check(settings, likeness)
-    source = settings.get("source", "fold")
     ids = np.array(same_ids(predictions), dtype=object)
     summary = _summarise(predictions, ids, settings)
     if not len(ids):
         print("There are no test images, so the next round, too, trains on the truth only.")
     admitted = np.flatnonzero(_admits(settings, ids, summary, fold, round))
-    if settings.get("max_images") is not None:
+    if settings["max_images"] is not None:
         admitted = _first(admitted, settings, ids, summary, likeness)
     print(f"{len(admitted)} of {len(ids)} test images admitted by the rule {settings['rule']}")
     if len(ids) and not len(admitted):
@@ -82,7 +82,7 @@ def run(
         "rule": {key: settings[key] for key in _keys(settings)},
         "tiles": len(ids),
         "admitted": len(admitted),
-        **({} if source == "fold" else {"source": source}),
+        "source": settings["source"],
     }
     chosen = ids[admitted]
     classes = summary.shape[2] if len(summary.shape) == 3 else 1
@@ -104,14 +104,15 @@ def run(
 def _check(settings: Mapping[str, Any], likeness: PathLike | None) -> None:
     """Raise InputError unless the settings make sense."""
     asked = {
-        "source": (settings.get("source", "fold"), SOURCES),
+        "source": (settings["source"], SOURCES),
         "rule": (settings["rule"], RULES),
-        "order": (settings.get("order", "confidence"), ORDERS),
     }
+    if settings["max_images"] is not None:
+        asked["order"] = (settings["order"], ORDERS)
     for key, (value, known) in asked.items():
         if value not in known:
             raise InputError(f"pseudo.{key} is {value!r}; choose one of {', '.join(known)}.")
-    ordered = settings.get("max_images") is not None and settings.get("order") == "test_likeness"
+    ordered = settings["max_images"] is not None and settings["order"] == "test_likeness"
     if ordered and likeness is None:
         raise InputError(
             "pseudo.order is test_likeness, but there is no table of it; give the csv of the "
@@ -126,7 +127,7 @@ def _keys(settings: Mapping[str, Any]) -> Iterator[str]:
         "confidence": ("low", "high", "min_confident_share"),
         "labels": ("label_low", "label_high"),
     }.get(settings["rule"], ())
-    if settings.get("max_images") is not None:
+    if settings["max_images"] is not None:
         yield from ("max_images", "order")
 
 
@@ -219,7 +220,7 @@ def _first(
     likeness: PathLike | None,
 ) -> np.ndarray:
     """Give the rows of the first `max_images`, ascending; names decide between equal values."""
-    if settings.get("order") == "test_likeness" and likeness is not None:
+    if settings["order"] == "test_likeness" and likeness is not None:
         value = _likeness(likeness, ids)
     elif summary.labels is not None:  # by the class whose probability is nearest to .5
         value = np.abs(summary.labels.astype(np.float64) - 0.5).min(axis=1)

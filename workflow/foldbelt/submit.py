@@ -20,7 +20,7 @@ from foldbelt.store.geometry import at_size
 def run(
     competition: str,
     root: PathLike,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     test: PathLike,
     blend: PathLike,
     decision: PathLike,
@@ -36,8 +36,8 @@ def run(
         Its name, a module of `foldbelt.competitions`.
     root
         Its folder, where the sample submission lies.
-    spec
-        The config's `data` section, as for `foldbelt.ingest.run`.
+    settings
+        Of the config's `data` section the key `on_problem`; others are not looked at.
     test
         The ingested test data.
     blend
@@ -55,12 +55,12 @@ def run(
         If predictions, data and sample do not fit each other.
     """
     writer = competitions.writer(competition)
-    spec, folder = competitions.settings(spec), Path(root)
+    folder = Path(root)
     classes = store.attrs(test)["class_names"]
     _check_ids(test, blend)
     masks = partial(predictions, test, blend, decision, train, mosaic)
     filled = np.zeros((2, len(classes)), np.int64)
-    text = writer.write_submission(_counted(masks(), filled), folder, spec, classes)
+    text = writer.write_submission(_counted(masks(), filled), folder, settings, classes)
     counts = zip(classes, filled[0].tolist(), strict=True)
     print(
         f"{filled[0].sum()} of {filled[1].sum()} masks are not empty: "
@@ -69,7 +69,7 @@ def run(
     with atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         written = temporary.read_bytes().decode("utf-8")
-        findings = writer.check_submission(written, masks(), folder, spec, classes)
+        findings = writer.check_submission(written, masks(), folder, settings, classes)
         problems = [Problem(finding.file, finding.reason) for finding in findings]
         cure = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
         raise_all(problems, f"{out}, read back, is not what was predicted", cure)

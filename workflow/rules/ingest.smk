@@ -48,10 +48,7 @@ rule ingest_images:
         code=lambda wildcards: code("ingest_images", READER),
         competition=config["competition"],
         raw=raw_listing,
-        data={
-            k: config["data"][k]
-            for k in ("on_problem", "size", "image_mode", "ignore", "classes", "label", "series")
-        },
+        data={k: v for k, v in config["data"].items() if k not in ("path", "synthetic", "truth")},
     message:
         "Check the raw files and store them as arrays"
     script:

@@ -24,9 +24,7 @@ rule write_submission:
     params:
         code=lambda wildcards: code("write_submission", WRITER, *PLAN.steps),
         competition=config["competition"],
-        data={
-            k: config["data"][k] for k in ("on_problem", "size", "image_mode", "ignore", "classes")
-        },
+        data={"on_problem": config["data"]["on_problem"]},
     message:
         "Write the submission and check it"
     script:

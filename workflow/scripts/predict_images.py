@@ -17,7 +17,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         weights=snakemake.input.weights,
         tta=snakemake.params.predict["tta"],
         scales=snakemake.params.predict["scales"],
-        tiles=snakemake.params.predict["windows"],
+        windows=snakemake.params.predict["windows"],
         snapshot=snakemake.params.snapshot,
         batch_size=snakemake.params.predict["batch_size"],
         out=snakemake.output.predictions,

@@ -33,8 +33,8 @@ def build(
         ``use``, ``whiten``; where images are enlarged ``enlarge``, and where their offset is random
         ``canvas``, which is then the size of `x` (see `Resizer.of`).
     recipe
-        ``use`` (names of channels), ``whiten``, ``size`` (a number or [height, width]), ``fit``,
-        perhaps ``scale`` and ``offset``.
+        A recipe of the config's ``channels``, with its defaults: ``use`` (names of channels),
+        ``whiten``, ``size`` (a number or [height, width]), ``resize_mode``, ``scale``, ``offset``.
     fitted_from
         The channels of train, whose numbers test shares; None for train itself.
 
@@ -88,8 +88,8 @@ class _Plan:
             str(recipe["resize_mode"]),
             store.stored_size(data),
             (height, width),
-            int(recipe.get("scale", 1)),
-            str(recipe.get("offset", "centre")),
+            int(recipe["scale"]),
+            str(recipe["offset"]),
         )
         self.modules = [importlib.import_module(f"foldbelt.channels.{name}") for name in self.use]
         self.table = store.table(data)

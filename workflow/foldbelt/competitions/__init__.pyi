@@ -2,7 +2,6 @@ from ._loading import Reader as Reader
 from ._loading import Writer as Writer
 from ._loading import reader as reader
 from ._loading import writer as writer
-from ._reading import DEFAULTS as DEFAULTS
 from ._reading import Item as Item
 from ._reading import Listing as Listing
 from ._reading import Sample as Sample

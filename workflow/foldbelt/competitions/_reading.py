@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.files import InputError
 from foldbelt.formats import Finding
 
 
@@ -45,7 +44,7 @@ class Listing:
     root
         The competition's folder.
     settings
-        The config's `data` section with its defaults (see the function `settings`).
+        What of the config's `data` section decides what is read (see the function `settings`).
     train, test
         The images, sorted by id. Images with findings are listed too, if their file can be read.
     size
@@ -99,36 +98,23 @@ class Sample:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-DEFAULTS: dict[str, Any] = {
-    "on_problem": "error",
-    "size": None,
-    "image_mode": "grey",
-    "ignore": None,
-    "classes": None,
-    "label": None,
-    "series": None,
-}
+_ELSEWHERE = ("path", "synthetic", "truth")  # the same files in another folder are the same data
 
 
 def settings(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the part of the config's `data` section that decides what is read, with its defaults.
+    """Give the part of the config's `data` section that decides what is read.
 
-    Where the files lie is left out on purpose: the same files elsewhere are the same data.
+    Parameters
+    ----------
+    section
+        With its defaults. Where the files lie is left out.
 
-    Raises
-    ------
-    InputError
-        If `on_problem` or `image_mode` has a value that is unknown.
+    Returns
+    -------
+    dict
+        The other keys; `size` is None or [height, width].
     """
-    filled = {key: section.get(key, default) for key, default in DEFAULTS.items()}
-    if filled["on_problem"] not in ("error", "drop"):
-        raise InputError(
-            f"data.on_problem is {filled['on_problem']!r}; it must be 'error' or 'drop'."
-        )
-    if filled["image_mode"] not in ("grey", "rgb"):
-        raise InputError(
-            f"data.image_mode is {filled['image_mode']!r}; it must be 'grey' or 'rgb'."
-        )
-    if isinstance(filled["size"], int):
-        filled["size"] = [filled["size"], filled["size"]]
-    return filled
+    chosen = {key: value for key, value in section.items() if key not in _ELSEWHERE}
+    if isinstance(chosen["size"], int):
+        chosen["size"] = [chosen["size"], chosen["size"]]
+    return chosen

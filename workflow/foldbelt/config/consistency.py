@@ -209,10 +209,10 @@ def _looks(step: str) -> bool:
 def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Problem]:
     """Yield what a model's channels and stages ask of it and it does not have."""
     architecture = model["architecture"]
-    use = config["channels"].get(model["channels"], {}).get("use", ())
-    late = architecture.get("late_channels") or 0
-    if use and late >= len(use):
-        reason = f"{late} of the channels {', '.join(use)} leaves the encoder none"
+    recipe = config["channels"].get(model["channels"])  # None: reported with the names
+    late = architecture["late_channels"]
+    if recipe is not None and late >= len(recipe["use"]):
+        reason = f"{late} of the channels {', '.join(recipe['use'])} leaves the encoder none"
         yield Problem(f"models.{name}.architecture.late_channels", reason)
     yield from _stages_of(name, model, config)
     if "encoder" in options(architecture):
@@ -254,22 +254,24 @@ def options(architecture: Mapping[str, Any]) -> set[str]:
     return {"name", "sha256"} | set(registry.options(module)) - _SIZES
 
 
-def foreign_options(config: Config) -> Iterator[Problem]:
+def foreign_options(given: Config, competition: str) -> Iterator[Problem]:
     """Yield options that an architecture or synthetic data do not have, though others may.
 
     Parameters
     ----------
-    config
-        As the schema allows it, before its defaults are filled in: these cover all architectures.
+    given
+        The config as the schema allows it, before its defaults are filled in: these cover all
+        architectures.
+    competition
+        That of the config, or the default.
     """
-    competition = config.get("competition", "salt")
     generator = registry.synthetic(competition)
     if generator is not None:  # else `data.synthetic` itself is refused
         own = set(registry.synthetic_options(generator))
-        for key in sorted(set(config["data"].get("synthetic") or ()) - own):
+        for key in sorted(set(given["data"].get("synthetic") or ()) - own):
             reason = f"the synthetic data of the competition {competition!r} have no such option"
             yield Problem(f"data.synthetic.{key}", reason + suggest(key, own))
-    for name, model in config["models"].items():
+    for name, model in given["models"].items():
         own = options(model["architecture"])
         for key in model["architecture"]:
             if key not in own:

@@ -108,7 +108,7 @@ class Recipes:
         ['net.s1', 'net.s2']
         """
         schedule = self.stages[self.models[model]["stages"][-1]]["schedule"]
-        number = schedule.get("snapshots", 0) if schedule["name"] == "cyclic" else 0
+        number = schedule["snapshots"] if schedule["name"] == "cyclic" else 0
         return [f"{model}.s{i}" for i in range(1, number + 1)] or [model]
 
     def model(self, member: str) -> dict[str, Any]:

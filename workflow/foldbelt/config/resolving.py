@@ -74,8 +74,10 @@ def resolve(
     ):
         problems += _explain(error)
     raise_all(problems, "The config cannot be used")
-    raise_all(list(consistency.foreign_options(whole)), "The config cannot be used")
+    given = copy.deepcopy(whole)
     _fill(whole, schema, schema)
+    foreign = consistency.foreign_options(given, whole["competition"])
+    raise_all(list(foreign), "The config cannot be used")
     if whole["decision"]["metric"] is None:
         whole["decision"]["metric"] = registry.metric(whole["competition"])
     raise_all(list(consistency.references(whole)), "The config contradicts itself")

@@ -62,28 +62,30 @@ def split(
 def run(
     train: PathLike,
     mosaic: PathLike | None,
-    spec: Mapping[str, Any],
+    scheme: Mapping[str, Any],
     out: PathLike,
     likeness: PathLike | None = None,
 ) -> None:
     """Split the images of a data file, and write the folds.
 
-    Identical images are kept in one fold, besides what `spec` asks for; images of one grey level
+    Identical images are kept in one fold, besides what `scheme` asks for; images of one grey level
     (black tiles) are not taken for copies.
 
     Parameters
     ----------
     train
-        Data file; its `table/` has the columns that `spec` names.
+        Data file; its `table/` has the columns that `scheme` names.
     mosaic
         Table of mosaics; needed if the group is "mosaic".
-    spec
-        count, stratify (list of columns), group ("mosaic", a column, or None), seed, and perhaps
+    scheme
+        A scheme of the config's `folds`, with its defaults: count, stratify (list of columns),
+        group ("mosaic", a column, or None), seed;
         sample: about how many images take part, in whole groups drawn at random; None takes all;
-        duplicates: bits in which the perceptual hashes of near copies may differ, which then stay
-        in one fold as well (see `foldbelt.folds.duplicates`); None looks for identical images only;
-        first: a column whose highest values go to fold 0, in whole groups by their mean, until it
-        has its share; the other folds are dealt from the rest.
+        duplicate_distance: bits in which the perceptual hashes of near copies may differ, which
+        then stay in one fold as well (see `foldbelt.folds.duplicates`); None looks for identical
+        images only;
+        first_fold_by: a column whose highest values go to fold 0, in whole groups by their mean,
+        until it has its share; the other folds are dealt from the rest.
     out
         CSV file of id, fold, strata (what the image was balanced as, in words) and group (a number;
         an image that belongs to none has one of its own), of the images that take part.
@@ -97,14 +99,22 @@ def run(
         lacks images.
     """
     table = store.table(train)
-    group = spec["group"]
+    group = scheme["group"]
     if group == "mosaic":
         table["mosaic"] = _mosaics(mosaic, table["id"])
     if likeness is not None:
         table[COLUMN] = _likeness(likeness, table["id"])
-    scheme = (spec["count"], spec["stratify"], group, spec["seed"])
-    copies = _copies(train, spec.get("duplicate_distance"))
-    write_csv(out, _plan(table, *scheme, copies, spec.get("sample"), spec.get("first_fold_by")))
+    planned = _plan(
+        table,
+        scheme["count"],
+        scheme["stratify"],
+        group,
+        scheme["seed"],
+        copies=_copies(train, scheme["duplicate_distance"]),
+        sample=scheme["sample"],
+        first=scheme["first_fold_by"],
+    )
+    write_csv(out, planned)
 
 
 def ids_of(path: PathLike, fold: int) -> list[str]:

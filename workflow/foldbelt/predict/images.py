@@ -13,7 +13,7 @@ from foldbelt.channels._resizing import centre
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
 from foldbelt.predict.predictor import VIEWS, Predictor, sizes_at
-from foldbelt.predict.windows import Tiles
+from foldbelt.predict.windows import Windows
 
 
 def run(
@@ -29,7 +29,7 @@ def run(
     device: str | None = None,
     scales: Sequence[float] = (1,),
     snapshot: int | None = None,
-    tiles: Mapping[str, Any] | None = None,
+    windows: Mapping[str, Any] | None = None,
 ) -> None:
     """Predict images and write their probabilities at storage size.
 
@@ -61,7 +61,7 @@ def run(
         Sizes of the network's input, as factors of its size in training.
     snapshot
         Number of a snapshot of a cyclic schedule, from 1; None for the final weights.
-    tiles
+    windows
         The config's ``predict.windows``: size and overlap of windows, the same at every scale; None
         for whole images.
 
@@ -91,7 +91,7 @@ def run(
     if store.length(data) and store.stored_size(data) != source:
         raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
     sizes = sizes_at(attrs["size"], scales)
-    predictor = Predictor(module, attrs, tta, chosen, sizes, Tiles.of(tiles))
+    predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows))
     table = store.table(channels, ids)[["id"]]
     classes, masks = metadata["mask_channels"], metadata.get("masks", True)
     # A blank image shows whether there is a label head, even if there are no images.
@@ -99,7 +99,7 @@ def run(
     settings: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
     settings |= {} if list(scales) == [1] else {"scales": list(scales)}
     settings |= {} if snapshot is None else {"snapshot": snapshot}
-    settings |= {} if tiles is None else {"tiles": dict(tiles)}
+    settings |= {} if windows is None else {"windows": dict(windows)}
     if not masks and probe is None:
         raise InputError(
             f"{weights}: this model predicts neither masks nor labels. Train it again."

@@ -10,7 +10,7 @@ from torch.nn import functional
 from foldbelt import runtime
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
-from foldbelt.predict.windows import Tiles
+from foldbelt.predict.windows import Windows
 
 _STEP = 8  # sides of scaled images are its multiples: they halve evenly a few times
 
@@ -102,7 +102,7 @@ class Predictor:
         Where to compute.
     sizes
         Sizes (H, W) at which to predict; None for the network's own alone.
-    tiles
+    windows
         Windows in which to predict; None for whole images.
     """
 
@@ -113,7 +113,7 @@ class Predictor:
         tta: Sequence[str],
         device: torch.device,
         sizes: Sequence[tuple[int, int]] | None = None,
-        tiles: Tiles | None = None,
+        windows: Windows | None = None,
     ) -> None:
         self.module = module.eval().to(device)
         if device.type == "cuda":
@@ -122,7 +122,7 @@ class Predictor:
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
         self.views = [VIEWS[name] for name in tta]
         self.sizes = list(sizes or [self.resizer.size])
-        self.tiles = tiles
+        self.windows = windows
 
     @torch.inference_mode()
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -162,12 +162,12 @@ class Predictor:
 
         An image shows what any of its windows shows, so a label is the largest over the windows.
         """
-        if self.tiles is None:
+        if self.windows is None:
             return self._probabilities(images)
         total: torch.Tensor | None = None
         largest: torch.Tensor | None = None
         height, width = images.shape[2:]
-        for rows, columns, weight in self.tiles.windows((height, width)):
+        for rows, columns, weight in self.windows.of_image((height, width)):
             mask, label = self._probabilities(images[:, :, rows, columns])
             if mask is not None:
                 if total is None:

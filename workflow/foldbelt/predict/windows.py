@@ -17,7 +17,7 @@ from foldbelt.files import InputError
 
 
 @dataclass(frozen=True)
-class Tiles:
+class Windows:
     """A regular grid of windows.
 
     Parameters
@@ -34,7 +34,7 @@ class Tiles:
     """
 
     size: tuple[int, int]
-    overlap: float = 0.25
+    overlap: float
 
     def __post_init__(self) -> None:
         if min(self.size) < 1 or not 0 <= self.overlap < 1:
@@ -44,15 +44,15 @@ class Tiles:
             )
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any] | None) -> "Tiles | None":
+    def of(cls, settings: Mapping[str, Any] | None) -> "Windows | None":
         """Read the config's ``predict.windows``, in which the size may be one number."""
         if settings is None:
             return None
         size = settings["size"]
         height, width = (size, size) if isinstance(size, int) else size
-        return cls((int(height), int(width)), float(settings.get("overlap", 0.25)))
+        return cls((int(height), int(width)), float(settings["overlap"]))
 
-    def windows(self, image: tuple[int, int]) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    def of_image(self, image: tuple[int, int]) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Give the windows of an image.
 
         Parameters

@@ -50,7 +50,7 @@ class LabelLoss(nn.Module):
 
 
 def _weight(term: object) -> float:
-    return float(term.get("weight", 1.0) if isinstance(term, dict) else term)  # type: ignore[arg-type]
+    return float(term["weight"] if isinstance(term, dict) else term)  # type: ignore[arg-type]
 
 
 def _options(term: object) -> set[str]:

@@ -34,9 +34,7 @@ def write_submission(
     if sample is not None:
         keys = pd.MultiIndex.from_frame(sample[["id", "class"]])
         table = table.set_index(["id", "class"])
-        absent = (
-            [] if settings.get("on_problem") == "drop" else sorted(set(keys) - set(table.index))
-        )
+        absent = [] if settings["on_problem"] == "drop" else sorted(set(keys) - set(table.index))
         extra = sorted(set(table.index) - set(keys))
         problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
         problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]

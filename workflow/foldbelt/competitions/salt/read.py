@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import rle
-from foldbelt.competitions._reading import DEFAULTS, Item, Listing, Sample
+from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.salt import SAMPLE
 from foldbelt.files import InputError, Problem, digest, raise_all
 from foldbelt.formats import csv_files, image_files
@@ -66,8 +66,9 @@ def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
 
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
-    idle = ("size", "image_mode", "ignore", "classes", "label")
-    given = [f"data.{key}" for key in idle if settings.get(key) != DEFAULTS[key]]
+    idle = ("size", "ignore", "classes", "label")
+    given = [f"data.{key}" for key in idle if settings[key] is not None]
+    given += ["data.image_mode"] if settings["image_mode"] != "grey" else []
     if given:
         raise InputError(
             f"{', '.join(given)}: not for the salt competition, whose tiles are grey, of one size "

@@ -25,7 +25,7 @@ def write_submission(
     """
     sample = _read_sample(root)
     runs = {p.id: rle.encode(p.mask[..., 0]) for p in predictions}
-    if settings.get("on_problem") == "drop":
+    if settings["on_problem"] == "drop":
         runs = {key: "" for key in sample["id"]} | runs
     _refuse_other_ids(sample["id"].tolist(), runs)
     table = pd.DataFrame({"id": sample["id"], "rle_mask": sample["id"].map(runs)})

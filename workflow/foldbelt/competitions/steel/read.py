@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from foldbelt import rle
-from foldbelt.competitions._reading import DEFAULTS, Item, Listing, Sample
+from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.steel import SAMPLE, pairs
 from foldbelt.files import InputError, Problem, digest, raise_all
 from foldbelt.formats import image_files
@@ -66,7 +66,7 @@ def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
     idle = ("ignore", "classes", "label")
-    given = [f"data.{key}" for key in idle if settings.get(key) != DEFAULTS[key]]
+    given = [f"data.{key}" for key in idle if settings[key] is not None]
     if given:
         raise InputError(
             f"{', '.join(given)}: not for the steel competition, whose tables name the classes. "

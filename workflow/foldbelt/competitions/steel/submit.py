@@ -35,7 +35,7 @@ def write_submission(
     sample = _read_sample(root)
     columns, keys = _layout(sample, sorted({image for image, _ in runs}), classes)
     if sample is not None:
-        if settings.get("on_problem") == "drop":
+        if settings["on_problem"] == "drop":
             runs = {(i, c): "" for i in sample.rows["image"] for c in classes} | runs
         _refuse_other_pairs(keys, runs)
     if sample is not None and not pairs.lists_pairs(sample, classes):
