@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_the_code_of_a_channel_is_that_of_the_recipes_that_use_it_alone(tmp_path
         }
 
     before = codes()
-    assert len(set(before.values())) == len(before) == 5
+    assert len(set(before.values())) == len(before) >= 5
     for name in before:
         with (root / "channels" / f"{name}.py").open("a") as file:
             file.write("\n\ndef more():\n    return 1\n")
@@ -325,9 +326,8 @@ def test_unfit_recipes_are_refused(data):
     def build(into: str = "c.h5", fitted_from=None, source: str = "train.h5", **change) -> None:
         channels.build(data / source, data / into, {**ALL, **change}, fitted_from)
 
-    with pytest.raises(
-        InputError, match=r"different channels out of \['cumsum', 'depth', 'image', 'image_row', 'r"
-    ):
+    known = re.escape(str(registry.known("channels")))
+    with pytest.raises(InputError, match=f"different channels out of {known}"):
         build(use=["image", "image"])
     with pytest.raises(InputError, match="unknown: whitening, gabor"):
         build(use=["whitening", "image", "gabor"])
