@@ -103,7 +103,9 @@ def test_losses_of_masks_are_refused_before_training(tiny):
         able = not list(
             stages.unlearnable(training.settings(loss={name: 1}), {"name": "classifier"})
         )
-        assert able == (name in ("bce", "focal"))
+        assert able == registry.constant(f"foldbelt.losses.{name}", "LABELS", False), name
+    for name, able in {"bce": True, "focal": True, "dice": False, "lovasz": False}.items():
+        assert registry.constant(f"foldbelt.losses.{name}", "LABELS", False) == able
 
 
 @pytest.mark.parametrize("names", [None, ["1", "2", "3"], ["front", "back", "side"]])
