@@ -103,6 +103,16 @@ def test_symmetric_lovasz_does_not_know_which_class_is_which():
     assert abs(plain[0] - plain[1]) > 1e-3
 
 
+def test_every_loss_of_separate_classes_takes_part():
+    """Those of exclusive classes have tests of their own, test_exclusive.py."""
+    together = {
+        name
+        for name in registry.known("losses")
+        if not registry.constant(f"foldbelt.losses.{name}", "EXCLUSIVE", False)
+    }
+    assert set(EVERY) == together, "EVERY names what the tests below go over"
+
+
 @pytest.mark.parametrize("spec", [{name: EVERY[name]} for name in EVERY], ids=list(EVERY))
 def test_pixels_and_images_may_be_permuted(spec):
     loss = losses.build(spec)
