@@ -307,6 +307,23 @@ def test_the_reference_holds_every_key_of_the_schema_and_every_option_of_a_plug_
                     assert option.meaning, f"{name}: say in a docstring what {option.name} is"
 
 
+@pytest.mark.parametrize(
+    ("room", "path"),
+    [
+        ("competitions", "competition"),
+        ("channels", "channels.<name>.use"),
+        ("losses", "stages.<name>.loss"),
+        ("models", "models.<name>.architecture.name"),
+        ("models/encoders", "models.<name>.architecture.encoder"),
+        ("decide/steps", "decision.steps"),
+    ],
+)
+def test_the_key_that_takes_plug_ins_names_each_of_them(room: str, path: str) -> None:
+    (text,) = (key.schema["description"] for key in reference.every_key() if key.path == path)
+    missing = [name for name in registry.known(room) if not re.search(rf"`{name}(`|/)", text)]
+    assert not missing, f"config.schema.yaml, description of {path}: name {', '.join(missing)}"
+
+
 def test_labels_from_a_column_join_no_model_that_gates_masks() -> None:
     given = changed("data/label", "view") | {"competition": "folder"}
     assert config.resolve(given)["data"]["label"] == "view"
