@@ -42,6 +42,17 @@ def test_table_and_schema_know_the_same_views():
     assert re.findall(r"enum: \[(.*hvflip.*?)\]", schema.read_text()) == [", ".join(VIEWS)]
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_what_is_predicted_for_a_view_is_brought_back(name):
+    x = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 1), np.uint8)
+    one, other = predictor(tta=(name,)), predictor()
+    np.testing.assert_array_equal(one(x)[0], other(x)[0])
+    shown = one.module.seen[0]
+    assert shown.shape != other.module.seen[0].shape or (
+        torch.equal(shown, other.module.seen[0]) == (name == "none")
+    )
+
+
 def test_a_view_is_one_entry_of_the_table(monkeypatch):
     turn = View(lambda x: torch.rot90(x, 1, (2, 3)), lambda x: torch.rot90(x, -1, (2, 3)))
     monkeypatch.setitem(VIEWS, "rot90", turn)
