@@ -43,6 +43,13 @@ def test_every_figure_is_made_by_the_module_of_its_name():
         assert hasattr(module, "draw") or hasattr(module, "write"), name
 
 
+def test_the_report_lists_its_modules():
+    package = import_module("foldbelt.report")
+    names = {path.stem for path in Path(package.__file__).parent.glob("[!_]*.py")}
+    missing = sorted(name for name in names if f"``{name}``" not in package.__doc__)
+    assert not missing, f"docstring of foldbelt.report: name {', '.join(missing)} in its place"
+
+
 def test_a_notebook_finds_what_it_is_told_to_call():
     text = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
     calls = re.findall(r"^(\w+)\.draw\(", text, re.MULTILINE)
