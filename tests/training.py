@@ -30,6 +30,7 @@ STAGE = {
     "augment": [{"HorizontalFlip": {"p": 0.5}}],
     "pseudo_ratio": 1.0,
 }
+STAGE_KEYS = set(config.load_schema()["$defs"]["stage"]["properties"])
 
 
 def settings(**stage: Any) -> StageSettings:
@@ -141,9 +142,9 @@ class Competition:
         store.write(self.path["pseudo.h5"], arrays, table, {}, self.classes)
 
     def arguments(self, name: str = "w", **changes: object) -> dict:
-        """Give keyword arguments of `run`; keys of STAGE change the stage."""
-        stage = {**STAGE, **{key: value for key, value in changes.items() if key in STAGE}}
-        rest = {key: value for key, value in changes.items() if key not in STAGE}
+        """Give keyword arguments of `run`; whatever is a key of a stage changes the stage."""
+        stage = {**STAGE, **{key: value for key, value in changes.items() if key in STAGE_KEYS}}
+        rest = {key: value for key, value in changes.items() if key not in STAGE_KEYS}
         return {
             "channels": self.path["x_train.h5"],
             "data": self.path["train.h5"],

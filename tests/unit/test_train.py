@@ -92,9 +92,7 @@ def test_the_validation_truth_enters_nothing_with_select_last(tiny):
 
 
 def test_validation_does_not_disturb_training(tiny):
-    changes = {"validate_every": 3}
-    arguments = tiny.arguments("a")
-    arguments["stage"] |= changes
+    arguments = tiny.arguments("a", validate_every=3)
     training.run(**arguments, log=lambda text: None)
     assert Path(arguments["weights"]).read_bytes() == train(tiny, "b")[0]
     assert history(tiny, "a")["valid_loss"].notna().tolist() == [False, False, True]

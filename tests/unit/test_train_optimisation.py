@@ -35,9 +35,6 @@ def tiny(tmp_path):
 def train(competition, name="w", log=lambda text: None, **changes):
     """Train; give the tensors and metadata of the file, everything in it included."""
     arguments = competition.arguments(name, **changes)
-    arguments["stage"] |= {
-        key: arguments.pop(key) for key in ("swa", "freeze_encoder") if key in arguments
-    }
     training.run(**arguments, log=log)
     return weights.load(arguments["weights"])
 
