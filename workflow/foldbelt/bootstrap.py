@@ -23,8 +23,8 @@ def percent(level: float = LEVEL) -> str:
 
     Examples
     --------
-    >>> percent(0.9)
-    '90 %'
+    >>> percent(0.5)
+    '50 %'
     """
     return f"{100 * level:.4g} %"
 
