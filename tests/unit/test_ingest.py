@@ -395,7 +395,7 @@ def test_series_are_named_by_the_first_group_of_the_pattern(run, capsys):
 def test_without_series_the_file_tells_nothing_of_them(salt):
     salt("salt", series=None)
     assert "series" not in store.table(salt.train)
-    assert "series" not in store.attrs(salt.train)["config"]
+    assert store.attrs(salt.train)["config"]["series"] is None
 
 
 def test_a_pattern_that_fits_no_image_is_fatal(salt):

@@ -111,12 +111,13 @@ def test_of_a_local_network_windows_leave_no_trace(tta, scales):
 def test_a_label_is_the_largest_over_the_windows():
     x = np.zeros((2, 48, 200, 1), np.uint8)
     x[1, 3, 120] = 255  # a defect of one pixel
-    made = predictor(Local(), windows=Windows((48, 64)))
+    made = predictor(Local(), windows=Windows((48, 64), 0.25))
     made.module.forward = lambda x: {"label": 8 * x.mean((2, 3)) + 13}
     prob, label = made(x)
     assert prob is None
     by_window = [
-        8 * (x[1, :, c].mean() / 64 - 2) + 13 for _, c, _ in Windows((48, 64)).of_image((48, 200))
+        8 * (x[1, :, c].mean() / 64 - 2) + 13
+        for _, c, _ in Windows((48, 64), 0.25).of_image((48, 200))
     ]
     assert label[1, 0] == pytest.approx(1 / (1 + np.exp(-max(by_window))), abs=1e-5)
     assert max(by_window) > min(by_window) + 0.005
@@ -145,7 +146,7 @@ def test_tiles_of_the_whole_image_change_nothing_and_are_written_down(trained): 
     parts = call(trained, "parts.h5", windows={"size": [8, 10], "overlap": 0.5})
     assert not np.array_equal(store.read(parts, "prob"), store.read(plain, "prob"))
     with pytest.raises(InputError, match=r"predict\.windows: windows of 0×8"):
-        call(trained, windows={"size": [0, 8]})
+        call(trained, windows={"size": [0, 8], "overlap": 0.25})
 
 
 class Classifier(nn.Module):
