@@ -118,6 +118,7 @@ def test_a_label_is_the_largest_over_the_windows():
     by_window = [
         8 * (x[1, :, c].mean() / 64 - 2) + 13
         for _, c, _ in Windows((48, 64), 0.25).of_image((48, 200))
+        for _, c, _ in Windows((48, 64), 0.25).of_image((48, 200))
     ]
     assert label[1, 0] == pytest.approx(1 / (1 + np.exp(-max(by_window))), abs=1e-5)
     assert max(by_window) > min(by_window) + 0.005
