@@ -47,5 +47,5 @@ def test_fold_0_is_like_the_test_images(tmp_path: Path) -> None:
     assert by_fold.mean()[0] > by_fold.mean()[1] + 0.05
     found = json.loads((run.results / "adversarial.json").read_text())
     assert found["images"] == likeness["part"].value_counts().to_dict()
-    assert found["interval"][0] < 0.5, "the survey's parts are alike"
+    assert found["interval"][0] < 0.5, "both parts are alike"
     assert (run.results / "figures" / "adversarial.png").stat().st_size > 20_000

@@ -32,8 +32,8 @@ def test_leaves_the_product(finished: Run) -> None:
 
 
 def test_submission_has_every_test_id_once_in_the_samples_order(finished: Run) -> None:
-    survey = finished.results / "synthetic" / "competition"
-    sample = pd.read_csv(survey / "sample_submission.csv")
+    raw = finished.results / "synthetic" / "competition"
+    sample = pd.read_csv(raw / "sample_submission.csv")
     submission = pd.read_csv(finished.results / "submission.csv")
     assert list(submission.columns) == list(sample.columns)
     assert list(submission["id"]) == list(sample["id"])

@@ -65,7 +65,7 @@ def run_recipe(folder: Path, name: str) -> Run:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ABLATIONS])
 def test_runs_to_the_end(folder: Path, name: str) -> None:
     if name == "external":
-        run_recipe(folder, "snapshots")  # whose predictions and survey it reads
+        run_recipe(folder, "snapshots")  # whose predictions and data it reads
     results = run_recipe(folder, name).results
     scores = json.loads((results / "scores.json").read_text())
     assert 0 <= scores["score"] <= 1
