@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foldbelt import provenance
+from foldbelt import provenance, registry
 from foldbelt.files import InputError
 
 FILES = {
@@ -212,3 +212,16 @@ def test_nothing_that_judges_is_upstream_of_what_it_judges(script: str) -> None:
     rooms = {name.split(".")[1] for name in modules if "." in name}
     assert rooms, "the script is followed"
     assert not rooms & {"search", "ensemble", "decide", "submit", "evaluate", "report", "bootstrap"}
+
+
+@pytest.mark.parametrize("script", ["make_channels", "train_stage", "test_rates", "predict_images"])
+def test_no_plug_in_counts_unless_the_config_names_it(script: str) -> None:
+    root = Path(provenance.__file__).parents[2]
+    modules = provenance.upstream(str(root / "workflow" / "scripts" / f"{script}.py"))
+    rooms = ("channels", "losses", "models", "models/encoders", "decide/steps", "competitions")
+    plug_ins = {
+        f"foldbelt.{room.replace('/', '.')}.{name}"
+        for room in rooms
+        for name in registry.known(room)
+    }
+    assert not plug_ins & set(modules), "its rule names the plug-ins of the config"

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from foldbelt import losses, store
+from foldbelt import store
 from foldbelt.config.stage_settings import Terms
+from foldbelt.losses import build
 from foldbelt.train.data import Source
 
 METRIC = "average_precision"
@@ -34,7 +35,7 @@ class LabelLoss(nn.Module):
         plain = list(terms) == ["bce"] and _options(terms["bce"]) == set()
         self.weight = weights["bce"] if plain and not main else None
         self.taught = main or any(weights.values())
-        self.terms = losses.build(terms) if self.taught and self.weight is None else None
+        self.terms = build(terms) if self.taught and self.weight is None else None
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of logits (N,L) against labels (N,L), NaN where not known; a scalar."""

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from foldbelt import losses
 from foldbelt.config.stage_settings import Terms
+from foldbelt.losses import build
 
 
 class MaskLoss(nn.Module):
@@ -20,7 +20,7 @@ class MaskLoss(nn.Module):
 
     def __init__(self, terms: Terms, classes: int) -> None:
         super().__init__()
-        self.terms = losses.build(terms)
+        self.terms = build(terms)
         self.classes = classes
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
