@@ -15,7 +15,7 @@ with job(snakemake.log[0]):
         train_benchmarks=snakemake.params.train,
         predict_benchmarks=snakemake.params.predict,
         notes=snakemake.params.notes,
-        bootstrap=snakemake.params.bootstrap,
+        draws=snakemake.params.bootstrap,
         seed=snakemake.params.seed,
         out=snakemake.output.table,
     )

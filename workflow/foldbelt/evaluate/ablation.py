@@ -46,7 +46,7 @@ def run(
         What the files of a variant were trained with, in their order.
     train_benchmarks, predict_benchmarks
         Variant → Snakemake's benchmark files of its training and of its prediction.
-    bootstrap, seed
+    draws, seed
         Number of resamplings of the groups, and their seed.
     out
         The csv: variant, score, difference, its interval (low, high), verdict, one column of
