@@ -1,16 +1,30 @@
 """Tiny raw folders for the tests of competitions, ingest and submission."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from foldbelt import rle
+from foldbelt import ingest, rle
 
 SIDE = 101
 TRAIN = ["a1", "b2", "c3", "d4"]
 TEST = ["x8", "y9"]
+
+
+def ingest_both(competition: str, root: Path, settings: dict[str, Any], out: Path) -> None:
+    """Ingest both parts as the rules do: the test images after the training images."""
+    parts = [out / "problems_train.csv", out / "problems_test.csv"]
+    try:
+        ingest.run(competition, root, settings, out / "train.h5", parts[0])
+        train = out / "train.h5"
+        ingest.run(competition, root, settings, out / "test.h5", parts[1], train=train)
+    finally:
+        made = [path for path in parts if path.exists()]
+        if made:
+            ingest.list_problems(made, out / "problems.csv")
 
 
 def tile(seed: int, shape: tuple[int, ...] = (SIDE, SIDE)) -> np.ndarray:

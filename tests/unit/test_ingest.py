@@ -16,6 +16,7 @@ from raw_folders import (
     cut,
     drop_row,
     edit_table,
+    ingest_both,
     make_folder,
     make_salt,
     salt_masks,
@@ -27,6 +28,7 @@ from raw_folders import (
 from foldbelt import ingest, store
 from foldbelt.config import complete
 from foldbelt.files import InputError
+from foldbelt.ingest import part, streaming
 
 
 class Usage(NamedTuple):
@@ -47,22 +49,17 @@ class Run:
         self.problems = out / "problems.csv"
 
     def __call__(self, competition, **spec):
-        args = (
-            competition,
-            self.root,
-            complete("data", spec),
-            self.train,
-            self.test,
-            self.problems,
-        )
-        ingest.run(*args)
+        ingest_both(competition, self.root, complete("data", spec), self.problems.parent)
         return self
 
     def refused(self, competition, **spec):
-        """Ingest, which must fail and leave no data; gives the message."""
+        """Ingest, which must fail and leave no data; gives the message.
+
+        Training data are left where only the pixels of a test image are to blame.
+        """
         with pytest.raises(InputError) as caught:
             self(competition, **spec)
-        assert not self.train.exists()
+        assert not self.train.exists() or re.search(r": [12] problems?\n  test", str(caught.value))
         assert not self.test.exists()
         return str(caught.value)
 
@@ -134,20 +131,38 @@ def test_blocks_do_not_change_what_is_stored(salt, monkeypatch):
     salt("salt")
     whole = [store.read(salt.train, name) for name in names]
     table = store.table(salt.train)
-    monkeypatch.setattr(ingest, "BLOCK", 3)
+    monkeypatch.setattr(streaming, "BLOCK", 3)
     salt("salt")
     parts = [store.read(salt.train, name) for name in names]
     assert all(np.array_equal(*pair) for pair in zip(whole, parts, strict=True))
     assert store.table(salt.train).equals(table)
 
 
-def test_inputs_digest_follows_tables_and_listings(salt):
-    salt("salt")
-    before = store.attrs(salt.train)["inputs"]
-    edit_table(salt.root / "depths.csv", "a1", "z", "500")
-    salt("salt")
-    after = store.attrs(salt.train)["inputs"]
-    assert {key for key in before if before[key] != after[key]} == {"depths.csv"}
+def test_training_data_do_not_depend_on_test_images_and_sample(salt):
+    salt("salt", on_problem="drop")
+    before = salt.train.read_bytes()
+    cut(salt.root / "test/images/y9.png")
+    save(salt.root / "test/images/x8.png", tile(1, (51, 52)))
+    save(salt.root / "test/images/a1.png", tile(2))
+    save_table(salt.root / "sample_submission.csv", {"id": TEST, "rle_mask": ["1 3", ""]})
+    salt("salt", on_problem="drop")
+    assert salt.train.read_bytes() == before
+    assert len(salt.table()) > 2
+    assert store.read(salt.test, "id").tolist() == []
+
+
+def test_the_digest_of_the_raw_files_is_kept(salt, tmp_path):
+    ingest.run("salt", salt.root, complete("data", {}), salt.train, salt.problems, digest="abc")
+    assert store.attrs(salt.train)["inputs"] == {"raw": "abc"}
+
+
+def test_the_sample_is_kept_with_the_results(salt, tmp_path):
+    ingest.keep_sample("salt", salt.root, tmp_path / "kept")
+    name = "sample_submission.csv"
+    assert (tmp_path / "kept" / name).read_bytes() == (salt.root / name).read_bytes()
+    (salt.root / name).unlink()
+    ingest.keep_sample("salt", salt.root, tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []
 
 
 def test_hidden_files_and_viewers_litter_are_ignored(salt):
@@ -323,6 +338,9 @@ def test_spoilt_salt_is_refused_and_dropped(salt, case):
     assert len(salt.table()) == message.count("\n") - 1  # all but title and cure
     left = [*store.read(salt.train, "id"), *store.read(salt.test, "id")]
     spoilt = set(re.findall(r"\b(?:a1|b2|c3|d4|x8|y9)\b", message)) - {"z0"}
+    if case == "in train and test":  # the training image stays
+        assert store.read(salt.train, "id").tolist() == TRAIN
+        spoilt = set()
     assert set(left) == {*TRAIN, *TEST} - spoilt
     assert len(store.read(salt.train, "mask")) == len(store.table(salt.train))
 
@@ -414,12 +432,12 @@ def test_a_series_column_of_ones_own_clashes(run):
 
 def test_the_need_of_disk_is_said_and_refused_before_writing(salt, monkeypatch, capsys):
     salt("salt")
-    need = 101 * 101 * (6 + 4 / 8)  # six images, and four masks at an eighth
+    need = 101 * 101 * (4 + 4 / 8)  # four images, and as many masks at an eighth
     assert f"at most {need / 2**30:.2f} GiB of disk" in capsys.readouterr().out
-    monkeypatch.setattr(ingest.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) + 1))
+    monkeypatch.setattr(part.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) + 1))
     salt("salt")
-    monkeypatch.setattr(ingest.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) - 1))
-    monkeypatch.setattr(ingest, "_convert_usable", lambda *_: pytest.fail("began to write"))
+    monkeypatch.setattr(part.shutil, "disk_usage", lambda _: Usage(2**40, 0, int(need) - 1))
+    monkeypatch.setattr(part, "_convert_usable", lambda *_: pytest.fail("began to write"))
     with pytest.raises(InputError, match=r"out: the arrays may need .* GiB, but the disk has"):
         salt("salt")
 
@@ -470,7 +488,7 @@ def test_mask_is_resized_centre_to_centre():
 
 
 def test_ignored_pixels_are_kept_apart(run, monkeypatch):
-    monkeypatch.setattr(ingest, "BLOCK", 2)
+    monkeypatch.setattr(streaming, "BLOCK", 2)
     make_folder(run.root, {name: (40, 40) for name in "abcde"})
     mask = block((40, 40)) * 255
     mask[30:] = 127

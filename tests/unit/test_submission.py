@@ -5,9 +5,19 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from raw_folders import SIDE, TEST, add_row, cut, make_folder, make_salt, save, save_table
+from raw_folders import (
+    SIDE,
+    TEST,
+    add_row,
+    cut,
+    ingest_both,
+    make_folder,
+    make_salt,
+    save,
+    save_table,
+)
 
-from foldbelt import competitions, ingest, rle, store, submit
+from foldbelt import competitions, rle, store, submit
 from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.store.geometry import resize_to
@@ -27,9 +37,7 @@ class Case:
         self.decision.write_text(json.dumps(decision))
 
     def ingest(self):
-        folder = self.test.parent
-        args = self.competition, self.root, self.spec, folder / "train.h5", self.test
-        ingest.run(*args, folder / "problems.csv")
+        ingest_both(self.competition, self.root, self.spec, self.test.parent)
         return self
 
     def predict(self, prob=None, ids=None):

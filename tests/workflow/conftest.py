@@ -6,11 +6,19 @@ from pathlib import Path
 import pytest
 from running import ROOT, TINY, Run
 
+from foldbelt.synthetic.seismic import seismic
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Give one finished run; tests copy it before they change anything."""
-    run = Run(tmp_path_factory.mktemp("finished"), TINY)
+    """Give one finished run; tests copy it before they change anything.
+
+    Its raw files lie in a folder of their own, as people's do.
+    """
+    raw = tmp_path_factory.mktemp("raw") / "competition"
+    seismic(raw, **TINY["data"]["synthetic"])
+    data = {"path": str(raw), "truth": str(raw.with_name("competition-truth.csv"))}
+    run = Run(tmp_path_factory.mktemp("finished"), {**TINY, "data": data})
     run.snakemake()
     return run
 

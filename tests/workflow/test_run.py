@@ -32,7 +32,7 @@ def test_leaves_the_product(finished: Run) -> None:
 
 
 def test_submission_has_every_test_id_once_in_the_samples_order(finished: Run) -> None:
-    raw = finished.results / "synthetic" / "competition"
+    raw = Path(finished.config["data"]["path"])
     sample = pd.read_csv(raw / "sample_submission.csv")
     submission = pd.read_csv(finished.results / "submission.csv")
     assert list(submission.columns) == list(sample.columns)
@@ -56,14 +56,17 @@ def test_a_second_run_does_nothing(finished: Run) -> None:
 
 
 @pytest.mark.parametrize("cores", [1])
-def test_rebuilding_gives_the_same_bytes_whatever_the_cores(
+def test_rebuilding_gives_the_same_bytes_whatever_the_cores_and_the_place(
     finished: Run, tmp_path: Path, cores: int
 ) -> None:
-    again = Run(tmp_path, TINY)
+    raw = Path(finished.config["data"]["path"])
+    shutil.copytree(raw, tmp_path / "elsewhere")
+    data = {**finished.config["data"], "path": str(tmp_path / "elsewhere")}
+    again = Run(tmp_path / "again", {**finished.config, "data": data})
     again.snakemake(cores=cores)
     one, other = finished.digests(), again.digests()
     assert sorted(one) == sorted(other)
-    assert [name for name in one if one[name] != other[name]] == []
+    assert [name for name in one if one[name] != other[name]] == ["config.yaml"]
     scores = [json.loads((run.results / "scores.json").read_text()) for run in (finished, again)]
     assert {**scores[0], "seconds": 0} == {**scores[1], "seconds": 0}
 
@@ -90,7 +93,7 @@ def test_a_local_file_of_pretrained_weights_is_where_training_starts(
     architecture |= {"weights": str(tmp_path / "encoder.safetensors"), "sha256": None}
     stages = {"still": {"loss": {"bce": 1}, "epochs": 1, "optimizer": {"lr": 1e-12}}}
     models = {"started": {"stages": ["still"], "architecture": architecture}}
-    run.configure({**TINY, "stages": stages, "models": models})
+    run.configure({**run.config, "stages": stages, "models": models})
     target = run.results / "models" / "started" / "round0" / "fold0" / "still.safetensors"
     run.snakemake("--", str(target.relative_to(run.folder)))
     trained = [value for name, value in load_file(target).items() if "layer1.0.conv1" in name]
@@ -109,7 +112,7 @@ def test_a_mistyped_key_is_refused_with_its_name_and_the_right_one(tmp_path: Pat
 
 def test_spoilt_data_stops_before_anything_trains(finished: Run, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    shutil.copytree(finished.results / "synthetic" / "competition", raw)
+    shutil.copytree(finished.config["data"]["path"], raw)
     images = sorted((raw / "train" / "images").iterdir())
     images[0].write_bytes(b"no image")
     images[1].unlink()

@@ -249,6 +249,11 @@ def reader(name: str) -> str:
     return f"{competition(name)}.read"
 
 
+def lister(name: str) -> str:
+    """Module that lists a competition's files, importing the standard library alone."""
+    return f"{competition(name)}.files"
+
+
 def writer(name: str) -> str:
     """Module that writes and checks a competition's submission."""
     return f"{competition(name)}.submit"

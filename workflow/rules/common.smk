@@ -1,7 +1,6 @@
 """What all rules share: the checked config, the plan that follows from it, the digest of their code."""
 
 import functools
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -22,6 +21,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 RECIPES = PLAN.recipes
 ROUNDS, LAST = PLAN.rounds, PLAN.rounds[-1]
 READER = registry.reader(config["competition"])
+LISTER = registry.lister(config["competition"])
 WRITER = registry.writer(config["competition"])
 
 # What jobs need. A network on a GPU, and workers who look for connected components beside it.
@@ -45,15 +45,3 @@ def warn_of_triggers():
             "`rerun-triggers: [mtime, params, input, software-env]` into your workflow profile, or "
             "say `--rerun-triggers mtime params input software-env` (docs/profiles.md)."
         )
-
-
-def raw_listing(wildcards):
-    """Digest of the raw files' names, sizes and times; synthetic ones follow from their params."""
-    warn_of_triggers()
-    if PLAN.synthetic:
-        return None
-    if not Path(PLAN.raw).is_dir():
-        raise WorkflowError(
-            f"data.path: {PLAN.raw} is no folder; set it to where the raw files lie."
-        )
-    return resolving.listing(PLAN.raw)

@@ -1,4 +1,49 @@
-"""From a competition's files to checked arrays."""
+"""From a competition's files to checked arrays: training images, test images, the sample."""
+
+import importlib
+from pathlib import Path
+
+from foldbelt import raw_files
+
+STATE = f"results/{config['run']}/state"
+# What of the config decides what is read; where the files lie is not tracked, their content is.
+DATA = {k: v for k, v in config["data"].items() if k not in ("path", "synthetic", "truth")}
+
+
+@functools.cache
+def raw_digests():
+    """Digests of the raw files by part, taken by the main process and read by its jobs."""
+    warn_of_triggers()
+    if PLAN.synthetic:  # what is drawn follows from params
+        return {}
+    recorded = raw_files.recorded(STATE)
+    if not workflow.is_main_process:
+        return recorded or {}
+    root = Path(PLAN.raw)
+    if not root.is_dir():
+        text = f"data.path: {root} is no folder; set it to where the raw files lie."
+        if recorded is None:
+            raise WorkflowError(text)
+        logger.warning(f"{text} What was read from there stands; nothing can be read anew.")
+        return recorded
+    try:
+        files = importlib.import_module(registry.lister(config["competition"])).files
+        return raw_files.digests(files(root, DATA), root, STATE, logger.info)
+    except (OSError, ValueError) as error:
+        raise WorkflowError(str(error)) from None
+
+
+def raw_digest(part):
+    """Give the rule of one part its digest."""
+    return raw_digests().get(part)
+
+
+def raw_folder(wildcards):
+    """Name the raw files as an input where they are drawn, or missing: then no job may start."""
+    raw_digests()  # says it if the folder is missing
+    missing = workflow.is_main_process and not Path(PLAN.raw).is_dir()
+    return PLAN.raw if PLAN.synthetic or missing else []
+
 
 if PLAN.synthetic:
 
@@ -27,17 +72,17 @@ if PLAN.synthetic:
             "../scripts/make_synthetic.py"
 
 
-rule ingest_images:
+rule ingest_train:
     input:
-        raw=PLAN.raw if PLAN.synthetic else ancient(PLAN.raw),
+        raw=raw_folder,
     output:
-        train="<results>/data/train.h5",
-        test="<results>/data/test.h5",
-        problems="<results>/data/problems.csv",
+        data="<results>/data/train.h5",
+    # The list of problems is a log: it outlives a job that stops because of them.
     log:
-        "<logs>/ingest_images.log",
+        "<logs>/ingest_images/train.log",
+        problems="<results>/data/problems_train.csv",
     benchmark:
-        "<benchmarks>/ingest_images/all.txt"
+        "<benchmarks>/ingest_images/train.txt"
     conda:
         "../../envs/foldbelt.yaml"
     threads: 2
@@ -47,14 +92,89 @@ rule ingest_images:
     params:
         code=lambda wildcards: code("ingest_images", READER),
         competition=config["competition"],
-        raw=raw_listing,
-        data={k: v for k, v in config["data"].items() if k not in ("path", "synthetic", "truth")},
+        raw=lambda wildcards: raw_digest("train"),
+        data=DATA,
     message:
-        "Check the raw files and store them as arrays"
+        "Check the training images and store them as arrays"
     script:
         "../scripts/ingest_images.py"
 
 
+use rule ingest_train as ingest_test with:
+    input:
+        raw=raw_folder,
+        train="<results>/data/train.h5",
+    output:
+        data="<results>/data/test.h5",
+    log:
+        "<logs>/ingest_images/test.log",
+        problems="<results>/data/problems_test.csv",
+    benchmark:
+        "<benchmarks>/ingest_images/test.txt"
+    params:
+        code=lambda wildcards: code("ingest_images", READER),
+        competition=config["competition"],
+        raw=lambda wildcards: raw_digest("test"),
+        data=DATA,
+    message:
+        f"Check the test images and store them as arrays ({PLAN.upstream_of_training()})"
+
+
+rule keep_sample:
+    input:
+        raw=raw_folder,
+    output:
+        sample=directory("<results>/data/sample"),
+    log:
+        "<logs>/keep_sample.log",
+    benchmark:
+        "<benchmarks>/keep_sample/all.txt"
+    localrule: True
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=lambda wildcards: code("keep_sample", LISTER),
+        competition=config["competition"],
+        raw=lambda wildcards: raw_digest("sample"),
+    message:
+        "Keep the sample submission with the results"
+    script:
+        "../scripts/keep_sample.py"
+
+
+rule list_problems:
+    input:
+        "<results>/data/train.h5",
+        "<results>/data/test.h5",
+        parts=["<results>/data/problems_train.csv", "<results>/data/problems_test.csv"],
+    output:
+        problems="<results>/data/problems.csv",
+    log:
+        "<logs>/list_problems.log",
+    benchmark:
+        "<benchmarks>/list_problems/all.txt"
+    localrule: True
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=lambda wildcards: code("list_problems"),
+    message:
+        "List the problems found in the raw files"
+    script:
+        "../scripts/list_problems.py"
+
+
 rule ingest:
     input:
-        rules.ingest_images.output,
+        rules.ingest_train.output,
+        rules.ingest_test.output,
+        rules.keep_sample.output,
+        rules.list_problems.output,

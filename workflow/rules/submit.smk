@@ -3,7 +3,7 @@
 
 rule write_submission:
     input:
-        raw=PLAN.raw if PLAN.synthetic else ancient(PLAN.raw),
+        sample="<results>/data/sample",
         test="<results>/data/test.h5",
         blend=f"<results>/blend/round{LAST}/test.h5",
         decision=f"<results>/decision/round{LAST}.json",

@@ -1,4 +1,4 @@
-"""Check a competition's raw files and store them as arrays."""
+"""Check one part of a competition's raw files and store it as arrays."""
 
 from _checkout import job
 
@@ -7,9 +7,11 @@ from foldbelt import ingest
 with job(snakemake.log[0]):
     ingest.run(
         snakemake.params.competition,
-        snakemake.input.raw,
+        # Where the files lie is no part of what is tracked: their content is.
+        snakemake.input.get("raw") or snakemake.config["data"]["path"],
         snakemake.params.data,
-        train=snakemake.output.train,
-        test=snakemake.output.test,
-        problems=snakemake.output.problems,
+        out=snakemake.output.data,
+        problems=snakemake.log.problems,
+        train=snakemake.input.get("train") or None,
+        digest=snakemake.params.raw,
     )

@@ -7,7 +7,7 @@ from foldbelt import submit
 with job(snakemake.log[0]):
     submit.run(
         snakemake.params.competition,
-        snakemake.input.raw,
+        snakemake.input.sample,
         snakemake.params.data,
         test=snakemake.input.test,
         blend=snakemake.input.blend,

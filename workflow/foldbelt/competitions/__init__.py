@@ -4,14 +4,19 @@ The stages that read raw files (`foldbelt.ingest`) and write the product (`foldb
 competition. They ask the package that the config names, `foldbelt.competitions.<name>`. Read
 `_reading` first: it defines what a reader gives. A package has
 
+`files.py`, the list of files
+    ``files(root, settings)`` lists by part (training, test, sample submission) exactly the files
+    that reading consumes. Their names and contents are what a run depends on. It imports the
+    standard library alone, since Snakemake's main process calls it.
 `read.py`, the reader
-    ``scan(root, settings)`` looks at names, tables and file headers and decodes nothing. It lists
-    the images and every problem that it finds. Columns that are known by now (a depth, a patient)
-    belong to the item. ``read(item, listing)`` decodes one image and its truth (a mask file, RLE
-    texts, boxes drawn as masks: whatever `Item.truth` holds) and checks one against the other. It
-    gives the per-image columns and labels that are computed from pixels. It is called from several
-    threads, and raises `foldbelt.formats.UnusableImage`. ``read_truth(path, ids, shape, classes)``
-    is needed only where the hidden truth comes as a table.
+    ``scan(root, settings, size)`` looks at names, tables and file headers and decodes nothing. It
+    lists the images and every problem that it finds; `size` is the storage size, where the training
+    images are stored already. Columns that are known by now (a depth, a patient) belong to the
+    item. ``read(item, listing)`` decodes one image and its truth (a mask file, RLE texts, boxes
+    drawn as masks: whatever `Item.truth` holds) and checks one against the other. It gives the
+    per-image columns and labels that are computed from pixels. It is called from several threads,
+    and raises `foldbelt.formats.UnusableImage`. ``read_truth(path, ids, shape, classes)`` is needed
+    only where the hidden truth comes as a table.
 `submit.py`, the writer
     ``write_submission(predictions, root, settings, classes)`` gives the product as text in the
     competition's own format, that of the given sample. ``check_submission(text, predictions, root,

@@ -1,5 +1,6 @@
 from ._loading import Reader as Reader
 from ._loading import Writer as Writer
+from ._loading import files as files
 from ._loading import reader as reader
 from ._loading import writer as writer
 from ._reading import Item as Item

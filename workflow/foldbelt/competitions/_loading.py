@@ -1,7 +1,7 @@
 """The reader and the writer of the competition that the config names."""
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,7 +16,9 @@ from foldbelt.formats import Finding
 class Reader(Protocol):
     """What `foldbelt.competitions.<name>.read` offers; `read_truth` is optional."""
 
-    def scan(self, root: Path, settings: Mapping[str, Any]) -> Listing: ...
+    def scan(
+        self, root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None
+    ) -> Listing: ...
 
     def read(self, item: Item, listing: Listing) -> Sample: ...
 
@@ -48,6 +50,12 @@ class Writer(Protocol):
         settings: Mapping[str, Any],
         classes: list[str],
     ) -> list[Finding]: ...
+
+
+def files(name: str) -> Callable[[Path, Mapping[str, Any]], dict[str, list[Path]]]:
+    """Find the function that lists a competition's files by part; see `reader`."""
+    module = importlib.import_module(registry.lister(name))
+    return cast(Callable[[Path, Mapping[str, Any]], dict[str, list[Path]]], module.files)
 
 
 def reader(name: str) -> Reader:

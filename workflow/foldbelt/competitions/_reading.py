@@ -48,7 +48,8 @@ class Listing:
     train, test
         The images, sorted by id. Images with findings are listed too, if their file can be read.
     size
-        Storage size (height, width); None where there is no image that can be read.
+        Storage size (height, width), that of most training images unless `data.size` says it;
+        None where there is no image that can be read.
     channels
         1 for grey, 3 for RGB.
     classes
@@ -56,9 +57,7 @@ class Listing:
     labels
         Names of the L image labels.
     findings
-        Every problem found.
-    inputs
-        Name → digest of the tables' contents and of the folders' listings (names and sizes).
+        Every problem found, in training and test data.
     """
 
     root: Path
@@ -70,7 +69,6 @@ class Listing:
     classes: list[str]
     labels: list[str]
     findings: list[Finding]
-    inputs: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,18 @@ class Plan:
         """The folder of the competition's files."""
         return FILES["synthetic"] if self.synthetic else self.config["data"]["path"]
 
+    def upstream_of_training(self) -> str:
+        """Say why training depends on the test images, where it does, for the log."""
+        schemes = {self.recipes.model(model)["folds"] for model in self.recipes.models}
+        groups = [self.recipes.folds[scheme]["group"] for scheme in sorted(schemes)]
+        reasons = {
+            "folds keep the tiles of a mosaic together": "mosaic" in groups,
+            "folds look at how test-like an image is": any(map(self._names_likeness, schemes)),
+            "they are pseudo-labelled": len(self.rounds) > 1,
+        }
+        given = [reason for reason, holds in reasons.items() if holds]
+        return f"training depends on them: {', '.join(given)}" if given else "no training uses them"
+
     @property
     def truth(self) -> str | list[str]:
         """The hidden truth of the test images, where it is known."""

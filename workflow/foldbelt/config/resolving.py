@@ -5,9 +5,7 @@ Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 
 import copy
 import functools
-import hashlib
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,6 @@ from foldbelt.files import PathLike, Problem, raise_all
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 Config = dict[str, Any]
-
-_RAW = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".csv"}
 
 
 @functools.cache  # every variant of an ablation is checked by it
@@ -232,27 +228,3 @@ def _fill(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Non
                 if value[key] is None and "type" not in others:
                     value[key] = {}
                 _fill(value[key], others, root)
-
-
-def listing(root: PathLike) -> str:
-    """Digest of the names, sizes and times of all images and tables below a folder.
-
-    Looks at no content, so that it costs a tenth of a second for 20,000 files. Other files, such as
-    notes and hidden ones, do not matter.
-    """
-    total = hashlib.sha256()
-    for place, state in sorted(_raw_files(os.fspath(root), "")):
-        total.update(f"{place}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-    return total.hexdigest()
-
-
-def _raw_files(folder: str, place: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Give path below the root and state of the files below a folder that matter to `listing`."""
-    with os.scandir(folder) as entries:  # pathlib takes ten times as long
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _raw_files(entry.path, f"{place}{entry.name}/")
-            elif os.path.splitext(entry.name)[1].lower() in _RAW and entry.is_file():
-                yield f"{place}{entry.name}", entry.stat()

@@ -4,7 +4,6 @@ Orientation tags (EXIF) are ignored everywhere: a mask has none, so image and ma
 match if only the image were rotated. TIFF files of several pages are refused.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,10 @@ from PIL import Image
 from foldbelt.formats.findings import Finding
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-_LITTER = {"thumbs.db", "desktop.ini"}
 
 
 class Undecodable(ValueError):
     """A file is not an image that can be used; the message says why."""
-
-
-def listing(folder: Path) -> list[Path]:
-    """List the files of a folder by name: none nested or hidden, and none that a viewer left there.
-
-    Files that are no images are listed too, so that the caller can report them.
-    """
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.name.lower() not in _LITTER
-    )
-
-
-def listing_digest(files: Iterable[Path]) -> str:
-    """SHA-256 of names and sizes: shows that a folder has changed without reading every image."""
-    lines = [f"{path.name}\t{path.stat().st_size}\n" for path in files]
-    return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def header(path: Path) -> tuple[int, int]:
@@ -153,8 +131,10 @@ def relative(path: Path, root: Path) -> str:
 def storage_size(
     root: Path,
     settings: Mapping[str, Any],
-    files: Mapping[str, Path],
+    train: Mapping[str, Path],
+    test: Mapping[str, Path],
     sizes: Mapping[str, tuple[int, int]],
+    settled: tuple[int, int] | None = None,
 ) -> tuple[tuple[int, int] | None, list[Finding]]:
     """Give the size at which images are stored, and findings for other sizes without data.size.
 
@@ -162,15 +142,21 @@ def storage_size(
     ----------
     root, settings
         The competition's folder and the config's `data` section.
-    files, sizes
-        id → file, and id → (height, width) of those whose headers can be read.
+    train, test
+        id → file. The size is that of most training images, so that test images have no say in how
+        training images are stored.
+    sizes
+        id → (height, width) of those whose headers can be read.
+    settled
+        The size, where the training images are stored already.
     """
     if settings["size"] is not None:
         height, width = settings["size"]
         return (height, width), []
-    common = common_size(sizes.values())
+    common = settled or common_size(sizes[key] for key in (train or test) if key in sizes)
     if common is None:
         return None, []
+    files = {**test, **train}
     findings = [
         Finding(
             relative(files[key], root),

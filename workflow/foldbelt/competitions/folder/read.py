@@ -20,10 +20,12 @@ import pandas as pd
 
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.folder import SAMPLE
+from foldbelt.competitions.folder.files import META, test_folders
 from foldbelt.competitions.folder.sample import sample_fault
-from foldbelt.files import InputError, digest
+from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
+from foldbelt.formats.folders import files_in
 
 _RESERVED = {"height", "width", "coverage", "empty"}
 _LOSSY = (".jpg", ".jpeg")
@@ -36,30 +38,28 @@ class Truth(NamedTuple):
     label: str | None
 
 
-def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
+def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None) -> Listing:
     """List images, masks and meta data, and what is wrong with their names and headers."""
     classes = _classes(settings)
     test_folder, findings = _test_folder(root)
-    inputs: dict[str, str] = {}
     files_of: dict[str, dict[str, Path]] = {}
     for folder in ("images", "masks", *([test_folder] if test_folder else [])):
-        files = image_files.listing(root / folder)
+        files = files_in(root / folder)
         if not files and folder != test_folder:
             findings.append(
                 Finding(folder, f"is missing or empty; looked for images in {root / folder}")
             )
         files_of[folder], wrong = image_files.by_stem(files, root)
         findings += wrong
-        inputs[folder] = image_files.listing_digest(files)
     images, masks, test = files_of["images"], files_of["masks"], files_of.get(test_folder, {})
     findings += _check_pairs(root, images, masks, test)
     sizes, broken = image_files.measure(images | test, root)
     mask_sizes, broken_masks = image_files.measure(masks, root)
     findings += broken + broken_masks
-    size, wrong = image_files.storage_size(root, settings, images | test, sizes)
+    size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
-    columns, label_of, wrong = _read_meta(root, settings, images, test, inputs)
-    findings += wrong + _check_sample(root, test, classes, inputs)
+    columns, label_of, wrong = _read_meta(root, settings, images, test)
+    findings += wrong + _check_sample(root, test, classes)
     train_items = [
         Item(key, path, sizes[key], Truth(masks[key], label_of.get(key)), columns[key])
         for key, path in sorted(images.items())
@@ -73,9 +73,7 @@ def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
     channels = 3 if settings["image_mode"] == "rgb" else 1
     names = list(classes)
     labels = names if settings["label"] is None else sorted(set(label_of.values()))
-    return Listing(
-        root, settings, train_items, test_items, size, channels, names, labels, findings, inputs
-    )
+    return Listing(root, settings, train_items, test_items, size, channels, names, labels, findings)
 
 
 def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
@@ -100,7 +98,7 @@ def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _test_folder(root: Path) -> tuple[str, list[Finding]]:
-    folders = [name for name in ("test", "test_images") if (root / name).is_dir()]
+    folders = test_folders(root)
     if len(folders) > 1:
         return folders[0], [Finding("test_images", "is beside test; keep one of the two folders")]
     return (folders[0] if folders else ""), []
@@ -145,28 +143,25 @@ def _read_meta(
     settings: Mapping[str, Any],
     images: Mapping[str, Path],
     test: Mapping[str, Path],
-    inputs: dict[str, str],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[Finding]]:
     """Give id → columns of every image, id → label if `data.label` is set, and findings."""
     columns: dict[str, dict[str, Any]] = {key: {} for key in (*images, *test)}
     table, findings = csv_files.read_table(
-        root, "meta.csv", ("id",), needed=settings["label"] is not None
+        root, META, ("id",), needed=settings["label"] is not None
     )
-    if (root / "meta.csv").is_file():
-        inputs["meta.csv"] = digest([root / "meta.csv"])
     if table is None:
         return columns, {}, findings
-    findings += csv_files.check_ids(table, "meta.csv", columns, "images/ or the test folder")
-    findings += csv_files.check_rows("meta.csv", table, sorted(images))
+    findings += csv_files.check_ids(table, META, columns, "images/ or the test folder")
+    findings += csv_files.check_rows(META, table, sorted(images))
     covered = set(table["id"]) & test.keys()
     if (
         covered
     ):  # rows for train images alone are fine; rows for some test images only are a mistake
-        findings += csv_files.check_rows("meta.csv", table, sorted(test))
+        findings += csv_files.check_rows(META, table, sorted(test))
     clash = sorted(_RESERVED & set(table.columns))
     if clash:
         reason = f"has columns whose names foldbelt uses itself: {', '.join(clash)}; rename them"
-        return columns, {}, [*findings, Finding("meta.csv", reason)]
+        return columns, {}, [*findings, Finding(META, reason)]
     for name in table.columns.drop("id"):
         values = csv_files.typed(table, name)
         for key, value in zip(table["id"], values, strict=True):
@@ -182,11 +177,11 @@ def _read_labels(table: pd.DataFrame, label: str | None) -> tuple[dict[str, str]
     if label not in table:
         has = ", ".join(table.columns)
         reason = f"has no column {label!r}, which data.label names (it has {has})"
-        return {}, [Finding("meta.csv", reason)]
+        return {}, [Finding(META, reason)]
     label_of = dict(zip(table["id"], table[label].str.strip(), strict=True))
     unlabelled = [key for key, text in label_of.items() if not text]
     return label_of, [
-        Finding("meta.csv", f"id {key} has no label (column {label})", key) for key in unlabelled
+        Finding(META, f"id {key} has no label (column {label})", key) for key in unlabelled
     ]
 
 
@@ -252,11 +247,9 @@ def _read_mask(path: Path, settings: Mapping[str, Any]) -> tuple[np.ndarray, np.
 
 
 def _check_sample(
-    root: Path, test: Mapping[str, Path], classes: Mapping[str, Any], inputs: dict[str, str]
+    root: Path, test: Mapping[str, Path], classes: Mapping[str, Any]
 ) -> list[Finding]:
     sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
-    if (root / SAMPLE).is_file():
-        inputs[SAMPLE] = digest([root / SAMPLE])
     if sample is None:
         return findings
     reason = sample_fault(sample, list(classes))

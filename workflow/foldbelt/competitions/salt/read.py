@@ -18,9 +18,11 @@ import pandas as pd
 from foldbelt import rle
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.salt import SAMPLE
-from foldbelt.files import InputError, Problem, digest, raise_all
+from foldbelt.competitions.salt.files import DEPTHS, TRAIN, folders
+from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
+from foldbelt.formats.folders import files_in
 
 CLASSES = ["salt"]
 
@@ -39,17 +41,18 @@ class _Files(NamedTuple):
     test_folder: str
 
 
-def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
+def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None) -> Listing:
     """List the tiles, and what is wrong with names, tables and headers."""
     _refuse_settings(settings)
-    files, findings, inputs = _list_files(root)
-    train_table, depths, table_findings = _read_tables(root, files, inputs)
+    files, findings = _list_files(root)
+    train_table, depths, table_findings = _read_tables(root, files)
     findings += table_findings
     findings += _check_pairs(files)
     sizes, broken = image_files.measure(files.images | files.test, root)
     mask_sizes, broken_masks = image_files.measure(files.masks, root)
     findings += broken + broken_masks
-    size = image_files.common_size(sizes.values())
+    leading = files.images or files.test
+    size = size or image_files.common_size(sizes[key] for key in leading if key in sizes)
     findings += _check_sizes(root, files, sizes, mask_sizes, size)
     runs = _unambiguous_runs(train_table)
     train = [
@@ -62,7 +65,7 @@ def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
         for key, path in sorted(files.test.items())
         if key in sizes
     ]
-    return Listing(root, settings, train, test, size, 1, CLASSES, CLASSES, findings, inputs)
+    return Listing(root, settings, train, test, size, 1, CLASSES, CLASSES, findings)
 
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
@@ -76,14 +79,11 @@ def _refuse_settings(settings: Mapping[str, Any]) -> None:
         )
 
 
-def _list_files(root: Path) -> tuple[_Files, list[Finding], dict[str, str]]:
-    test_folder = "test/images" if (root / "test" / "images").is_dir() else "test"
-    folders = {"images": "train/images", "masks": "train/masks", "test": test_folder}
+def _list_files(root: Path) -> tuple[_Files, list[Finding]]:
     files_of: dict[str, dict[str, Path]] = {}
     findings: list[Finding] = []
-    inputs: dict[str, str] = {}
-    for role, folder in folders.items():
-        files = image_files.listing(root / folder)
+    for role, folder in folders(root).items():
+        files = files_in(root / folder)
         if not (root / folder).is_dir():
             findings.append(
                 Finding(folder, f"is missing; looked for a folder of PNGs below {root}")
@@ -92,27 +92,24 @@ def _list_files(root: Path) -> tuple[_Files, list[Finding], dict[str, str]]:
             findings.append(Finding(folder, "holds no files"))
         files_of[role], wrong = image_files.by_stem(files, root, (".png",))
         findings += wrong
-        inputs[folder] = image_files.listing_digest(files)
-    return _Files(**files_of, test_folder=test_folder), findings, inputs
+    return _Files(**files_of, test_folder=folders(root)["test"]), findings
 
 
 def _read_tables(
-    root: Path, files: _Files, inputs: dict[str, str]
+    root: Path, files: _Files
 ) -> tuple[pd.DataFrame | None, dict[str, float], list[Finding]]:
     findings: list[Finding] = []
     tables: dict[str, pd.DataFrame | None] = {}
     for name, columns in {
-        "train.csv": ("id", "rle_mask"),
-        "depths.csv": ("id", "z"),
+        TRAIN: ("id", "rle_mask"),
+        DEPTHS: ("id", "z"),
         SAMPLE: ("id", "rle_mask"),
     }.items():
         tables[name], wrong = csv_files.read_table(root, name, columns)
         findings += wrong
-        if (root / name).is_file():
-            inputs[name] = digest([root / name])
     known = {
-        "train.csv": (files.images, "train/images"),
-        "depths.csv": (files.images | files.test, f"train/images or {files.test_folder}"),
+        TRAIN: (files.images, "train/images"),
+        DEPTHS: (files.images | files.test, f"train/images or {files.test_folder}"),
         SAMPLE: (files.test, files.test_folder),
     }
     for name, (images, where) in known.items():
@@ -120,8 +117,8 @@ def _read_tables(
         if table is not None:
             findings += csv_files.check_ids(table, name, images, where)
             findings += csv_files.check_rows(name, table, sorted(images))
-    depths, wrong = _read_depths(tables["depths.csv"])
-    return tables["train.csv"], depths, findings + wrong
+    depths, wrong = _read_depths(tables[DEPTHS])
+    return tables[TRAIN], depths, findings + wrong
 
 
 def _unambiguous_runs(table: pd.DataFrame | None) -> dict[str, str]:
@@ -137,7 +134,7 @@ def _read_depths(table: pd.DataFrame | None) -> tuple[dict[str, float], list[Fin
         return {}, []
     depths = pd.to_numeric(table["z"], errors="coerce").to_numpy(np.float64)
     findings = [
-        Finding("depths.csv", f"id {key} has the depth {text!r}, which is not a number", key)
+        Finding(DEPTHS, f"id {key} has the depth {text!r}, which is not a number", key)
         for key, text, depth in zip(table["id"], table["z"], depths, strict=True)
         if not np.isfinite(depth)
     ]
@@ -222,7 +219,7 @@ def _read_mask(item: Item, root: Path) -> tuple[np.ndarray, list[Finding]]:
     try:
         runs = rle.decode(item.truth.runs, item.size)
     except ValueError as error:
-        findings.append(Finding("train.csv", f"id {item.id}: {error}", item.id))
+        findings.append(Finding(TRAIN, f"id {item.id}: {error}", item.id))
     if mask is not None and runs is not None and mask.shape == runs.shape:
         differing = int((mask != runs).sum())
         if differing:

@@ -19,32 +19,31 @@ import numpy as np
 from foldbelt import rle
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.steel import SAMPLE, pairs
-from foldbelt.files import InputError, Problem, digest, raise_all
+from foldbelt.competitions.steel.files import TRAIN
+from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding, UnusableImage
-
-TRAIN = "train.csv"
+from foldbelt.formats.folders import files_in
 
 _BLACK = 10  # grey values up to this are the black beside a coil; JPEG leaves it not quite zero
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
+def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None) -> Listing:
     """List the images, and what is wrong with names, tables and headers."""
     _refuse_settings(settings)
     findings: list[Finding] = []
-    inputs: dict[str, str] = {}
-    images, wrong = _list_folder(root, "train_images", inputs)
-    test, wrong_test = _list_folder(root, "test_images", inputs)
+    images, wrong = _list_folder(root, "train_images")
+    test, wrong_test = _list_folder(root, "test_images")
     findings += wrong + wrong_test
     findings += [
         Finding(f"test_images/{key}", "has the name of a train image; names must differ", key)
         for key in sorted(images.keys() & test.keys())
     ]
     sizes, broken = image_files.measure(images | test, root)
-    size, wrong = image_files.storage_size(root, settings, images | test, sizes)
+    size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += broken + wrong
-    classes, runs, wrong = _read_tables(root, images, test, inputs)
+    classes, runs, wrong = _read_tables(root, images, test)
     findings += wrong
     return Listing(
         root=root,
@@ -60,7 +59,6 @@ def scan(root: Path, settings: Mapping[str, Any]) -> Listing:
         classes=classes,
         labels=classes,
         findings=findings,
-        inputs=inputs,
     )
 
 
@@ -74,10 +72,8 @@ def _refuse_settings(settings: Mapping[str, Any]) -> None:
         )
 
 
-def _list_folder(
-    root: Path, folder: str, inputs: dict[str, str]
-) -> tuple[dict[str, Path], list[Finding]]:
-    files = image_files.listing(root / folder)
+def _list_folder(root: Path, folder: str) -> tuple[dict[str, Path], list[Finding]]:
+    files = files_in(root / folder)
     findings = []
     if not (root / folder).is_dir():
         hint = (
@@ -87,34 +83,49 @@ def _list_folder(
         findings.append(Finding(folder, reason))
     elif not files and folder == "train_images":
         findings.append(Finding(folder, "holds no files"))
-    inputs[folder] = image_files.listing_digest(files)
     by_id, wrong = image_files.by_name(files, root, _SUFFIXES)
     return by_id, findings + wrong
 
 
 def _read_tables(
-    root: Path, images: Mapping[str, Path], test: Mapping[str, Path], inputs: dict[str, str]
+    root: Path, images: Mapping[str, Path], test: Mapping[str, Path]
 ) -> tuple[list[str], dict[str, dict[str, str]], list[Finding]]:
     """Give the classes, image → class → run lengths, and findings."""
     train, findings = pairs.read(root, TRAIN)
     sample, wrong = pairs.read(root, SAMPLE, needed=False)
     findings += wrong
-    inputs.update({n: digest([root / n]) for n in (TRAIN, SAMPLE) if (root / n).is_file()})
     trained = [] if train is None else train.classes
     sampled = [] if sample is None or not pairs.lists_pairs(sample, trained) else sample.classes
-    classes = sampled or trained
     if train is not None:
         findings += pairs.check(train, images, "train_images")
-        findings += pairs.check_classes(train, classes, SAMPLE)
+        findings += _check_classes(train, sampled) if sampled else []
         if train.whole:
-            findings += pairs.check_whole(train, sorted(images), classes)
-        if not classes:
+            findings += pairs.check_whole(train, sorted(images), trained)
+        if not trained:
             findings.append(Finding(TRAIN, "names no class; there is nothing to learn from"))
     if sample is not None:
         findings += pairs.check(sample, test, "test_images")
-        findings += pairs.check_whole(sample, sorted(test), classes) if sampled else []
+        findings += pairs.check_whole(sample, sorted(test), trained) if sampled else []
     runs = {} if train is None else pairs.first_runs(train)
-    return classes, runs, findings
+    return trained, runs, findings
+
+
+def _check_classes(train: pairs.Pairs, sampled: Sequence[str]) -> list[Finding]:
+    """Find the classes that only one of the two tables names.
+
+    No single image is to blame: with fewer images the two would still disagree.
+    """
+    findings = []
+    for label in train.classes:
+        if label not in sampled:
+            images = train.rows["image"][train.rows["class"] == label]
+            reason = f"has the class {label} for {len(images)} images, such as {images.iloc[0]}"
+            findings.append(Finding(TRAIN, f"{reason}, which {SAMPLE} does not know"))
+    missing = [label for label in sampled if label not in train.classes]
+    if missing:
+        reason = f"lists the class{'es' * (len(missing) > 1)} {', '.join(missing)}"
+        findings.append(Finding(SAMPLE, f"{reason}, which {TRAIN} never shows"))
+    return findings
 
 
 def read(item: Item, listing: Listing) -> Sample:

@@ -1,0 +1,298 @@
+"""One part of the data: training images with their masks, or test images.
+
+Each part is stored by a job of its own, so that another set of test images retrains nothing. The
+training part settles what both share: storage size, colours, classes and labels. Nothing of what it
+stores depends on the test part; but every problem is told at once, so that both parts are looked at
+before either is refused.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from foldbelt import competitions, store
+from foldbelt.competitions import Item, Listing, Reader
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+from foldbelt.formats.findings import Finding
+from foldbelt.ingest.streaming import Stream
+
+TRAIN, TEST = "train", "test"
+
+_THREADS = 4  # decoding; OpenCV releases the interpreter's lock
+_COLUMNS = ["file", "reason", "action"]
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What is read: the reader, the competition's folder, and the names of each part's files."""
+
+    reader: Reader
+    listing: Listing
+    only_test: frozenset[str]
+
+    def part_of(self, finding: Finding) -> str:
+        """Tell which part a finding is about: the one that cannot be stored because of it."""
+        if finding.file in self.only_test:
+            return TEST
+        train = {item.id for item in self.listing.train}
+        test = {item.id for item in self.listing.test}
+        return TEST if finding.id in test - train else TRAIN
+
+
+def run(
+    competition: str,
+    root: PathLike,
+    section: Mapping[str, Any],
+    out: PathLike,
+    problems: PathLike,
+    train: PathLike | None = None,
+    digest: str | None = None,
+) -> None:
+    """Read one part of a competition's raw files.
+
+    Parameters
+    ----------
+    competition
+        Its name, a package of `foldbelt.competitions`.
+    root
+        Its folder.
+    section
+        The config's `data` section with its defaults; where the files lie is not looked at.
+    out
+        Where the HDF5 file goes. Rows are sorted by id.
+    problems
+        Where the table of problems goes: file, reason, action (header only when there are none).
+    train
+        The training data, for which test images are stored; None to store the training data.
+    digest
+        Of the part's raw files, for the file's attributes.
+
+    Raises
+    ------
+    InputError
+        Listing all findings in both parts at once, unless `on_problem` is "drop" and each of them
+        is about a single image. Then no data are written, but the table of problems is.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise InputError(
+            f"data.path: there is no folder {folder}; set it to that of the raw files."
+        )
+    settings = competitions.settings(section)
+    settled = None if train is None else store.attrs(train)["size"]
+    source = _look(competition, folder, settings, settled and tuple(settled))
+    part = TRAIN if train is None else TEST
+    _check_room(source.listing, part, out)
+    if train is not None:
+        names = store.attrs(train)
+        classes, labels = names["class_names"], names["label_names"]
+        listing = replace(source.listing, classes=classes, labels=labels)
+        source = replace(source, listing=listing)
+    attrs = {
+        "config": {"competition": competition, **settings},
+        "inputs": {} if digest is None else {"raw": digest},
+        "class_names": source.listing.classes,
+        "label_names": source.listing.labels,
+        "size": source.listing.size,
+    }
+    findings = _convert_usable(source, part, out, attrs)
+    fatal = _fatal(findings, settings)
+    action = "stopped" if fatal else "dropped"
+    told = findings if fatal else [f for f in findings if source.part_of(f) == part]
+    rows = [Problem(finding.file, finding.reason, action) for finding in told]
+    write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=_COLUMNS))
+    if fatal:
+        raise_all(rows, f"The raw files in {folder} cannot be used", _hint(fatal))
+
+
+def keep_sample(competition: str, root: PathLike, out: PathLike) -> None:
+    """Keep the sample submission with the results, so that they can be submitted without raw files.
+
+    Parameters
+    ----------
+    competition, root
+        As for `run`.
+    out
+        A folder; it stays empty if there is no sample, where none is needed.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in competitions.files(competition)(Path(root), {})["sample"]:
+        shutil.copyfile(path, folder / path.name)
+
+
+def list_problems(parts: Iterable[PathLike], out: PathLike) -> None:
+    """Join the parts' tables of problems."""
+    tables = [pd.read_csv(path, dtype=str, na_filter=False) for path in parts]
+    write_csv(out, pd.concat(tables, ignore_index=True))
+
+
+def _look(
+    competition: str, folder: Path, settings: Mapping[str, Any], size: tuple[int, int] | None
+) -> _Sources:
+    """List images and findings of both parts; nothing is decoded."""
+    reader = competitions.reader(competition)
+    listing = _with_series(reader.scan(folder, settings, size), settings["series"])
+    names = {
+        part: {path.relative_to(folder).as_posix() for path in paths}
+        for part, paths in competitions.files(competition)(folder, settings).items()
+    }
+    only_test = (names[TEST] | names["sample"]) - names[TRAIN]
+    return _Sources(reader, listing, frozenset(only_test))
+
+
+def _with_series(listing: Listing, pattern: str | None) -> Listing:
+    """Give every image a column `series`: what the pattern's first group finds in its id, or ""."""
+    if pattern is None:
+        return listing
+    expression = re.compile(pattern)
+
+    def with_column(item: Item) -> Item:
+        match = expression.search(item.id)
+        return replace(item, columns={**item.columns, "series": (match and match[1]) or ""})
+
+    items = [*listing.train, *listing.test]
+    where = f"data.series, {pattern!r}"
+    findings = list(listing.findings)
+    if any("series" in item.columns for item in items):
+        findings.append(Finding(where, "the images have a column `series` already; rename it"))
+    train, test = ([with_column(item) for item in part] for part in (listing.train, listing.test))
+    if train and not any(item.columns["series"] for item in train):
+        reason = f"names no series for any training image; their ids are such as {train[0].id}"
+        findings.append(Finding(where, reason))
+    alone = sum(not item.columns["series"] for item in train)
+    names = {item.columns["series"] for item in train} - {""}
+    print(f"{where}: {len(names)} series in {len(train)} training images, {alone} without one")
+    return replace(listing, train=train, test=test, findings=findings)
+
+
+def _check_room(listing: Listing, part: str, out: PathLike) -> None:
+    """Print how much disk space the arrays may need, and raise InputError where there is less.
+
+    Images are counted uncompressed, masks at an eighth: compression shrinks masks to far less.
+    """
+    height, width = listing.size or (0, 0)
+    items = listing.train if part == TRAIN else listing.test
+    masks = store.packed_bytes(len(listing.classes)) * store.FLAT if part == TRAIN else 0
+    need = 1.0 * height * width * (listing.channels + masks) * len(items)
+    folder = Path(out).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    print(
+        f"{len(items)} {part} images of {height}×{width}: "
+        f"at most {need / 2**30:.2f} GiB of disk, {free / 2**30:.1f} GiB are free"
+    )
+    if need > free:
+        raise InputError(
+            f"{folder}: the arrays may need {need / 2**30:.2f} GiB, but the disk has "
+            f"{free / 2**30:.2f} GiB free. Make room, or put the results on another disk."
+        )
+
+
+def _fatal(findings: Iterable[Finding], settings: Mapping[str, Any]) -> list[Finding]:
+    """Give the findings that stop the run: dropping images does not help, or is not allowed."""
+    return [f for f in findings if f.id is None or settings["on_problem"] == "error"]
+
+
+def _hint(fatal: Iterable[Finding]) -> str:
+    if any(finding.id is None for finding in fatal):
+        return "Correct the files. Leaving images out (data.on_problem: drop) does not help here."
+    return "Correct the files, or leave these images out with data.on_problem: drop."
+
+
+def _convert_usable(
+    source: _Sources, part: str, out: PathLike, attrs: Mapping[str, Any]
+) -> list[Finding]:
+    """Write a part from all its images without findings, unless one is fatal; give all findings.
+
+    Images are written while they are checked, so that a data set without problems is decoded once.
+    The file appears only if nothing new was found; images to drop cost a second pass. Where nothing
+    will be written, the other part is decoded, too, for it may have problems of its own.
+    """
+    listing, settings = source.listing, source.listing.settings
+    findings = sorted(set(listing.findings))
+    with _quiet():
+        while not _fatal(findings, settings):
+            unusable = {f.id for f in findings if source.part_of(f) == part}
+            new = set(_convert(source, part, unusable, out, attrs)) - set(findings)
+            findings = sorted([*findings, *new])
+            if not new:
+                return findings
+        # Images with a finding are decoded as well: they may have more than one problem.
+        for which in (TRAIN, TEST):
+            findings += _convert(source, which, set(), None, attrs)
+    return sorted(set(findings))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV from printing its own warnings on broken files: the findings name them all."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+class _Abandon(Exception):
+    """Leaves the writers without their files appearing."""
+
+
+def _convert(
+    source: _Sources,
+    part: str,
+    unusable: Collection[str | None],
+    out: PathLike | None,
+    attrs: Mapping[str, Any],
+) -> list[Finding]:
+    """Decode every image of a part, and write the file unless there is a finding.
+
+    With `out` None, images are only checked.
+    """
+    reader, listing = source.reader, source.listing
+    items = listing.train if part == TRAIN else listing.test
+    items = [item for item in items if item.id not in unusable]
+    findings: list[Finding] = []
+    with contextlib.suppress(_Abandon), contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)))
+        writer = None
+        if out is not None:
+            writer = stack.enter_context(store.Writer(out, None, attrs, len(listing.classes)))
+        stream = Stream(reader, listing, items, part == TRAIN, writer)
+        findings = stream.convert(pool)
+        if part == TRAIN:
+            findings += _check_seen(listing.classes, items, stream.seen)
+        if findings:
+            raise _Abandon
+        if part == TRAIN and out is not None:
+            seen = zip(listing.classes, stream.seen.tolist(), strict=True)
+            counts = ", ".join(f"{name} ({count})" for name, count in seen)
+            print(f"Classes, and how many training images hold them: {counts}")
+    return findings
+
+
+def _check_seen(classes: Sequence[str], items: Sequence[Item], seen: np.ndarray) -> list[Finding]:
+    if not items:
+        return [Finding("train images", "none of them can be used")]
+    if classes and not seen.any():
+        return [Finding("masks", "all that can be used are empty; there is nothing to learn from")]
+    return [
+        Finding(
+            "masks",
+            f"class {name} is never seen: no mask that can be used shows it; remove it from the "
+            "tables, or from data.classes",
+        )
+        for name, count in zip(classes, seen, strict=True)
+        if not count
+    ]

@@ -1,0 +1,162 @@
+"""Images on their way from raw files to HDF5: decoded in threads, written block by block.
+
+Images of another size are brought to storage size, and the mask is kept at its original size, too
+(dataset `original`).
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from foldbelt import store
+from foldbelt.competitions import Item, Listing, Reader
+from foldbelt.formats.findings import Finding, UnusableImage
+
+BLOCK = 256  # images in memory at a time, at most
+_BLOCK_BYTES = 64 * 2**20
+
+
+@dataclass
+class Row:
+    """One image as it is stored."""
+
+    columns: dict[str, Any]
+    seen: np.ndarray
+    image: np.ndarray
+    labels: np.ndarray | None
+    mask: np.ndarray | None
+    ignore: np.ndarray | None
+    original: np.ndarray | None
+
+
+class Stream:
+    """One of the two files on its way from raw images to HDF5."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        listing: Listing,
+        items: Sequence[Item],
+        is_train: bool,
+        writer: store.Writer | None,
+    ) -> None:
+        self.reader, self.listing, self.items = reader, listing, items
+        self.is_train, self.writer = is_train, writer
+        self.size = listing.size or (1, 1)
+        self.mixed = is_train and any(item.size != self.size for item in items)
+        planes = listing.channels + len(listing.classes) + 1
+        self.block = max(1, min(BLOCK, _BLOCK_BYTES // (self.size[0] * self.size[1] * planes)))
+        self.columns: list[dict[str, Any]] = []
+        self.seen = np.zeros(len(listing.classes), np.int64)
+        self.ignoring = False
+
+    def convert(self, pool: ThreadPoolExecutor) -> list[Finding]:
+        """Convert every image; give the findings. After the first one nothing more is written."""
+        findings: list[Finding] = []
+        self._create()
+        for start in range(0, len(self.items), self.block):
+            rows = []
+            for result in pool.map(self._convert, self.items[start : start + self.block]):
+                if isinstance(result, Row):
+                    rows.append(result)
+                    self.seen += result.seen
+                else:
+                    findings += result
+            if self.writer is not None and not findings:
+                self._put(start, rows)
+        if self.writer is not None:
+            table = pd.DataFrame(self.columns)
+            self.writer.set_table(table if len(table) else pd.DataFrame({"id": []}, dtype=object))
+        return findings
+
+    def _convert(self, item: Item) -> Row | list[Finding]:
+        try:
+            sample = self.reader.read(item, self.listing)
+        except UnusableImage as error:
+            return [replace(finding, id=item.id) for finding in error.findings]
+        if sample.image.shape[:2] != item.size:
+            where = item.image.relative_to(self.listing.root).as_posix()
+            return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
+        seen = np.zeros_like(self.seen)
+        if sample.mask is not None and seen.size:
+            rows = sample.mask.reshape(len(sample.mask), -1)  # a last axis of K is slow to reduce
+            seen += np.bitwise_or.reduce(rows, axis=0).reshape(-1, len(seen)).any(axis=0)
+        columns = {"id": item.id, **item.columns, **sample.columns}
+        mask, ignore, original = sample.mask, sample.ignore, None
+        if self.writer is None:
+            return Row(columns, seen, sample.image, None, None, None, None)
+        if self.mixed and mask is not None:
+            original = store.encode_original(mask, ignore)
+        image = resize_image(sample.image, self.size)
+        mask = None if mask is None else resize_mask(mask, self.size)
+        ignore = None if ignore is None else resize_mask(ignore, self.size)
+        return Row(columns, seen, image, sample.labels, mask, ignore, original)
+
+    def _create(self) -> None:
+        if self.writer is None:
+            return
+        count, classes = len(self.items), len(self.listing.classes)
+        colours = (3,) if self.listing.channels == 3 else ()
+        self.writer.create("image", (*self.size, *colours), np.uint8, count)
+        if self.is_train:
+            tail = self.size if classes == 1 else (*self.size, classes)
+            self.writer.create("mask", tail, np.uint8, count)
+            self.writer.create("labels", (len(self.listing.labels),), np.uint8, count)
+        if self.mixed:
+            self.writer.create("original", (), store.BYTES, count)
+
+    def _put(self, start: int, rows: Sequence[Row]) -> None:
+        assert self.writer is not None  # for the type checker
+        self.columns += [row.columns for row in rows]
+        self.writer.put("image", start, np.stack([row.image for row in rows]))
+        if not self.is_train:
+            return
+        masks = np.stack([row.mask for row in rows if row.mask is not None])
+        self.writer.put("mask", start, masks if masks.shape[3] > 1 else masks[..., 0])
+        labels = np.stack([row.labels for row in rows if row.labels is not None])
+        self.writer.put("labels", start, labels)
+        if self.mixed:
+            self.writer.put("original", start, [row.original for row in rows])
+        self._put_ignore(start, [row.ignore for row in rows])
+
+    def _put_ignore(self, start: int, ignores: Sequence[np.ndarray | None]) -> None:
+        """Write unlabelled pixels; the dataset begins with the first of them."""
+        assert self.writer is not None
+        nothing = np.zeros(self.size, bool)
+        if not self.ignoring and any(ignore is not None for ignore in ignores):
+            self.ignoring = True
+            self.writer.create("ignore", self.size, np.uint8, len(self.items))
+            for first in range(0, start, self.block):
+                count = min(self.block, start - first)
+                self.writer.put("ignore", first, np.stack([nothing] * count))
+        if self.ignoring:
+            block = np.stack([nothing if ignore is None else ignore for ignore in ignores])
+            self.writer.put("ignore", start, block)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring an image (h, w) or (h, w, 3) u8 to (H, W): area means down, linear interpolation up.
+
+    The aspect ratio is not kept; predictions are stretched back to the original size.
+    """
+    if image.shape[:2] == size:
+        return image
+    smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=method)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a mask (h, w) or (h, w, K) to (H, W) by the nearest pixel, centre to centre."""
+    if mask.shape[:2] == size:
+        return mask
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for new, old in zip(size, mask.shape, strict=False)
+    )
+    return mask[rows[:, None], columns]
