@@ -32,16 +32,16 @@ def compare(tmp_path, variants, **more):
         name: [scored(tmp_path / f"{name}{i}.json", one) for i, one in enumerate(seeds)]
         for name, seeds in variants.items()
     }
-    arguments = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [3, 5]} | more
+    arguments = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [3, 5, 7]} | more
     out = tmp_path / "ablation.csv"
-    ablation.run(results=results, base="base", draws=500, seed=0, out=out, **arguments)
+    ablation.run(results=results, base="base", out=out, **arguments)
     return pd.read_csv(out).set_index("variant")
 
 
 @pytest.fixture
 def base():
     random = np.random.default_rng(0)
-    return [random.random(40), random.random(40)]
+    return [random.random(40) / 2 + 0.2 for _ in range(3)]
 
 
 def test_verdicts(tmp_path, base):
@@ -52,6 +52,7 @@ def test_verdicts(tmp_path, base):
         "better": [one + 0.1 for one in base],
         "worse": [one - 0.1 for one in base],
         "noisy": [one + noise - noise.mean() + 0.001 for one in base],
+        "lucky": [one + step for one, step in zip(base, [0.2, 0.0, 0.01], strict=True)],
     }
     table = compare(tmp_path, variants)
     assert dict(table["verdict"]) == {
@@ -60,33 +61,64 @@ def test_verdicts(tmp_path, base):
         "better": "helps",
         "worse": "harms",
         "noisy": "undecided",
+        "lucky": "undecided",
     }
     assert list(table.index) == sorted(table.index, key=lambda name: -table["difference"][name])
     assert table.loc["same", ["difference", "low", "high"]].tolist() == [0, 0, 0]
     assert table.loc["better", ["low", "difference", "high"]].tolist() == pytest.approx([0.1] * 3)
+    low, high = table.loc["lucky", ["low", "high"]]
+    assert low < 0 < 0.2 < high, "one training of three was lucky, whatever the images say"
 
 
-def test_other_folds_get_no_verdict(tmp_path, base):
+def test_two_seeds_give_no_verdict(tmp_path, base):
+    table = compare(tmp_path, {"base": base[:2], "x": [b + 0.1 for b in base[:2]]}, seeds=[3, 5])
+    assert table.loc["x", "verdict"] == "no verdict: 2 seeds of at least 3"
+    assert np.isnan(table.loc["x", "low"])
+    figure.draw(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
+    assert "without a verdict" in (tmp_path / "a.svg").read_text().replace("\n", " ")
+    assert "|  | no verdict: 2 seeds" in ablation.describe(tmp_path / "ablation.csv")
+
+
+def test_what_only_one_of_both_saw_is_a_leak_and_what_both_saw_a_note(tmp_path, base):
+    better = [one + 0.1 for one in base]
+    seen = {"base": ["plateau"], "x": ["plateau"], "y": ["plateau", "select: best"], "z": []}
+    variants = {"base": base, "x": better, "y": better, "z": better}
+    table = compare(tmp_path, variants, seen=seen)
+    assert table["verdict"].to_dict() == {
+        "base": "base",
+        "x": "helps",
+        "y": "leak: select: best",
+        "z": "leak: plateau",
+    }
+    assert table.loc["base", "note"].startswith("sees plateau; 3 seeds; 5 tell more")
+    assert table.loc["x", "note"] == "saw what the recipe saw: plateau"
+    figure.draw(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
+    assert "2 that saw other truths" in (tmp_path / "a.svg").read_text().replace("\n", " ")
+
+
+def test_other_folds_are_a_leak(tmp_path, base):
     paths = [scored(tmp_path / f"{name}.json", base[0] + 0.1 * (name == "x")) for name in "bx"]
     found = decide.load(paths[1])
     found.images["fold"] = [*found.images["fold"][::-1][1:], 1]
     decide.save(found, paths[1])
     out = tmp_path / "ablation.csv"
-    given = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [0], "seed": 0}
-    results = {"base": paths[:1], "x": paths[1:], "y": paths[:1]}
-    ablation.run(results=results, base="base", draws=50, out=out, notes={"x": "So."}, **given)
+    given = {"train_benchmarks": {}, "predict_benchmarks": {}, "seeds": [0, 1, 2]}
+    results = {"base": paths[:1] * 3, "x": paths[1:] * 3, "y": paths[:1] * 3}
+    ablation.run(results=results, base="base", out=out, **given)
     table = pd.read_csv(out).set_index("variant")
     assert table.loc["x", "difference"] == pytest.approx(0.1)
-    assert table["verdict"].to_dict() == {"x": "other folds", "base": "base", "y": "undecided"}
-    assert table.loc["x", "note"].startswith("So. Other folds")
+    assert table["verdict"].to_dict() == {
+        "x": "leak: other folds",
+        "base": "base",
+        "y": "undecided",
+    }
     assert "leak" in ablation.describe(out)
-    figure.draw(table=out, out=str(tmp_path / "a.svg"))
-    assert "other folds" in (tmp_path / "a.svg").read_text()
 
 
 def test_differences_are_means_over_seeds_and_shown_seed_by_seed_and_fold_by_fold(tmp_path, base):
     step = np.array([0.2 if number // 2 % 2 else 0.0 for number in range(40)])
-    table = compare(tmp_path, {"base": base, "x": [base[0] + step, base[1] - step]})
+    both = {"base": base[:2], "x": [base[0] + step, base[1] - step]}
+    table = compare(tmp_path, both, seeds=[3, 5])
     assert table.loc["x", "difference"] == pytest.approx(0, abs=1e-9)
     columns = ["seed3/fold0", "seed3/fold1", "seed5/fold0", "seed5/fold1"]
     assert table.loc["x", columns].tolist() == pytest.approx([0, 0.2, 0, -0.2], abs=1e-9)
@@ -95,12 +127,12 @@ def test_differences_are_means_over_seeds_and_shown_seed_by_seed_and_fold_by_fol
 def test_images_are_paired_by_id_not_by_place(tmp_path, base):
     order = np.random.default_rng(2).permutation(40)
     results = {
-        "base": [scored(tmp_path / "b.json", base[0])],
-        "x": [scored(tmp_path / "x.json", base[0][order], [IDS[i] for i in order])],
+        "base": [scored(tmp_path / "b.json", base[0])] * 3,
+        "x": [scored(tmp_path / "x.json", base[0][order], [IDS[i] for i in order])] * 3,
     }
     out = tmp_path / "ablation.csv"
     none = {"train_benchmarks": {}, "predict_benchmarks": {}}
-    ablation.run(results=results, base="base", seeds=[0], draws=100, seed=0, out=out, **none)
+    ablation.run(results=results, base="base", seeds=[0, 1, 2], out=out, **none)
     table = pd.read_csv(out).set_index("variant")
     assert table.loc["x", ["difference", "low", "high"]].tolist() == [0, 0, 0]
 
@@ -130,8 +162,6 @@ def test_variants_of_other_images_are_refused_all_at_once(tmp_path, base):
             seeds=[0],
             train_benchmarks={},
             predict_benchmarks={},
-            draws=100,
-            seed=0,
             out=tmp_path / "t.csv",
         )
     assert "x.json: lacks 10 images" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import interval_coverage
 import numpy as np
 import pytest
 
@@ -10,43 +11,76 @@ from foldbelt.files import InputError
 
 
 def test_groups_are_drawn_whole():
-    values = np.repeat([0.0, 1.0], 500)
+    values = np.tile(np.repeat([0.0, 1.0], 50), 6)
     alone = bootstrap.interval(values, seed=1)
-    together = bootstrap.interval(values, np.repeat(["a", "b"], 500), seed=1)
+    together = bootstrap.interval(values, np.repeat(np.arange(12), 50), seed=1)
     assert 0.45 < alone[0] < alone[1] < 0.55
-    assert together == (0, 1)  # draws of two groups: means 0, 1/2 or 1
+    assert together[0] < 0.25
+    assert together[1] > 0.75
 
 
 def test_images_count_equally_whatever_their_group():
-    values, groups = np.repeat([0.0, 1.0], [1, 9]), np.repeat([0, 1], [1, 9])
-    draws = bootstrap._draws(values, groups, 4000, 0)
-    assert set(np.round(draws, 6)) == {0, 0.9, 1}  # not the mean of group means, .5
+    values, groups = np.repeat([0.2, 1.0], [2, 18]), np.repeat([0, 1], [2, 18])
+    ratio = bootstrap._Ratio.of(values, np.ones(20), groups)
+    means, influences = ratio.drawn(np.array([[2, 0], [1, 1], [0, 2]]))
+    assert means.tolist() == pytest.approx([0.2, 0.92, 1])  # not the mean of group means, .6
+    assert influences[1].tolist() == pytest.approx([-0.072, 0.072])
 
 
-def test_covers_the_true_mean_about_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    inside = 0
-    for seed in range(200):
-        low, high = bootstrap.interval(random.normal(size=60), n=400, seed=seed)
-        inside += low <= 0 <= high
-    assert -0.07 <= inside / 200 - bootstrap.LEVEL <= 0.035
+@pytest.mark.parametrize(("kind", "least"), [("equal", 0.92), ("unequal", 0.92), ("bad", 0.90)])
+def test_holds_the_truth_as_often_as_it_says_with_eight_groups(kind, least):
+    held, width = interval_coverage.coverage(kind, 8, 1000, "bootstrap-t")
+    assert held >= least - 0.01  # the standard error of 1000 trials
+    assert interval_coverage.coverage(kind, 8, 1000, "percentile")[0] < least - 0.03
+    assert width < 0.45
+
+
+def test_intervals_end_where_scores_end():
+    low, high = bootstrap.interval([1.0] * 40 + [0.0] * 2)
+    assert 0 <= low < 40 / 42 < high <= 1
+    assert bootstrap.interval([0.7] * 9) == [0.7, 0.7]
+
+
+def test_of_fewer_than_five_groups_there_is_none_and_it_is_said_why():
+    values, groups = np.random.default_rng(0).random(40), np.repeat(np.arange(4), 10)
+    assert bootstrap.interval(values, groups) is None
+    assert bootstrap.paired(values, values / 2, groups)[1] is None
+    assert bootstrap.reweighted(values, values, groups)["difference_interval"] is None
+    assert bootstrap.count_groups(groups, 40) == 4
+    assert bootstrap.caution(4).startswith("no interval: 4 groups")
+    assert bootstrap.caution(19).startswith("rough")
+    assert bootstrap.caution(20) == ""
+    assert bootstrap.interval(values, np.repeat(np.arange(5), 8)) is not None
 
 
 def test_pairing_removes_what_both_share():
     random = np.random.default_rng(0)
-    shared = random.normal(size=300)
+    shared = random.random(300) / 2
     a, b = shared + 0.1 + random.normal(scale=0.01, size=300), shared
-    difference, low, high = bootstrap.paired(a, b, seed=3)
+    difference, (low, high) = bootstrap.paired(a, b, seed=3)
     assert difference == pytest.approx(np.mean(a - b))
     assert 0.09 < low < difference < high < 0.11
     assert bootstrap.paired(b, a, seed=3)[0] == -difference
+
+
+def test_equal_weights_change_nothing():
+    values = np.random.default_rng(0).random(60)
+    made = bootstrap.reweighted(values, np.full(60, 3.0), seed=2)
+    assert made["score"] == pytest.approx(values.mean())
+    assert made["interval"] == pytest.approx(bootstrap.interval(values, seed=2))
+    assert made["difference_interval"] == pytest.approx([0, 0], abs=1e-9)
+
+
+def test_standard_error_is_the_known_one_for_groups_of_one():
+    values = np.random.default_rng(0).random(60)
+    assert bootstrap.standard_error(values) == pytest.approx(values.std(ddof=1) / np.sqrt(60))
 
 
 def test_same_seed_same_interval_in_any_blocks(monkeypatch):
     values = np.random.default_rng(0).random(5000)
     one = bootstrap.interval(values, n=300, seed=5)
     monkeypatch.setattr(bootstrap, "BLOCK", 10**4)
-    assert bootstrap.interval(values, n=300, seed=5) == one
+    assert bootstrap.interval(values, n=300, seed=5) == pytest.approx(one, rel=1e-12)
     assert bootstrap.interval(values, n=300, seed=6) != one
 
 

@@ -94,7 +94,7 @@ def test_search_equals_brute_force(metric, ignored, labelled):
             own = images[folds == entry["fold"]]
             assert entry["score"] == pytest.approx(own.mean(), abs=1e-12)
             assert entry["images"] == len(own)
-        assert found.interval == list(bootstrap.interval(found.images["score"], n=100))
+        assert found.interval == (bootstrap.interval(found.images["score"], n=100))
         chosen |= {point(found.params)}
         again = decide.apply(prob, found, label)
         np.testing.assert_array_equal(again, decided(prob, points[final], label))
@@ -242,9 +242,9 @@ def test_curves_show_the_score_at_each_threshold():
 
 def test_interval_draws_groups():
     prob, truth, folds = data(14)
-    groups = np.array([f"g{i}" for i in np.arange(len(prob)) // 12])
+    groups = np.array([f"g{i}" for i in np.arange(len(prob)) // 4])
     found = decide.search(prob, truth, folds, SPACE, "salt_score", groups=groups, seed=4)
-    assert found.interval == list(bootstrap.interval(found.images["score"], groups, seed=4))
+    assert found.interval == (bootstrap.interval(found.images["score"], groups, seed=4))
 
 
 def test_json_round_trip(tmp_path):
@@ -330,7 +330,7 @@ def test_run_scores_each_fold_with_the_weights_that_never_saw_it(tmp_path):
         own = np.array(found.images["score"])[folds == fold]
         np.testing.assert_allclose(own, images[folds == fold], atol=1e-12)
     groups = [name[:3] for name in ids]
-    assert found.interval == list(bootstrap.interval(found.images["score"], groups, 100, 3))
+    assert found.interval == (bootstrap.interval(found.images["score"], groups, 100, 3))
     first = out.read_bytes()
     reordered = {**common, "members": {m: p[::-1] for m, p in common["members"].items()}}
     decide.run(**reordered, weights=weights, settings=decision_settings(SPEC), seed=3, out=str(out))

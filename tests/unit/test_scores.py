@@ -96,7 +96,7 @@ def test_every_score(tmp_path):
     groups = last.images["group"]
     expected = bootstrap.paired(last.images["score"], member.images["score"], groups, 100, 1)
     row = by_pair["blend, round 1", best]
-    assert (row["difference"], *row["interval"]) == expected
+    assert (row["difference"], row["interval"]) == expected
     scores.run(**arguments)
     assert (tmp_path / "scores.json").read_bytes() == first
 
@@ -119,10 +119,11 @@ def test_notes_tell_leaks_worse_rounds_and_ends_of_the_grid(tmp_path):
     changed = dataclasses.replace(last, score=last.score - 1e-3, ends=[end])
     decide.save(changed, arguments["decisions"][1])
     scores.run(**arguments, notes=["a leak"])
-    leak, worse, grid = json.loads((tmp_path / "scores.json").read_text())["notes"]
+    leak, worse, grid, groups = json.loads((tmp_path / "scores.json").read_text())["notes"]
     assert leak == "a leak"
     assert "less than round 0" in worse
     assert "decision.space.threshold: the best value, 0.7" in grid
+    assert groups.startswith("rough interval")
 
 
 def test_a_run_is_described_in_lines(tmp_path):

@@ -128,12 +128,24 @@ def test_names_of_an_ablation_s_own_are_refused() -> None:
         plan({"stages": stages}, variants={"x": {"predict": {"tta": ["none"]}}})
 
 
-def test_leaks_are_noted_by_variant() -> None:
-    leaky = {"pseudo": {"rounds": 1, "source": "all"}}
-    made = plan(variants={"leaky": leaky, "best": {"stages": {"*": {"select": "best"}}}})
-    assert made.variants["base"].notes == []
-    assert "all folds" in made.variants["leaky"].notes[0]
-    assert "validation fold" in made.variants["best"].notes[0]
+def test_what_a_variant_saw_is_named() -> None:
+    stages = {
+        "best": {"select": "best"},
+        "mean": {"select": "best", "average_best": 2},
+        "early": {"early_stopping": 2},
+        "plateau": {"schedule": {"name": "plateau"}},
+    }
+    over = {name: {"stages": {"*": stage}} for name, stage in stages.items()}
+    made = plan(variants=over | {"leaky": {"pseudo": {"rounds": 1, "source": "all"}}})
+    assert {name: variant.seen for name, variant in made.variants.items()} == {
+        "base": [],
+        "best": ["select: best"],
+        "mean": ["average_best"],
+        "early": ["early_stopping"],
+        "plateau": ["plateau"],
+        "leaky": ["pseudo.source: all"],
+    }
+    assert all(sight.sentences(variant.seen) for variant in made.variants.values() if variant.seen)
 
 
 def test_variants_share_their_bases_random_streams() -> None:

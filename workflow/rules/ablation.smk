@@ -59,10 +59,8 @@ rule compare_variants:
     params:
         code=lambda wildcards: code("compare_variants"),
         variants=list(PLAN.variants),
-        notes={name: " ".join(one.notes) for name, one in PLAN.variants.items()},
+        seen={name: variant.seen for name, variant in PLAN.variants.items()},
         seeds=config["ablation"]["seeds"],
-        bootstrap=config["decision"]["bootstrap"],
-        seed=config["seed"],
         train=PLAN.variant_benchmarks("weights"),
         predict=PLAN.variant_benchmarks("oof"),
     message:

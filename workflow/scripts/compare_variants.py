@@ -14,9 +14,7 @@ with job(snakemake.log[0]):
         seeds=snakemake.params.seeds,
         train_benchmarks=snakemake.params.train,
         predict_benchmarks=snakemake.params.predict,
-        notes=snakemake.params.notes,
-        draws=snakemake.params.bootstrap,
-        seed=snakemake.params.seed,
+        seen=snakemake.params.seen,
         out=snakemake.output.table,
     )
     figure.draw(table=snakemake.output.table, out=snakemake.output.figure)

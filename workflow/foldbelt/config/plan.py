@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config import sight
 from foldbelt.config.consistency import LIKENESS
-from foldbelt.config.recipes import Variant, leaks, split
+from foldbelt.config.recipes import Variant, split
 from foldbelt.config.variants import expand
 
 Number = int | str
@@ -145,7 +146,7 @@ class Plan:
 
     def notes(self) -> list[str]:
         """Say what a reader of the scores has to know of truths that they have seen."""
-        return leaks(self.config["pseudo"])
+        return sight.sentences(sight.of_pseudo(self.config["pseudo"]))
 
     @property
     def score_minutes(self) -> int:

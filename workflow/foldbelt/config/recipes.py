@@ -26,15 +26,15 @@ class Variant:
         Pseudo-label rounds after the first training; the last is scored.
     folds
         Name of its fold scheme.
-    notes
-        What a reader of its score has to know: leaks.
+    seen
+        Names of what it sees of the truth by which it is scored; see :mod:`foldbelt.config.sight`.
     """
 
     models: dict[int, str]
     decision: dict[str, Any]
     rounds: int
     folds: str
-    notes: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -184,22 +184,6 @@ def split(member: str) -> tuple[str, int | None]:
     """
     model, dot, snapshot = member.partition(".s")
     return model, int(snapshot) if dot else None
-
-
-def leaks(pseudo: Mapping[str, Any]) -> list[str]:
-    """Say what truths the scores after the last round have seen.
-
-    Parameters
-    ----------
-    pseudo
-        The config's `pseudo`.
-    """
-    if pseudo["rounds"] and pseudo["source"] == "all":
-        return [
-            "Pseudo-labels come from the models of all folds, which have seen the truth of every "
-            "fold: the scores of the rounds after the first flatter."
-        ]
-    return []
 
 
 def _kept(stage: Mapping[str, Any]) -> str:

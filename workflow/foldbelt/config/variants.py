@@ -11,7 +11,8 @@ from typing import Any
 
 from foldbelt import config as settings
 from foldbelt import registry
-from foldbelt.config.recipes import Recipes, Variant, leaks
+from foldbelt.config import sight
+from foldbelt.config.recipes import Recipes, Variant
 from foldbelt.files import InputError, Problem, raise_all
 
 BASE = "base"
@@ -138,11 +139,9 @@ def _add_variant(
         names[seed] = f"{variant}--seed{seed}"
         made.add(names[seed], {**own, "seed": seed}, recipe, model)
     rounds = recipe["pseudo"]["rounds"]
-    selected = [made.stages[stage]["select"] for stage in own["stages"]]
-    notes = leaks(recipe["pseudo"]) + (
-        ["The epoch was chosen on the validation fold."] if "best" in selected else []
-    )
-    return Variant(names, recipe["decision"], rounds, own["folds"], notes)
+    seen = sight.of_stages(made.stages[stage] for stage in own["stages"])
+    seen += sight.of_pseudo(recipe["pseudo"])
+    return Variant(names, recipe["decision"], rounds, own["folds"], seen)
 
 
 def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:

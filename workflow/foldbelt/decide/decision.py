@@ -37,7 +37,7 @@ class Decision:
     optimistic
         The score of `params` on the very images on which they were found.
     interval
-        [low, high] of `score`: percentile bootstrap over groups.
+        [low, high] of `score`: bootstrap-t over groups; None where there are too few of them.
     per_fold
         For every fold, rising: fold, params (found without it), score (on it), images.
     gate_on
@@ -70,7 +70,7 @@ class Decision:
     metric: str = ""
     score: float = float("nan")
     optimistic: float = float("nan")
-    interval: list[float] = field(default_factory=list)
+    interval: list[float] | None = None
     per_fold: list[dict[str, Any]] = field(default_factory=list)
     gate_on: str = "peak"
     space: dict[str, list[float]] = field(default_factory=dict)

@@ -154,7 +154,7 @@ def _compared(
 ) -> dict[str, Any]:
     """Describe a candidate by the scores of the images with it and without it."""
     new, old = np.asarray(after["score"]), np.asarray(before["score"])
-    gain, *interval = resampling.seeded("ladder", step).paired(new, old)
+    gain, interval = resampling.seeded("ladder", step).paired(new, old)
     candidate = _candidate(step, float(new.mean()))
     return candidate | {"difference": gain, "interval": interval, "kept": bool(gain > EQUAL)}
 

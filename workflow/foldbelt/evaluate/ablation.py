@@ -1,9 +1,10 @@
 """Does a technique help here? Every variant of a recipe against the recipe, image by image.
 
 A variant and the recipe are trained on the same folds with the same seeds, so that each image has a
-pair of scores for every seed. The difference of an image is its mean over the seeds, and the
-interval comes from redrawing groups of images. It knows of the images and not of the seeds: beside
-it stand the differences fold by fold and seed by seed, which a reader should see agree.
+pair of scores for every seed. How sure their mean difference is counts the draw of images and that
+of trainings (:mod:`foldbelt.evaluate.verdicts`); beside it stand the differences fold by fold and
+seed by seed, which a reader should see agree. A variant that saw other truths than the recipe gets
+no verdict: its gain may be a leak.
 """
 
 import sys
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import bootstrap, decide
+from foldbelt import decide
+from foldbelt.bootstrap import caution, count_groups, percent
+from foldbelt.evaluate.verdicts import ADVISED_SEEDS, Difference, difference, holm, verdicts
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
 
-HELPS, HARMS, UNDECIDED = "helps", "harms", "undecided"
+BASE = "base"
 OTHER_FOLDS = "other folds"
-_OTHER_FOLDS = "Other folds than the recipe's: a higher score may be a leak."
+LEAK = "leak: "
 
 
 def run(
@@ -29,10 +32,8 @@ def run(
     seeds: Sequence[int],
     train_benchmarks: Mapping[str, Sequence[PathLike]],
     predict_benchmarks: Mapping[str, Sequence[PathLike]],
-    draws: int,
-    seed: int,
     out: PathLike,
-    notes: Mapping[str, str] | None = None,
+    seen: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write the table of an ablation, the best variant first.
 
@@ -46,16 +47,14 @@ def run(
         What the files of a variant were trained with, in their order.
     train_benchmarks, predict_benchmarks
         Variant → Snakemake's benchmark files of its training and of its prediction.
-    draws, seed
-        Number of resamplings of the groups, and their seed.
     out
-        The csv: variant, score, difference, its interval (low, high), verdict, one column of
-        differences for every seed and fold, images, groups, train_seconds, predict_seconds,
-        memory_mb, note.
-    notes
-        Variant → what a reader of its score has to know. Of a variant that splits the images
-        otherwise than the base it is said here, and no verdict is given: folds that leak score
-        higher.
+        The csv: variant, score, difference, its interval (low, high), p (of so large a difference
+        by luck, adjusted for the number of variants), verdict, one column of differences for every
+        seed and fold, images, groups, train_seconds, predict_seconds, memory_mb, note.
+    seen
+        Variant → names of what it saw of the truth (:mod:`foldbelt.config.sight`). Where variant
+        and recipe differ in this, or in their folds, the verdict is "leak: " and the names. What
+        both saw is a note.
 
     Raises
     ------
@@ -64,33 +63,65 @@ def run(
     """
     tables = {name: [_images(path) for path in paths] for name, paths in sorted(results.items())}
     _check(tables, base, results)
+    compared = {name: _compared(own, tables[base]) for name, own in tables.items() if name != base}
+    known = seen or {}
+    leaks = {name: _leaks(name, base, known, tables) for name in compared}
+    fair = {name: one for name, one in compared.items() if not leaks[name]}
+    words = verdicts(fair) | {
+        name: LEAK + ", ".join(names) for name, names in leaks.items() if names
+    }
+    adjusted = dict(zip(fair, holm([one.p for one in fair.values()]).tolist(), strict=True))
     rows = []
     for name, own in tables.items():
-        row = _row(own, tables[base], seeds, draws, seed) | {"variant": name}
-        if name == base:
-            row |= {"low": np.nan, "high": np.nan, "verdict": "base"}
+        one = compared.get(name, Difference(0.0))
+        row: dict[str, Any] = {
+            "variant": name,
+            "score": float(np.mean([t["score"].mean() for t in own])),
+        }
+        row |= {"difference": one.mean, "low": one.low, "high": one.high}
+        row |= {"p": adjusted.get(name, np.nan), "verdict": words.get(name, BASE)}
+        row |= _parts(own, tables[base], seeds)
         row["train_seconds"], memory = _cost(train_benchmarks.get(name, ()))
         row["predict_seconds"], more = _cost(predict_benchmarks.get(name, ()))
         row["memory_mb"] = max(memory, more)
-        told = [(notes or {}).get(name, ""), _OTHER_FOLDS if row["verdict"] == OTHER_FOLDS else ""]
-        row["note"] = " ".join(filter(None, told))
+        row["note"] = _note(name, base, known, len(seeds), int(row["groups"]))
         rows.append(row)
     table = pd.DataFrame(rows).sort_values(["difference", "variant"], ascending=[False, True])
-    first = ["variant", "score", "difference", "low", "high", "verdict"]
-    table = table[first + [column for column in table if column not in first]]
     with atomic(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
 
 
-def verdict(low: float, high: float) -> str:
-    """Say what an interval of a difference says: `helps`, `harms`, or `undecided` at this size.
+def _compared(own: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame]) -> Difference:
+    each = [one["score"] - other["score"] for one, other in zip(own, base, strict=True)]
+    return difference(np.array(each), own[0]["group"].tolist())
 
-    Examples
-    --------
-    >>> verdict(0.001, 0.02), verdict(-0.01, 0.01)
-    ('helps', 'undecided')
-    """
-    return HELPS if low > 0 else HARMS if high < 0 else UNDECIDED
+
+def _leaks(
+    name: str,
+    base: str,
+    seen: Mapping[str, Sequence[str]],
+    tables: Mapping[str, Sequence[pd.DataFrame]],
+) -> list[str]:
+    """Name what only one of a variant and the recipe saw; nothing if they saw the same."""
+    mine, others = seen.get(name, ()), seen.get(base, ())
+    names = [what for what in (*mine, *others) if (what in mine) != (what in others)]
+    pairs = zip(tables[name], tables[base], strict=True)
+    if any((one["fold"] != other["fold"]).any() for one, other in pairs):
+        names.append(OTHER_FOLDS)
+    return names
+
+
+def _note(name: str, base: str, seen: Mapping[str, Sequence[str]], seeds: int, groups: int) -> str:
+    """Say what variant and recipe both saw, and, of the recipe, how much the table can tell."""
+    mine, others = seen.get(name, ()), seen.get(base, ())
+    both = [what for what in mine if what in others]
+    notes = [f"saw what the recipe saw: {', '.join(both)}"] if both and name != base else []
+    if name == base:
+        notes = [f"sees {', '.join(mine)}"] if mine else []
+        if seeds < ADVISED_SEEDS:
+            notes.append(f"{seeds} seed{'s' * (seeds != 1)}; {ADVISED_SEEDS} tell more")
+        notes += filter(None, [caution(groups)])
+    return "; ".join(notes)
 
 
 def _images(path: PathLike) -> pd.DataFrame:
@@ -124,32 +155,17 @@ def _check(
     raise_all(problems, "Only variants scored on the same images can be compared")
 
 
-def _row(
-    own: Sequence[pd.DataFrame],
-    base: Sequence[pd.DataFrame],
-    seeds: Sequence[int],
-    draws: int,
-    seed: int,
+def _parts(
+    own: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame], seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """Compare the seeds' tables of a variant with those of the base."""
-    mine = np.mean([table["score"] for table in own], axis=0)
-    other = np.mean([table["score"] for table in base], axis=0)
-    groups = own[0]["group"].to_numpy()
-    gain, low, high = bootstrap.paired(mine, other, groups, draws, seed)
-    row = {
-        "score": float(mine.mean()),
-        "difference": gain,
-        "low": low,
-        "high": high,
-        "verdict": verdict(low, high),
-    }
-    if any((one["fold"] != two["fold"]).any() for one, two in zip(own, base, strict=True)):
-        row["verdict"] = OTHER_FOLDS
+    """Give the differences seed by seed and fold by fold, and count images and groups."""
+    parts: dict[str, Any] = {}
     for number, one, two in zip(seeds, own, base, strict=True):
-        difference = one["score"] - two["score"]
-        for fold, values in difference.groupby(one["fold"]):
-            row[f"seed{number}/fold{fold}"] = float(values.mean())
-    return row | {"images": len(mine), "groups": len(set(groups))}
+        gain = one["score"] - two["score"]
+        for fold, values in gain.groupby(one["fold"]):
+            parts[f"seed{number}/fold{fold}"] = float(values.mean())
+    images = len(own[0])
+    return parts | {"images": images, "groups": count_groups(own[0]["group"].tolist(), images)}
 
 
 def _cost(paths: Sequence[PathLike]) -> tuple[float, float]:
@@ -162,6 +178,10 @@ def _cost(paths: Sequence[PathLike]) -> tuple[float, float]:
     return round(float(seconds.sum()), 1), float(memory.max())
 
 
+def _interval(low: Any, high: Any) -> str:
+    return "" if np.isnan(low) else f"{low:+.4f} to {high:+.4f}"
+
+
 def describe(path: PathLike) -> str:
     """Give an ablation's table as Markdown.
 
@@ -172,12 +192,12 @@ def describe(path: PathLike) -> str:
     """
     table = pd.read_csv(path, dtype={"note": str}, keep_default_na=True)
     lines = [
-        f"| variant | score | difference | {bootstrap.percent()} | verdict | training, s |",
+        f"| variant | score | difference | {percent()} | verdict | training, s |",
         "|---|---|---|---|---|---|",
     ]
     for row in table.itertuples():
-        own = row.verdict == "base"
-        interval = "" if own else f"{row.low:+.4f} to {row.high:+.4f}"
+        own = row.verdict == BASE
+        interval = _interval(row.low, row.high)
         difference = "" if own else f"{row.difference:+.4f}"
         note = f" ({row.note})" if isinstance(row.note, str) else ""
         cells = [row.variant, f"{row.score:.4f}", difference, interval, f"{row.verdict}{note}"]

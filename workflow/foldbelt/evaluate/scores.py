@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import adversarial, competitions, decide, metrics, store
-from foldbelt.bootstrap import Resampling
+from foldbelt.bootstrap import Resampling, caution, count_groups
 from foldbelt.decide import DecisionSettings, ends
 from foldbelt.decide.selection import SHARED
 from foldbelt.evaluate import class_scores, label_scores
@@ -104,6 +104,7 @@ def run(
     empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
     private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
     names = class_scores.names_of(data, areas.shape[1])
+    groups = count_groups(last.images["group"], len(empty))
     content = {
         "metric": last.metric,
         "score": last.score,
@@ -119,9 +120,14 @@ def run(
         "differences": _differences(by_round, alone, empty, resampling),
         "selection": last.selection,
         "images": len(empty),
-        "groups": len(set(last.images["group"])),
+        "groups": groups,
         "select": dict(select),
-        "notes": [*notes, *_worse(rounds, empty), *ends.describe_ends(last.ends, names)],
+        "notes": [
+            *notes,
+            *_worse(rounds, empty),
+            *ends.describe_ends(last.ends, names),
+            *filter(None, [caution(groups)]),
+        ],
         "seconds": seconds(benchmarks, members, by_round),
     }
     if areas.shape[1] > 1:
@@ -261,7 +267,7 @@ def _differences(
         pairs.append((*names, rounds[after], _scores(rounds[before], ids)))
     rows: list[dict[str, Any]] = []
     for name, over, one, other in pairs:
-        gain, *interval = resampling.paired(_scores(one, ids), other)
+        gain, interval = resampling.paired(_scores(one, ids), other)
         rows.append({"of": name, "over": over, "difference": gain, "interval": interval})
     shared = [candidate for candidate in last.selection if candidate["step"] == SHARED]
     return rows + [_per_class(candidate) for candidate in shared]
@@ -269,9 +275,9 @@ def _differences(
 
 def _per_class(candidate: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the gain of one set of parameters for all into that of each class having its own."""
-    low, high = candidate["interval"]
     names = {"of": "parameters of every class", "over": "one set for all classes"}
-    return names | {"difference": -candidate["difference"], "interval": [-high, -low]}
+    turned = candidate["interval"] and [-end for end in reversed(candidate["interval"])]
+    return names | {"difference": -candidate["difference"], "interval": turned}
 
 
 def _base(images: Mapping[str, list[Any]]) -> dict[str, list[Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foldbelt.bootstrap import percent
+from foldbelt.bootstrap import caution, percent
 from foldbelt.files import PathLike
 
 
@@ -23,9 +23,10 @@ def describe(path: PathLike) -> str:
         The scores, one a line, the honest one first.
     """
     found = json.loads(Path(path).read_text(encoding="utf-8"))
+    groups = found["groups"]
     lines = [
         f"{found['metric']} of the run {Path(path).resolve().parent.name}",
-        f"  leave-one-fold-out               {found['score']:.4f}  ({_around(found)})",
+        f"  leave-one-fold-out               {found['score']:.4f}  ({_around(found, groups)})",
         f"  optimistic, for comparison       {found['optimistic']:.4f}",
         f"  all masks empty                  {found['baseline']:.4f}",
     ]
@@ -33,12 +34,12 @@ def describe(path: PathLike) -> str:
         lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
     if like := found.get("like_test"):
         lines.append(
-            f"  as if drawn like the test images {like['score']:.4f}  ({_around(like)}; "
+            f"  as if drawn like the test images {like['score']:.4f}  ({_around(like, groups)}; "
             f"AUC of train against test {like['auc']:.2f})"
         )
     for name, one in found.get("classes", {}).items():
         lines.append(
-            f"  class {name:<27}{one['score']:.4f}  ({_around(one)}; all empty "
+            f"  class {name:<27}{one['score']:.4f}  ({_around(one, groups)}; all empty "
             f"{one['baseline']:.4f}; {one['positives']} images)"
         )
     lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
@@ -50,7 +51,9 @@ def describe(path: PathLike) -> str:
     return "\n".join(lines)
 
 
-def _around(scored: Mapping[str, Any]) -> str:
-    """Word the interval of a score."""
+def _around(scored: Mapping[str, Any], groups: int) -> str:
+    """Word the interval of a score, or why there is none."""
+    if scored["interval"] is None:
+        return caution(groups)
     low, high = scored["interval"]
     return f"{percent()}: {low:.4f} to {high:.4f}"

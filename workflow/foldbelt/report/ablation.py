@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from foldbelt.bootstrap import LEVEL, percent
+from foldbelt.bootstrap import percent
 from foldbelt.files import PathLike
 from foldbelt.report import style
 
@@ -14,7 +14,8 @@ _COLOURS = {
     "helps": style.GREEN,
     "harms": style.RED,
     "undecided": style.GREY,
-    "other folds": style.ORANGE,
+    "no verdict": style.PURPLE,
+    "leak": style.ORANGE,
 }
 
 
@@ -38,7 +39,7 @@ def draw(*, table: PathLike, out: str) -> None:
         places = np.arange(len(rows))
         drawn = rows[["low", "high", "difference"]].to_numpy(float)
         for place, (low, high, difference) in enumerate(drawn.tolist()):
-            colour = _COLOURS[rows["verdict"][place]]
+            colour = _COLOURS[_kind(rows["verdict"][place])]
             axes.plot([low, high], [place] * 2, color=colour, linewidth=3, alpha=0.5)
             axes.plot(difference, place, "o", color=colour, markersize=8, zorder=4)
         for column in parts:
@@ -51,7 +52,7 @@ def draw(*, table: PathLike, out: str) -> None:
         handles = [
             Line2D([], [], color=colour, marker="o", linewidth=3, label=name)
             for name, colour in _COLOURS.items()
-            if name in set(rows["verdict"])
+            if name in set(map(_kind, rows["verdict"]))
         ]
         handles.append(
             Line2D([], [], color=style.BLUE, marker="|", linestyle="", label="one seed and fold")
@@ -76,15 +77,23 @@ def _costs(axes, base: pd.Series, rows: pd.DataFrame) -> None:  # type: ignore[n
     )
 
 
+def _kind(verdict: str) -> str:
+    """Give a verdict without its reason."""
+    return verdict.partition(":")[0]
+
+
 def _title(base: pd.Series, rows: pd.DataFrame, parts: list[str]) -> str:
-    counts = rows["verdict"].replace({"helps": "helping", "harms": "harming"}).value_counts()
-    verdicts = [f"{counts.get(name, 0)} {name}" for name in ("helping", "harming", "undecided")]
-    others = counts.get("other folds", 0)
-    verdicts += [f"{others} on other folds (a gain there may be a leak)"] if others else []
+    counts = rows["verdict"].map(_kind).value_counts()
+    words = {"helps": "helping", "harms": "harming", "undecided": "undecided"}
+    verdicts = [f"{counts.get(kind, 0)} {word}" for kind, word in words.items()]
+    if counts.get("no verdict"):
+        verdicts.append(f"{counts['no verdict']} without a verdict (too few seeds or groups)")
+    if counts.get("leak"):
+        verdicts.append(f"{counts['leak']} that saw other truths than the recipe (a leak)")
     return (
-        f"Of {len(rows)} variants, {', '.join(verdicts)} at this size\n"
+        f"Of {len(rows)} variants, {', '.join(verdicts)}\n"
         f"The recipe scores {base['score']:.3f} on {base['images']:.0f} images in "
         f"{base['groups']:.0f} groups, {len(parts)} pairs of seed and fold. Bars: {percent()} "
-        "intervals over groups, of the mean over seeds. With so many comparisons about one in "
-        f"{1 / (1 - LEVEL):.0f} lies outside its interval by chance."
+        "intervals that count the draw of the groups and of the trainings. Verdicts allow for the "
+        "number of variants, so a bar may clear zero without one."
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from foldbelt.bootstrap import interval, percent
+from foldbelt.bootstrap import FEWEST, interval, percent
 from foldbelt.decide import load
 from foldbelt.report import classes as classes_
 from foldbelt.report import style
@@ -119,8 +119,9 @@ def _panel(axes: Axes, panel: Panel, of_class: bool) -> None:
 
 
 def _bar(name: str, rows: pd.DataFrame, draws: int) -> Bar:
-    low, high = interval(rows["score"], rows["group"].to_numpy(), n=draws)
-    return Bar(f"{name}\nn={len(rows)}", low, float(rows["score"].mean()), high)
+    mean = float(rows["score"].mean())
+    low, high = interval(rows["score"], rows["group"].to_numpy(), n=draws) or (mean, mean)
+    return Bar(f"{name}\nn={len(rows)}", low, mean, high)
 
 
 def _class_bars(decision: str, data: str, draws: int) -> list[Bar]:
@@ -177,7 +178,10 @@ def _title(rows: pd.DataFrame, coverage: np.ndarray, mean: float) -> str:
         text += f", {share} of all loss " + (
             "is there" if worst == costly else f"is where it is {_worded(costly)}"
         )
-    return f"{text}\nBars: {percent()} bootstrap interval over groups. Dashed: mean of all images."
+    return (
+        f"{text}\nBars: {percent()} bootstrap interval over groups, none of fewer than {FEWEST}. "
+        "Dashed: mean of all images."
+    )
 
 
 def _worded(number: int) -> str:

@@ -36,11 +36,11 @@ def entries(content: Mapping[str, Any]) -> list[Entry]:
     for name, score in sorted((content.get("members") or {}).items(), key=_order):
         number, model = _member(name)
         label = model if number is None else f"{model}, round {number}"
-        made.append(Entry("member", label, score, *widths.get(name, ())))
+        made.append(Entry("member", label, score, *(widths.get(name) or ())))
     rounds = content.get("rounds") or [content["score"]]
     intervals = content.get("round_intervals") or [()] * len(rounds)
     for number, (score, width) in enumerate(zip(rounds[:-1], intervals, strict=False)):
-        made.append(Entry("blend", f"blend, round {number}", score, *width))
+        made.append(Entry("blend", f"blend, round {number}", score, *(width or ())))
     low, high = content.get("interval") or (None, None)
     last = f"blend, round {len(rounds) - 1}"
     made.append(Entry("score", last, content["score"], low, high, content.get("optimistic")))
@@ -57,8 +57,7 @@ def by_class(content: Mapping[str, Any]) -> list[Entry]:
             "class",
             name,
             one["score"],
-            low=one["interval"][0],
-            high=one["interval"][1],
+            **dict(zip(("low", "high"), one["interval"] or (), strict=False)),
             baseline=one["baseline"],
             hidden=one["hidden"],
             positives=one["positives"],

@@ -70,7 +70,7 @@ def _classes(content: Mapping[str, Any]) -> str:
             one.label,
             f"{one.positives:,}",
             f"{one.score:.4f}",
-            f"{one.low:.4f} – {one.high:.4f}",
+            None if one.low is None else f"{one.low:.4f} – {one.high:.4f}",
             f"{one.baseline:.4f}",
             f"{one.score - (one.baseline or 0):+.4f}",
         ]
@@ -104,11 +104,14 @@ def _like_test(content: Mapping[str, Any] | None) -> str:
     """Say what the score would be if the images were drawn like the test images."""
     if not content:
         return ""
-    (low, high), (less, more) = content["interval"], content["difference_interval"]
+    score, difference = f"{content['score']:.4f}", f"{content['difference']:+.4f}"
+    if content["interval"] is not None:
+        (low, high), (less, more) = content["interval"], content["difference_interval"]
+        score += f" ({percent()}: {low:.4f} to {high:.4f})"
+        difference += f" ({less:+.4f} to {more:+.4f})"
     text = (
-        f"As if the images were drawn like the test images: {content['score']:.4f} "
-        f"({percent()}: {low:.4f} to {high:.4f}), {content['difference']:+.4f} "
-        f"({less:+.4f} to {more:+.4f}) from the score above. Train and test are told apart with an "
+        f"As if the images were drawn like the test images: {score}, {difference} "
+        f"from the score above. Train and test are told apart with an "
         f"AUC of {content['auc']:.2f} (.5: not at all); the weighted images tell as much as "
         f"{content['effective_images']:.0f} equal ones."
     )
@@ -141,9 +144,11 @@ def _differences(content: Sequence[Mapping[str, Any]]) -> str:
     """Make the table of paired differences."""
     lines = []
     for one in content:
-        low, high = one["interval"]
-        sure = "yes" if low > 0 or high < 0 else "no: the interval holds zero"
-        width = f"{low:+.4f} to {high:+.4f}"
+        width, sure = None, "not known: too few groups"
+        if one["interval"] is not None:
+            low, high = one["interval"]
+            sure = "yes" if low > 0 or high < 0 else "no: the interval holds zero"
+            width = f"{low:+.4f} to {high:+.4f}"
         lines.append([one["of"], one["over"], f"{one['difference']:+.4f}", width, sure])
     if not lines:
         return ""

@@ -48,7 +48,8 @@ def draw(*, decision: PathLike, out: str) -> None:
         axes.axvline(0, color=style.BLACK, linewidth=1)
         for place, candidate in enumerate(candidates):
             colour = style.BLUE if candidate["kept"] else style.GREY
-            axes.plot(candidate["interval"], [place] * 2, color=colour, linewidth=3, alpha=0.5)
+            if candidate["interval"] is not None:
+                axes.plot(candidate["interval"], [place] * 2, color=colour, linewidth=3, alpha=0.5)
             marker = "o" if candidate["kept"] else "X"
             axes.plot(candidate["difference"], place, marker, color=colour, markersize=8)
             text = style.signed(candidate["difference"], 4) + (
