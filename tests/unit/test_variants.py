@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from foldbelt import config
-from foldbelt.config import variants
+from foldbelt.config import sight, variants
 from foldbelt.files import InputError
 
 RECIPE: dict[str, Any] = {
@@ -132,7 +132,7 @@ def test_what_a_variant_saw_is_named() -> None:
     stages = {
         "best": {"select": "best"},
         "mean": {"select": "best", "average_best": 2},
-        "early": {"early_stopping": 2},
+        "early": {"early_stopping": {"patience": 2}},
         "plateau": {"schedule": {"name": "plateau"}},
     }
     over = {name: {"stages": {"*": stage}} for name, stage in stages.items()}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 from foldbelt.files import InputError, seed_for
 
@@ -279,6 +280,7 @@ def _studentised(
     such draws widen the interval to the bounds, which is honest, for they say that what was left
     out decides.
     """
+
     if n < 1:
         raise InputError(f"a bootstrap needs at least one draw, not {n}.")
     groups = len(ratios[0].size)
@@ -303,8 +305,9 @@ def _studentised(
     ranked = np.sort(ranked[~np.isnan(ranked)])
     tail = round((1 - level) / 2 * (len(ranked) + 1), 6)
     first = min(max(int(np.floor(tail)) - 1, 0), len(ranked) - 1)
-    low = middle - max(ranked[len(ranked) - 1 - first], 0) * error
-    high = middle - min(ranked[first], 0) * error
+    student = float(stdtrit(groups - 1, (1 + level) / 2))  # never narrower than Student's t
+    low = middle - max(ranked[len(ranked) - 1 - first], student) * error
+    high = middle - min(ranked[first], -student) * error
     return [float(max(low, min(bounds[0], middle))), float(min(high, max(bounds[1], middle)))]
 
 
