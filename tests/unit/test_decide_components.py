@@ -321,7 +321,7 @@ def test_one_set_of_parameters_for_all_classes_is_a_candidate():
             for values in entry["params"].values():
                 assert values[0] == values[1]
         assert candidate["kept"] == (one.score > own + 1e-12)
-        assert found.score == (one.score if candidate["kept"] else own)
+        assert not candidate["kept"] or found.params == one.params
         kept.add(candidate["kept"])
     assert kept == {True, False}
 

@@ -192,3 +192,21 @@ def test_benchmarks_of_an_ablation_are_those_of_the_jobs_that_do_the_work() -> N
     assert made.variant_predictions("base", "0") == [
         f"<results>/predictions/net/round0/fold{fold}/oof.h5" for fold in made.folds
     ]
+
+
+def test_a_variant_is_tried_with_what_is_its_own() -> None:
+    variants = {
+        "crf": {"decision": {"steps": {"crf": None}}},
+        "sizes": {"decision": {"space": {"min_component": [0, 20]}}},
+        "gates": {"decision": {"space": {"gate_mode": ["veto", "product"]}}},
+        "wide": {"models": {"*": {"architecture": {"width": 8}}}},
+    }
+    ablation = {"model": "net", "seeds": [0], "variants": variants}
+    made = plan(decision={"steps": {"holes": None}}, ablation=ablation)
+    assert {name: made.forced(name) for name in made.variants} == {
+        "base": [],
+        "crf": ["crf"],
+        "sizes": ["min_component"],
+        "gates": ["gate"],
+        "wide": [],
+    }

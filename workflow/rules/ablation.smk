@@ -23,6 +23,7 @@ rule score_variant:
         code=lambda wildcards: code("score_variant", *PLAN.variant_steps(wildcards.variant)),
         snapshots=lambda wildcards: len(PLAN.variant_members(**wildcards)),
         decision=lambda wildcards: PLAN.variants[wildcards.variant].decision,
+        forced=lambda wildcards: PLAN.forced(wildcards.variant),
         only=config["ablation"]["folds"],
         seed=config["seed"],
     message:

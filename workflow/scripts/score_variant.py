@@ -12,7 +12,7 @@ with job(snakemake.log[0]):
         members,
         snakemake.input.data,
         snakemake.input.folds,
-        DecisionSettings.of(snakemake.params.decision),
+        DecisionSettings.of(snakemake.params.decision, snakemake.params.forced),
         snakemake.params.seed,
         only=snakemake.params.only,
         mosaic=snakemake.input.get("mosaic") or None,

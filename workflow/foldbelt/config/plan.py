@@ -14,7 +14,7 @@ from foldbelt import registry
 from foldbelt.config import sight
 from foldbelt.config.consistency import LIKENESS
 from foldbelt.config.recipes import Variant, split
-from foldbelt.config.variants import expand
+from foldbelt.config.variants import BASE, expand
 
 Number = int | str
 """Of a round, a fold or a seed: wildcards are text."""
@@ -330,6 +330,19 @@ class Plan:
     def variant_steps(self, variant: str) -> list[str]:
         """Modules of the steps of a variant's decision."""
         return registry.steps(self.variants[variant].decision["steps"])
+
+    def forced(self, variant: str) -> list[str]:
+        """Name what of a variant's decision is tried on it: its own steps, axes with own values.
+
+        A search would leave out what does not help, so that nothing could ever harm.
+        """
+        recipe, decision = self.variants[BASE].decision, self.variants[variant].decision
+        steps, known = decision["steps"], recipe["steps"]
+        space, other = decision["space"], recipe["space"]
+        names = [step for step in steps if step not in known or known[step] != steps[step]]
+        names += [axis for axis in ("min_area", "min_component") if space[axis] != other[axis]]
+        gates = any(space[key] != other[key] for key in ("gate", "gate_mode"))
+        return names + ["gate"] * gates
 
     def variant_folds_file(self, variant: str) -> str:
         """Give the folds of a variant."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from foldbelt.files import PathLike
 from foldbelt.search import tabulating
 from foldbelt.search.blends import Blends, count_blends
+from foldbelt.search.gates import LEVELS
 from foldbelt.search.means import Vector
 from foldbelt.search.space import Grid
 from foldbelt.search.sums import Counted
@@ -22,7 +25,8 @@ def count(
     blends
         What is counted.
     grid
-        The thresholds, and whether components matter.
+        Whether components matter, and then the thresholds. Pixels are counted at all levels, for a
+        grid may be widened.
     components
         The tables that :func:`foldbelt.decide.tabulate_components` wrote; without them they are
         made, where the grid needs any.
@@ -36,7 +40,7 @@ def count(
     """
     counts: Sequence[Counted]
     if not grid.by_component:
-        counts = count_blends(blends.oof, blends.vectors, grid.levels, blends.mean)
+        counts = count_blends(blends.oof, blends.vectors, np.arange(LEVELS), blends.mean)
     elif components is None:
         counts = tabulating.in_memory(Work(blends, Cuts.of(grid)), workers)
     else:

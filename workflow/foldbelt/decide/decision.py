@@ -12,7 +12,7 @@ import numpy as np
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.search.components import without_small
 from foldbelt.search.gates import gate_values, keeps, level, product_level
-from foldbelt.search.space import DEFAULTS
+from foldbelt.search.space import NEUTRAL
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Decision:
         Name of the metric in :mod:`foldbelt.metrics`.
     score
         Leave-one-fold-out: the mean over all images, each scored with the parameters (and blend
-        weights) found without its fold. What there are parameters of, the `selection`, was
-        settled by this very mean.
+        weights) found without its fold; what there are parameters of was selected without it, too.
     optimistic
         The score of `params` on the very images on which they were found.
     interval
@@ -43,9 +42,9 @@ class Decision:
     gate_on
         "label": the gate looks at the label probability; "peak": at the largest pixel probability.
     space
-        The grid that was searched: threshold, min_area, min_component if it is not 0 alone, gate,
-        and gate_mode if it is not veto alone. What did not improve the score is left out of it (see
-        `selection`).
+        The grid that was searched, widened where its best value was the last one: threshold,
+        min_area, min_component if it is not 0 alone, gate, and gate_mode if it is not veto alone.
+        What did not improve the score is left out of it (see `selection`).
     curves
         For every class: class, threshold (the grid), all (mean score of all images at each
         threshold, all else being that of `params`), folds ({fold: the same for its images}).
@@ -58,9 +57,10 @@ class Decision:
         What is done to the masks after `params`, in this order: step (its name), options, and the
         params found. In `per_fold`, too.
     selection
-        What was tried, in order: step, score (leave-one-fold-out, of all that was kept before and
-        this), difference (to the score before), interval (of the difference: paired bootstrap over
-        groups) and kept. With several classes one of them is "one for all": the same parameters for
+        What was tried for the submission, in order: step, score (leave-one-fold-out, of all that
+        was kept before and this), difference (to the score before), interval (of the difference:
+        paired bootstrap over groups) and kept. These scores chose what is kept, so they flatter;
+        `score` does not. With several classes one of them is "one for all": the same parameters for
         every class in place of its own.
     ends
         Where a wider grid might hold better values: see :mod:`foldbelt.decide.ends`.
@@ -168,7 +168,7 @@ def apply(
     InputError
         If shapes or dtype do not fit, or label probabilities are missing.
     """
-    params = {name: np.atleast_1d(decision.params.get(name, d)) for name, d in DEFAULTS.items()}
+    params = {name: np.atleast_1d(decision.params.get(name, d)) for name, d in NEUTRAL.items()}
     params["gate_mode"] = np.atleast_1d(decision.params.get("gate_mode", "veto"))
     classes = max(map(len, params.values()))
     prob = np.asarray(prob)

@@ -1,11 +1,14 @@
-"""Where the best value of the search is the last one tried, a wider grid may hold a better one."""
+"""Where the best value of the search is the last one tried, a wider grid may hold a better one.
+
+:mod:`foldbelt.decide.widening` makes it wider; what is left here in the end could not be.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from foldbelt.search.space import DEFAULTS, Grid
+from foldbelt.search.space import EMPTY, NEUTRAL, Grid
 
 #: Values beyond which there is nothing to try: 0 is off, and fractions end at 1.
 _LAST = {"threshold": 1.0, "gate": 1.0}
@@ -37,9 +40,13 @@ def at_ends(
         this value minus the best with the next inner one, all else being free.
     """
     ends = []
+    tried = grid.threshold < EMPTY
     for k, point in enumerate(chosen):
-        for axis, name in enumerate(DEFAULTS):
-            values = getattr(grid, name)
+        if not tried[point[0]]:
+            continue  # the class is left empty
+        inner = means[k][tried]
+        for axis, name in enumerate(NEUTRAL):
+            values = getattr(grid, name)[tried] if name == "threshold" else getattr(grid, name)
             if name == "gate":  # modes other than a veto have no value
                 values = values[: grid.mode.count("veto")]
             place = point[axis]
@@ -49,7 +56,7 @@ def at_ends(
             sides = {"largest": order[::-1]} if value < _LAST.get(name, np.inf) else {}
             sides |= {"smallest": order} if value > 0 else {}
             other_axes = tuple(i for i in range(means.ndim - 1) if i != axis)
-            best = means[k].max(axis=other_axes)
+            best = inner.max(axis=other_axes)
             for end, inwards in sides.items():
                 gain = best[place] - best[inwards[1]]
                 if place == inwards[0] and gain > least:

@@ -21,7 +21,7 @@ from foldbelt.decide.ends import at_ends
 from foldbelt.files import InputError
 from foldbelt.search.counting import counts
 from foldbelt.search.gates import keeps
-from foldbelt.search.space import EQUAL, Grid
+from foldbelt.search.space import EMPTY, EQUAL, NEUTRAL, Grid
 from foldbelt.search.sums import Counted, Sums
 from foldbelt.search.tables import Cuts, tabulate
 
@@ -110,7 +110,7 @@ def search_counts(
     folds: ArrayLike,
     grid: Grid,
     metric: str,
-    resampling: Resampling,
+    resampling: Resampling | None,
     shared: bool = False,
 ) -> Decision:
     """Search on counts, which may differ with the fold that is left out.
@@ -126,7 +126,7 @@ def search_counts(
     grid
         The values to try.
     resampling
-        Of the interval.
+        Of the interval; None for none.
     shared
         Whether all classes share one set of parameters.
 
@@ -154,23 +154,24 @@ def search_counts(
         means, gates = sums[id(counted)].means(index)
         chosen = _first_best(means, shared)
         values = _gates(grid, chosen, gates)
-        classes[rows] = _at(counted, rows, grid, score, chosen, values)
-        entry = {"fold": fold, "params": grid.params(chosen, values)}
+        params = grid.params(chosen, values)
+        classes[rows] = score_images(counted, rows, params, score)
+        entry = {"fold": fold, "params": params}
         fold_score = float(classes[rows].mean(axis=1).mean())
         per_fold.append({**entry, "score": fold_score, "images": len(rows)})
     means, gates = sums[id(final)].means(None)
     chosen = _first_best(means, shared)
-    values = _gates(grid, chosen, gates)
+    params = grid.params(chosen, _gates(grid, chosen, gates))
     images = classes.mean(axis=1)
     all_rows = np.arange(len(folds))
     lines = sums[id(final)].lines(chosen)
     compared = np.broadcast_to(means.mean(axis=0), means.shape) if shared else means
     return Decision(
-        params=grid.params(chosen, values),
+        params=params,
         metric=metric,
         score=float(images.mean()),
-        optimistic=float(_at(final, all_rows, grid, score, chosen, values).mean(axis=1).mean()),
-        interval=resampling.interval(images),
+        optimistic=float(score_images(final, all_rows, params, score).mean(axis=1).mean()),
+        interval=None if resampling is None else resampling.interval(images),
         per_fold=per_fold,
         gate_on=final.gate_on,
         space=grid.space(),
@@ -205,21 +206,32 @@ def _gates(grid: Grid, chosen: Sequence[tuple[int, ...]], gates: np.ndarray | No
     ]
 
 
-def _at(
-    counts: Counted,
-    rows: np.ndarray,
-    grid: Grid,
-    score: metrics.CountsMetric,
-    chosen: Sequence[tuple[int, ...]],
-    gates: Sequence[float],
+def score_images(
+    counts: Counted, rows: np.ndarray, params: Mapping[str, Any], score: metrics.CountsMetric
 ) -> np.ndarray:
-    """Score some images, (n, K), at one point of the grid a class."""
-    scores = np.empty((len(rows), len(chosen)))
-    for k, (t, m, c, g) in enumerate(chosen):
-        mode, least = grid.mode[g], float(grid.min_component[c])
-        pixels = counts.at(k, grid.threshold[t : t + 1], mode == "product", least)
-        inter, area = (part[rows] for part in pixels)
-        kept = keeps(area, counts.gate[rows, k, None], grid.min_area[m], gates[k], mode)
+    """Score some images, (n, K), with the parameters of a decision.
+
+    Parameters
+    ----------
+    counts
+        Of all images.
+    rows
+        Places of those to score.
+    params
+        As `params` of a :class:`Decision`.
+    score
+        From :func:`foldbelt.metrics.from_counts`.
+    """
+    classes = counts.truth.shape[1]
+    values = {**NEUTRAL, "gate_mode": "veto", **params}
+    scores = np.empty((len(rows), classes))
+    for k in range(classes):
+        of_class = {name: v[k] if isinstance(v, list) else v for name, v in values.items()}
+        mode, least = of_class["gate_mode"], of_class["min_component"]
+        cut = np.array([of_class["threshold"]])
+        inter, area = (part[rows] for part in counts.at(k, cut, mode == "product", least))
+        p = counts.gate[rows, k, None]
+        kept = keeps(area, p, of_class["min_area"], of_class["gate"], mode)
         scores[:, k] = score(inter * kept, area * kept, counts.truth[rows, k, None])[:, 0]
     return scores
 
@@ -227,13 +239,14 @@ def _at(
 def _curves(
     lines: Sequence[np.ndarray], grid: Grid, names: np.ndarray, sizes: np.ndarray
 ) -> list[dict[str, Any]]:
-    curves = []
-    for k, line in enumerate(lines):
+    curves, tried = [], grid.threshold < EMPTY  # beyond all probabilities there is nothing to see
+    for k, whole_line in enumerate(lines):
+        line = whole_line[:, tried]
         folds = {
             str(f): means.tolist() for f, means in zip(names, line / sizes[:, None], strict=True)
         }
         whole = (line.sum(axis=0) / sizes.sum()).tolist()
         curves.append(
-            {"class": k, "threshold": grid.threshold.tolist(), "all": whole, "folds": folds}
+            {"class": k, "threshold": grid.threshold[tried].tolist(), "all": whole, "folds": folds}
         )
     return curves

@@ -1,6 +1,6 @@
 """The config's ``decision``, read once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +21,19 @@ class DecisionSettings:
         Name → options (None: its defaults) of the steps to try after the grid, in this order.
     draws
         Of the bootstrap.
+    forced
+        Axes of the grid and steps that are kept whatever they bring; see
+        :meth:`foldbelt.config.plan.Plan.forced`.
     """
 
     metric: str
     grid: Grid
     steps: Mapping[str, Mapping[str, Any] | None]
     draws: int
+    forced: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, decision: Mapping[str, Any]) -> "DecisionSettings":
+    def of(cls, decision: Mapping[str, Any], forced: Iterable[str] = ()) -> "DecisionSettings":
         """Read them from the resolved config's ``decision``.
 
         Raises
@@ -42,4 +46,5 @@ class DecisionSettings:
             grid=Grid.of(decision["space"]),
             steps=decision["steps"],
             draws=decision["bootstrap"],
+            forced=frozenset(forced),
         )

@@ -161,7 +161,8 @@ def search_grid(
     oof = blends.oof
     counts = count(blends, settings.grid, components, workers)
     resampling = Resampling(oof.groups, settings.draws, seed)
-    decision = select_axes(counts, oof.fold, settings.grid, settings.metric, resampling)
+    grid, metric, forced = settings.grid, settings.metric, settings.forced
+    decision = select_axes(counts, oof.fold, grid, metric, resampling, forced)
     images = {**decision.images, "id": oof.ids.tolist(), "group": oof.groups.tolist()}
     images["fold"] = oof.fold.tolist()
     return dataclasses.replace(decision, images=images)
@@ -180,4 +181,5 @@ def try_steps(
     data = blends.oof.data
     around = Surroundings(data, data, mosaic)
     resampling = Resampling(blends.oof.groups, settings.draws, seed)
-    return select_steps(decision, blends, settings.steps, around, resampling)
+    forced = settings.forced
+    return select_steps(decision, blends, settings.steps, around, resampling, forced)

@@ -37,11 +37,12 @@ def draw(*, decision: PathLike, out: str) -> None:
         return
     kept = [_NAMES.get(r["step"], f"+ {r['step']}") for r in candidates if r["kept"]]
     title = (
-        f"From {decided.selection[0]['score']:.4f} with the threshold alone "
-        f"to {decided.score:.4f}\n"
-        f"Kept: {', '.join(name.removeprefix('+ ') for name in kept) or 'nothing else'}. "
-        f"Leave-one-fold-out; bars: {percent()} intervals over groups. What is kept was "
-        "chosen by these very scores, so an interval that reaches zero promises little."
+        f"Kept for the submission: "
+        f"{', '.join(name.removeprefix('+ ') for name in kept) or 'the threshold alone'}\n"
+        f"Leave-one-fold-out differences; bars: {percent()} intervals over groups. They chose what "
+        f"is kept, so they flatter: of {decided.selection[0]['score']:.4f} with the threshold "
+        f"alone they make {max(r['score'] for r in decided.selection if r['kept']):.4f}. Chosen "
+        f"anew without each fold, the decision scores {decided.score:.4f}."
     )
     with style.figure(out, title, 8.5, 1.3 + 0.42 * len(candidates)) as figure:
         axes = figure.add_subplot()

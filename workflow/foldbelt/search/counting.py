@@ -5,6 +5,7 @@ the predicted area at every threshold there is; three of them (all pixels, those
 truth, those that are truly on) hold all that a metric of masks needs.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,16 @@ class Counts:
         """K."""
         return self.truth.shape[1]
 
+    @property
+    def at_all_levels(self) -> bool:
+        """Whether any threshold can be looked up."""
+        return len(self.levels) == LEVELS
+
+    def take(self, rows: np.ndarray) -> "Counts":
+        """Give the counts of some images; see :class:`foldbelt.search.sums.Counted`."""
+        names = ("pred", "inter", "truth", "gate")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
+
     def at(
         self, k: int, thresholds: np.ndarray, product: bool = False, least: float = 0
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -73,11 +84,12 @@ class Counts:
             )
             return inter, area
         wanted = level(thresholds)
-        columns = np.searchsorted(self.levels, wanted)
-        inside = np.minimum(columns, len(self.levels) - 1)
-        if (self.levels[inside] != wanted).any():
+        columns = np.minimum(np.searchsorted(self.levels, wanted), len(self.levels) - 1)
+        nothing = wanted == LEVELS - 1  # no probability is so high, so nobody need have counted
+        if (~nothing & (self.levels[columns] != wanted)).any():
             raise InputError("the counts were taken at other thresholds than the space holds.")
-        return self.inter[:, k, columns], self.pred[:, k, columns]
+        inter, area = self.inter[:, k, columns], self.pred[:, k, columns]
+        return np.where(nothing, 0, inter), np.where(nothing, 0, area)
 
 
 def count_image(

@@ -11,7 +11,10 @@ from foldbelt.files import InputError
 from foldbelt.search.gates import LEVELS, MODES, level
 
 #: What a search may vary, in the order of the grid, with the value that leaves it out.
-DEFAULTS = {"threshold": 0.5, "min_area": 0.0, "min_component": 0.0, "gate": 0.0}
+NEUTRAL = {"threshold": 0.5, "min_area": 0.0, "min_component": 0.0, "gate": 0.0}
+
+#: A threshold that no probability exceeds.
+EMPTY = 1.0
 
 #: Means that differ by less are equal: the same scores summed in another order.
 EQUAL = 1e-12
@@ -50,9 +53,9 @@ class Grid:
         InputError
             If a name is unknown, a list is empty or a value is out of range (all are listed).
         """
-        wrong = [f"{name} is unknown" for name in space if name not in {*DEFAULTS, "gate_mode"}]
+        wrong = [f"{name} is unknown" for name in space if name not in {*NEUTRAL, "gate_mode"}]
         values = {}
-        for name, default in DEFAULTS.items():
+        for name, default in NEUTRAL.items():
             array = np.atleast_1d(np.asarray(space.get(name, default)))
             if array.dtype.kind not in "iuf" or array.ndim != 1 or not array.size:
                 wrong.append(f"{name} must be a list of numbers, not {space[name]!r}")
@@ -68,7 +71,7 @@ class Grid:
         if wrong or not modes:
             wrong += [] if modes else ["gate_mode must hold a mode"]
             raise InputError(
-                f"decision space: {'; '.join(wrong)}. It may hold {', '.join(DEFAULTS)}, and "
+                f"decision space: {'; '.join(wrong)}. It may hold {', '.join(NEUTRAL)}, and "
                 f"gate_mode of {', '.join(MODES)}."
             )
         veto = values["gate"] if "veto" in modes else values["gate"][:0]
@@ -76,13 +79,30 @@ class Grid:
         values["gate"] = np.concatenate([veto, np.zeros(len(others))])
         return cls(**values, mode=("veto",) * len(veto) + tuple(others))
 
+    def with_empty(self) -> "Grid":
+        """Add the threshold that no probability exceeds: all masks empty is a decision, too."""
+        if self.threshold.max() >= EMPTY:
+            return self
+        return dataclasses.replace(self, threshold=np.append(self.threshold, EMPTY))
+
+    def forced(self, axis: str) -> "Grid":
+        """Take from one axis the value that leaves it out, unless it is the only one."""
+        values = getattr(self, axis)
+        on = values != NEUTRAL[axis] if axis in NEUTRAL else np.ones(len(values), bool)
+        if axis == "gate":
+            on |= np.array([mode != "veto" for mode in self.mode])
+        if not on.any():
+            return self
+        mode = tuple(np.array(self.mode)[on]) if axis == "gate" else self.mode
+        return dataclasses.replace(self, mode=tuple(map(str, mode)), **{axis: values[on]})
+
     def held(self, axis: str) -> "Grid":
         """Hold one axis at its first value; a gate without a veto has none and stays as it is.
 
         Parameters
         ----------
         axis
-            A name in :data:`DEFAULTS`.
+            A name in :data:`NEUTRAL`.
         """
         if axis == "gate":
             number = 1 if "veto" in self.mode else len(self.mode)
@@ -123,7 +143,7 @@ class Grid:
         """
         every: dict[str, list[Any]] = {
             name: [float(getattr(self, name)[point[axis]]) for point in chosen]
-            for axis, name in enumerate(DEFAULTS)
+            for axis, name in enumerate(NEUTRAL)
         }
         if gates is not None:
             every["gate"] = list(map(float, gates))
@@ -136,7 +156,7 @@ class Grid:
     def space(self) -> dict[str, Any]:
         """Give what :meth:`of` made it of."""
         veto = self.gate[[mode == "veto" for mode in self.mode]].tolist()
-        values: dict[str, Any] = {name: getattr(self, name).tolist() for name in DEFAULTS}
+        values: dict[str, Any] = {name: getattr(self, name).tolist() for name in NEUTRAL}
         values["gate"] = veto
         if not self.by_component:
             del values["min_component"]

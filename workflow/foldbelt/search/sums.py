@@ -26,6 +26,8 @@ class Counted(Protocol):
         (N, K) what a gate is compared with.
     gate_on : str
         "label" or "peak", which of the two it is.
+    at_all_levels : bool
+        Whether any threshold can be looked up.
     """
 
     @property
@@ -34,6 +36,11 @@ class Counted(Protocol):
     def gate(self) -> np.ndarray: ...
     @property
     def gate_on(self) -> str: ...
+    @property
+    def at_all_levels(self) -> bool: ...
+
+    def take(self, rows: np.ndarray) -> "Counted":
+        """Give what is known of some images, by their rising places."""
 
     def at(
         self, k: int, thresholds: np.ndarray, product: bool, least: float

@@ -7,6 +7,7 @@ so many pixels and adding up the areas of the rest gives what :mod:`foldbelt.sea
 counts.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +40,8 @@ class Cuts(NamedTuple):
 
     @classmethod
     def of(cls, grid: Grid) -> "Cuts":
-        """Give the cuts that a grid needs."""
+        """Give the cuts that a grid needs, and that at which nothing is on."""
+        grid = grid.with_empty()
         product = "product" in grid.mode
         plain = grid.threshold[:0] if set(grid.mode) == {"product"} else grid.threshold
         levels = np.unique(level(plain)).tolist()
@@ -97,6 +99,22 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.truth)
+
+    @property
+    def at_all_levels(self) -> bool:
+        """Whether any threshold can be looked up: components are known at the cuts alone."""
+        return False
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """Give the components of some images; see :class:`foldbelt.search.sums.Counted`."""
+        place = np.full(len(self), -1)
+        place[rows] = np.arange(len(rows))
+        image = place[self.columns["image"]]
+        columns = {name: values[image >= 0] for name, values in self.columns.items()}
+        columns["image"] = image[image >= 0].astype(COLUMNS["image"])
+        return dataclasses.replace(
+            self, columns=columns, truth=self.truth[rows], gate=self.gate[rows]
+        )
 
     def at(
         self, k: int, thresholds: np.ndarray, product: bool = False, least: float = 0
