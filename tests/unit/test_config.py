@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from foldbelt import config, registry
-from foldbelt.config import reference, resolving, variants
+from foldbelt.config import reference, variants
 from foldbelt.config.renamed import RENAMED
 from foldbelt.files import InputError
 from foldbelt.train import state
@@ -222,18 +222,6 @@ def test_early_stopping_reaches_the_trainer_as_text() -> None:
     default = config.resolve(changed("stages/one/early_stopping", {"patience": 3}))
     assert default["stages"]["one"]["early_stopping"]["watch"] == "metric"
     assert state.key_of({"stage": default["stages"]["one"]})
-
-
-def test_the_listing_of_raw_files_tells_edits_but_not_notes(tmp_path: Path) -> None:
-    image = tmp_path / "images" / "a.png"
-    image.parent.mkdir()
-    image.write_bytes(b"one")
-    first = resolving.listing(tmp_path)
-    (tmp_path / "notes.txt").write_text("seen")
-    (tmp_path / ".hidden.png").write_text("seen")
-    assert resolving.listing(tmp_path) == first
-    image.write_bytes(b"two!")
-    assert resolving.listing(tmp_path) != first
 
 
 def recipe_with(stage: dict[str, Any], **channels: Any) -> dict[str, Any]:

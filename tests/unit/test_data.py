@@ -201,3 +201,66 @@ def test_contents_are_what_is_in_images_and_masks(tmp_path, classes, monkeypatch
     pd.testing.assert_frame_equal(again, found)
     none = image_statistics.contents(Source("", str(tmp_path / "t.h5"), []))
     assert (none.dtypes == found.dtypes).all()
+
+
+def padded(tmp_path: Path, **recipe) -> tuple[Source, Resizer]:
+    source = write(tmp_path, {"resize_mode": "pad-reflect", **recipe})
+    return source, Resizer.of(store.attrs(source.channels))
+
+
+@pytest.mark.parametrize("recipe", [{}, {"scale": 1, "offset": "random"}])
+def test_padding_is_all_that_is_no_pixel_of_the_image(tmp_path, recipe):
+    _, resizer = padded(tmp_path, **recipe)
+    marked = np.zeros((1, *STORED), np.uint8)
+    inside = 1 - resizer.padding()
+    assert inside.sum() == np.prod(STORED)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    marked[0, 2, 3] = 1
+    places = np.argwhere(resizer.masks(marked)[0] * inside)
+    assert places.tolist() == [[rows[0] + 2, columns[0] + 3]]
+
+
+def test_padding_counts_in_validation_never_and_in_training_on_demand(tmp_path):
+    source, resizer = padded(tmp_path)
+    job = Job(model="m", round=0, fold=0, stage="s", seed=1)
+    sources = [source, Source(source.channels, source.masks, IDS[:2])]
+    for asked in (False, True):
+        stage = settings(loss_on_padding=asked, augment=[])
+        model = {"name": "vanilla"}
+        task, _ = load(sources, job, stage, model, "salt_score", 1.0, torch.device("cpu"))
+        for image_set, counts in ((task.valid, False), (task.samples.sets[0], asked)):
+            ignored = image_set.targets(np.arange(2))[..., -1]
+            assert np.array_equal(ignored, np.stack([resizer.padding() & (not counts)] * 2))
+
+
+def test_images_that_fill_the_network_have_no_further_plane(tmp_path):
+    source = write(tmp_path, {"resize_mode": "resize"})
+    job = Job(model="m", round=0, fold=0, stage="s", seed=1)
+    sources = [source, source]
+    model = {"name": "vanilla"}
+    task, _ = load(sources, job, settings(), model, "salt_score", 1.0, torch.device("cpu"))
+    assert task.valid.planes == 1
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_a_label_goes_with_the_mask_that_augmentation_moves_out(tmp_path, classes):
+    source = write(tmp_path, {"resize_mode": "resize"}, classes=classes, ignore=True)
+    given = images_of(source)
+    given.labels = np.ones((COUNT, classes), np.float32)
+    crop = [{"RandomResizedCrop": {"size": list(SIZE), "scale": [0.02, 0.03]}}]
+    planes = given.planes
+    changed = 0
+    for derived in (True, False):
+        augment = Augment(crop, SIZE, 1, planes, ["image"])
+        samples = Samples([given], augment, PARTS, derived=derived)
+        plain = batch_of(Samples([given], None, PARTS))
+        for epoch in range(6):
+            made = batch_of(samples, epoch)
+            shows, before = (
+                ((part["target"][..., :classes] > 0) & (part["target"][..., -1:] == 0)).any((1, 2))
+                for part in (made, plain)
+            )
+            expected = np.where(before & ~shows, 0, 1) if derived else np.ones_like(shows)
+            assert np.array_equal(made["label"], expected)
+            changed += int((made["label"] == 0).sum())
+    assert changed > 0

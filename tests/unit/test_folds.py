@@ -375,3 +375,17 @@ def test_a_run_without_mosaics(tmp_path: Path) -> None:
         folds.run(
             train, tmp_path / "mosaic.csv", {**spec, "group": "mosaic"}, tmp_path / "folds.csv"
         )
+
+
+def test_images_of_which_nothing_is_known_take_no_part(tmp_path, capsys):
+    ids = [f"i{number:02}" for number in range(20)]
+    table = pd.DataFrame({"id": ids, "empty": [0, 1] * 10, "known": [1.0] * 17 + [0.3, 0.0, 0.0]})
+    images = np.random.default_rng(0).integers(0, 255, (20, 8, 8)).astype(np.uint8)
+    store.write(tmp_path / "train.h5", {"image": images, "mask": images % 2}, table)
+    scheme = complete("folds", {"count": 2, "stratify": [], "group": None})
+    folds.run(tmp_path / "train.h5", None, scheme, tmp_path / "folds.csv")
+    made = pd.read_csv(tmp_path / "folds.csv")
+    assert made["id"].tolist() == ids[:18]
+    assert (
+        "2 of 20 images have no pixel whose truth is known, such as i18" in capsys.readouterr().out
+    )

@@ -128,3 +128,21 @@ def test_one_sample_is_mixed_with_itself():
     x, target, label = (part[:1] for part in batch())
     for stage in ({"mixup": 0.4}, {"cutmix": 1.0}):
         same(mixer(stage)(x, target, label, 3)[0], x)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_labels_of_masks_follow_from_what_was_pasted(seed):
+    x, target, _ = batch(planes=3)
+    target[:, :, :, 4:] = 0  # so that a paste can hide all of a class
+    target[::2, 1] = 0
+    ignored = torch.zeros_like(target[:, :1])
+    ignored[1] = 1
+    target = torch.cat([target, ignored], dim=1)
+    for count in (3, 1):
+        label = torch.full((COUNT, count), 0.25)
+        made = Mixer(settings(cutmix=1.0).mixing, classes=3, derived=True)
+        _, [(share, pasted, told)] = made(x, target, label, seed)
+        shows = ((pasted[:, :3] > 0) & (pasted[:, 3:] == 0)).flatten(2).any(dim=2)
+        expected = shows if count == 3 else shows.any(dim=1, keepdim=True)
+        assert share == 1.0
+        same(told, expected)

@@ -136,6 +136,13 @@ class Resizer:
         (height, width), tile = self.size, self.tile
         return 2 * height - tile[0], 2 * width - tile[1]
 
+    def padding(self) -> np.ndarray:
+        """Tell (bool) which pixels of the canvas are no pixels of the image."""
+        beyond = np.ones(self.canvas, bool)
+        top, left = self._start
+        beyond[top : top + self.tile[0], left : left + self.tile[1]] = False
+        return beyond
+
     def window(self, random: np.random.Generator) -> tuple[int, int]:
         """Draw the top and left of a window on the canvas, each equally likely.
 

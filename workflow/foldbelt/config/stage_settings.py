@@ -196,6 +196,7 @@ class StageSettings:
     images: ImageFilter
     crop: CropSettings | None
     blackout: float
+    loss_on_padding: bool
     depth_weight: float
     deep_weight: float
     deep_images: str

@@ -20,6 +20,7 @@ from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.likeness import read as read_likeness
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
 from foldbelt.folds import duplicates, strata
+from foldbelt.store.layout import KNOWN
 
 
 def split(
@@ -88,7 +89,9 @@ def run(
         until it has its share; the other folds are dealt from the rest.
     out
         CSV file of id, fold, strata (what the image was balanced as, in words) and group (a number;
-        an image that belongs to none has one of its own), of the images that take part.
+        an image that belongs to none has one of its own), of the images that take part. Images
+        without any pixel whose truth is known take none: they could teach nothing, and would score
+        as if their truth were empty.
     likeness
         CSV of the adversarial stage; gives the column `test_likeness`.
 
@@ -98,7 +101,7 @@ def run(
         As `split` does, and if the table of mosaics or of the adversarial stage is missing or
         lacks images.
     """
-    table = store.table(train)
+    table = _with_truth(store.table(train))
     group = scheme["group"]
     if group == "mosaic":
         table["mosaic"] = _mosaics(mosaic, table["id"])
@@ -169,6 +172,18 @@ def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
     means = numeric.groupby(table["fold"]).mean()
     clash = {name: f"{name} (column)" for name in means if name in sizes}
     return sizes.join(means.rename(columns=clash)).reset_index()
+
+
+def _with_truth(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the images of which nothing is known, and say how many."""
+    if KNOWN not in table or (table[KNOWN] > 0).all():
+        return table
+    unknown = table["id"][table[KNOWN] == 0]
+    print(
+        f"{len(unknown)} of {len(table)} images have no pixel whose truth is known, such as "
+        f"{unknown.iloc[0]}: they are neither trained on nor scored"
+    )
+    return table[table[KNOWN] > 0].reset_index(drop=True)
 
 
 def _read(path: PathLike) -> pd.DataFrame:

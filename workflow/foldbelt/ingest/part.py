@@ -25,6 +25,7 @@ from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
+from foldbelt.store.layout import KNOWN
 
 TRAIN, TEST = "train", "test"
 
@@ -279,6 +280,9 @@ def _convert(
             seen = zip(listing.classes, stream.seen.tolist(), strict=True)
             counts = ", ".join(f"{name} ({count})" for name, count in seen)
             print(f"Classes, and how many training images hold them: {counts}")
+            unknown = sum(columns.get(KNOWN) == 0 for columns in stream.columns)
+            if unknown:
+                print(f"{unknown} training images have no pixel whose truth is known")
     return findings
 
 

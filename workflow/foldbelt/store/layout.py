@@ -20,6 +20,10 @@ BLOCK = 256  # rows moved at a time where the caller does not say, at most
 BLOCK_BYTES = 2**25  # and no more than this
 
 
+KNOWN = "known"
+"""Column: the share of an image's pixels whose truth is known, where some are not."""
+
+
 def packed_bytes(classes: int) -> int:
     """Bytes of a pixel of a mask."""
     return -(-classes // 8)

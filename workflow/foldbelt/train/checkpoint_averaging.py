@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch.optim import swa_utils
 
+from foldbelt.train.batch_norm import estimate
+
 Weights = Mapping[str, torch.Tensor]
 
 
@@ -57,11 +59,11 @@ class EpochAverage:
         Parameters
         ----------
         batches
-            The training images as the network takes them, (N,C,H,W) each, in a fixed order.
+            The training images as the network takes them; see
+            :func:`foldbelt.train.batch_norm.estimate`.
         """
         if not self._settled:
-            swa_utils.update_bn(batches, self.module)
-            self.module.eval()
+            estimate(self.module, batches)
             self._settled = True
 
 

@@ -117,6 +117,8 @@ class ImageSet:
         Hold everything in memory.
     depth
         (N,1) f32, from `foldbelt.train.image_statistics.depths`; None leaves it out of the batches.
+    padding
+        Whether what was padded around images is ignored like unlabelled pixels.
     """
 
     def __init__(
@@ -128,7 +130,9 @@ class ImageSet:
         labels: np.ndarray,
         memory: bool,
         depth: np.ndarray | None = None,
+        padding: bool = False,
     ) -> None:
+        self.padding = resizer.padding() if padding else None
         self.ids = list(source.ids)
         self.resizer, self.planes, self.classes, self.labels = resizer, planes, classes, labels
         self.depth = depth
@@ -178,6 +182,8 @@ class ImageSet:
             out[start : start + len(part), ..., : self.classes] = self.resizer.masks(mask)
             if ignore is not None:
                 out[start : start + len(part), ..., -1] = self.resizer.masks(ignore)
+            if self.padding is not None:
+                out[start : start + len(part), ..., -1] |= self.padding
         return out
 
 
@@ -202,7 +208,8 @@ class Samples(Dataset[Batch]):
     colours
         Channels that are the image's; None: all are.
     derived
-        Whether image labels say what masks show, so that those of a crop follow from its mask.
+        Whether image labels say what masks show, so that those of a crop follow from its mask, and
+        a label goes with the mask that augmentation moves out of the picture.
     """
 
     def __init__(
@@ -302,7 +309,14 @@ class Samples(Dataset[Batch]):
             present = shown(seen(target, classes))
             label[:] = present.any() if len(label) == 1 else present[: len(label)]
         if self.augment:
+            before = shown(seen(target, classes)) if self.derived and len(label) else None
             x[:], target[:] = self.augment(x, target, self._seed("augment", item, name))
+            if before is not None:
+                after = shown(seen(target, classes))
+                # What the augmentation moved out of the picture is no longer there. (A mask too
+                # small for the network's size was not seen before either: its label stays.)
+                lost = before & ~after if len(label) > 1 else before.any() & ~after.any()
+                label[:] = np.where(lost, 0, label)
 
     def _seed(self, what: str, item: Item, name: str) -> int:
         """Derive a seed. Whole images come alike however often, as they always have."""

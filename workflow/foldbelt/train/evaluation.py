@@ -13,6 +13,8 @@ from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.stepping import Batch, Stepper
 
 Check = Callable[[], None]
+LARGE_BATCH, LARGE_PIXELS = 256, 2**22
+"""Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
 
@@ -120,7 +122,8 @@ def relative(losses: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 def settle(stepper: Stepper, average: EpochAverage) -> None:
     """Estimate the batch-norm statistics of averaged weights, on the training images as they are.
 
-    Augmented images would do for training, but it is plain ones that are predicted.
+    Augmented images would do for training, but it is plain ones that are predicted. They come in
+    large, mixed batches, so that each is much like all images together.
 
     Parameters
     ----------
@@ -133,6 +136,11 @@ def settle(stepper: Stepper, average: EpochAverage) -> None:
     # Dropout draws in the pass, though it changes nothing.
     torch.manual_seed(seed_for(*task.job.seed_parts, "statistics"))
     sets = task.samples.sets[:1] if task.train_on == "truth" else task.samples.sets
-    plain = batches(sets, task.batch)
+    samples = Samples(sets, None, ())
+    height, width = task.valid.resizer.size
+    size = max(task.batch, min(LARGE_BATCH, LARGE_PIXELS // (height * width)))
+    order = np.random.default_rng(seed_for(*task.job.seed_parts, "statistics"))
+    mixed = np.array_split(order.permutation(len(samples)), -(-len(samples) // size))
+    plain = (samples.__getitems__([(0, int(row)) for row in rows]) for rows in mixed)
     with stepper.autocast():
-        average.settle(task.normalise(batch["x"]) for _, batch in plain)
+        average.settle(task.normalise(batch["x"]) for batch in plain)

@@ -2,9 +2,9 @@
 
 Mixup [1]_ adds two images and asks the network for both answers, each in its share. CutMix [2]_
 pastes a box of one image into another; where there are masks, the box of the mask goes with it
-[3]_, so that every pixel keeps its own answer, and only the image's labels are shared by area.
-A stage that asks for both tosses a coin for every batch, as timm does. Label smoothing [4]_ moves
-targets from 0 and 1 towards each other.
+[3]_, so that every pixel keeps its own answer. The image's labels follow from the pasted mask, or
+are shared by area where masks do not tell them. A stage that asks for both tosses a coin for every
+batch, as timm does. Label smoothing [4]_ moves targets from 0 and 1 towards each other.
 
 References
 ----------
@@ -35,7 +35,10 @@ class Mixer:
         `label_smoothing` (a number below .5; two answers change by it).
     classes
         Number of mask classes; a further plane of the targets marks ignored pixels and is never
-        smoothed. Only label smoothing needs it.
+        smoothed. Only label smoothing and derived labels need it.
+    derived
+        Whether image labels say what masks show: then those of a pasted image follow from its
+        mask, and are not shared by area.
 
     Raises
     ------
@@ -51,12 +54,14 @@ class Mixer:
     (2, 1.0)
     """
 
-    def __init__(self, settings: MixingSettings, classes: int | None = None) -> None:
+    def __init__(
+        self, settings: MixingSettings, classes: int | None = None, derived: bool = False
+    ) -> None:
         self.mixup, self.cutmix = settings.mixup or 0.0, settings.cutmix or 0.0
         self.smoothing = settings.label_smoothing
-        if self.smoothing and classes is None:
-            raise ValueError("label smoothing must know which planes of the target are classes.")
-        self.classes = classes
+        if (self.smoothing or derived) and classes is None:
+            raise ValueError("it must be known which planes of the target are classes.")
+        self.classes, self.derived = classes, derived
 
     def __call__(
         self, x: torch.Tensor, target: torch.Tensor, label: torch.Tensor, seed: int
@@ -112,8 +117,19 @@ class Mixer:
         # Indexing by `order` copies, so nothing is read that was already pasted over.
         x[:, :, rows, columns] = x[order][:, :, rows, columns]
         target[:, :, rows, columns] = target[order][:, :, rows, columns]
+        if self.derived and label.shape[1]:
+            return x, [(1.0, target, self._shown(target, label.shape[1]))]
         pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
         return x, [(1.0, target, (1 - pasted) * label + pasted * label[order])]
+
+    def _shown(self, target: torch.Tensor, count: int) -> torch.Tensor:
+        """Labels (N,count) f32 of what targets (N,P,H,W) show, less the ignored pixels."""
+        masks = target[:, : self.classes] > 0
+        if target.shape[1] > masks.shape[1]:
+            masks = masks & (target[:, -1:] == 0)
+        present = masks.flatten(2).any(dim=2)
+        present = present.any(dim=1, keepdim=True) if count == 1 else present[:, :count]
+        return present.float()
 
     def _smooth(self, target: torch.Tensor) -> torch.Tensor:
         soft = target.to(torch.float32)

@@ -41,7 +41,7 @@ class Stepper:
         self.objective = Objective(stage, classes, task.main).to(self.device)
         self.optimiser = optimisers.build(stage.optimizer, model)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.mixer = _mixer(stage.mixing, classes)
+        self.mixer = _mixer(stage.mixing, classes, task.samples.derived)
         self.amp = stage.amp and self.device.type == "cuda"
         self.frozen_epochs = stage.freeze_encoder
         self.encoder = (
@@ -155,10 +155,10 @@ class Stepper:
         return target, label, None if depth is None else depth.to(self.device, non_blocking=True)
 
 
-def _mixer(settings: MixingSettings, classes: int) -> Callable[..., Any] | None:
+def _mixer(settings: MixingSettings, classes: int, derived: bool) -> Callable[..., Any] | None:
     """What mixes the images of a batch, where the stage asks for any of it."""
     if not settings.mixes:
         return None
     from foldbelt.train.mixing import Mixer
 
-    return Mixer(settings, classes)
+    return Mixer(settings, classes, derived)

@@ -176,7 +176,8 @@ def load(
         f"Stage {job.stage} asks what the channels {train.channels} do not have",
     )
     classes, width = train.classes(), labels.width(train)
-    planes = classes + train.has_ignore()
+    pads = bool(resizer.padding().any())
+    planes = classes + (train.has_ignore() or pads)
     derived = labels.follow_from_masks(train, classes, width)
     if stage.blackout and width and not derived:
         raise InputError(
@@ -193,7 +194,9 @@ def load(
         else:
             label = labels.of_pseudo_masks(source, width, derived)
         depth = depths[place] if depths else None
-        sets.append(ImageSet(source, resizer, planes, classes, label, memory, depth))
+        # What is mirrored around an image is no evidence; validation never counts it.
+        padding = pads and (place == 1 or not stage.loss_on_padding)
+        sets.append(ImageSet(source, resizer, planes, classes, label, memory, depth, padding))
     colours = images_of(attrs["names"])
     crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None
     size = crop.size if crop else resizer.size

@@ -26,8 +26,9 @@ from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.folders import files_in
+from foldbelt.store.layout import KNOWN
 
-_RESERVED = {"height", "width", "coverage", "empty"}
+_RESERVED = {"height", "width", "coverage", "empty", KNOWN}
 _LOSSY = (".jpg", ".jpeg")
 
 
@@ -212,6 +213,8 @@ def read(item: Item, listing: Listing) -> Sample:
     union = mask.any(axis=2)
     labelled = union.size if ignore is None else union.size - int(ignore.sum())
     columns["coverage"] = float(union.sum() / max(labelled, 1))
+    if listing.settings["ignore"] is not None:
+        columns[KNOWN] = float(labelled / union.size)
     columns["empty"] = int(not union.any())
     return Sample(image, mask, ignore, _labels(item, mask, listing), columns)
 
