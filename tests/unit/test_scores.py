@@ -61,7 +61,7 @@ def finished(root):
         "test": str(root / "test.h5"),
         "blend_test": str(root / "blend.h5"),
         "select": {"m0": ["last"], "m1": ["last"]},
-        "benchmarks": str(root / "benchmarks"),
+        "benchmarks": sorted((root / "benchmarks").rglob("*.txt")),
         "out": str(root / "scores.json"),
     }
     return arguments, truth, hidden, prob, label[::-1]
@@ -159,7 +159,7 @@ def test_asked_for_no_scores_it_says_how_to_ask(tmp_path, arguments):
 
 def test_without_hidden_truth_or_benchmarks(tmp_path):
     arguments, *_ = finished(tmp_path)
-    scores.run(**{**arguments, "truth": None, "benchmarks": str(tmp_path / "none")})
+    scores.run(**{**arguments, "truth": None, "benchmarks": []})
     found = json.loads((tmp_path / "scores.json").read_text())
     assert found["hidden"] is None
     assert found["seconds"] == {}
@@ -184,17 +184,24 @@ def test_a_test_image_without_truth_is_named(tmp_path):
         scores.run(**arguments)
 
 
-def test_times_of_models_and_rounds_no_longer_configured_do_not_count(tmp_path):
-    for name in ("unet/round0/fold0/bce", "unet/round1/fold0/bce", "gone/round0/fold0/bce"):
-        path = tmp_path / "train_stage" / f"{name}.txt"
-        path.parent.mkdir(parents=True)
-        path.write_text("s\n2.0\n")
-    for name in ("blend_oof/round0", "blend_oof/round1", "make_channels/gone/train"):
-        path = tmp_path / f"{name}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("s\n1.0\n")
-    assert scores.seconds(tmp_path, ["unet/round0"], [0]) == {
-        "blend_oof": 1.0,
-        "make_channels": 1.0,
-        "train_stage": 2.0,
-    }
+def test_the_hidden_score_is_that_of_the_submission(tmp_path):
+    """Images that could not be read are submitted as empty, and count."""
+    arguments, *_ = finished(tmp_path)
+    scores.run(**arguments)
+    before = json.loads((tmp_path / "scores.json").read_text())["hidden"]
+    prob, table = store.read(arguments["test"], "image"), store.table(arguments["test"])
+    store.write(arguments["test"], {"image": prob}, table, {"dropped": ["more"]})  # a pixel is on
+    scores.run(**arguments)
+    after = json.loads((tmp_path / "scores.json").read_text())["hidden"]
+    assert after == pytest.approx(before * 8 / 9)
+
+
+def test_a_tile_named_na_has_neighbours(tmp_path):
+    mosaic = pd.DataFrame({"id": ["NA", "b"], "tile": [0, 1], "mosaic": [0, 0]})
+    mosaic.assign(row=[0, 0], column=[0, 1]).to_csv(tmp_path / "mosaic.csv", index=False)
+    arrays = {"image": np.zeros((2, 4, 4), np.uint8), "mask": np.ones((2, 4, 4), np.uint8)}
+    store.write(tmp_path / "train.h5", arrays, table=pd.DataFrame({"id": ["NA", "b"]}))
+    data = tmp_path / "train.h5"
+    around = decide.Surroundings(data, data, tmp_path / "mosaic.csv")
+    (found,) = around.of(["NA"], [(4, 4)], ["neighbours"])
+    assert found["neighbours"]["right"].all()

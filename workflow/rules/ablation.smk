@@ -39,6 +39,13 @@ rule compare_variants:
             variant=PLAN.variants,
             seed=config["ablation"]["seeds"],
         ),
+        benchmarks=sum(
+            [
+                *PLAN.variant_benchmarks("weights").values(),
+                *PLAN.variant_benchmarks("oof").values(),
+            ],
+            [],
+        ),
     output:
         table="<results>/ablation.csv",
         figure=report(

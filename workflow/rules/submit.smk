@@ -46,6 +46,7 @@ rule summarise_scores:
         blend=f"<results>/blend/round{LAST}/test.h5",
         external=PLAN.external_files("oof"),
         submission="<results>/submission.csv",
+        benchmarks=PLAN.benchmarks(),
         truth=PLAN.truth,
         mosaic=PLAN.mosaic_of_steps(PLAN.steps),
         likeness=PLAN.likeness_of_scores(),

@@ -1,7 +1,5 @@
 """Score every model, every round and the product."""
 
-from pathlib import Path
-
 from _checkout import job
 
 from foldbelt.decide import DecisionSettings
@@ -25,7 +23,7 @@ with job(snakemake.log[0]):
         blend_test=snakemake.input.blend,
         select=snakemake.params.select,
         notes=snakemake.params.notes,
-        benchmarks=str(Path(snakemake.output.scores).parent / "benchmarks"),
+        benchmarks=snakemake.input.benchmarks,
         out=snakemake.output.scores,
         competition=snakemake.params.competition,
         mosaic=snakemake.input.get("mosaic") or None,

@@ -42,9 +42,10 @@ FILES = {
 }
 """Kind → the one name of such a file; rules write it after the same pattern."""
 
+_PARTS = ("train", "test")
 _BENCHMARKS = {
     "weights": "results/{run}/benchmarks/train_stage/{model}/round{round}/fold{fold}/{stage}.txt",
-    "oof": "results/{run}/benchmarks/predict_images/{member}/round{round}/fold{fold}/oof.txt",
+    "oof": "results/{run}/benchmarks/predict_images/{member}/round{round}/fold{fold}/{part}.txt",
 }
 
 
@@ -108,6 +109,33 @@ class Plan:
         )
         asked = config["data"]["synthetic"] is not None
         self.synthetic = registry.synthetic(config["competition"]) if asked else None
+
+    def benchmarks(self) -> list[str]:
+        """Give the benchmarks of the jobs whose times the run reports."""
+        places = [f"ingest_images/{part}" for part in ("train", "test")]
+        places += [f"split_folds/{self.scheme}"]
+        places += [f"make_channels/{name}/{part}" for name in self.channels for part in _PARTS]
+        rules = ("blend_oof", "blend_test", "search_decision")
+        places += [f"{rule}/round{number}" for rule in rules for number in self.rounds]
+        short = [f"results/{self.config['run']}/benchmarks/{place}.txt" for place in places]
+        trained = [
+            _BENCHMARKS["weights"].format(
+                run=self.config["run"], model=model, round=number, fold=fold, stage=stage
+            )
+            for model in self.models
+            for number in self.rounds
+            for fold in self.folds
+            for stage in self.recipes.model(model)["stages"]
+        ]
+        return [*short, *trained] + [
+            _BENCHMARKS["oof"].format(
+                run=self.config["run"], member=member, round=number, fold=fold, part=part
+            )
+            for member in self.members
+            for number in self.rounds
+            for fold in self.folds
+            for part in ("oof", "test")
+        ]
 
     # The raw files
 
@@ -370,7 +398,9 @@ class Plan:
         pattern, run = _BENCHMARKS[kind], self.config["run"]
         return {
             name: [
-                pattern.format(run=run, **job) for seed in one.models for job in jobs(name, seed)
+                pattern.format(run=run, part="oof", **job)
+                for seed in one.models
+                for job in jobs(name, seed)
             ]
             for name, one in self.variants.items()
         }

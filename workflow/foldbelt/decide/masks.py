@@ -78,7 +78,7 @@ class Surroundings:
         if self.known is None or self.table is None:
             raise InputError("a step looks at neighbours; it needs the mosaics and train.h5.")
         if self._beside is None:
-            table = pd.read_csv(self.table, dtype={"id": str})
+            table = pd.read_csv(self.table, dtype={"id": str}, keep_default_na=False)
             trained = set(store.read(self.known, "id").astype(str).tolist())
             self._beside = {
                 name: {side: other for side, other in sides.items() if other in trained}

@@ -1,7 +1,6 @@
 """All scores of a run in one file: every member, every round, the product, and what they cost."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +31,7 @@ def run(
     test: PathLike,
     blend_test: PathLike,
     select: Mapping[str, Any],
-    benchmarks: PathLike,
+    benchmarks: Sequence[PathLike],
     out: PathLike,
     competition: str = "salt",
     notes: Sequence[str] = (),
@@ -128,7 +127,7 @@ def run(
             *ends.describe_ends(last.ends, names),
             *filter(None, [caution(groups)]),
         ],
-        "seconds": seconds(benchmarks, members, by_round),
+        "seconds": seconds(benchmarks),
     }
     if areas.shape[1] > 1:
         content["classes"] = class_scores.by_class(last, names, areas, private, resampling)
@@ -146,7 +145,7 @@ def hidden(
     data: PathLike | None = None,
     mosaic: PathLike | None = None,
 ) -> np.ndarray | None:
-    """Score the test predictions on their hidden truth.
+    """Score the submission on its hidden truth: images dropped at ingest have empty masks.
 
     Parameters
     ----------
@@ -164,7 +163,7 @@ def hidden(
     Returns
     -------
     ndarray or None
-        (n, K) of the images; None if there are none.
+        (n, K) of the images, those dropped last; None if there are none.
 
     Raises
     ------
@@ -177,11 +176,12 @@ def hidden(
     ids = same_ids([test, blend_test])
     if not ids:
         return None
+    dropped = store.attrs(test).get("dropped", [])
     sizes = {tuple(size) for size in store.original_sizes(test).tolist()}
     if len(sizes) > 1:
         raise InputError(f"{truth}: a table of hidden truth needs test images of one size.")
     size = sizes.pop()
-    masks = iter(reader(truth, ids, size, store.attrs(test).get("class_names")))
+    masks = iter(reader(truth, [*ids, *dropped], size, store.attrs(test).get("class_names")))
     decided = decide.Masks(decision, decide.Surroundings(test, data, mosaic))
     labelled = store.has(blend_test, "label_prob")
     scores = []
@@ -191,39 +191,29 @@ def hidden(
         for pred in decided(names, [at_size(prob, size) for prob in probs], labels):
             true = np.asarray(next(masks)).reshape(pred.shape)
             scores.append(metrics.score_pairs(decision.metric, true[None], pred[None])[0])
+    for mask in masks:  # of images that cannot be read, which are submitted as empty
+        true = np.asarray(mask).reshape(*size, -1)[None]
+        scores.append(metrics.score_pairs(decision.metric, true, np.zeros_like(true))[0])
     return np.array(scores)
 
 
-def seconds(
-    benchmarks: PathLike, members: Iterable[str] = (), rounds: Iterable[int] = ()
-) -> dict[str, float]:
+def seconds(benchmarks: Iterable[PathLike]) -> dict[str, float]:
     """Add up the wall time of the jobs of each rule.
 
     Parameters
     ----------
     benchmarks
-        Directory with Snakemake's benchmark files (tab-separated, column ``s``), of one rule in one
-        folder named like it. A directory that does not exist holds none.
-    members, rounds
-        The "model/roundN" and the rounds there are: other files are left from an earlier config.
-        Without any, every file counts.
+        Snakemake's benchmark files (tab-separated, column ``s``), below ``benchmarks/<rule>/``.
 
     Returns
     -------
     dict
         Rule → seconds, in order of the names.
     """
-    root = Path(benchmarks)
     total: dict[str, float] = {}
-    models = {name.partition("/")[0] for name in members}
-    numbers = {f"round{number}" for number in rounds}
-    for path in sorted([*root.rglob("*.txt"), *root.rglob("*.tsv")]):
-        rule, *job = path.relative_to(root).with_suffix("").parts
-        of_a_round = [part for part in job if re.fullmatch(r"round\d+", part)]
-        if numbers and of_a_round and not numbers.issuperset(of_a_round):
-            continue
-        if models and len(job) > 1 and job[1:2] == of_a_round and job[0] not in models:
-            continue
+    for path in sorted(map(Path, benchmarks)):
+        _, _, place = path.as_posix().rpartition("/benchmarks/")
+        rule = place.partition("/")[0]
         table = pd.read_csv(path, sep="\t")
         if "s" not in table:
             raise InputError(f"{path}: is no benchmark file, it has no column s. Delete it.")

@@ -10,7 +10,8 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from foldbelt import competitions, store
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
 from foldbelt.formats.findings import Finding
+from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.ingest.streaming import Stream
 from foldbelt.store.layout import KNOWN
 
@@ -40,6 +42,13 @@ class _Sources:
     reader: Reader
     listing: Listing
     only_test: frozenset[str]
+
+    @property
+    def test_names(self) -> set[str]:
+        """What the ids of test images can be, those that cannot be read included."""
+        paths = [Path(name) for name in self.only_test]
+        images = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        return {path.stem for path in images} | {path.name for path in images}
 
     def part_of(self, finding: Finding) -> str:
         """Tell which part a finding is about: the one that cannot be stored because of it."""
@@ -99,7 +108,7 @@ def run(
         classes, labels = names["class_names"], names["label_names"]
         listing = replace(source.listing, classes=classes, labels=labels)
         source = replace(source, listing=listing)
-    attrs = {
+    attrs: dict[str, Any] = {
         "config": {"competition": competition, **settings},
         "inputs": {} if digest is None else {"raw": digest},
         "class_names": source.listing.classes,
@@ -253,7 +262,7 @@ class _Abandon(Exception):
 def _convert(
     source: _Sources,
     part: str,
-    unusable: Collection[str | None],
+    unusable: AbstractSet[str | None],
     out: PathLike | None,
     attrs: Mapping[str, Any],
 ) -> list[Finding]:
@@ -269,7 +278,10 @@ def _convert(
         pool = stack.enter_context(ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)))
         writer = None
         if out is not None:
-            writer = stack.enter_context(store.Writer(out, None, attrs, len(listing.classes)))
+            lost = [name for name in source.test_names if name in unusable]
+            dropped = {"dropped": sorted(lost)} if part == TEST else {}
+            given = {**attrs, **dropped}
+            writer = stack.enter_context(store.Writer(out, None, given, len(listing.classes)))
         stream = Stream(reader, listing, items, part == TRAIN, writer)
         findings = stream.convert(pool)
         if part == TRAIN:
