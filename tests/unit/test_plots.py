@@ -374,7 +374,10 @@ def test_pages_escape_what_users_wrote_and_need_nothing_from_outside(
     out = [str(tmp_path / f"{n}.html") for n in range(4)]
     problems.write(str(found), out[0])
     provenance.write(
-        str(config), {HOSTILE: HOSTILE, "p": dict.fromkeys("abcd", HOSTILE)}, {HOSTILE: 3.0}, out[1]
+        str(config),
+        {HOSTILE: HOSTILE, "p": dict.fromkeys("abcd", HOSTILE)},
+        {"seconds": {HOSTILE: 3.0}, "made_on": [{"device": HOSTILE, "files": 2}]},
+        out[1],
     )
     scores_page.write(str(numbers), out[2])
     balances.draw(run.folds, run.train, str(tmp_path / "b.svg"), out[3])
@@ -396,8 +399,13 @@ def test_provenance_page_holds_config_versions_and_durations(tmp_path: Path) -> 
     config, out = tmp_path / "c.yaml", tmp_path / "c.html"
     config.write_text("run: demo\nmodels: {unet: {folds: base}}\n")
     environment = {"git": {"commit": "abc123", "dirty": False}, "memory": 2**33, "gpus": []}
-    provenance.write(str(config), environment, {"train": 3725.0, "ingest": 4.24}, str(out))
+    scores = {"seconds": {"train": 3725.0, "ingest": 4.24}}
+    made = {"device": "H100", "torch": "2.9", "files": 6}
+    scores["made_on"] = [made, {**made, "torch": "2.11", "files": 3}]
+    provenance.write(str(config), environment, scores, str(out))
     text = out.read_text()
+    assert "Made with different torch (2.9, 2.11)" in text
+    assert "H100" in text
     for part in ("abc123", "8.0 GiB", "1 h 02 min", "4.2 s", "folds: base", "run: demo"):
         assert part in text
     assert text.index("train") < text.index("ingest")  # the longest first

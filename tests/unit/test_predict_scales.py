@@ -132,7 +132,7 @@ def test_constant_planes_stay_constant_in_every_view():
 def test_the_networks_own_size_alone_changes_no_byte(trained):  # noqa: F811
     plain = call(trained, "plain.h5")
     assert call(trained, "scale.h5", scales=[1]).read_bytes() == plain.read_bytes()
-    assert set(store.attrs(plain)) == {"tta", "key", "schema_version"}
+    assert set(store.attrs(plain)) == {"tta", "key", "made_on", "schema_version"}
     more = call(trained, "more.h5", scales=[1, 2])
     assert store.attrs(more)["scales"] == [1, 2]
     assert not np.array_equal(store.read(more, "prob"), store.read(plain, "prob"))

@@ -189,6 +189,11 @@ def test_git_tells_commit_and_changes_of_tracked_files_only(tmp_path: Path) -> N
     assert provenance._git(tmp_path / "untracked.py") is None
 
 
+def test_what_jobs_say_counts_in_no_fingerprint() -> None:
+    assert "foldbelt.logs" not in provenance.upstream("foldbelt.train.loop")
+    assert "foldbelt.train.state" in provenance.upstream("foldbelt.train.loop")
+
+
 def test_of_a_lazy_room_only_what_is_asked_for_counts(package: Path) -> None:
     (package / "losses" / "__init__.pyi").write_text(
         "from .ring import loss as loss\nfrom .other import other as other\n"

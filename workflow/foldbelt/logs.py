@@ -1,9 +1,13 @@
-"""A job's output goes both to its log file and to the terminal."""
+"""What jobs say, which goes both to their log file and to the terminal.
+
+Nothing here can change a result, so it counts in no fingerprint (`foldbelt.provenance`).
+"""
 
 import contextlib
+import math
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -28,6 +32,34 @@ class _Tee:
 
     def isatty(self) -> bool:
         return False
+
+
+def epoch_line(row: Sequence[float], epochs: int, metric: str, speed: float, left: int) -> str:
+    """Word what a training says after an epoch.
+
+    Parameters
+    ----------
+    row
+        epoch, learning rate, loss of training, and loss and metric of validation (NaN without one).
+    epochs
+        Of the stage.
+    metric
+        Its name.
+    speed
+        Images a second.
+    left
+        Seconds.
+
+    Examples
+    --------
+    >>> epoch_line([2, 0.01, 0.5, 0.4, 0.9], 8, "salt_score", 212.3, 75)
+    'epoch 2/8  lr 1.00e-02  train 0.5000  valid 0.4000  salt_score 0.9000  212 images/s  1:15 left'
+    """
+    valid = "" if math.isnan(row[3]) else f"  valid {row[3]:.4f}  {metric} {row[4]:.4f}"
+    return (
+        f"epoch {int(row[0])}/{epochs}  lr {row[1]:.2e}  train {row[2]:.4f}{valid}  "
+        f"{speed:.0f} images/s  {left // 60}:{left % 60:02d} left"
+    )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ each rule, and on a cluster every job parses the Snakefile.
 import ast
 import functools
 import hashlib
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt.files import InputError
+from foldbelt.machine import cpu_model, version
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -44,6 +44,9 @@ _MAIN_PACKAGES = (
 )
 
 _SKIPPED = {"ctx", "kind", "type_ignores"}
+
+HARMLESS = {"foldbelt.logs"}
+"""Modules that cannot change a result: they and what they import count in no fingerprint."""
 
 _SCRIPT = "script"  # stands for the name of a script, which may lie anywhere
 
@@ -130,7 +133,7 @@ def _code(modules: Iterable[str], package: Path) -> set[tuple[str, str]]:
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in seen or name in HARMLESS:
             continue
         seen.add(name)
         file = _file_of(name, package)
@@ -274,34 +277,18 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
+        "cpu": {"model": cpu_model(), "count": os.cpu_count()},
         "memory": _memory(),
-        "packages": {name: _version(name) for name in _MAIN_PACKAGES},
+        "packages": {name: version(name) for name in _MAIN_PACKAGES},
         "gpus": _gpus(),
         "git": _git(Path(__file__).resolve()),
     }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
         return None
 
 

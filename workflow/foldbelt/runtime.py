@@ -1,11 +1,13 @@
 """How torch computes: threads, determinism, device; and how u8 channels become its input."""
 
+import platform
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from foldbelt.files import InputError
+from foldbelt.machine import cpu_model, version
 
 
 def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
@@ -44,6 +46,25 @@ def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
     # Deterministic mode would fill uninitialised memory, which costs time and is of no use here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
+
+
+def made_on(device: torch.device) -> dict[str, str | None]:
+    """Say what computes, for the metadata of what it makes.
+
+    Returns
+    -------
+    dict
+        device (the model of GPU or CPU), python, torch, timm and cuda (None on a CPU). Equal ones
+        give equal bytes; others may differ in the last digits.
+    """
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else cpu_model(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": str(torch.__version__),  # a class of its own, which a state cannot hold
+        "timm": version("timm"),
+        "cuda": torch.version.cuda if cuda else None,
+    }
 
 
 class Normaliser:

@@ -17,7 +17,7 @@ rule score_variant:
         "../../envs/foldbelt.yaml"
     threads: TABLE_WORKERS
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000, 0.5),
         runtime=240,
     params:
         code=lambda wildcards: code("score_variant", *PLAN.variant_steps(wildcards.variant)),

@@ -16,7 +16,7 @@ rule judge_likeness:
         "../../envs/foldbelt.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000, 0.5),
         runtime=60,
     params:
         code=lambda wildcards: code("judge_likeness"),

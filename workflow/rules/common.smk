@@ -27,7 +27,15 @@ WRITER = registry.writer(config["competition"])
 # What jobs need. A network on a GPU, and workers who look for connected components beside it.
 GPUS = 0 if config["device"] == "cpu" else 1
 TRAINING_MEMORY = int(1024 * (config["memory_gib"] + 4))  # MB
+TRAINING_THREADS = config["cpu_threads"] + (config["loader_workers"] if GPUS else 0)
 TABLE_WORKERS = 2 if PLAN.by_component else 1
+
+
+def memory(base, share=0.0):
+    """Ask for a base (MB) and so much of the inputs' size, and in every attempt for that again."""
+    return lambda wildcards, input, attempt: attempt * int(
+        base + (share * input.size_mb if share else 0)
+    )
 
 
 @functools.cache  # thousands of jobs, and a few dozen pieces of code behind them

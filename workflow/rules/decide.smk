@@ -18,7 +18,7 @@ rule blend_oof:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000, 0.5),
         runtime=60,
     params:
         code=lambda wildcards: code("blend_oof"),
@@ -48,7 +48,7 @@ rule blend_test:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000, 0.5),
         runtime=60,
     params:
         code=lambda wildcards: code("blend_test"),
@@ -77,7 +77,7 @@ rule tabulate_components:
         "../../envs/foldbelt.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000, 0.5),
         runtime=60,
     params:
         code=lambda wildcards: code("tabulate_components"),
@@ -118,7 +118,7 @@ rule search_decision:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000, 0.5),
         runtime=60,
     params:
         code=lambda wildcards: code("search_decision", *PLAN.steps),

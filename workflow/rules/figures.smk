@@ -1,5 +1,9 @@
 """What a reader sees: figures and tables, gathered in one report."""
 
+from pathlib import Path
+
+from foldbelt.files import digest
+
 
 rule draw_data:
     input:
@@ -250,6 +254,12 @@ rule describe_run:
         "../scripts/describe_run.py"
 
 
+@functools.cache
+def captions():
+    """Digest of all captions: a report shows them as they are when it is written."""
+    return digest(sorted(Path(f"{WORKFLOW}/report").glob("*.rst")))
+
+
 rule write_report:
     input:
         rules.draw_data.output,
@@ -277,6 +287,7 @@ rule write_report:
         runtime=20,
     params:
         code=lambda wildcards: code("write_report"),
+        captions=lambda wildcards: captions(),
     message:
         "Gather the report"
     script:

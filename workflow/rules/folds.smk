@@ -15,7 +15,7 @@ rule find_neighbours:
         "../../envs/foldbelt.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000, 0.5),
         runtime=60,
     params:
         code=lambda wildcards: code("find_neighbours"),

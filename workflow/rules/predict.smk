@@ -13,12 +13,13 @@ rule predict_images:
         "<logs>/predict_images/{member}/round{round}/fold{fold}/oof.log",
     benchmark:
         "<benchmarks>/predict_images/{member}/round{round}/fold{fold}/oof.txt"
+    retries: config["retries"]
     conda:
         "../../envs/foldbelt.yaml"
     threads: config["cpu_threads"]
     resources:
         gpu=GPUS,
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=120,
     params:
         code=lambda wildcards: code("predict_images", *RECIPES.network_modules(wildcards.member)),

@@ -15,7 +15,7 @@ rule select_pseudo:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000, 0.5),
         runtime=30,
     params:
         code=lambda wildcards: code("select_pseudo"),

@@ -19,7 +19,7 @@ rule write_submission:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000, 0.5),
         runtime=30,
     params:
         code=lambda wildcards: code("write_submission", WRITER, *PLAN.steps),
@@ -60,7 +60,7 @@ rule summarise_scores:
         "../../envs/foldbelt.yaml"
     threads: TABLE_WORKERS
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000, 0.5),
         runtime=PLAN.score_minutes,
     params:
         code=lambda wildcards: code("summarise_scores", READER, *PLAN.steps),

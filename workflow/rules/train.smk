@@ -1,5 +1,8 @@
 """One job trains one model in one round on one fold through one stage."""
 
+# Weights that are deleted once nothing starts from them any more, where the config asks for it.
+EARLY = PLAN.early_stages() if config["keep"] == "last" else []
+
 
 rule fetch_weights:
     input:
@@ -46,13 +49,17 @@ rule train_stage:
         "<logs>/train_stage/{model}/round{round}/fold{fold}/{stage}.log",
     benchmark:
         "<benchmarks>/train_stage/{model}/round{round}/fold{fold}/{stage}.txt"
+    wildcard_constraints:
+        stage=rf"(?!(?:{'|'.join(EARLY)})\.){NAME}" if EARLY else NAME,
+    retries: config["retries"]
     conda:
         "../../envs/foldbelt.yaml"
-    threads: config["cpu_threads"]
+    threads: TRAINING_THREADS
     resources:
         gpu=GPUS,
-        mem_mb=TRAINING_MEMORY,
+        mem_mb=memory(TRAINING_MEMORY),
         runtime=720,
+        attempt=lambda wildcards, attempt: attempt,
     params:
         code=lambda wildcards: code(
             "train_stage", *RECIPES.training_modules(wildcards.model, wildcards.stage)
@@ -71,9 +78,19 @@ rule train_stage:
         "../scripts/train_stage.py"
 
 
+if EARLY:
+
+    use rule train_stage as train_early_stage with:
+        output:
+            weights=temp("<results>/models/{model}/round{round}/fold{fold}/{stage}.safetensors"),
+            history="<results>/models/{model}/round{round}/fold{fold}/{stage}.csv",
+        wildcard_constraints:
+            stage="|".join(EARLY),
+
+
 rule train:
     input:
-        PLAN.trained(),
+        PLAN.trained(EARLY),
 
 
 rule test_rates:
@@ -94,7 +111,7 @@ rule test_rates:
     threads: config["cpu_threads"]
     resources:
         gpu=GPUS,
-        mem_mb=TRAINING_MEMORY,
+        mem_mb=memory(TRAINING_MEMORY),
         runtime=120,
     params:
         code=lambda wildcards: code(

@@ -9,7 +9,9 @@ from foldbelt import provenance
 from foldbelt.report import provenance as page
 
 with job(snakemake.log[0]):
-    seconds = json.loads(Path(snakemake.input.scores).read_text())["seconds"]
     page.write(
-        snakemake.input.config, provenance.environment(), seconds, snakemake.output.provenance
+        snakemake.input.config,
+        provenance.environment(),
+        json.loads(Path(snakemake.input.scores).read_text()),
+        snakemake.output.provenance,
     )

@@ -44,6 +44,8 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
             cpu_threads=params.cpu_threads,
             memory_gib=snakemake.config["memory_gib"],
             device="cuda" if snakemake.config["device"] == "gpu" else None,
+            loader_workers=snakemake.config["loader_workers"],
+            attempt=snakemake.resources.attempt,
         ),
         metric=params.metric,
         fingerprint=params.code,

@@ -7,7 +7,7 @@ be text. Where a file is not needed, the answer is an empty list, which is no in
 Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from foldbelt import registry
@@ -266,11 +266,18 @@ class Plan:
                 for f in self.folds for s in stages]  # fmt: skip
         return [FILES["history"].format(**one) for one in made]
 
-    def trained(self) -> list[str]:
-        """Give everything that training the blend's models makes."""
+    def early_stages(self) -> list[str]:
+        """Name the stages that are last in no model: only later stages need their weights."""
+        last = {model["stages"][-1] for model in self.recipes.models.values()}
+        return [stage for stage in self.recipes.stages if stage not in last]
+
+    def trained(self, deleted: Collection[str] = ()) -> list[str]:
+        """Give all that training the blend's models makes, less the weights of some stages."""
         rounds = [(model, number) for model in self.models for number in self.rounds]
         histories = [path for one in rounds for path in self.histories(*one)]
-        return histories + [f"{path.removesuffix('.csv')}.safetensors" for path in histories]
+        stems = [path.removesuffix(".csv") for path in histories]
+        kept = [stem for stem in stems if stem.rpartition("/")[2] not in deleted]
+        return histories + [f"{stem}.safetensors" for stem in kept]
 
     # Predictions, and labels made of them
 

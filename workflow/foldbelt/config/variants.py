@@ -23,6 +23,7 @@ _NO_MASKS = (
 )
 _FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
 _FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}
+_FIXED |= {"loader_workers", "retries", "keep"}
 
 
 def expand(config: Mapping[str, Any]) -> Recipes:

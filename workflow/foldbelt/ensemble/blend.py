@@ -21,7 +21,9 @@ from foldbelt.search.oof import OutOfFold
 from foldbelt.store.predictions import (
     block_size,
     check,
+    made_on,
     mean_over_files,
+    mixed,
     same_ids,
     same_shapes,
     with_masks,
@@ -65,6 +67,9 @@ def run_oof(
         If the predictions do not hold every image exactly once, or the weights are wrong.
     """
     oof = OutOfFold(members, data, folds)
+    differing = mixed(made_on([path for paths in members.values() for path in paths]))
+    if differing:
+        print(f"Beware: {differing}")
     blends = optimise(oof, settings, metric)
     mean, final = blends.mean, blends.weights[None]
     without = {fold: vector for fold, vector in blends.weights.items() if fold is not None}

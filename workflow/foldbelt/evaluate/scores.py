@@ -16,7 +16,7 @@ from foldbelt.decide.selection import SHARED
 from foldbelt.evaluate import class_scores, label_scores
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.store.geometry import at_size
-from foldbelt.store.predictions import same_ids
+from foldbelt.store.predictions import made_on, mixed, same_ids
 
 
 def run(
@@ -103,6 +103,7 @@ def run(
     empty = class_scores.all_empty(areas, last.metric).mean(axis=1)
     private = hidden(truth, test, blend_test, last, competition, data, mosaic) if truth else None
     names = class_scores.names_of(data, areas.shape[1])
+    machines = made_on([path for paths in members.values() for path in paths])
     groups = count_groups(last.images["group"], len(empty))
     content = {
         "metric": last.metric,
@@ -120,12 +121,13 @@ def run(
         "selection": last.selection,
         "images": len(empty),
         "groups": groups,
+        "made_on": machines,
         "select": dict(select),
         "notes": [
             *notes,
             *_worse(rounds, empty),
             *ends.describe_ends(last.ends, names),
-            *filter(None, [caution(groups)]),
+            *filter(None, [mixed(machines), caution(groups)]),
         ],
         "seconds": seconds(benchmarks),
     }

@@ -52,7 +52,8 @@ def run(
         Images at a time.
     out
         The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K) if the model predicts masks, and
-        `label_prob` f32 (N,L) if it has a label head.
+        `label_prob` f32 (N,L) if it has a label head. Its attribute `made_on` lists what trained
+        and what predicted.
     cpu_threads
         Compute threads.
     device
@@ -97,6 +98,7 @@ def run(
     # A blank image shows whether there is a label head, even if there are no images.
     _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
     settings: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
+    settings |= {"made_on": [*metadata.get("made_on", []), runtime.made_on(chosen)]}
     settings |= {} if list(scales) == [1] else {"scales": list(scales)}
     settings |= {} if snapshot is None else {"snapshot": snapshot}
     settings |= {} if windows is None else {"windows": dict(windows)}

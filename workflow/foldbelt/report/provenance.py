@@ -1,6 +1,6 @@
 """The page of what made a run: its config, versions, hardware and durations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,10 @@ from typing import Any
 import yaml
 
 from foldbelt.report.pages import page, rows
+from foldbelt.store.predictions import mixed
 
 
-def write(
-    config: str, environment: Mapping[str, Any], seconds: Mapping[str, float], out: str
-) -> None:
+def write(config: str, environment: Mapping[str, Any], scores: Mapping[str, Any], out: str) -> None:
     """Write what made this run: its config, versions, hardware and durations.
 
     Parameters
@@ -20,17 +19,21 @@ def write(
     config
         The run's own config.yaml.
     environment
-        What is known of the machine and the software; values may be mappings or lists.
-    seconds
-        Total seconds of each rule.
+        What is known of the machine that draws the report, and of its software; values may be
+        mappings or lists.
+    scores
+        The run's scores.json: `made_on`, the machines that trained and predicted, and `seconds`,
+        the total of each rule.
     out
         An HTML page.
     """
     text = Path(config).read_text(encoding="utf-8")
     given = yaml.safe_load(text) or {}
+    seconds = scores["seconds"]
     total = sum(seconds.values())
     title = f"Provenance of the run “{given.get('run', '')}”" if given.get("run") else "Provenance"
-    body = "<h2>Environment</h2>" + _environment(environment)
+    body = _machines(scores.get("made_on") or [])
+    body += "<h2>Where this report was drawn</h2>" + _environment(environment)
     body += f"<h2>Durations</h2><p>{escape(duration(total))} of work in all, summed over jobs " + (
         "that may have run side by side.</p>"
     )
@@ -47,6 +50,21 @@ def write(
         else:
             body += f"<pre>{escape(dumped.strip())}</pre>\n"
     page(out, title, body)
+
+
+def _machines(machines: Sequence[Mapping[str, Any]]) -> str:
+    """Make the table of what trained and predicted."""
+    if not machines:
+        return ""
+    heads = [str(key) for key in machines[0]]
+    lines = [[value for value in machine.values()] for machine in machines]
+    differing = mixed(machines)
+    note = (
+        f"<p><strong>{escape(differing[0].upper() + differing[1:])}.</strong></p>"
+        if differing
+        else ""
+    )
+    return "<h2>What trained and predicted</h2>" + note + rows(heads, lines)
 
 
 def duration(seconds: float) -> str:

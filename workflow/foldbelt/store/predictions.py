@@ -4,6 +4,7 @@ Apart from `blend` and `decide`, because pseudo-labels need this and must not de
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -102,6 +103,47 @@ def with_masks(members: Mapping[str, Sequence[PathLike]], what: str) -> list[boo
             "one model that predicts masks beside them."
         )
     return found
+
+
+def made_on(paths: Sequence[PathLike]) -> list[dict[str, Any]]:
+    """Say on which devices and with which software predictions and their models were made.
+
+    Parameters
+    ----------
+    paths
+        Files of predictions; of those made elsewhere nothing is known.
+
+    Returns
+    -------
+    list of dict
+        device, python, torch, timm, cuda, and files: of how many predictions this made something.
+        The most frequent first.
+    """
+    files: dict[tuple[tuple[str, Any], ...], set[str]] = {}
+    for path in map(str, paths):
+        for machine in store.attrs(path).get("made_on", []):
+            files.setdefault(tuple(machine.items()), set()).add(path)
+    ranked = sorted(files.items(), key=lambda item: (-len(item[1]), str(item[0])))
+    return [{**dict(machine), "files": len(those)} for machine, those in ranked]
+
+
+def mixed(machines: Sequence[Mapping[str, Any]]) -> str:
+    """Say what differs between the machines of `made_on`; "" if nothing does.
+
+    Examples
+    --------
+    >>> old, new = ({"device": "H100", "torch": v, "files": 5} for v in ("2.9", "2.11"))
+    >>> mixed([old, new])
+    'made with different torch (2.9, 2.11): the members differ in the last digits, or in more'
+    """
+    keys = [key for machine in machines[:1] for key in machine if key != "files"]
+    values = {key: list(dict.fromkeys(str(machine[key]) for machine in machines)) for key in keys}
+    parts = [f"{key} ({', '.join(known)})" for key, known in values.items() if len(known) > 1]
+    if not parts:
+        return ""
+    return (
+        f"made with different {', '.join(parts)}: the members differ in the last digits, or in more"
+    )
 
 
 def same_ids(paths: Sequence[PathLike]) -> list[str]:

@@ -106,8 +106,14 @@ class Machine:
         Images and masks above this are streamed from their files.
     device
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+    loader_workers
+        Processes that prepare batches for a GPU.
+    attempt
+        Which attempt at the job this is, from 1.
     """
 
     cpu_threads: int
     memory_gib: float
     device: str | None = None
+    loader_workers: int = 0
+    attempt: int = 1

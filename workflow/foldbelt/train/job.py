@@ -82,7 +82,8 @@ def run(
         "metric": metric,
         "inputs": inputs.digests() | ({"encoder": files.digest([encoder])} if encoder else {}),
     }
-    with state.locked(outputs.state_root, state.key_of(decisive), log) as saved:
+    key = state.key_of(decisive)
+    with state.locked(outputs.state_root, key, log, machine.attempt) as saved:
         sources = sources_of(inputs, train_ids, valid_ids)
         task, shape = load(sources, job, stage, model, metric, machine.memory_gib, device)
         module = network(model, shape, inputs.start, job, device)
@@ -94,7 +95,7 @@ def run(
         folder = outputs.tensorboard
         writer = (lambda epoch: _writer(folder, epoch)) if folder else None
         with state.Signals() as signals:
-            trainer = Trainer(module, task, saved, log, writer)
+            trainer = Trainer(module, task, saved, log, writer, machine.loader_workers)
             tensors = trainer.train(signals)
         if trainer.writer:
             trainer.writer.close()
@@ -182,6 +183,7 @@ def _metadata(
         **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),
         **({"averaged_epochs": sorted(trainer.best.epochs)} if trainer.best.count > 1 else {}),
         **shape,
+        "made_on": trainer.made_on,
         "architecture": architecture,
         "key": task.job.key,
         "select": task.stage.select,

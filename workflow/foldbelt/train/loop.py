@@ -7,7 +7,6 @@ can change the weights, and a resumed run needs to know little.
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ import pandas as pd
 import torch
 
 from foldbelt.files import InputError, seed_for
+from foldbelt.logs import epoch_line
+from foldbelt.runtime import made_on
 from foldbelt.store.weights import with_snapshots
 from foldbelt.train import evaluation, schedules
 from foldbelt.train.checkpoint_averaging import BestCheckpoints, EpochAverage, Weights
@@ -83,6 +84,14 @@ class Trainer:
         Takes one line an epoch.
     writer
         TensorBoard's SummaryWriter, made when the first epoch is known; or None.
+    workers
+        Processes that prepare batches for a GPU.
+
+    Attributes
+    ----------
+    made_on
+        Every kind of device and software that trained so far; see
+        :func:`foldbelt.runtime.made_on`.
     """
 
     def __init__(
@@ -92,6 +101,7 @@ class Trainer:
         state: State,
         log: Log,
         writer: Callable[[int], Any] | None = None,
+        workers: int = 0,
     ) -> None:
         stage = task.stage
         self.model, self.task, self.state, self.log = model, task, state, log
@@ -105,10 +115,11 @@ class Trainer:
         self.snapshots: dict[int, Weights] = {}
         self.errors: np.ndarray | None = None
         self.progress = Progress()
+        self.made_on = [made_on(self.device)]
         self._resume()
         self.writer = writer(self.progress.epoch) if writer else None
         self.plan = Plan()
-        workers = 0 if self.device.type == "cpu" else min(8, len(os.sched_getaffinity(0)) - 1)
+        workers = 0 if self.device.type == "cpu" else workers
         self.loader = loader(task.samples, self.plan, self.device, workers)
 
     @property
@@ -270,13 +281,7 @@ class Trainer:
     def _report(self, row: list[float], speed: float, seconds: float) -> None:
         progress, epochs = self.progress, self.task.stage.epochs
         left = round(seconds * (epochs - progress.epoch))
-        valid = (
-            "" if math.isnan(row[3]) else f"  valid {row[3]:.4f}  {self.task.metric} {row[4]:.4f}"
-        )
-        self.log(
-            f"epoch {int(row[0])}/{epochs}  lr {row[1]:.2e}  train {row[2]:.4f}{valid}  "
-            f"{speed:.0f} images/s  {left // 60}:{left % 60:02d} left"
-        )
+        self.log(epoch_line(row, epochs, self.task.metric, speed, left))
         if self.writer:
             names = ["lr", "loss/train", "loss/valid", f"metric/{self.task.metric}"]
             for name, value in zip(names, row[1:], strict=True):
@@ -316,6 +321,7 @@ class Trainer:
             "snapshots": self.snapshots,
             "errors": None if self.errors is None else torch.from_numpy(self.errors),
             "progress": dict(vars(self.progress)),
+            "made_on": self.made_on,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
         }
@@ -335,6 +341,10 @@ class Trainer:
         self.snapshots = state["snapshots"]
         self.errors = None if state["errors"] is None else state["errors"].numpy()
         self.progress = Progress(**state["progress"])
+        here, before = self.made_on[0], state["made_on"]
+        if here not in before:
+            self.log(f"Resuming on {here}; before, it was {before[-1]}. The last digits differ.")
+        self.made_on = before if here in before else [*before, here]
         torch.set_rng_state(state["random"])
         if state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)

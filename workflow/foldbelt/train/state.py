@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 
-from foldbelt.files import PathLike, atomic
+from foldbelt.files import InputError, PathLike, atomic
 
-VERSION = 4  # of the layout of the state; another one starts over
+VERSION = 5  # of the layout of the state; another one starts over
+FAILED = "failed.txt"
 _REMIND = 300.0
 
 Log = Callable[[str], None]
@@ -65,7 +66,7 @@ class State:
 
 
 @contextmanager
-def locked(root: PathLike, key: str, log: Log) -> Iterator[State]:
+def locked(root: PathLike, key: str, log: Log, attempt: int = 1) -> Iterator[State]:
     """Lock the state of one job, waiting for another trainer of the same one; remove it on success.
 
     Parameters
@@ -76,18 +77,46 @@ def locked(root: PathLike, key: str, log: Log) -> Iterator[State]:
         From `key_of`.
     log
         Takes the messages.
+    attempt
+        Which attempt at the job this is, from 1. An error that is neither a signal nor a lack of
+        memory is noted, so that further attempts fail at once.
 
     Yields
     ------
     State
+
+    Raises
+    ------
+    InputError
+        If the attempt before failed by such an error; with its message.
     """
     folder = Path(root) / key
     descriptor = _lock(folder, log)
     try:
-        yield State(folder, log)
+        _refuse_to_fail_again(folder / FAILED, attempt)
+        try:
+            yield State(folder, log)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise  # with more memory it may succeed
+        except Exception as error:  # signals end in SystemExit, which is none
+            with atomic(folder / FAILED) as temporary:
+                temporary.write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+            raise
         shutil.rmtree(folder)  # only on success
     finally:
         os.close(descriptor)
+
+
+def _refuse_to_fail_again(mark: Path, attempt: int) -> None:
+    """Raise InputError where the attempt before failed by an error that this one would repeat."""
+    if not mark.exists():
+        return
+    if attempt == 1:  # somebody asks anew, and may have corrected what was wrong
+        mark.unlink()
+        return
+    raise InputError(
+        f"the attempt before failed, and trying again would not help:\n{mark.read_text('utf-8')}"
+    )
 
 
 def _lock(folder: Path, log: Log) -> int:
