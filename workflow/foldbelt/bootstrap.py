@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from foldbelt.files import InputError, seed_for
+from foldbelt.level import LEVEL as LEVEL
+from foldbelt.level import percent as percent
 
-LEVEL = 0.95  # share of the trials in which an interval holds; every number and text follows it
 FEWEST = 5  # groups: below, an interval is a guess
 ROUGH = 20  # groups: below, an interval is rough
 BLOCK = 2**21  # drawn groups at a time
@@ -29,17 +30,6 @@ SCORES, DIFFERENCES = (0.0, 1.0), (-1.0, 1.0)
 
 Interval = list[float] | None
 """[low, high]; None where there are too few groups."""
-
-
-def percent(level: float = LEVEL) -> str:
-    """Word the level of an interval.
-
-    Examples
-    --------
-    >>> percent(0.5)
-    '50 %'
-    """
-    return f"{100 * level:.4g} %"
 
 
 def caution(groups: int) -> str:

@@ -275,6 +275,17 @@ def metric(name: str) -> str | None:
     return constant(competition(name), "METRIC") if name in known("competitions") else None
 
 
+def metric_module(name: str) -> str:
+    """Module of a metric of masks.
+
+    Examples
+    --------
+    >>> metric_module("mean_dice")
+    'foldbelt.metrics.counts.mean_dice'
+    """
+    return modules("metrics/counts", [name], "metric")[0]
+
+
 def synthetic(name: str) -> str | None:
     """Name of the plug-in that draws synthetic data in a competition's format, or None.
 

@@ -20,7 +20,7 @@ rule score_variant:
         mem_mb=memory(4000, 0.5),
         runtime=240,
     params:
-        code=lambda wildcards: code("score_variant", *PLAN.variant_steps(wildcards.variant)),
+        code=lambda wildcards: code("score_variant", METRIC, *PLAN.variant_steps(wildcards.variant)),
         snapshots=lambda wildcards: len(PLAN.variant_members(**wildcards)),
         decision=lambda wildcards: PLAN.variants[wildcards.variant].decision,
         forced=lambda wildcards: PLAN.forced(wildcards.variant),

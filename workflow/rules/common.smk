@@ -21,6 +21,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 RECIPES = PLAN.recipes
 ROUNDS, LAST = PLAN.rounds, PLAN.rounds[-1]
 READER = registry.reader(config["competition"])
+METRIC = registry.metric_module(config["decision"]["metric"])
 LISTER = registry.lister(config["competition"])
 WRITER = registry.writer(config["competition"])
 

@@ -21,7 +21,7 @@ rule blend_oof:
         mem_mb=memory(4000, 0.5),
         runtime=60,
     params:
-        code=lambda wildcards: code("blend_oof"),
+        code=lambda wildcards: code("blend_oof", METRIC),
         members=PLAN.members,
         external=PLAN.external,
         blend=config["blend"],
@@ -121,7 +121,7 @@ rule search_decision:
         mem_mb=memory(4000, 0.5),
         runtime=60,
     params:
-        code=lambda wildcards: code("search_decision", *PLAN.steps),
+        code=lambda wildcards: code("search_decision", METRIC, *PLAN.steps),
         members=PLAN.members,
         external=PLAN.external,
         decision=config["decision"],

@@ -216,7 +216,7 @@ rule draw_results:
         mem_mb=3000,
         runtime=20,
     params:
-        code=lambda wildcards: code("draw_results", *PLAN.steps),
+        code=lambda wildcards: code("draw_results", METRIC, *PLAN.steps),
         rounds=ROUNDS,
         draws=lookup(within=config, dpath="decision/bootstrap"),
     message:

@@ -63,7 +63,7 @@ rule summarise_scores:
         mem_mb=memory(4000, 0.5),
         runtime=PLAN.score_minutes,
     params:
-        code=lambda wildcards: code("summarise_scores", READER, *PLAN.steps),
+        code=lambda wildcards: code("summarise_scores", READER, METRIC, *PLAN.steps),
         competition=config["competition"],
         members=PLAN.members,
         external=PLAN.external,

@@ -62,7 +62,7 @@ rule train_stage:
         attempt=lambda wildcards, attempt: attempt,
     params:
         code=lambda wildcards: code(
-            "train_stage", *RECIPES.training_modules(wildcards.model, wildcards.stage)
+            "train_stage", METRIC, *RECIPES.training_modules(wildcards.model, wildcards.stage)
         ),
         architecture=lambda wildcards: RECIPES.architecture(wildcards.model),
         stage=lambda wildcards: RECIPES.stage(wildcards.stage, wildcards.round),

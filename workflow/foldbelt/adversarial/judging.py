@@ -19,8 +19,8 @@ from foldbelt import store
 from foldbelt.adversarial import features
 from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.separating import auc, auc_interval, few, judge
-from foldbelt.bootstrap import percent
 from foldbelt.files import InputError, PathLike, write_csv, write_json
+from foldbelt.level import percent
 
 # Of the truth, of the split, or names of groups: no numbers that an image brings along.
 _NOT_OF_THE_IMAGE = ("id", "coverage", "empty", "fold", "group", "series", "mosaic", COLUMN)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.bootstrap import LEVEL
 from foldbelt.files import InputError, seed_for
+from foldbelt.level import LEVEL
 
 FEW = 1000  # images of the smaller part below which a linear classifier overfits less
 DRAWS = 1000

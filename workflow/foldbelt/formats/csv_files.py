@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldbelt import rle
 from foldbelt.formats.findings import Finding
+from foldbelt.rle import decode
 
 MANY = 5  # how many wrong values of one kind in one file a reason lists
 _MISSING = {"", "nan", "na", "inf", "-inf"}
@@ -116,7 +116,7 @@ def typed(table: pd.DataFrame, name: str) -> list[Any]:
 def check_runs(where: str, text: str, mask: np.ndarray) -> list[Finding]:
     """Verify that a written RLE decodes to exactly the mask (h, w)."""
     try:
-        same = np.array_equal(rle.decode(text, mask.shape), mask != 0)
+        same = np.array_equal(decode(text, mask.shape), mask != 0)
     except ValueError as error:
         return [Finding(where, str(error))]
     return (

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from foldbelt import rle
 from foldbelt.files import InputError, PathLike, seed_for, write_csv
+from foldbelt.rle import encode
 from foldbelt.synthetic import _geology as geology
 
 BESIDE = "sections"
@@ -266,7 +266,7 @@ def _write_competition(
 
 
 def _labels(tiles: list[_Tile]) -> pd.DataFrame:
-    rows = [(tile.id, rle.encode(tile.mask)) for tile in tiles]
+    rows = [(tile.id, encode(tile.mask)) for tile in tiles]
     return pd.DataFrame(rows, columns=["id", "rle_mask"])
 
 

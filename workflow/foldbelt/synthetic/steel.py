@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldbelt import rle
 from foldbelt.files import InputError, PathLike, seed_for, write_csv
+from foldbelt.rle import encode
 from foldbelt.synthetic import _metal as metal
 
 BESIDE = "twins"
@@ -219,7 +219,7 @@ def _draw(plan: _Plan) -> tuple[bytes, list[str]]:
     done, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise OSError(f"{plan.id}: OpenCV could not encode the image.")
-    return data.tobytes(), [rle.encode(mask[..., kind]) for kind in range(metal.CLASSES)]
+    return data.tobytes(), [encode(mask[..., kind]) for kind in range(metal.CLASSES)]
 
 
 def _disturbed(

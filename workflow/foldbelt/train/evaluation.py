@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from foldbelt import metrics
 from foldbelt.files import seed_for
+from foldbelt.metrics import score_images
 from foldbelt.train import labels, masks
 from foldbelt.train.checkpoint_averaging import EpochAverage
 from foldbelt.train.data import ImageSet, Samples
@@ -59,7 +59,7 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
             logits = outputs["mask"].float().permute(0, 2, 3, 1)
             prob = task.valid.resizer.undo(torch.sigmoid(logits).cpu().numpy())
             truth, ignore = task.valid.truth(rows)
-            scores.append(metrics.score_images(task.metric, truth, prob > 0.5, ignore))
+            scores.append(score_images(task.metric, truth, prob > 0.5, ignore))
         else:
             ranked.append((batch["label"].numpy(), outputs["label"].float().cpu().numpy()))
         check()

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from foldbelt import rle
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.sample import COLUMNS, sample_fault
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+from foldbelt.rle import encode
 
 
 def write_submission(
@@ -25,7 +25,7 @@ def write_submission(
     data gets empty masks if the sample lists it.
     """
     rows = [
-        (p.id, name, *p.mask.shape[:2], rle.encode(p.mask[..., k]))
+        (p.id, name, *p.mask.shape[:2], encode(p.mask[..., k]))
         for p in predictions
         for k, name in enumerate(classes)
     ]

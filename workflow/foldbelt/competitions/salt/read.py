@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from foldbelt import rle
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.salt import SAMPLE
 from foldbelt.competitions.salt.files import DEPTHS, TRAIN, folders
@@ -23,6 +22,7 @@ from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.folders import files_in
+from foldbelt.rle import decode
 
 CLASSES = ["salt"]
 
@@ -217,7 +217,7 @@ def _read_mask(item: Item, root: Path) -> tuple[np.ndarray, list[Finding]]:
     except image_files.Undecodable as error:
         findings.append(Finding(where, str(error), item.id))
     try:
-        runs = rle.decode(item.truth.runs, item.size)
+        runs = decode(item.truth.runs, item.size)
     except ValueError as error:
         findings.append(Finding(TRAIN, f"id {item.id}: {error}", item.id))
     if mask is not None and runs is not None and mask.shape == runs.shape:
@@ -266,9 +266,9 @@ def read_truth(
     runs = {} if table is None else dict(zip(table["id"], table["rle_mask"], strict=True))
     for key in ids:
         try:
-            rle.decode(runs.get(key), shape)
+            decode(runs.get(key), shape)
         except ValueError as error:
             findings.append(Finding(path.name, f"id {key}: {error}"))
     problems = [Problem(finding.file, finding.reason) for finding in findings]
     raise_all(problems, f"The truth {path} cannot be used")
-    return (rle.decode(runs[key], shape) for key in ids)
+    return (decode(runs[key], shape) for key in ids)

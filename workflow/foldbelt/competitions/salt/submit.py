@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from foldbelt import rle
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.salt import SAMPLE
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+from foldbelt.rle import encode
 
 
 def write_submission(
@@ -24,7 +24,7 @@ def write_submission(
     competition accepts only complete submissions.
     """
     sample = _read_sample(root)
-    runs = {p.id: rle.encode(p.mask[..., 0]) for p in predictions}
+    runs = {p.id: encode(p.mask[..., 0]) for p in predictions}
     if settings["on_problem"] == "drop":
         runs = {key: "" for key in sample["id"]} | runs
     _refuse_other_ids(sample["id"].tolist(), runs)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt import rle
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.steel import SAMPLE, pairs
 from foldbelt.competitions.steel.files import TRAIN
@@ -24,6 +23,7 @@ from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.folders import files_in
+from foldbelt.rle import decode
 
 _BLACK = 10  # grey values up to this are the black beside a coil; JPEG leaves it not quite zero
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -173,7 +173,7 @@ def _draw(
         if label not in runs:
             continue
         try:
-            planes[label] = rle.decode(runs[label], size)
+            planes[label] = decode(runs[label], size)
         except ValueError as error:
             findings.append(Finding(table, f"image {image}, class {label}: {error}", image))
     return planes, findings

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from foldbelt import rle
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.steel import SAMPLE, pairs
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+from foldbelt.rle import encode
 
 
 def write_submission(
@@ -28,7 +28,7 @@ def write_submission(
     for it.
     """
     runs = {
-        (p.id, label): rle.encode(p.mask[..., k])
+        (p.id, label): encode(p.mask[..., k])
         for p in predictions
         for k, label in enumerate(classes)
     }

@@ -1,8 +1,4 @@
-"""Run-length encoding as Kaggle's masks are written: down the columns, counted from 1.
-
-A mask is a list of pairs "start length". The format of the salt and steel competitions; the tests
-of this module state its rules.
-"""
+"""Run lengths read into masks, and refused where they are none."""
 
 import re
 from typing import Any
@@ -11,45 +7,6 @@ import numpy as np
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _BIG = 10**18  # far past any mask, and a sum of two still fits 64 bits
-
-
-def encode(mask: np.ndarray) -> str:
-    """Write one mask as runs.
-
-    Parameters
-    ----------
-    mask : (H, W) bool or 0/1 integers
-        In any memory layout.
-
-    Returns
-    -------
-    str
-        "start length start length …", sorted, runs never touching; "" for an empty mask.
-
-    Raises
-    ------
-    ValueError
-        If the mask is not two-dimensional or holds anything but 0 and 1.
-
-    Examples
-    --------
-    >>> encode(np.array([[0, 1], [1, 1]]))
-    '2 3'
-    """
-    mask = np.asarray(mask)
-    if mask.ndim != 2:
-        raise ValueError(f"a mask to encode has shape {mask.shape}; expected (height, width).")
-    if mask.dtype != bool:
-        if not np.isin(mask, (0, 1)).all():
-            raise ValueError(
-                "a mask to encode holds values other than 0 and 1; threshold it first."
-            )
-        mask = mask.astype(bool)
-    flat = np.zeros(mask.size + 2, dtype=np.int8)
-    flat[1:-1] = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat))  # 0-based start and past-the-end positions in turn
-    runs = np.stack([edges[::2] + 1, edges[1::2] - edges[::2]], axis=1)
-    return " ".join(map(str, runs.ravel().tolist()))
 
 
 def decode(text: Any, shape: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,10 @@
+"""Scores of masks and boxes, as the competitions define them.
+
+A metric of masks is a module of its name in `counts`, which scores counts of pixels: what a search
+over thresholds has at hand. `masks` applies it to masks. So a job depends on the metric it uses and
+on no other. `boxes` scores boxes.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,2 @@
+from .decoding import decode as decode
+from .encoding import encode as encode
