@@ -59,7 +59,7 @@ rule compare_variants:
     params:
         code=lambda wildcards: code("compare_variants"),
         variants=list(PLAN.variants),
-        notes={name: " ".join(one.notes) for name, one in PLAN.variants.items()},
+        notes={name: " ".join(variant.notes) for name, variant in PLAN.variants.items()},
         seeds=config["ablation"]["seeds"],
         bootstrap=config["decision"]["bootstrap"],
         seed=config["seed"],

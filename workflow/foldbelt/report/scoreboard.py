@@ -56,14 +56,14 @@ def by_class(content: Mapping[str, Any]) -> list[Entry]:
         Entry(
             "class",
             name,
-            one["score"],
-            low=one["interval"][0],
-            high=one["interval"][1],
-            baseline=one["baseline"],
-            hidden=one["hidden"],
-            positives=one["positives"],
+            details["score"],
+            low=details["interval"][0],
+            high=details["interval"][1],
+            baseline=details["baseline"],
+            hidden=details["hidden"],
+            positives=details["positives"],
         )
-        for name, one in zip(spoken(list(each)), each.values(), strict=True)
+        for name, details in zip(spoken(list(each)), each.values(), strict=True)
     ]
 
 
