@@ -39,6 +39,7 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+	$(BIN)/python tests/typed_scripts.py
 
 unit: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit -n auto

@@ -149,11 +149,11 @@ def _code(modules: Iterable[str], package: Path) -> set[tuple[str, str]]:
 
 def _file_of(name: str, package: Path) -> Path | None:
     """Give the file of a module of the package, None if it has no such module."""
-    first, *rest = name.split(".")
-    if first != package.name or not all(part.isidentifier() for part in rest):
+    root, *parts = name.split(".")
+    if root != package.name or not all(part.isidentifier() for part in parts):
         return None
-    place = os.path.join(package, *rest)  # pathlib would take as long as the parsing
-    candidates = (f"{place}/__init__.py", f"{place}.py")[: 2 if rest else 1]
+    place = os.path.join(package, *parts)  # pathlib would take as long as the parsing
+    candidates = (f"{place}/__init__.py", f"{place}.py")[: 2 if parts else 1]
     return next((Path(file) for file in candidates if os.path.isfile(file)), None)
 
 

@@ -71,8 +71,8 @@ def run(
         written = temporary.read_bytes().decode("utf-8")
         findings = writer.check_submission(written, masks(), folder, settings, classes)
         problems = [Problem(finding.file, finding.reason) for finding in findings]
-        cure = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
-        raise_all(problems, f"{out}, read back, is not what was predicted", cure)
+        hint = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
+        raise_all(problems, f"{out}, read back, is not what was predicted", hint)
 
 
 def predictions(

@@ -21,16 +21,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         ),
         model={**params.architecture, "weights": given.get("pretrained") or None},
         stage=StageSettings.of(params.stage),
-        inputs=train.Inputs(
-            channels=given.channels,
-            data=given.data,
-            folds=given.folds,
-            start=given.get("start") or None,
-        ),
-        machine=train.Machine(
-            cpu_threads=params.cpu_threads,
-            memory_gib=snakemake.config["memory_gib"],
-            device="cuda" if snakemake.config["device"] == "gpu" else None,
-        ),
+        inputs=train.Inputs.of(dict(given.items())),
+        machine=train.Machine.of(snakemake.config, params.cpu_threads),
         rates=snakemake.output.rates,
     )

@@ -24,14 +24,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         ),
         model={**params.architecture, "weights": given.get("pretrained") or None},
         stage=StageSettings.of(params.stage),
-        inputs=train.Inputs(
-            channels=given.channels,
-            data=given.data,
-            folds=given.folds,
-            start=given.get("start") or None,
-            pseudo=given.get("pseudo") or None,
-            test_channels=given.get("test_channels") or None,
-        ),
+        inputs=train.Inputs.of(dict(given.items())),
         outputs=train.Outputs(
             weights=snakemake.output.weights,
             history=snakemake.output.history,
@@ -40,13 +33,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
                 str(logs / "tensorboard" / place) if snakemake.config["tensorboard"] else None
             ),
         ),
-        machine=train.Machine(
-            cpu_threads=params.cpu_threads,
-            memory_gib=snakemake.config["memory_gib"],
-            device="cuda" if snakemake.config["device"] == "gpu" else None,
-            loader_workers=snakemake.config["loader_workers"],
-            attempt=snakemake.resources.attempt,
-        ),
+        machine=train.Machine.of(snakemake.config, params.cpu_threads, snakemake.resources.attempt),
         metric=params.metric,
         fingerprint=params.code,
     )

@@ -52,11 +52,11 @@ def meaning(name: str) -> str:
         return _MEANING[name]
     if name.startswith("q") and name[1:].isdigit():
         return f"{int(name[1:])} % quantile of the grey values"
-    kind, *rest = name.split("_")
-    if kind == "detail" and len(rest) == 2:
-        return f"detail {rest[0]}, {rest[1].removesuffix('px')} px"
-    if kind == "wave" and len(rest) == 2:
-        return f"waves: {rest[0]} down, {rest[1]} across"
+    kind, *parts = name.split("_")
+    if kind == "detail" and len(parts) == 2:
+        return f"detail {parts[0]}, {parts[1].removesuffix('px')} px"
+    if kind == "wave" and len(parts) == 2:
+        return f"waves: {parts[0]} down, {parts[1]} across"
     return name
 
 

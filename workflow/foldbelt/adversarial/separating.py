@@ -167,11 +167,11 @@ def auc_interval(
         for _ in range(draws):
             yield np.bincount(random.integers(count, size=count), minlength=count)[groups]
 
-    found = np.array(list(_aucs(scores, is_test, weights())))
+    aucs = np.array(list(_aucs(scores, is_test, weights())))
     widened = 1 if folds is None else np.sqrt(1 + folds / (folds - 1))
     middle = auc(scores, is_test)
     tails = np.round([(1 - LEVEL) / 2, (1 + LEVEL) / 2], 6)
-    low, high = np.clip(middle + widened * (np.nanquantile(found, tails) - middle), 0, 1)
+    low, high = np.clip(middle + widened * (np.nanquantile(aucs, tails) - middle), 0, 1)
     return float(low), float(high)
 
 

@@ -40,7 +40,7 @@ def depth(z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if len(wrong):
         raise InputError(
             f"{len(wrong)} depths lie outside 0–{_DEEPEST:.0f}: "
-            f"{', '.join(f'{value:g}' for value in wrong[:20])}. Scale or mend them, or leave "
+            f"{', '.join(f'{value:g}' for value in wrong[:20])}. Scale or correct them, or leave "
             "'depth' out of the channels."
         )
     return np.broadcast_to((z / _DEEPEST).astype(np.float32)[:, None, None], (len(z), *size)).copy()

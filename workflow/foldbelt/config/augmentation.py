@@ -71,7 +71,9 @@ def transforms() -> tuple[str, ...]:
         known = classes.get(name)
         return name in _ROOTS or (known is not None and any(map(is_transform, known.bases)))
 
-    return tuple(sorted(n for n, found in classes.items() if found.public and is_transform(n)))
+    return tuple(
+        sorted(name for name, known in classes.items() if known.public and is_transform(name))
+    )
 
 
 def _problems(operations: Iterable[Mapping[str, Any]], where: str) -> Iterator[Problem]:
@@ -107,7 +109,7 @@ def _classes() -> Mapping[str, _Class]:
     if spec is None or spec.origin is None:
         return {}
     root = Path(spec.origin).parent
-    found: dict[str, _Class] = {}
+    classes: dict[str, _Class] = {}
     for file in (*root.glob("augmentations/*/*.py"), *root.glob("core/*.py")):
         if file.stem.endswith("functional"):  # large, and without transforms
             continue
@@ -118,8 +120,8 @@ def _classes() -> Mapping[str, _Class]:
         for head, after in zip_longest(heads, heads[1:]):
             end = after.start() if after else len(text)
             bases = [base.split(".")[-1].strip() for base in (head[2] or "").split(",")]
-            found[head[1]] = _Class(bases, text[head.end() : end], head[1] in public)
-    return found
+            classes[head[1]] = _Class(bases, text[head.end() : end], head[1] in public)
+    return classes
 
 
 @functools.cache

@@ -175,9 +175,9 @@ def _blend(config: Config) -> Iterator[Problem]:
     except InputError:  # an unknown architecture is reported with the other references
         return
     others = list(spec["external"])  # may predict both
-    for own, what in ((masked, "masks"), (labelled, "labels")):
-        weights = [spec["weights"].get(name, 1) for name in [*own, *others]]
-        if own and not any(weights):
+    for members, what in ((masked, "masks"), (labelled, "labels")):
+        weights = [spec["weights"].get(name, 1) for name in [*members, *others]]
+        if members and not any(weights):
             reason = f"all that predict {what} weigh 0; raise one, or leave the models out"
             yield Problem("blend.weights", reason)
     pseudo = config["pseudo"]
@@ -267,16 +267,16 @@ def foreign_options(given: Config, competition: str) -> Iterator[Problem]:
     """
     generator = registry.synthetic(competition)
     if generator is not None:  # else `data.synthetic` itself is refused
-        own = set(registry.synthetic_options(generator))
-        for key in sorted(set(given["data"].get("synthetic") or ()) - own):
+        known = set(registry.synthetic_options(generator))
+        for key in sorted(set(given["data"].get("synthetic") or ()) - known):
             reason = f"the synthetic data of the competition {competition!r} have no such option"
-            yield Problem(f"data.synthetic.{key}", reason + suggest(key, own))
+            yield Problem(f"data.synthetic.{key}", reason + suggest(key, known))
     for name, model in given["models"].items():
-        own = options(model["architecture"])
+        known = options(model["architecture"])
         for key in model["architecture"]:
-            if key not in own:
+            if key not in known:
                 reason = f"{model['architecture']['name']!r} has no such option"
-                yield Problem(f"models.{name}.architecture.{key}", reason + suggest(key, own))
+                yield Problem(f"models.{name}.architecture.{key}", reason + suggest(key, known))
 
 
 def _member_options(
@@ -285,10 +285,10 @@ def _member_options(
     """Yield options that a room's member does not have: found now, not when its turn comes."""
     for name, given in listed.items():
         if isinstance(given, dict) and name in registry.known(room):
-            own = {*common, *registry.options(f"foldbelt.{room.replace('/', '.')}.{name}")}
-            for key in sorted(set(given) - own):
+            known = {*common, *registry.options(f"foldbelt.{room.replace('/', '.')}.{name}")}
+            for key in sorted(set(given) - known):
                 place = f"{where}.{name}.{key}"
-                yield Problem(place, unknown_key(place, own))
+                yield Problem(place, unknown_key(place, known))
 
 
 def _loss_options(where: str, loss: Mapping[str, Any]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ be text. Where a file is not needed, the answer is an empty list, which is no in
 Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -262,9 +263,9 @@ class Plan:
     def histories(self, model: str, round: Number) -> list[str]:
         """Give the histories of a model of the blend in a round: its stages, fold by fold."""
         stages = self.recipes.model(model)["stages"]
-        made = [{"model": model, "round": round, "fold": f, "stage": s}
+        jobs = [{"model": model, "round": round, "fold": f, "stage": s}
                 for f in self.folds for s in stages]  # fmt: skip
-        return [FILES["history"].format(**one) for one in made]
+        return [FILES["history"].format(**job) for job in jobs]
 
     def early_stages(self) -> list[str]:
         """Name the stages that are last in no model: only later stages need their weights."""
@@ -273,8 +274,8 @@ class Plan:
 
     def trained(self, deleted: Collection[str] = ()) -> list[str]:
         """Give all that training the blend's models makes, less the weights of some stages."""
-        rounds = [(model, number) for model in self.models for number in self.rounds]
-        histories = [path for one in rounds for path in self.histories(*one)]
+        rounds = itertools.product(self.models, self.rounds)
+        histories = [path for model, number in rounds for path in self.histories(model, number)]
         stems = [path.removesuffix(".csv") for path in histories]
         kept = [stem for stem in stems if stem.rpartition("/")[2] not in deleted]
         return histories + [f"{stem}.safetensors" for stem in kept]
@@ -406,28 +407,28 @@ class Plan:
         return {
             name: [
                 pattern.format(run=run, part="oof", **job)
-                for seed in one.models
+                for seed in variant.models
                 for job in jobs(name, seed)
             ]
-            for name, one in self.variants.items()
+            for name, variant in self.variants.items()
         }
 
-    def _trained(self, variant: str, seed: Number) -> Iterator[dict[str, Any]]:
+    def _trained(self, name: str, seed: Number) -> Iterator[dict[str, Any]]:
         """Yield the training jobs behind a variant."""
-        one = self.variants[variant]
-        model = self.recipes.model(one.models[int(seed)])
-        for fold in self._variant_folds(variant):
-            for number in range(one.rounds + 1):
+        variant = self.variants[name]
+        model = self.recipes.model(variant.models[int(seed)])
+        for fold in self._variant_folds(name):
+            for number in range(variant.rounds + 1):
                 for stage, owner in model["weights"][number].items():
                     yield {"model": owner, "round": number, "fold": fold, "stage": stage}
 
-    def _predicted(self, variant: str, seed: Number) -> Iterator[dict[str, Any]]:
+    def _predicted(self, name: str, seed: Number) -> Iterator[dict[str, Any]]:
         """Yield the jobs that make a variant's out-of-fold predictions."""
-        one = self.variants[variant]
-        owner = self.recipes.model(one.models[int(seed)])["predictions"][one.rounds]
-        for fold in self._variant_folds(variant):
+        variant = self.variants[name]
+        owner = self.recipes.model(variant.models[int(seed)])["predictions"][variant.rounds]
+        for fold in self._variant_folds(name):
             for member in self.recipes.members(owner):
-                yield {"member": member, "round": one.rounds, "fold": fold}
+                yield {"member": member, "round": variant.rounds, "fold": fold}
 
     def _variant_folds(self, variant: str) -> list[int]:
         chosen = self.config["ablation"]["folds"]

@@ -74,29 +74,31 @@ class Recipes:
         self, name: str, model: Mapping[str, Any], config: Mapping[str, Any], stream: str
     ) -> None:
         """Add a model with the settings of its config."""
-        own = copy.deepcopy(dict(model)) | {"stream": stream}
-        own["predict"], own["pseudo"] = config["predict"], config["pseudo"]
-        self.models[name] = own
+        settings = copy.deepcopy(dict(model)) | {"stream": stream}
+        settings["predict"], settings["pseudo"] = config["predict"], config["pseudo"]
+        self.models[name] = settings
         alone = name not in self.blend or len(self.blend) == 1
-        pseudo = {key: value for key, value in own["pseudo"].items() if key != "rounds"}
+        pseudo = {key: value for key, value in settings["pseudo"].items() if key != "rounds"}
         keys = ("channels", "folds", "stages", "architecture", "seed", "stream")
-        first = {key: own[key] for key in keys}
-        own["weights"], own["predictions"] = {}, {}
-        for number in range(own["pseudo"]["rounds"] + 1):
-            later = [number, pseudo, own["predict"], None if alone else self.blend]
+        first = {key: settings[key] for key in keys}
+        settings["weights"], settings["predictions"] = {}, {}
+        for number in range(settings["pseudo"]["rounds"] + 1):
+            later = [number, pseudo, settings["predict"], None if alone else self.blend]
             trained = [first, later if number else None]
             # The first stages of a first training do not depend on those that follow.
-            own["weights"][number] = {
+            settings["weights"][number] = {
                 stage: self._shared(
                     [
                         "weights",
-                        trained if number else first | {"stages": own["stages"][: place + 1]},
+                        trained if number else first | {"stages": settings["stages"][: place + 1]},
                     ],
                     name,
                 )
-                for place, stage in enumerate(own["stages"])
+                for place, stage in enumerate(settings["stages"])
             }
-            own["predictions"][number] = self._shared(["oof", trained, own["predict"]], name)
+            settings["predictions"][number] = self._shared(
+                ["oof", trained, settings["predict"]], name
+            )
 
     def members(self, model: str) -> list[str]:
         """Names under which a model's predictions are found: one, or one for every snapshot.

@@ -127,9 +127,9 @@ def _table(listed: list[Key], section: str) -> str:
 def _yaml(value: Any) -> str:
     """Write a default as one would in a recipe."""
     if isinstance(value, list | tuple):
-        return f"`[{', '.join(_yaml(one).strip('`') for one in value)}]`"
+        return f"`[{', '.join(_yaml(entry).strip('`') for entry in value)}]`"
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{key}: {_yaml(one).strip('`')}" for key, one in value.items())
+        inside = ", ".join(f"{key}: {_yaml(entry).strip('`')}" for key, entry in value.items())
         return f"`{{{inside}}}`"
     return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
 
@@ -159,7 +159,7 @@ def _type(part: Schema) -> str:
         return _type(_resolved(part, load_schema()))
     kind = part.get("type", "mapping")
     kinds: list[str] = kind if isinstance(kind, list) else [kind]
-    words = " or ".join(_WORDS.get(one, one) for one in kinds)
+    words = " or ".join(_WORDS.get(name, name) for name in kinds)
     if kinds == ["array"] and "items" in part:
         words = f"list of {_type(part['items'])}"
     bounds = [

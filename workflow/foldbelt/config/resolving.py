@@ -78,8 +78,8 @@ def resolve(
         whole["decision"]["metric"] = registry.metric(whole["competition"])
     raise_all(list(consistency.references(whole)), "The config contradicts itself")
     for model in whole["models"].values():
-        own = consistency.options(model["architecture"])
-        model["architecture"] = {k: v for k, v in model["architecture"].items() if k in own}
+        options = consistency.options(model["architecture"])
+        model["architecture"] = {k: v for k, v in model["architecture"].items() if k in options}
     if whole["data"]["synthetic"] is not None:
         keys = registry.synthetic_options(registry.synthetic(whole["competition"]) or "")
         whole["data"]["synthetic"] = {key: whole["data"]["synthetic"][key] for key in keys}
@@ -142,14 +142,14 @@ def _inherit(models: Any) -> list[Problem]:
         if not isinstance(model, dict) or "from" not in model:
             return model
         parent = model["from"]
-        own = {key: value for key, value in model.items() if key != "from"}
+        overrides = {key: value for key, value in model.items() if key != "from"}
         if parent not in given or parent in seen:
             reason = "starts from itself" if parent in seen else f"no model is named {parent!r}"
             problems.append(
                 Problem(f"models.{seen[0]}.from", reason + registry.suggest(parent, given))
             )
-            return own
-        return merge(settings(parent, (*seen, parent)), own)
+            return overrides
+        return merge(settings(parent, (*seen, parent)), overrides)
 
     for name in given:
         models[name] = settings(name, (name,))

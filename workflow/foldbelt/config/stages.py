@@ -1,7 +1,7 @@
 """Settings of a stage that exclude each other, or that its models or images cannot meet.
 
 All of it is found before anything is read. Every function yields pairs of a key within the stage
-and what is wrong with it and how to mend it.
+and what is wrong with it and how to correct it.
 """
 
 import re
@@ -23,7 +23,7 @@ def contradictions(stage: StageSettings) -> Iterator[tuple[str, str]]:
     Yields
     ------
     key, reason
-        The key within the stage, and what is wrong with it and how to mend it.
+        The key within the stage, and what is wrong with it and how to correct it.
     """
     yield from _of_loss(stage.loss)
     yield from _of_batches(stage)

@@ -86,12 +86,12 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
         raise InputError(f"variants share {', '.join(fixed)}; leave it out")
     over = copy.deepcopy(dict(overlay))
     over["models"] = _spread(over.get("models"), [model])
-    own = settings.merge(base["models"][model], over["models"].get(model, {}))
-    over["stages"] = _spread(over.get("stages"), own["stages"])
+    varied = settings.merge(base["models"][model], over["models"].get(model, {}))
+    over["stages"] = _spread(over.get("stages"), varied["stages"])
     other = sorted(set(over["models"]) - {model})
     if other:
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
-    if not registry.predicts_masks(own["architecture"]):
+    if not registry.predicts_masks(varied["architecture"]):
         raise InputError(_NO_MASKS.format(model))
     recipe = settings.resolve(settings.merge(dict(base), over), valid=base)
     if recipe["decision"]["metric"] != base["decision"]["metric"]:
@@ -104,10 +104,10 @@ def _scheme(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _same_images(
-    own: Mapping[str, Any], base: Mapping[str, Any], chosen: Sequence[int] | None
+    scheme: Mapping[str, Any], base: Mapping[str, Any], chosen: Sequence[int] | None
 ) -> None:
     """Refuse a split that would score other images than the recipe's; whole splits do not."""
-    if own != base and (chosen is not None or own["sample"] or base["sample"]):
+    if scheme != base and (chosen is not None or scheme["sample"] or base["sample"]):
         raise InputError(
             "another split scores other images than the recipe; let ablation.folds and "
             "folds.*.sample be null"
@@ -126,23 +126,25 @@ def _spread(part: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, A
 def _add_variant(
     made: Recipes, variant: str, recipe: Mapping[str, Any], model: str, seeds: Iterable[int]
 ) -> Variant:
-    own = dict(recipe["models"][model])
+    varied = dict(recipe["models"][model])
     for room, table in (("channels", made.channels), ("folds", made.folds)):
-        own[room] = _name(table, own[room], recipe[room][own[room]], variant)
-    for place, stage in enumerate(own["stages"]):
+        varied[room] = _name(table, varied[room], recipe[room][varied[room]], variant)
+    for place, stage in enumerate(varied["stages"]):
         # Stages that become alike are still two, and each keeps its random streams.
-        alike = {name: one for name, one in made.stages.items() if made.streams[name] == stage}
+        alike = {
+            name: options for name, options in made.stages.items() if made.streams[name] == stage
+        }
         name = _name(alike, stage, recipe["stages"][stage], variant)
         made.stages[name], made.streams[name] = alike[name], stage
-        own["stages"][place] = name
+        varied["stages"][place] = name
     names = {}
     for seed in seeds:
         names[seed] = f"{variant}--seed{seed}"
-        made.add(names[seed], {**own, "seed": seed}, recipe, model)
+        made.add(names[seed], {**varied, "seed": seed}, recipe, model)
     rounds = recipe["pseudo"]["rounds"]
-    seen = sight.of_stages(made.stages[stage] for stage in own["stages"])
+    seen = sight.of_stages(made.stages[stage] for stage in varied["stages"])
     seen += sight.of_pseudo(recipe["pseudo"])
-    return Variant(names, recipe["decision"], rounds, own["folds"], seen)
+    return Variant(names, recipe["decision"], rounds, varied["folds"], seen)
 
 
 def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:

@@ -216,11 +216,11 @@ def _nearest(edges: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
     from sklearn.neighbors import NearestNeighbors  # a second that others of this module's save
 
     search = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(others)
-    found = search.kneighbors(edges, return_distance=False)
+    nearest = search.kneighbors(edges, return_distance=False)
     # The search's distances come from matrix products, exact to some 1e-7 only: equal edges would
     # seem to differ, and the last digits vary with the order of the tiles.
-    first, second = (_distance(edges, others[found[:, k]]) for k in range(2))
-    return found[:, 0], first, first < (1 - _MIN_COMPATIBILITY) * second
+    first, second = (_distance(edges, others[nearest[:, k]]) for k in range(2))
+    return nearest[:, 0], first, first < (1 - _MIN_COMPATIBILITY) * second
 
 
 def _distance(edges: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -270,7 +270,7 @@ def _fits(here: _Cells, moved: _Cells, edges: _Edges) -> bool:
             ("up", "down", (row - 1, column)),
         ):
             if cell in tiles:
-                mine, its = edges[side][[tile]], edges[opposite][[tiles[cell]]]
-                ratios.append(float(_distance(mine, its)[0] / _far(mine)) ** 2)
+                edge, neighbour = edges[side][[tile]], edges[opposite][[tiles[cell]]]
+                ratios.append(float(_distance(edge, neighbour)[0] / _far(edge)) ** 2)
     compared = [ratio for ratio in ratios if not np.isnan(ratio)]
     return not compared or float(np.median(compared)) < 1

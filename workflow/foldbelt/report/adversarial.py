@@ -141,7 +141,7 @@ def _examples(
     name: str,
     shape: tuple[int, int],
 ) -> None:
-    ids = [str(one) for one in chosen.index]
+    ids = [str(key) for key in chosen.index]
     images = store.read(data, "image", ids)
     sizes = store.original_sizes(data, ids)
     heading = 0.25 if shape[0] == 1 else 0.2  # of the height of a row of images

@@ -98,7 +98,8 @@ def draw(
     images = store.read(data, "image", ids)
     classes = shown[0].truth.shape[-1]
     names = mask_names(data, classes)
-    aspect = float(np.median([one.truth.shape[0] / one.truth.shape[1] for one in shown]))
+    sizes = [prediction.truth.shape[:2] for prediction in shown]
+    aspect = float(np.median([height / width for height, width in sizes]))
     wide = aspect < 0.4 and classes > 1  # then one class is shown large, rather than all tiny
     panels = 2 if wide else 1 + min(classes, MOST_CLASSES)
     across = 1 if wide else min(len(rows), max(1, round((8 if aspect >= 0.6 else 4) / panels)))
@@ -107,17 +108,20 @@ def draw(
     width = max(7.5, across * (panels * cell + GAP))
     room = width / (across * panels) - 0.15  # of the heading of a panel
     metric = load(decision).metric
-    scored = [_scores(one, metric) for one in shown]
+    scored = [_scores(prediction, metric) for prediction in shown]
     chosen = [
-        [_most_telling(one, scores)] if wide else _channels(one, panels - 1).tolist()
-        for one, scores in zip(shown, scored, strict=True)
+        [_most_telling(prediction, scores)] if wide else _channels(prediction, panels - 1).tolist()
+        for prediction, scores in zip(shown, scored, strict=True)
     ]
     headings = [
         [
             _image_heading(str(row.id), row.score, row.fold, room),
-            *(_heading(one, k, scores[k], names if classes > 1 else (), room) for k in channels),
+            *(
+                _heading(prediction, k, scores[k], names if classes > 1 else (), room)
+                for k in channels
+            ),
         ]
-        for row, one, scores, channels in zip(
+        for row, prediction, scores, channels in zip(
             rows.itertuples(index=False), shown, scored, chosen, strict=True
         )
     ]
@@ -132,16 +136,16 @@ def draw(
         for axes in grid.flat:
             style.bare(axes)
         cells = grid.reshape(down * across, panels + 1)[:, :-1]
-        for axes, one, image, channels, texts in zip(
+        for axes, prediction, image, channels, texts in zip(
             cells, shown, images, chosen, headings, strict=False
         ):
             colours = _colours(classes, channels)
-            _image(axes[0], image, one, colours)
+            _image(axes[0], image, prediction, colours)
             for panel, channel in zip(axes[1:], channels, strict=True):
-                _probability(panel, one, channel, colours[channel])
+                _probability(panel, prediction, channel, colours[channel])
             for panel, lines in zip(axes, texts, strict=True):
                 panel.set_title("\n".join(lines), size=SIZE, loc="center")
-        _legend(made, names, any(one.ignore is not None for one in shown))
+        _legend(made, names, any(prediction.ignore is not None for prediction in shown))
 
 
 def _colours(classes: int, channels: Sequence[int]) -> list[str]:
@@ -159,51 +163,51 @@ def _colours(classes: int, channels: Sequence[int]) -> list[str]:
     return colours
 
 
-def _channels(one: Predicted, count: int) -> np.ndarray:
+def _channels(prediction: Predicted, count: int) -> np.ndarray:
     """Pick the classes to show: all, or those with the most pixels in truth and prediction."""
-    area = (one.truth > 0).sum(axis=(0, 1)) + one.mask.sum(axis=(0, 1))
+    area = (prediction.truth > 0).sum(axis=(0, 1)) + prediction.mask.sum(axis=(0, 1))
     return np.sort(np.argsort(-area, kind="stable")[:count])
 
 
-def _scores(one: Predicted, metric: str) -> np.ndarray:
+def _scores(prediction: Predicted, metric: str) -> np.ndarray:
     """Score every class of an image, (K,)."""
-    ignore = None if one.ignore is None else one.ignore[None]
-    return score_pairs(metric, (one.truth > 0)[None], one.mask[None], ignore)[0]
+    ignore = None if prediction.ignore is None else prediction.ignore[None]
+    return score_pairs(metric, (prediction.truth > 0)[None], prediction.mask[None], ignore)[0]
 
 
-def _misses(one: Predicted, scores: np.ndarray) -> bool:
+def _misses(prediction: Predicted, scores: np.ndarray) -> bool:
     """Tell whether a class that the image holds scores nothing."""
-    return bool(((one.truth > 0).any(axis=(0, 1)) & (scores == 0)).any())
+    return bool(((prediction.truth > 0).any(axis=(0, 1)) & (scores == 0)).any())
 
 
-def _most_telling(one: Predicted, scores: np.ndarray) -> int:
+def _most_telling(prediction: Predicted, scores: np.ndarray) -> int:
     """Pick the class that tells most: the lowest score, then the most pixels."""
-    area = (one.truth > 0).sum(axis=(0, 1)) + one.mask.sum(axis=(0, 1))
+    area = (prediction.truth > 0).sum(axis=(0, 1)) + prediction.mask.sum(axis=(0, 1))
     return int(np.lexsort([-area, scores.round(9)])[0])
 
 
-def _image(axes: Axes, image: np.ndarray, one: Predicted, colours: Sequence[str]) -> None:
+def _image(axes: Axes, image: np.ndarray, prediction: Predicted, colours: Sequence[str]) -> None:
     """Show an image with the outlines of all classes, the pale ones first."""
-    style.tile(axes, image, one.truth.shape[:2])
-    style.hatch(axes, one.ignore)
+    style.tile(axes, image, prediction.truth.shape[:2])
+    style.hatch(axes, prediction.ignore)
     for channel in sorted(range(len(colours)), key=lambda k: colours[k] != style.PALE):
-        _outlines(axes, one, channel, colours[channel], (2, 1.5))
+        _outlines(axes, prediction, channel, colours[channel], (2, 1.5))
 
 
-def _probability(axes: Axes, one: Predicted, channel: int, colour: str) -> None:
+def _probability(axes: Axes, prediction: Predicted, channel: int, colour: str) -> None:
     """Show the probability of one class, with the two outlines."""
-    style.tile(axes, one.prob[..., channel])
-    style.hatch(axes, one.ignore)
-    _outlines(axes, one, channel, colour, (1.4, 1.3))
+    style.tile(axes, prediction.prob[..., channel])
+    style.hatch(axes, prediction.ignore)
+    _outlines(axes, prediction, channel, colour, (1.4, 1.3))
 
 
 def _outlines(
-    axes: Axes, one: Predicted, channel: int, colour: str, widths: tuple[float, float]
+    axes: Axes, prediction: Predicted, channel: int, colour: str, widths: tuple[float, float]
 ) -> None:
     """Outline truth and prediction of one class; of a single class in two colours."""
-    style.outline(axes, one.truth[..., channel], colour, TRUTH[1], widths[0])
-    dashes = PREDICTION[0] if one.truth.shape[-1] == 1 else colour
-    style.outline(axes, one.mask[..., channel], dashes, PREDICTION[1], widths[1])
+    style.outline(axes, prediction.truth[..., channel], colour, TRUTH[1], widths[0])
+    dashes = PREDICTION[0] if prediction.truth.shape[-1] == 1 else colour
+    style.outline(axes, prediction.mask[..., channel], dashes, PREDICTION[1], widths[1])
 
 
 def _image_heading(name: str, score: Any, fold: Any, room: float) -> list[str]:
@@ -211,16 +215,20 @@ def _image_heading(name: str, score: Any, fold: Any, room: float) -> list[str]:
 
 
 def _heading(
-    one: Predicted, channel: int, score: float, names: Sequence[str], room: float
+    prediction: Predicted, channel: int, score: float, names: Sequence[str], room: float
 ) -> list[str]:
     """Word name, score and covered shares of a class, in lines of at most `room` inches.
 
     `names` are those of the classes; of a single one, without names, the shares alone are given.
     """
-    known = np.ones(one.truth.shape[:2], bool) if one.ignore is None else ~one.ignore
+    known = (
+        np.ones(prediction.truth.shape[:2], bool)
+        if prediction.ignore is None
+        else ~prediction.ignore
+    )
     true, predicted = (
         style.percent(float(mask[..., channel][known].mean())) if known.any() else "–"
-        for mask in (one.truth > 0, one.mask)
+        for mask in (prediction.truth > 0, prediction.mask)
     )
     shares = style.pack([f"true {true}", f"predicted {predicted}"], room, SIZE)
     if not names:

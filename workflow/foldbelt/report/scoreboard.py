@@ -56,13 +56,13 @@ def by_class(content: Mapping[str, Any]) -> list[Entry]:
         Entry(
             "class",
             name,
-            one["score"],
-            **dict(zip(("low", "high"), one["interval"] or (), strict=False)),
-            baseline=one["baseline"],
-            hidden=one["hidden"],
-            positives=one["positives"],
+            details["score"],
+            **dict(zip(("low", "high"), details["interval"] or (), strict=False)),
+            baseline=details["baseline"],
+            hidden=details["hidden"],
+            positives=details["positives"],
         )
-        for name, one in zip(spoken(list(each)), each.values(), strict=True)
+        for name, details in zip(spoken(list(each)), each.values(), strict=True)
     ]
 
 

@@ -99,11 +99,11 @@ def score_rows(blend_oof: str, data: str, decision: str, folds: str) -> pd.DataF
     table = store.table(data)
     table = table[["id", *(name for name in table.columns if name not in rows.columns)]]
     rows = rows.merge(table, on="id", validate="1:1").sort_values("id", ignore_index=True)
-    found = load(decision)
-    if "id" in found.images:
-        known = pd.Series(found.images["score"], [str(name) for name in found.images["id"]])
+    loaded = load(decision)
+    if "id" in loaded.images:
+        known = pd.Series(loaded.images["score"], [str(name) for name in loaded.images["id"]])
         return rows.assign(score=rows["id"].map(known).astype(np.float64)).dropna(subset=["score"])
-    return rows.assign(score=_score(blend_oof, data, found, rows))
+    return rows.assign(score=_score(blend_oof, data, loaded, rows))
 
 
 def _score(blend_oof: str, data: str, decision: Decision, rows: pd.DataFrame) -> np.ndarray:
@@ -112,9 +112,9 @@ def _score(blend_oof: str, data: str, decision: Decision, rows: pd.DataFrame) ->
     for start in range(0, len(rows), 64):
         part = rows[start : start + 64]
         chosen = [decisions[fold] for fold in part["fold"]]
-        for one in predict(blend_oof, data, chosen, part["id"].tolist()):
-            ignore = None if one.ignore is None else one.ignore[None]
+        for prediction in predict(blend_oof, data, chosen, part["id"].tolist()):
+            ignore = None if prediction.ignore is None else prediction.ignore[None]
             scores += score_images(
-                decision.metric, one.truth[None], one.mask[None], ignore
+                decision.metric, prediction.truth[None], prediction.mask[None], ignore
             ).tolist()
     return np.array(scores, np.float64)

@@ -67,30 +67,30 @@ def _classes(content: Mapping[str, Any]) -> str:
         return ""
     lines: list[list[str | None]] = [
         [
-            one.label,
-            f"{one.positives:,}",
-            f"{one.score:.4f}",
-            None if one.low is None else f"{one.low:.4f} – {one.high:.4f}",
-            f"{one.baseline:.4f}",
-            f"{one.score - (one.baseline or 0):+.4f}",
+            entry.label,
+            f"{entry.positives:,}",
+            f"{entry.score:.4f}",
+            None if entry.low is None else f"{entry.low:.4f} – {entry.high:.4f}",
+            f"{entry.baseline:.4f}",
+            f"{entry.score - (entry.baseline or 0):+.4f}",
         ]
-        for one in listed
+        for entry in listed
     ]
     each = list(content["classes"].values())
-    for line, one in zip(lines, each, strict=True):
-        alone = one.get("on_positives")
+    for line, details in zip(lines, each, strict=True):
+        alone = details.get("on_positives")
         line.insert(3, None if alone is None else f"{alone:.4f}")
-    names = list(dict.fromkeys(key for one in each for key in one["parameters"]))
+    names = list(dict.fromkeys(key for details in each for key in details["parameters"]))
     parameters = [
-        [one.label, *(_value(entry["parameters"].get(key)) for key in names)]
-        for one, entry in zip(listed, each, strict=True)
+        [entry.label, *(_value(details["parameters"].get(key)) for key in names)]
+        for entry, details in zip(listed, each, strict=True)
     ]
     head = ["", "images with it", "score", "on these alone", f"{percent()} interval", "all empty"]
     head += ["above all-empty"]
-    if any(one.hidden is not None for one in listed):  # else there is no hidden truth to tell of
+    if any(entry.hidden is not None for entry in listed):  # else no hidden truth is known
         head += ["hidden"]
-        for line, one in zip(lines, listed, strict=True):
-            line.append(None if one.hidden is None else f"{one.hidden:.4f}")
+        for line, entry in zip(lines, listed, strict=True):
+            line.append(None if entry.hidden is None else f"{entry.hidden:.4f}")
     note = (
         "<p>Of the last blend. A rare class scores high wherever it is left empty, so look at what "
         "it gains over that, and at the images that hold it.</p>"
@@ -122,12 +122,12 @@ def _labels(content: Mapping[str, Any] | None) -> str:
     """Make the table of how well each member tells the image labels."""
     if not content:
         return ""
-    names = list(dict.fromkeys(name for one in content.values() for name in one["auc"]))
+    names = list(dict.fromkeys(name for scores in content.values() for name in scores["auc"]))
     lines = []
-    for member, one in content.items():
-        areas = [one["auc"].get(name) for name in names]
+    for member, scores in content.items():
+        areas = [scores["auc"].get(name) for name in names]
         texts = [None if area is None else f"{area:.3f}" for area in areas]
-        lines.append([member.replace("/round", ", round "), f"{one['log_loss']:.4f}", *texts])
+        lines.append([member.replace("/round", ", round "), f"{scores['log_loss']:.4f}", *texts])
     note = (
         "<p>Out of fold. AUC: the chance that an image with the label is given a higher "
         "probability than one without; .5 is chance. Log loss: lower is better.</p>"
@@ -143,13 +143,13 @@ def _value(value: Any) -> str | None:
 def _differences(content: Sequence[Mapping[str, Any]]) -> str:
     """Make the table of paired differences."""
     lines = []
-    for one in content:
+    for pair in content:
         width, sure = None, "not known: too few groups"
-        if one["interval"] is not None:
-            low, high = one["interval"]
+        if pair["interval"] is not None:
+            low, high = pair["interval"]
             sure = "yes" if low > 0 or high < 0 else "no: the interval holds zero"
             width = f"{low:+.4f} to {high:+.4f}"
-        lines.append([one["of"], one["over"], f"{one['difference']:+.4f}", width, sure])
+        lines.append([pair["of"], pair["over"], f"{pair['difference']:+.4f}", width, sure])
     if not lines:
         return ""
     head = ["", "over", "difference", f"{percent()} interval", "clear of zero"]

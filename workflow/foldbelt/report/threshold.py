@@ -26,20 +26,21 @@ def draw(decision: Mapping[int, str], out: str, names: Sequence[str] | None = No
     names
         Of the classes.
     """
-    found = {number: load(path) for number, path in decision.items()}
-    found = {number: one for number, one in found.items() if one.curves}
-    if not found:
+    decisions = {number: load(path) for number, path in decision.items()}
+    decisions = {number: loaded for number, loaded in decisions.items() if loaded.curves}
+    if not decisions:
         style.message(out, "No threshold was searched")
         return
-    classes = max(len(one.curves) for one in found.values())
+    classes = max(len(loaded.curves) for loaded in decisions.values())
     across = min(classes, ACROSS)
     lines = -(-classes // across)  # of panels, a round
-    width, height = max(8.0, PANEL_INCHES * across), 3.1 * lines * len(found) + 0.7
-    with style.figure(out, _title(found), width, height) as made:
-        grid = made.subplots(lines * len(found), across, squeeze=False, sharex=True)
-        for part, (number, one) in zip(np.split(grid, len(found)), found.items(), strict=True):
-            for axes, curve in zip(part.flat, one.curves, strict=False):
-                _curve(axes, one, curve)
+    width, height = max(8.0, PANEL_INCHES * across), 3.1 * lines * len(decisions) + 0.7
+    with style.figure(out, _title(decisions), width, height) as made:
+        grid = made.subplots(lines * len(decisions), across, squeeze=False, sharex=True)
+        parts = np.split(grid, len(decisions))
+        for part, (number, loaded) in zip(parts, decisions.items(), strict=True):
+            for axes, curve in zip(part.flat, loaded.curves, strict=False):
+                _curve(axes, loaded, curve)
                 k = curve["class"]
                 name = f"{names[k] if names else f'class {k + 1}'}, " if classes > 1 else ""
                 title = style.wrap(f"{name}round {number}", width / across - 0.8)
@@ -47,14 +48,14 @@ def draw(decision: Mapping[int, str], out: str, names: Sequence[str] | None = No
                 if k >= classes - across:  # nothing below it
                     axes.set_xlabel("pixel threshold (probability)")
                     axes.tick_params(labelbottom=True)
-            for axes in part.flat[len(one.curves) :]:
+            for axes in part.flat[len(loaded.curves) :]:
                 axes.set_visible(False)
             for axes in part[:, 0]:
                 axes.set_ylabel("mean score per image")
         style.legend(made, grid[0, 0].get_legend_handles_labels()[0], 2)
 
 
-def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
+def _curve(axes: Axes, decision: Decision, curve: Mapping[str, Any]) -> None:
     grid = np.asarray(curve["threshold"], np.float64)
     order = np.argsort(grid, kind="stable")
     dot = "." if len(grid) == 1 else None
@@ -78,7 +79,7 @@ def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
         marker=dot,
         label="all images (optimistic)",
     )
-    at = float(np.atleast_1d(one.params["threshold"])[curve["class"]])
+    at = float(np.atleast_1d(decision.params["threshold"])[curve["class"]])
     value = mean[np.abs(grid - at).argmin()]
     axes.plot(
         at,
@@ -90,7 +91,8 @@ def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
         label="chosen on all folds",
     )
     away = [
-        float(np.atleast_1d(fold["params"]["threshold"])[curve["class"]]) for fold in one.per_fold
+        float(np.atleast_1d(fold["params"]["threshold"])[curve["class"]])
+        for fold in decision.per_fold
     ]
     axes.plot(
         away,
@@ -107,21 +109,22 @@ def _curve(axes: Axes, one: Decision, curve: Mapping[str, Any]) -> None:
     axes.set_ylim(middle - 1.24 * half, middle + half)  # room for the triangles
 
 
-def _title(found: Mapping[int, Decision]) -> str:
-    number, one = list(found.items())[-1]
-    text = f"Round {number} scores {one.score:.3f} leave-one-fold-out"
-    text += f" (optimistic {one.optimistic:.3f})"
-    if len(one.curves) == 1:
-        curve = one.curves[0]
+def _title(decisions: Mapping[int, Decision]) -> str:
+    number, decision = list(decisions.items())[-1]
+    text = f"Round {number} scores {decision.score:.3f} leave-one-fold-out"
+    text += f" (optimistic {decision.optimistic:.3f})"
+    if len(decision.curves) == 1:
+        curve = decision.curves[0]
         mean, grid = np.asarray(curve["all"]), np.asarray(curve["threshold"])
         near = grid[mean >= mean.max() - 0.005]
-        text += f", threshold {np.atleast_1d(one.params['threshold'])[0]:.2g}"
+        text += f", threshold {np.atleast_1d(decision.params['threshold'])[0]:.2g}"
         if len(near) > 1:
             text += f"; any from {near.min():.2g} to {near.max():.2g} is within .005"
     area, least, gate = (
-        np.atleast_1d(one.params.get(name, 0)) for name in ("min_area", "min_component", "gate")
+        np.atleast_1d(decision.params.get(name, 0))
+        for name in ("min_area", "min_component", "gate")
     )
-    what = "label" if one.gate_on == "label" else "largest pixel"
+    what = "label" if decision.gate_on == "label" else "largest pixel"
     kept = [f"masks under {_list(area)} pixels"] if area.any() else []
     if gate.any():
         kept.append(f"masks whose {what} probability is at most {_list(gate)}")
@@ -132,7 +135,7 @@ def _title(found: Mapping[int, Decision]) -> str:
         several = any("/" in part for part in effects)
         text += " One number a class, in their order." if several else ""
         text += " Each class has its own number." if any(" to " in part for part in effects) else ""
-    if len(one.curves) > 1:
+    if len(decision.curves) > 1:
         text += " " if effects else "\n"
         text += "Every panel has a scale of its own."
     return text

@@ -1,6 +1,8 @@
 """What a training job is given beside its model and its stage: which it is, files, the machine."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 from foldbelt import files
 
@@ -69,6 +71,19 @@ class Inputs:
     pseudo: str | None = None
     test_channels: str | None = None
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Take a rule's inputs by name: an empty one is no file, and other names are left alone.
+
+        Examples
+        --------
+        >>> given = {"channels": "c.h5", "data": "d.h5", "folds": "f.csv", "start": [], "more": "m"}
+        >>> Inputs.of(given) == Inputs("c.h5", "d.h5", "f.csv", start=None)
+        True
+        """
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: given[name] for name in names if given.get(name)})
+
     def digests(self) -> dict[str, str]:
         """Digest the contents of every file that is given."""
         return {name: files.digest([path]) for name, path in asdict(self).items() if path}
@@ -117,3 +132,24 @@ class Machine:
     device: str | None = None
     loader_workers: int = 0
     attempt: int = 1
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], cpu_threads: int, attempt: int = 1) -> Self:
+        """Take the machine that a config describes.
+
+        A GPU is asked for by name, so that a job without one fails. Otherwise torch uses what the
+        lease left for it to see.
+
+        Examples
+        --------
+        >>> config = {"device": "gpu", "memory_gib": 4.0, "loader_workers": 3}
+        >>> Machine.of(config, cpu_threads=2).device
+        'cuda'
+        """
+        return cls(
+            cpu_threads=cpu_threads,
+            memory_gib=config["memory_gib"],
+            device="cuda" if config["device"] == "gpu" else None,
+            loader_workers=config["loader_workers"],
+            attempt=attempt,
+        )
