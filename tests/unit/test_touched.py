@@ -16,7 +16,7 @@ def touching(*files: Path) -> set[str]:
 
 
 def test_code_touches_the_tests_that_import_it_however_indirectly() -> None:
-    assert touching(PACKAGE / "rle.py") == {"rle", "synthetic_seismic"}
+    assert touching(PACKAGE / "rle" / "encoding.py") >= {"rle", "synthetic_seismic"}
     assert touching(PACKAGE / "decide" / "ends.py") == {"decide"}
     assert touching(PACKAGE / "folds" / "strata.py") >= {"folds"}
 
