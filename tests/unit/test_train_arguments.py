@@ -21,5 +21,5 @@ def test_an_input_that_every_job_needs_is_not_left_out(name):
 
 @pytest.mark.parametrize(("mode", "device"), [("auto", None), ("cpu", None), ("gpu", "cuda")])
 def test_only_a_demanded_gpu_is_asked_for_by_name(mode, device):
-    config = {"device": mode, "memory_gib": 3.5, "loader_workers": 0, "cpu_threads": 8}
+    config = {"device": mode, "memory_gib": 3.5, "loader_workers": 2, "cpu_threads": 8}
     assert Machine.of(config, cpu_threads=2) == Machine(2, 3.5, device, 2)
