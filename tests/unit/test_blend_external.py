@@ -12,6 +12,7 @@ from test_decide import store_run
 
 from foldbelt import decide, store
 from foldbelt.ensemble import blend
+from foldbelt.evaluate.scores import _unstated
 from foldbelt.files import InputError
 from foldbelt.search.oof import OutOfFold
 
@@ -129,3 +130,39 @@ def test_several_files_hold_a_fold_each(tmp_path):
     both = join([first, second], tmp_path / "both.h5")
     common["members"]["m1"] = [both, *rest]
     refused(common, f"{both}: holds images of several folds (0, 1)")
+
+
+def stated(path, folds):
+    """Give a file of all images a column of folds."""
+    arrays = {name: store.read(path, name) for name in ("prob",)}
+    table = store.table(path)[["id"]]
+    table["fold"] = folds.loc[table["id"]].to_numpy()
+    store.write(path, arrays, table=table)
+
+
+def test_stated_folds_must_be_the_blends_under_whatever_numbers(tmp_path):
+    common, ids, _, folds, _ = store_run(tmp_path, seed=1)
+    whole = join(common["members"]["m0"], tmp_path / "elsewhere.h5")
+    members = {"m1": common["members"]["m1"], "other": [whole]}
+    known = pd.Series(folds, index=ids)
+    stated(whole, 3 - known)
+    OutOfFold(members, common["data"], common["folds"])
+    stray = known.copy()
+    stray.iloc[[2, 5]] = (stray.iloc[[2, 5]] + 1) % 4
+    stated(whole, stray)
+    first, second = sorted([ids[2], ids[5]])
+    with pytest.raises(InputError, match=rf"(?s){first} was held out.*{second} was held out"):
+        OutOfFold(members, common["data"], common["folds"])
+    stated(whole, known * 0)
+    with pytest.raises(InputError, match="with images of other folds"):
+        OutOfFold(members, common["data"], common["folds"])
+
+
+def test_a_member_that_states_no_folds_is_told_of(tmp_path):
+    common, ids, _, folds, _ = store_run(tmp_path, seed=1)
+    whole = join(common["members"]["m0"], tmp_path / "elsewhere.h5")
+    members = {"m1/round0": common["members"]["m1"], "other/round0": [whole]}
+    (note,) = _unstated(members)
+    assert note.startswith("other was made elsewhere and does not state its folds")
+    stated(whole, pd.Series(folds, index=ids))
+    assert _unstated(members) == []

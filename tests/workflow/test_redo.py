@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 from running import Run
 
 AFTER_DECISION = {"search_decision", "write_submission", "summarise_scores", "draw_results"}
@@ -68,3 +69,53 @@ def test_one_file_can_be_asked_for(run: Run) -> None:
     shutil.rmtree(run.results / "predictions")
     target = "results/tiny/predictions/small/round0/fold1/test.h5"
     assert run.planned("--", target) == {"predict_test_images": 1}
+
+
+def test_results_can_be_kept_over_an_upgrade_that_does_not_change_them(
+    run: Run, checkout: Path
+) -> None:
+    before = run.digests()
+    loss = checkout / "workflow" / "foldbelt" / "losses" / "lovasz.py"
+    loss.write_text(loss.read_text() + "\n_CHANGED = True\n")
+    upgraded = Run(run.folder, run.config, checkout)
+    assert "train_stage" in upgraded.planned()
+    upgraded.snakemake("--touch")
+    assert upgraded.planned() == {}
+    assert upgraded.digests() == before
+
+
+def changed(checkout: Path, module: str, text: str = "\n_CHANGED = True\n") -> None:
+    path = checkout / "workflow" / "foldbelt" / module
+    path.write_text(path.read_text() + text)
+
+
+DECIDED = {"search_decision", "write_submission", "summarise_scores", "draw_results"} | REPORT
+BLENDED = {"blend_oof", "blend_test"} | DECIDED
+PREDICTED = {"predict_images", "predict_test_images"} | BLENDED
+LABELLED = {"select_pseudo", "draw_pseudo"}
+TRAINED = {"train_stage", "draw_training"} | PREDICTED | LABELLED
+SPLIT = {"split_folds", "draw_data"} | TRAINED
+INGESTED = {"ingest_train", "ingest_test", "list_problems", "find_neighbours"} | SPLIT
+INGESTED |= {"make_channels", "make_test_channels", "draw_augment"}
+
+EDITS = {
+    "the bootstrap": ("bootstrap.py", DECIDED),
+    "a log line": ("logs.py", set()),
+    "run lengths, written": ("rle/encoding.py", {"write_submission", "summarise_scores"} | REPORT),
+    "a metric that is not used": ("metrics/counts/mean_dice.py", set()),
+    "the metric": ("metrics/counts/salt_score.py", TRAINED),
+    "a decision step": ("decide/steps/holes.py", DECIDED),
+    "the submission's format": ("competitions/salt/submit.py", set()),
+    "a figure": ("report/balance.py", {"draw_data", "write_report"}),
+    "a network": ("models/vanilla.py", TRAINED),
+    "the sampler": ("train/samplers.py", TRAINED),
+    "ingest": ("ingest/streaming.py", INGESTED),
+    "the mosaic": ("folds/mosaic.py", {"find_neighbours"} | SPLIT),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_redoes_what_depends_on_it(finished: Run, checkout: Path, edit: str) -> None:
+    module, expected = EDITS[edit]
+    changed(checkout, module)
+    assert set(Run(finished.folder, finished.config, checkout).planned()) == expected

@@ -16,7 +16,7 @@ from foldbelt.decide.selection import SHARED
 from foldbelt.evaluate import class_scores, label_scores
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.store.geometry import at_size
-from foldbelt.store.predictions import made_on, mixed, same_ids
+from foldbelt.store.predictions import made_on, mixed, same_ids, states_folds
 
 
 def run(
@@ -128,6 +128,7 @@ def run(
             *_worse(rounds, empty),
             *ends.describe_ends(last.ends, names),
             *filter(None, [mixed(machines), caution(groups)]),
+            *_unstated(members),
         ],
         "seconds": seconds(benchmarks),
     }
@@ -221,6 +222,17 @@ def seconds(benchmarks: Iterable[PathLike]) -> dict[str, float]:
             raise InputError(f"{path}: is no benchmark file, it has no column s. Delete it.")
         total[rule] = total.get(rule, 0.0) + float(pd.to_numeric(table["s"], "coerce").sum())
     return {rule: round(value, 3) for rule, value in sorted(total.items())}
+
+
+def _unstated(members: Mapping[str, Sequence[PathLike]]) -> list[str]:
+    """Name members made elsewhere of which nobody knows what they have seen."""
+    single = {name.partition("/")[0]: paths for name, paths in members.items() if len(paths) == 1}
+    return [
+        f"{name} was made elsewhere and does not state its folds (a column `fold` beside its ids): "
+        "its score may be that of images it was trained on"
+        for name, paths in single.items()
+        if not states_folds(paths[0])
+    ]
 
 
 def _worse(rounds: Sequence[decide.Decision], empty: np.ndarray) -> list[str]:

@@ -13,7 +13,14 @@ import pandas as pd
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
 from foldbelt.search.means import Mean, Vector, mix_labels
-from foldbelt.store.predictions import CURE, faults, same_shapes, with_masks
+from foldbelt.store.predictions import (
+    CURE,
+    faults,
+    same_shapes,
+    states_folds,
+    with_masks,
+    wrong_folds,
+)
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
 
@@ -112,6 +119,9 @@ class OutOfFold:
         readable = [n for n in members if all(store.has(path, "id") for path in members[n])]
         spare = set(store.read(data, "id").astype(str).tolist()) - set(table["id"])
         self.paths = [_by_fold(name, members[name], fold_of, spare, problems) for name in readable]
+        for paths in members.values():
+            if len(paths) == 1 and not problems and states_folds(paths[0]):
+                problems += wrong_folds(paths[0], fold_of)
         raise_all(problems, "out-of-fold predictions", CURE)
         self.masked = with_masks(members, "out-of-fold predictions")
         self.gating = store.labels_are_classes(data)

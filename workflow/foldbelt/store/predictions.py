@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
@@ -16,7 +17,8 @@ BLOCK_BYTES = 2**24  # of pixels in one block
 CURE = (
     "Make these predictions again. Predictions made elsewhere are one file of all images, as "
     "`foldbelt.store.write` makes it: `id`, `prob` uint8 at storage size (255 is certain), and "
-    "`label_prob` float32 if there are any; of a classifier `id` and `label_prob` alone."
+    "`label_prob` float32 if there are any; of a classifier `id` and `label_prob` alone. A column "
+    "`fold` of its table says in which fold each image was held out."
 )
 
 
@@ -103,6 +105,34 @@ def with_masks(members: Mapping[str, Sequence[PathLike]], what: str) -> list[boo
             "one model that predicts masks beside them."
         )
     return found
+
+
+def states_folds(path: PathLike) -> bool:
+    """Tell whether predictions made elsewhere say which fold each image was held out in."""
+    return "fold" in store.table(path).columns
+
+
+def wrong_folds(path: PathLike, fold_of: pd.Series) -> list[Problem]:
+    """List images that predictions made elsewhere held out with others than these folds do.
+
+    Folds may be numbered otherwise; which images are held out together has to be the same.
+
+    Parameters
+    ----------
+    path
+        A file with a column `fold` in its table.
+    fold_of
+        The fold of each image, by id.
+    """
+    stated = store.table(path).set_index("id")["fold"]
+    both = pd.DataFrame({"stated": stated, "own": fold_of}).dropna()
+    known = both.groupby("stated")["own"].agg(lambda own: own.mode().iloc[0])
+    twice = known[known.duplicated(keep=False)].index
+    wrong = both[(both["own"] != both["stated"].map(known)) | both["stated"].isin(twice)]
+    return [
+        Problem(str(path), f"{name} was held out in fold {row.stated}, with images of other folds")
+        for name, row in wrong.iterrows()
+    ]
 
 
 def made_on(paths: Sequence[PathLike]) -> list[dict[str, Any]]:
