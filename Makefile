@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SMK := Snakefile $(wildcard workflow/*.smk workflow/rules/*.smk)
 PY := workflow/foldbelt workflow/scripts tests benchmarks docs
 
-.PHONY: demo test quick install lint types unit workflow faults cluster lock format docs clean
+.PHONY: demo test quick install lint types unit workflow faults cluster cluster-long lock format docs clean
 
 demo: install
 	$(BIN)/snakemake --cores all
@@ -53,6 +53,10 @@ faults: install
 
 cluster: install
 	$(BIN)/pytest tests/cluster -rs
+
+# Twice as long: trainings that are pre-empted and requeued.
+cluster-long: install
+	CLUSTER_LONG=1 $(BIN)/pytest tests/cluster -rs
 
 format: install
 	$(BIN)/ruff format $(PY)
