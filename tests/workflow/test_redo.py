@@ -71,6 +71,12 @@ def test_one_file_can_be_asked_for(run: Run) -> None:
     assert run.planned("--", target) == {"predict_test_images": 1}
 
 
+def test_an_edited_caption_renews_the_report(finished: Run, checkout: Path) -> None:
+    caption = checkout / "workflow" / "report" / "balance.rst"
+    caption.write_text(caption.read_text() + "\nMore.\n")
+    assert set(Run(finished.folder, finished.config, checkout).planned()) == {"write_report"}
+
+
 def test_results_can_be_kept_over_an_upgrade_that_does_not_change_them(
     run: Run, checkout: Path
 ) -> None:
