@@ -326,3 +326,22 @@ def test_the_figure_is_drawn_for_tiles_and_for_wide_images(
     assert drawn[0].read_bytes() == drawn[1].read_bytes()
     assert drawn[0].stat().st_size > 20_000
     assert f"AUC {found['auc']:.2f}" in figure.title(found)
+
+
+def test_tiles_of_a_mosaic_and_near_copies_are_judged_by_no_classifier_that_saw_one(
+    tmp_path: Path,
+) -> None:
+    random = np.random.default_rng(3)
+    images = random.integers(0, 255, (10, 24, 24)).astype(np.uint8)
+    images[7] = np.clip(images[2].astype(int) + 3, 0, 255)  # a copy, a little brighter
+    for name, rows in (("train", slice(0, 6)), ("test", slice(6, 10))):
+        ids = [f"{name}{number}" for number in range(10)][: len(images[rows])]
+        store.write(tmp_path / f"{name}.h5", {"image": images[rows]}, pd.DataFrame({"id": ids}))
+    mosaic = pd.DataFrame({"id": ["train0", "test3", "train1"], "mosaic": [4, 4, -1]})
+    mosaic.to_csv(tmp_path / "mosaic.csv", index=False)
+    files = tmp_path / "train.h5", tmp_path / "test.h5"
+    table = adversarial.observe(*files, mosaic=tmp_path / "mosaic.csv", distance=6)
+    group = table.set_index("id")["group"]
+    assert group["train0"] == group["test3"]
+    assert group["train2"] == group["test1"]
+    assert group.nunique() == 8

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldbelt import copies as duplicates
 from foldbelt import synthetic
-from foldbelt.folds import duplicates
-from foldbelt.folds.duplicates import CopyFinder
+from foldbelt.copies import CopyFinder
 
 
 def finder_of(images: list[np.ndarray]) -> CopyFinder:

@@ -5,6 +5,7 @@ rule judge_likeness:
     input:
         train="<results>/data/train.h5",
         test="<results>/data/test.h5",
+        mosaic=PLAN.mosaic_of_folds(PLAN.scheme),
     output:
         likeness="<results>/adversarial.csv",
         report="<results>/adversarial.json",
@@ -20,7 +21,8 @@ rule judge_likeness:
         runtime=60,
     params:
         code=lambda wildcards: code("judge_likeness"),
-        spec={k: v for k, v in config["adversarial"].items() if k != "enabled"},
+        spec={k: v for k, v in config["adversarial"].items() if k != "enabled"}
+        | {"duplicate_distance": RECIPES.folds[PLAN.scheme]["duplicate_distance"]},
         seed=config["seed"],
     message:
         "Tell training from test images"

@@ -13,4 +13,5 @@ with job(snakemake.log[0]):
         snakemake.output.likeness,
         snakemake.output.report,
         snakemake.threads,
+        mosaic=snakemake.input.get("mosaic") or None,
     )

@@ -19,6 +19,7 @@ from foldbelt import store
 from foldbelt.adversarial import features
 from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.separating import auc, auc_interval, few, judge
+from foldbelt.copies import CopyFinder
 from foldbelt.files import InputError, PathLike, write_csv, write_json
 from foldbelt.level import percent
 
@@ -34,6 +35,7 @@ def run(
     out: PathLike,
     report: PathLike,
     threads: int = 1,
+    mosaic: PathLike | None = None,
 ) -> None:
     """Judge all images, and report what separates training from test.
 
@@ -43,7 +45,8 @@ def run(
         Data files. Numeric columns that both tables have are used as well as the images; the
         column ``series`` keeps images together.
     settings
-        folds: number of parts, each judged by a classifier trained on the others.
+        folds: number of parts, each judged by a classifier trained on the others;
+        duplicate_distance: see `foldbelt.folds.run`; None looks for identical images only.
     seed
         Of the parts, the classifiers and the bootstrap.
     out
@@ -57,13 +60,15 @@ def run(
         the classifier has not seen).
     threads
         On which images are described; the result does not depend on it.
+    mosaic
+        The csv of mosaics, whose tiles stay together; None where there are none.
 
     Raises
     ------
     InputError
         If there are no test images, or too few groups to hold any out.
     """
-    table = observe(train, test, threads)
+    table = observe(train, test, threads, mosaic, settings.get("duplicate_distance"))
     rows = table.sort_values(["part", "id"], kind="stable", ignore_index=True)
     names = [str(name) for name in rows if name not in ("id", "part", "group")]
     is_test = (rows["part"] == "test").to_numpy()
@@ -94,19 +99,27 @@ def run(
     )
 
 
-def observe(train: PathLike, test: PathLike, threads: int = 1) -> pd.DataFrame:
+def observe(
+    train: PathLike,
+    test: PathLike,
+    threads: int = 1,
+    mosaic: PathLike | None = None,
+    distance: int | None = None,
+) -> pd.DataFrame:
     """Describe the images of both parts, in bounded memory.
 
     Parameters
     ----------
-    train, test, threads
+    train, test, threads, mosaic
         As for :func:`run`.
+    distance
+        Of near copies.
 
     Returns
     -------
     DataFrame
         id, part, group (a number; images that are copies of one another, or share their
-        ``series``, have the same), and the numbers, those alike in all images left out.
+        ``series`` or mosaic, have the same), and the numbers, those alike in all images left out.
 
     Raises
     ------
@@ -129,39 +142,49 @@ def observe(train: PathLike, test: PathLike, threads: int = 1) -> pd.DataFrame:
         and all(name in t and pd.api.types.is_numeric_dtype(t[name]) for t in tables.values())
     ]
     described, keys = [], []
+    finder = CopyFinder()
     for part, path in parts.items():
-        numbers, digests = _described(path, threads)
+        numbers, digests = _described(path, threads, finder)
         known = tables[part]
         columns = known[shared].astype(np.float64).add_prefix("table: ")
         described.append(pd.concat([known[["id"]].assign(part=part), columns, numbers], axis=1))
         series = known["series"].tolist() if "series" in known else [None] * len(known)
-        keys += list(zip(digests, series, strict=True))
+        sections = _mosaics(mosaic, known["id"]) if mosaic else [None] * len(known)
+        keys += list(zip(digests, series, sections, strict=True))
     table = pd.concat(described, join="inner", ignore_index=True)
     for name in list(table.columns.drop(["id", "part"])):
         if table[name].nunique(dropna=False) == 1:
             table = table.drop(columns=name)
-    table["group"] = _groups(keys)
+    table["group"] = _groups(keys, [] if distance is None else list(finder.pairs(distance)))
     return table
 
 
-def _described(path: PathLike, threads: int) -> tuple[pd.DataFrame, list[str]]:
+def _mosaics(path: PathLike, ids: pd.Series) -> list[int]:
+    """Give the mosaic of each image, -1 where it has no neighbour."""
+    table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+    return ids.map(table.set_index("id")["mosaic"]).fillna(-1).astype(int).tolist()
+
+
+def _described(path: PathLike, threads: int, finder: CopyFinder) -> tuple[pd.DataFrame, list[str]]:
     """Give the numbers, and a digest, of every image of a file."""
     rows: list[dict[str, float]] = []
     digests: list[str] = []
     for _, images in store.blocks(path, "image"):
         rows += features.of_images(images, threads)
+        for image in images:
+            finder.add(image)
         digests += [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     return pd.DataFrame(rows), digests
 
 
-def _groups(keys: Sequence[tuple[str, Any]]) -> np.ndarray:
-    """Number what belongs together, by digest or by series; (N,) int."""
+def _groups(keys: Sequence[tuple[Any, ...]], pairs: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+    """Number what shares a digest, a series or a mosaic, or is a pair of copies; (N,) int."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     count = len(keys)
-    edges = []
-    for place in (0, 1):
+    edges = list(pairs)
+    for place in range(len(keys[0])):
         first: dict[Any, int] = {}
         for row, key in enumerate(keys):
             name = key[place]

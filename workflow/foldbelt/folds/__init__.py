@@ -1,8 +1,8 @@
 """What is held out: groups that must stay together, strata, and the split.
 
-Read `splitting` first. Groups come from `mosaic` (tiles of one section), `duplicates` (copies and
-near copies) or a column of the data. `strata` makes bins of the columns in which folds should be
-alike. Then `splitting` assigns whole groups to folds.
+Read `splitting` first. Groups come from `mosaic` (tiles of one section), `foldbelt.copies` (copies
+and near copies) or a column of the data. `strata` makes bins of the columns in which folds should
+be alike. Then `splitting` assigns whole groups to folds.
 """
 
 import lazy_loader

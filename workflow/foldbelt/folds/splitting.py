@@ -18,8 +18,9 @@ import pandas as pd
 from foldbelt import store
 from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.likeness import read as read_likeness
+from foldbelt.copies import CopyFinder
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
-from foldbelt.folds import duplicates, strata
+from foldbelt.folds import strata
 from foldbelt.store.layout import KNOWN
 
 
@@ -83,7 +84,7 @@ def run(
         group ("mosaic", a column, or None), seed;
         sample: about how many images take part, in whole groups drawn at random; None takes all;
         duplicate_distance: bits in which the perceptual hashes of near copies may differ, which
-        then stay in one fold as well (see `foldbelt.folds.duplicates`); None looks for identical
+        then stay in one fold as well (see `foldbelt.copies`); None looks for identical
         images only;
         first_fold_by: a column whose highest values go to fold 0, in whole groups by their mean,
         until it has its share; the other folds are dealt from the rest.
@@ -372,10 +373,10 @@ def _mosaics(path: PathLike | None, ids: pd.Series) -> np.ndarray:
 def _copies(train: PathLike, most: int | None = None) -> dict[str, str]:
     """Give what copies share by id: for images not of one grey level, the digest of one of them.
 
-    With `most`, near copies as well; see `foldbelt.folds.duplicates`.
+    With `most`, near copies as well; see `foldbelt.copies`.
     """
     ids = store.table(train)["id"].tolist()
-    finder = duplicates.CopyFinder()
+    finder = CopyFinder()
     digest_of = {}
     for rows, images in store.blocks(train, "image"):
         for name, image in zip(ids[rows], images, strict=True):
