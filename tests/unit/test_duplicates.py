@@ -1,6 +1,6 @@
 """Near copies are found, and images that only look alike are not."""
 
-import sys
+import importlib
 from pathlib import Path
 
 import cv2
@@ -110,7 +110,7 @@ def test_colour_is_looked_at_as_grey() -> None:
 def test_twins_of_synthetic_steel_are_found_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["foldbelt.synthetic.steel"], "TWINS", 0.1)
+    monkeypatch.setattr(importlib.import_module("foldbelt.synthetic.steel"), "TWINS", 0.1)
     synthetic.steel(tmp_path / "steel", 80, 0, (64, 400), 5)
     files = sorted((tmp_path / "steel" / "train_images").iterdir())
     places = {path.name: place for place, path in enumerate(files)}
