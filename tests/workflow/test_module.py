@@ -1,9 +1,11 @@
 """The workflow as a module of another one, elsewhere, beside another foldbelt that is installed."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,22 +43,23 @@ def snakemake(folder: Path, *arguments: str) -> str:
     return output
 
 
-def call(folder: Path, checkout: Path, config: str) -> None:
+def call(folder: Path, checkout: Path, config: str, recipe: dict[str, Any] | None = None) -> None:
     """Write another workflow that uses foldbelt and has a config with keys of its own."""
     text = CALLER.format(snakefile=checkout / "Snakefile", config=config)
     (folder / "Snakefile").write_text(text)
-    (folder / "config.yaml").write_text(yaml.safe_dump({"own": 1, "segmentation": TINY}))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"own": 1, "segmentation": recipe or TINY}))
 
 
 def test_runs_to_the_report_with_a_part_of_the_caller_s_config(
     finished: Run, tmp_path: Path, checkout: Path
 ) -> None:
     run = finished.copy(tmp_path / "run")  # whose training need not be done again
-    call(run.folder, checkout, 'config: config["segmentation"]')
+    call(run.folder, checkout, 'config: config["segmentation"]', run.config)
     assert "Nothing to be done" in snakemake(run.folder, "--dry-run")
     # An edit in this checkout takes effect, though Python would find another foldbelt.
     source = checkout / "workflow" / "foldbelt" / "submit.py"
     source.write_text(source.read_text() + "\n_CHANGED = True\n")
+    shutil.rmtree(run.results / "data" / "sample")  # whose job looks for the raw files
     before = (run.results / "report.html").stat().st_mtime_ns
     assert "foldbelt_write_submission" in snakemake(run.folder)
     assert (run.results / "report.html").stat().st_mtime_ns > before
