@@ -1,4 +1,4 @@
-"""Masks as they are decided: the base decision, then the steps that mend them."""
+"""Masks as they are decided: the base decision, then the steps after it."""
 
 import dataclasses
 import importlib
@@ -66,12 +66,12 @@ class Surroundings:
         images = store.read(self.data, "image", list(ids)) if "image" in wanted else None
         beside = self._neighbours(ids) if "neighbours" in wanted else [{}] * len(ids)
         for row, size in enumerate(sizes):
-            found: dict[str, Any] = {"neighbours": beside[row]}
+            surroundings: dict[str, Any] = {"neighbours": beside[row]}
             if images is not None:
                 image = images[row]
                 whole = image.shape[:2] == tuple(size)
-                found["image"] = image if whole else resize_to(image, size)
-            yield found
+                surroundings["image"] = image if whole else resize_to(image, size)
+            yield surroundings
 
     def _neighbours(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Side → true mask (h, w, K) of each image's neighbours in the training data."""

@@ -63,24 +63,26 @@ def run(
     """
     tables = {name: [_images(path) for path in paths] for name, paths in sorted(results.items())}
     _check(tables, base, results)
-    compared = {name: _compared(own, tables[base]) for name, own in tables.items() if name != base}
+    compared = {
+        name: _compared(varied, tables[base]) for name, varied in tables.items() if name != base
+    }
     known = seen or {}
     leaks = {name: _leaks(name, base, known, tables) for name in compared}
-    fair = {name: one for name, one in compared.items() if not leaks[name]}
+    fair = {name: gain for name, gain in compared.items() if not leaks[name]}
     words = verdicts(fair) | {
         name: LEAK + ", ".join(names) for name, names in leaks.items() if names
     }
-    adjusted = dict(zip(fair, holm([one.p for one in fair.values()]).tolist(), strict=True))
+    adjusted = dict(zip(fair, holm([gain.p for gain in fair.values()]).tolist(), strict=True))
     rows = []
-    for name, own in tables.items():
-        one = compared.get(name, Difference(0.0))
+    for name, varied in tables.items():
+        gain = compared.get(name, Difference(0.0))
         row: dict[str, Any] = {
             "variant": name,
-            "score": float(np.mean([t["score"].mean() for t in own])),
+            "score": float(np.mean([t["score"].mean() for t in varied])),
         }
-        row |= {"difference": one.mean, "low": one.low, "high": one.high}
+        row |= {"difference": gain.mean, "low": gain.low, "high": gain.high}
         row |= {"p": adjusted.get(name, np.nan), "verdict": words.get(name, BASE)}
-        row |= _parts(own, tables[base], seeds)
+        row |= _parts(varied, tables[base], seeds)
         row["train_seconds"], memory = _cost(train_benchmarks.get(name, ()))
         row["predict_seconds"], more = _cost(predict_benchmarks.get(name, ()))
         row["memory_mb"] = max(memory, more)
@@ -91,9 +93,9 @@ def run(
         table.to_csv(temporary, index=False, float_format="%.6g")
 
 
-def _compared(own: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame]) -> Difference:
-    each = [one["score"] - other["score"] for one, other in zip(own, base, strict=True)]
-    return difference(np.array(each), own[0]["group"].tolist())
+def _compared(varied: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame]) -> Difference:
+    each = [first["score"] - second["score"] for first, second in zip(varied, base, strict=True)]
+    return difference(np.array(each), varied[0]["group"].tolist())
 
 
 def _leaks(
@@ -103,21 +105,21 @@ def _leaks(
     tables: Mapping[str, Sequence[pd.DataFrame]],
 ) -> list[str]:
     """Name what only one of a variant and the recipe saw; nothing if they saw the same."""
-    mine, others = seen.get(name, ()), seen.get(base, ())
-    names = [what for what in (*mine, *others) if (what in mine) != (what in others)]
+    its, others = seen.get(name, ()), seen.get(base, ())
+    names = [what for what in (*its, *others) if (what in its) != (what in others)]
     pairs = zip(tables[name], tables[base], strict=True)
-    if any((one["fold"] != other["fold"]).any() for one, other in pairs):
+    if any((first["fold"] != second["fold"]).any() for first, second in pairs):
         names.append(OTHER_FOLDS)
     return names
 
 
 def _note(name: str, base: str, seen: Mapping[str, Sequence[str]], seeds: int, groups: int) -> str:
     """Say what variant and recipe both saw, and, of the recipe, how much the table can tell."""
-    mine, others = seen.get(name, ()), seen.get(base, ())
-    both = [what for what in mine if what in others]
+    its, others = seen.get(name, ()), seen.get(base, ())
+    both = [what for what in its if what in others]
     notes = [f"saw what the recipe saw: {', '.join(both)}"] if both and name != base else []
     if name == base:
-        notes = [f"sees {', '.join(mine)}"] if mine else []
+        notes = [f"sees {', '.join(its)}"] if its else []
         if seeds < ADVISED_SEEDS:
             notes.append(f"{seeds} seed{'s' * (seeds != 1)}; {ADVISED_SEEDS} tell more")
         notes += filter(None, [caution(groups)])
@@ -142,38 +144,41 @@ def _check(
     if base not in tables:
         raise InputError(f"the ablation has no variant {base!r} to compare with")
     problems = []
-    for name, own in tables.items():
-        if len(own) != len(tables[base]):
-            why = f"has {len(own)} seeds where {base} has {len(tables[base])}"
+    for name, varied in tables.items():
+        if len(varied) != len(tables[base]):
+            why = f"has {len(varied)} seeds where {base} has {len(tables[base])}"
             problems.append(Problem(name, why))
             continue
-        for path, one, other in zip(results[name], own, tables[base], strict=True):
-            if not one.index.equals(other.index):
-                lost, more = other.index.difference(one.index), one.index.difference(other.index)
+        for path, first, second in zip(results[name], varied, tables[base], strict=True):
+            if not first.index.equals(second.index):
+                lost, more = (
+                    second.index.difference(first.index),
+                    first.index.difference(second.index),
+                )
                 why = f"lacks {len(lost)} images of {base} and has {len(more)} others"
                 problems.append(Problem(str(path), why))
     raise_all(problems, "Only variants scored on the same images can be compared")
 
 
 def _parts(
-    own: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame], seeds: Sequence[int]
+    varied: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Give the differences seed by seed and fold by fold, and count images and groups."""
     parts: dict[str, Any] = {}
-    for number, one, two in zip(seeds, own, base, strict=True):
-        gain = one["score"] - two["score"]
-        for fold, values in gain.groupby(one["fold"]):
+    for number, first, second in zip(seeds, varied, base, strict=True):
+        gain = first["score"] - second["score"]
+        for fold, values in gain.groupby(first["fold"]):
             parts[f"seed{number}/fold{fold}"] = float(values.mean())
-    images = len(own[0])
-    return parts | {"images": images, "groups": count_groups(own[0]["group"].tolist(), images)}
+    images = len(varied[0])
+    return parts | {"images": images, "groups": count_groups(varied[0]["group"].tolist(), images)}
 
 
 def _cost(paths: Sequence[PathLike]) -> tuple[float, float]:
     """Add up seconds and give the largest memory, in MiB, of the benchmark files there are."""
-    found = [pd.read_csv(path, sep="\t") for path in dict.fromkeys(paths) if Path(path).is_file()]
-    if not found:
+    tables = [pd.read_csv(path, sep="\t") for path in dict.fromkeys(paths) if Path(path).is_file()]
+    if not tables:
         return np.nan, np.nan
-    table = pd.concat(found)
+    table = pd.concat(tables)
     seconds, memory = (pd.to_numeric(table[name], "coerce") for name in ("s", "max_rss"))
     return round(float(seconds.sum()), 1), float(memory.max())
 
@@ -196,9 +201,9 @@ def describe(path: PathLike) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in table.itertuples():
-        own = row.verdict == BASE
+        is_base = row.verdict == BASE
         interval = _interval(row.low, row.high)
-        difference = "" if own else f"{row.difference:+.4f}"
+        difference = "" if is_base else f"{row.difference:+.4f}"
         note = f" ({row.note})" if isinstance(row.note, str) else ""
         cells = [row.variant, f"{row.score:.4f}", difference, interval, f"{row.verdict}{note}"]
         lines.append("| " + " | ".join([*map(str, cells), f"{row.train_seconds:.0f}"]) + " |")

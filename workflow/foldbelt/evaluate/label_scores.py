@@ -85,7 +85,7 @@ def of_members(
     dict
         Name → what `describe` gives; nothing where the data has no labels.
     """
-    found = {}
+    described = {}
     for name, paths in members.items():
         if not all(store.has(path, "label_prob") for path in paths):
             continue
@@ -94,8 +94,8 @@ def of_members(
         prob = prob[pd.Index(order).get_indexer(pd.Index(list(ids)))]
         truth = true_labels(data, ids, prob.shape[1])
         if truth is not None:
-            found[name] = describe(truth, prob, _names(data, prob.shape[1]))
-    return found
+            described[name] = describe(truth, prob, _names(data, prob.shape[1]))
+    return described
 
 
 def _names(data: PathLike, number: int) -> list[str]:

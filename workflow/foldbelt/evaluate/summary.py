@@ -22,32 +22,32 @@ def describe(path: PathLike) -> str:
     str
         The scores, one a line, the honest one first.
     """
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
-    groups = found["groups"]
+    scores = json.loads(Path(path).read_text(encoding="utf-8"))
+    groups = scores["groups"]
     lines = [
-        f"{found['metric']} of the run {Path(path).resolve().parent.name}",
-        f"  leave-one-fold-out               {found['score']:.4f}  ({_around(found, groups)})",
-        f"  optimistic, for comparison       {found['optimistic']:.4f}",
-        f"  all masks empty                  {found['baseline']:.4f}",
+        f"{scores['metric']} of the run {Path(path).resolve().parent.name}",
+        f"  leave-one-fold-out               {scores['score']:.4f}  ({_around(scores, groups)})",
+        f"  optimistic, for comparison       {scores['optimistic']:.4f}",
+        f"  all masks empty                  {scores['baseline']:.4f}",
     ]
-    if found["hidden"] is not None:
-        lines.append(f"  on the hidden truth of the test  {found['hidden']:.4f}")
-    if like := found.get("like_test"):
+    if scores["hidden"] is not None:
+        lines.append(f"  on the hidden truth of the test  {scores['hidden']:.4f}")
+    if like_test := scores.get("like_test"):
         lines.append(
-            f"  as if drawn like the test images {like['score']:.4f}  ({_around(like, groups)}; "
-            f"AUC of train against test {like['auc']:.2f})"
+            f"  as if drawn like the test images {like_test['score']:.4f}  "
+            f"({_around(like_test, groups)}; AUC of train against test {like_test['auc']:.2f})"
         )
-    for name, one in found.get("classes", {}).items():
+    for name, details in scores.get("classes", {}).items():
         lines.append(
-            f"  class {name:<27}{one['score']:.4f}  ({_around(one, groups)}; all empty "
-            f"{one['baseline']:.4f}; {one['positives']} images)"
+            f"  class {name:<27}{details['score']:.4f}  ({_around(details, groups)}; all empty "
+            f"{details['baseline']:.4f}; {details['positives']} images)"
         )
-    lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(found["members"].items())]
+    lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(scores["members"].items())]
     lines += [
-        f"  {name:<33}log loss of labels {found['labels'][name]['log_loss']:.4f}"
-        for name in sorted(set(found.get("labels", {})) - set(found["members"]))
+        f"  {name:<33}log loss of labels {scores['labels'][name]['log_loss']:.4f}"
+        for name in sorted(set(scores.get("labels", {})) - set(scores["members"]))
     ]
-    lines += [f"  note: {note}" for note in found.get("notes", [])]
+    lines += [f"  note: {note}" for note in scores.get("notes", [])]
     return "\n".join(lines)
 
 

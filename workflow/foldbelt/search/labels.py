@@ -57,10 +57,10 @@ def true_labels(data: PathLike, ids: Sequence[str], width: int) -> np.ndarray | 
     """
     if not store.has(data, "labels"):
         return None
-    found = store.read(data, "labels", list(ids))
-    if found.shape[1] != width:
+    given = store.read(data, "labels", list(ids))
+    if given.shape[1] != width:
         raise InputError(
-            f"{data}: has {found.shape[1]} image labels, but {width} were predicted. Train the "
+            f"{data}: has {given.shape[1]} image labels, but {width} were predicted. Train the "
             "models, or make the external predictions, for these labels."
         )
-    return found
+    return given

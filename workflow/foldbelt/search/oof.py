@@ -126,7 +126,7 @@ class OutOfFold:
         self.masked = with_masks(members, "out-of-fold predictions")
         self.gating = store.labels_are_classes(data)
         self.labelled = [
-            all(store.has(path, "label_prob") for path in own.values()) for own in self.paths
+            all(store.has(path, "label_prob") for path in files.values()) for files in self.paths
         ]
 
     def __len__(self) -> int:
@@ -162,12 +162,14 @@ class OutOfFold:
 
     def label_probs(self) -> list[np.ndarray | None]:
         """Give of each member the label probabilities (N, L), in the order of the ids, or None."""
-        found: list[np.ndarray | None] = []
-        for own, has in zip(self.paths, self.labelled, strict=True):
-            parts = [store.read(own[f], "label_prob", self._ids_of(f)) for f in own] if has else []
-            order = np.concatenate([np.flatnonzero(self.fold == f) for f in own])
-            found.append(np.concatenate(parts)[np.argsort(order)] if has else None)
-        return found
+        labels: list[np.ndarray | None] = []
+        for files, has in zip(self.paths, self.labelled, strict=True):
+            parts = (
+                [store.read(files[f], "label_prob", self._ids_of(f)) for f in files] if has else []
+            )
+            order = np.concatenate([np.flatnonzero(self.fold == f) for f in files])
+            labels.append(np.concatenate(parts)[np.argsort(order)] if has else None)
+        return labels
 
     def _ids_of(self, fold: int) -> list[str]:
         return self.ids[self.fold == fold].tolist()
@@ -178,7 +180,7 @@ class OutOfFold:
         for fold in np.unique(self.fold).tolist():
             rows = np.flatnonzero(self.fold == fold)
             ids = self.ids[rows].tolist()
-            paths = [own[fold] for own in self.paths]
+            paths = [files[fold] for files in self.paths]
             probs = _members_blocks(paths, "prob", self.masked, ids, size)
             labels = _members_blocks(paths, "label_prob", self.labelled, ids, size)
             starts = range(0, len(ids), size)
@@ -197,7 +199,7 @@ class OutOfFold:
 
     def read(self, fold: int, rows: np.ndarray) -> Block:
         """Read some images of a fold, by their places in the ids."""
-        paths, ids = [own[fold] for own in self.paths], self.ids[rows].tolist()
+        paths, ids = [files[fold] for files in self.paths], self.ids[rows].tolist()
         probs, labels = (
             [
                 store.read(path, name, ids) if one else None
@@ -229,8 +231,8 @@ def _members_blocks(
     paths: Sequence[PathLike], name: str, has: Sequence[bool], ids: list[str], size: int
 ) -> Iterator[tuple[np.ndarray | None, ...]]:
     """Read a dataset of all members block by block; None for members that do not have it."""
-    every = zip(paths, has, strict=True)
-    return zip(*(_blocks(path, name, one, ids, size) for path, one in every), strict=True)
+    datasets = zip(paths, has, strict=True)
+    return zip(*(_blocks(path, name, there, ids, size) for path, there in datasets), strict=True)
 
 
 def _blocks(
@@ -273,7 +275,7 @@ def _by_fold(
 
     A single file may hold images of the data that take no part (`spare`): it was made elsewhere.
     """
-    found: dict[int, PathLike] = {}
+    file_of: dict[int, PathLike] = {}
     seen: dict[str, PathLike] = {}
     for path in paths:
         ids = store.read(path, "id").astype(str).tolist()
@@ -283,13 +285,13 @@ def _by_fold(
         again = [name for name in ids if name in seen]
         problems += [Problem(str(path), f"{name} is in {seen[name]}, too") for name in again]
         seen.update(dict.fromkeys(ids, path))
-        own = sorted(set(fold_of[[name for name in ids if name in fold_of.index]].tolist()))
-        if len(own) > 1 and len(paths) > 1:
-            listed = ", ".join(map(str, own))
+        its_folds = sorted(set(fold_of[[name for name in ids if name in fold_of.index]].tolist()))
+        if len(its_folds) > 1 and len(paths) > 1:
+            listed = ", ".join(map(str, its_folds))
             problems.append(Problem(str(path), f"holds images of several folds ({listed})"))
-        found.update(dict.fromkeys(own, path))
+        file_of.update(dict.fromkeys(its_folds, path))
     lost = fold_of.index[~fold_of.index.isin(list(seen))]
     problems += [
         Problem(member, f"{name} (fold {fold_of[name]}) is in none of its files") for name in lost
     ]
-    return found
+    return file_of

@@ -141,17 +141,17 @@ class Grid:
         gates
             The gate of each class, where it is not that of the grid.
         """
-        every: dict[str, list[Any]] = {
+        values_of: dict[str, list[Any]] = {
             name: [float(getattr(self, name)[point[axis]]) for point in chosen]
             for axis, name in enumerate(NEUTRAL)
         }
         if gates is not None:
-            every["gate"] = list(map(float, gates))
+            values_of["gate"] = list(map(float, gates))
         if set(self.mode) != {"veto"}:
-            every["gate_mode"] = [self.mode[point[3]] for point in chosen]
+            values_of["gate_mode"] = [self.mode[point[3]] for point in chosen]
         if not self.by_component:
-            del every["min_component"]
-        return {name: v[0] if len(v) == 1 else v for name, v in every.items()}
+            del values_of["min_component"]
+        return {name: v[0] if len(v) == 1 else v for name, v in values_of.items()}
 
     def space(self) -> dict[str, Any]:
         """Give what :meth:`of` made it of."""

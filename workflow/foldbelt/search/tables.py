@@ -125,25 +125,25 @@ class Table:
         cell, area, inter = self._of_class[k]
         large = area >= least
         shape = len(self), number
-        found = [
+        sums = [
             np.bincount(cell[large], part[large], shape[0] * number).astype(np.int64).reshape(shape)
             for part in (inter, area)
         ]
-        return found[0][:, places], found[1][:, places]
+        return sums[0][:, places], sums[1][:, places]
 
     @cached_property
     def _of_class(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each class the rows' cells (image and cut in one number), areas and overlaps."""
         number = len(self.cuts.levels) + len(self.cuts.products)
-        found = []
+        classes = []
         for k in range(self.truth.shape[1]):
             rows = np.flatnonzero(self.columns["class"] == k)
             image, cut, area, inter = (
                 self.columns[name][rows].astype(np.int64)
                 for name in ("image", "cut", "area", "inter")
             )
-            found.append((image * number + cut, area, inter))
-        return found
+            classes.append((image * number + cut, area, inter))
+        return classes
 
 
 class Image(NamedTuple):
@@ -201,21 +201,23 @@ def describe(
         p = peaks[k] / 255 if label is None else label[k if len(label) > 1 else 0]
         levels = cuts.at(float(p))
         wanted = sorted({value for value in levels if value <= peaks[k]})
-        found = dict(zip(wanted, nested(plane, true, wanted), strict=True))
-        parts += [(k, cut, found[v]) for cut, v in enumerate(levels) if v in found]
+        components = dict(zip(wanted, nested(plane, true, wanted), strict=True))
+        parts += [(k, cut, components[v]) for cut, v in enumerate(levels) if v in components]
     return Image(_columns(parts), areas, peaks)
 
 
 def _columns(parts: Sequence[tuple[int, int, Components]]) -> dict[str, np.ndarray]:
-    sizes = [len(found.area) for *_, found in parts]
+    sizes = [len(components.area) for *_, components in parts]
     none = [np.zeros(0)]
-    every: dict[str, np.ndarray] = {
+    columns: dict[str, np.ndarray] = {
         "class": np.repeat([k for k, *_ in parts], sizes),
         "cut": np.repeat([cut for _, cut, _ in parts], sizes),
     }
     for name in Components._fields:
-        every[name] = np.concatenate([getattr(found, name) for *_, found in parts] or none)
-    return {name: values.astype(COLUMNS[name]) for name, values in every.items()}
+        columns[name] = np.concatenate(
+            [getattr(components, name) for *_, components in parts] or none
+        )
+    return {name: values.astype(COLUMNS[name]) for name, values in columns.items()}
 
 
 def tabulate(
@@ -251,11 +253,12 @@ def joined(images: Sequence[Image], cuts: Cuts, label_prob: np.ndarray | None) -
     """Put the rows of images, in their order, into one table."""
     if not images:
         raise InputError("there is no image to search decision parameters on.")
-    sizes = [len(one.columns["area"]) for one in images]
+    sizes = [len(image.columns["area"]) for image in images]
     columns = {
-        name: np.concatenate([one.columns[name] for one in images]) for name in images[0].columns
+        name: np.concatenate([image.columns[name] for image in images])
+        for name in images[0].columns
     }
     columns["image"] = np.repeat(np.arange(len(images), dtype=COLUMNS["image"]), sizes)
-    truth = np.stack([one.truth for one in images])
-    gate = gate_values(np.stack([one.peak for one in images]) / 255, label_prob)
+    truth = np.stack([image.truth for image in images])
+    gate = gate_values(np.stack([image.peak for image in images]) / 255, label_prob)
     return Table(cuts, columns, truth, gate, "peak" if label_prob is None else "label")

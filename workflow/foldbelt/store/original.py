@@ -46,7 +46,7 @@ def decode_original(data: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndar
         raise ValueError("a stored original mask is not a PNG image; run the ingest again.")
     planes: list[Any] = np.split(pixels, -(-classes // _CLASSES_PER_PLANE))
     ignore = planes[0] >> (8 * pixels.itemsize - 1) > 0
-    every = [
+    planes = [
         planes[k // _CLASSES_PER_PLANE] >> (k % _CLASSES_PER_PLANE) & 1 for k in range(classes)
     ]
-    return np.stack(every, axis=-1).astype(np.uint8), (ignore if ignore.any() else None)
+    return np.stack(planes, axis=-1).astype(np.uint8), (ignore if ignore.any() else None)

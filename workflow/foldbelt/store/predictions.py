@@ -44,22 +44,22 @@ def faults(path: PathLike, shape: Sequence[int] | None = None) -> list[Problem]:
         return [Problem(str(path), f"lacks {' and '.join(missing)}")]
     ids = store.read(path, "id").astype(str)
     names, times = np.unique(ids, return_counts=True)
-    found = [Problem(str(path), f"{name} occurs more than once") for name in names[times > 1]]
+    problems = [Problem(str(path), f"{name} occurs more than once") for name in names[times > 1]]
     kind = _kind(path, "prob") if masked else None
     if kind is not None and kind != np.uint8:
-        found.append(Problem(str(path), f"`prob` is {kind}, not uint8"))
-    own = store.shape(path, "prob") if masked else ()
-    expected = own[1:] if shape is None else tuple(shape)
-    if masked and (own != (len(ids), *expected) or len(own) not in (3, 4)):
+        problems.append(Problem(str(path), f"`prob` is {kind}, not uint8"))
+    its_shape = store.shape(path, "prob") if masked else ()
+    expected = its_shape[1:] if shape is None else tuple(shape)
+    if masked and (its_shape != (len(ids), *expected) or len(its_shape) not in (3, 4)):
         wanted = ", ".join(map(str, (len(ids), *expected)))
-        found.append(Problem(str(path), f"`prob` has the shape {own}, not ({wanted})"))
+        problems.append(Problem(str(path), f"`prob` has the shape {its_shape}, not ({wanted})"))
     if labelled:
         labels = store.shape(path, "label_prob")
         kind = _kind(path, "label_prob")
         if not (kind is None or kind.kind == "f") or len(labels) != 2 or labels[0] != len(ids):
             reason = f"`label_prob` is {kind} of the shape {labels}, not float32 ({len(ids)}, L)"
-            found.append(Problem(str(path), reason))
-    return found
+            problems.append(Problem(str(path), reason))
+    return problems
 
 
 def _kind(path: PathLike, name: str) -> np.dtype | None:

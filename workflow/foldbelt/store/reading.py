@@ -105,8 +105,8 @@ def labels_are_classes(path: PathLike) -> bool:
     Labels of other names come from a table: a view, a diagnosis. What they say does not follow from
     a mask, nor a mask from them. Where nobody named them they are taken for classes.
     """
-    found = attrs(path)
-    names = [found.get("label_names"), found.get("class_names")]
+    content = attrs(path)
+    names = [content.get("label_names"), content.get("class_names")]
     return None in names or names[0] == names[1]
 
 

@@ -89,12 +89,12 @@ def load(
             count = metadata.get("snapshots", 0)
             if snapshot is not None and not 1 <= snapshot <= count:
                 raise InputError(f"{path} has {count} snapshots, so none of number {snapshot}")
-            own = "" if snapshot is None else _prefix(snapshot)
-            others = () if own else tuple(_prefix(number) for number in range(1, count + 1))
+            prefix = "" if snapshot is None else _prefix(snapshot)
+            others = () if prefix else tuple(_prefix(number) for number in range(1, count + 1))
             tensors = {
-                name.removeprefix(own): file.get_tensor(name)
+                name.removeprefix(prefix): file.get_tensor(name)
                 for name in file.keys()  # noqa: SIM118
-                if name.startswith(own) and not name.startswith(others)
+                if name.startswith(prefix) and not name.startswith(others)
             }
             return tensors, metadata
     except (safetensors.SafetensorError, OSError) as error:

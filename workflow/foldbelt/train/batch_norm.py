@@ -73,7 +73,8 @@ def estimate(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     momenta = [layer.momentum for layer in layers]
     moments = [_Moments(layer) for layer in layers]
     hooks = [
-        layer.register_forward_pre_hook(one.add) for layer, one in zip(layers, moments, strict=True)
+        layer.register_forward_pre_hook(moment.add)
+        for layer, moment in zip(layers, moments, strict=True)
     ]
     try:
         for layer in layers:
@@ -86,7 +87,7 @@ def estimate(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
         for layer, momentum, hook in zip(layers, momenta, hooks, strict=True):
             layer.momentum = momentum
             hook.remove()
-    for one in moments:
-        if one.number:
-            one.store()
+    for moment in moments:
+        if moment.number:
+            moment.store()
     module.eval()

@@ -1,4 +1,4 @@
-"""Steps that mend masks after the base decision; a module each, found by its name in the config.
+"""Post-processing steps of masks, after the base decision; a module each, found by its name in the config.
 
 A module has ``build(**options)``, whose keywords are the option names of the config: lists of the
 values to search. What it builds is a :class:`Step`.
@@ -44,7 +44,7 @@ class Tile:
 
 
 class Step(Protocol):
-    """One way to mend a mask, with a grid of parameters.
+    """One way to post-process a mask, with a grid of parameters.
 
     Attributes
     ----------
@@ -58,4 +58,4 @@ class Step(Protocol):
         """Give the parameters to try, mildest first; JSON can hold them."""
 
     def __call__(self, tile: Tile, params: Mapping[str, Any]) -> np.ndarray:
-        """Give the mended mask, (h, w, K) bool; `tile` is left as it is."""
+        """Give the new mask, (h, w, K) bool; `tile` is left as it is."""

@@ -110,14 +110,14 @@ class DenseCRF:
         if not len(there) or tile.image is None:
             return mask
         field = unary(tile.prob[..., there], tile.mask[..., there], tile.threshold[there])
-        found = mean_field(
+        refined = mean_field(
             np.moveaxis(field, 2, 0),
             tile.image,
             iterations=self.iterations,
             radius=self.radius,
             **{name: params[name] for name in self.grid},
         )
-        mask[..., there] = np.moveaxis(found > 0, 0, 2)
+        mask[..., there] = np.moveaxis(refined > 0, 0, 2)
         return mask
 
 
