@@ -95,7 +95,8 @@ def changed(checkout: Path, module: str, text: str = "\n_CHANGED = True\n") -> N
     path.write_text(path.read_text() + text)
 
 
-DECIDED = {"search_decision", "write_submission", "summarise_scores", "draw_results"} | REPORT
+SUBMITTED = {"write_submission", "summarise_scores", "draw_results"} | REPORT
+DECIDED = {"search_decision"} | SUBMITTED
 BLENDED = {"blend_oof", "blend_test"} | DECIDED
 PREDICTED = {"predict_images", "predict_test_images"} | BLENDED
 LABELLED = {"select_pseudo", "draw_pseudo"}
@@ -107,11 +108,11 @@ INGESTED |= {"make_channels", "make_test_channels", "draw_augment"}
 EDITS = {
     "the bootstrap": ("bootstrap.py", DECIDED),
     "a log line": ("logs.py", set()),
-    "run lengths, written": ("rle/encoding.py", {"write_submission", "summarise_scores"} | REPORT),
+    "run lengths, written": ("rle/encoding.py", SUBMITTED),
     "a metric that is not used": ("metrics/counts/mean_dice.py", set()),
     "the metric": ("metrics/counts/salt_score.py", TRAINED),
     "a decision step": ("decide/steps/holes.py", DECIDED),
-    "the submission's format": ("competitions/salt/submit.py", set()),
+    "the submission's format": ("competitions/salt/submit.py", SUBMITTED),
     "a figure": ("report/balance.py", {"draw_data", "write_report"}),
     "a network": ("models/vanilla.py", TRAINED),
     "the sampler": ("train/samplers.py", TRAINED),

@@ -125,22 +125,6 @@ def run(
         raise_all(rows, f"The raw files in {folder} cannot be used", _hint(fatal))
 
 
-def keep_sample(competition: str, root: PathLike, out: PathLike) -> None:
-    """Keep the sample submission with the results, so that they can be submitted without raw files.
-
-    Parameters
-    ----------
-    competition, root
-        As for `run`.
-    out
-        A folder; it stays empty if there is no sample, where none is needed.
-    """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in competitions.files(competition)(Path(root), {})["sample"]:
-        shutil.copyfile(path, folder / path.name)
-
-
 def list_problems(parts: Iterable[PathLike], out: PathLike) -> None:
     """Join the parts' tables of problems."""
     tables = [pd.read_csv(path, dtype=str, na_filter=False) for path in parts]
