@@ -1,4 +1,4 @@
-"""Post-processing steps of masks, after the base decision; a module each, found by its name in the config.
+"""Post-processing steps of masks; a module each, found by its name in the config.
 
 A module has ``build(**options)``, whose keywords are the option names of the config: lists of the
 values to search. What it builds is a :class:`Step`.
