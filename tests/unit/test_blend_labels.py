@@ -351,7 +351,7 @@ def test_scores_of_members_without_masks_are_those_of_their_labels(tmp_path):
         test=str(tmp_path / "test.h5"),
         blend_test=str(tmp_path / "test.h5"),
         select={},
-        benchmarks=str(tmp_path / "none"),
+        benchmarks=[],
         out=str(out),
     )
     found = json.loads(out.read_text())

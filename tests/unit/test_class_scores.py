@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from settings_of import decision_settings
 from test_decide import SPACE, data, store_run, write_weights
+from test_decide_steps import run, speckled
 
 from foldbelt import bootstrap, decide, metrics, rle, store
 from foldbelt.evaluate import class_scores, scores, summary
@@ -59,7 +60,7 @@ def finished(root, spec=SPEC):
         "test": root / "test.h5",
         "blend_test": root / "blend.h5",
         "select": {},
-        "benchmarks": root / "none",
+        "benchmarks": [],
         "out": root / "scores.json",
         "competition": "steel",
     }
@@ -108,10 +109,8 @@ def test_what_parameters_of_every_class_add_is_told(tmp_path):
 
 
 def test_steps_keep_the_scores_of_the_classes(tmp_path):
-    space = {"threshold": [0.45]}
-    spec = {**SPEC, "space": space, "steps": {"components": {"min_area": [2, 4, 8]}}}
-    given, *_ = finished(tmp_path, spec)
-    last = decide.load(given["decisions"][0])
+    truth, prob = (np.stack([part, part[:, ::-1]], axis=3) for part in speckled())
+    last, _ = run(tmp_path, truth, prob, {"components": {"min_area": [2, 8]}})
     pairs = np.array(last.images["classes"])
     np.testing.assert_allclose(pairs.mean(axis=1), last.images["score"])
     assert last.steps

@@ -157,7 +157,9 @@ def stored(root, truth, prob, groups=None):
     """Store images and out-of-fold predictions; give the arguments of `decide.run`."""
     root.mkdir(exist_ok=True)
     ids = np.array([f"i{i:02d}" for i in range(len(truth))])
-    store.write(root / "train.h5", {"image": prob, "mask": truth}, table=pd.DataFrame({"id": ids}))
+    classes = truth.shape[3] if truth.ndim == 4 else 1
+    arrays = {"image": prob[..., 0] if classes > 1 else prob, "mask": truth}
+    store.write(root / "train.h5", arrays, table=pd.DataFrame({"id": ids}), classes=classes)
     pd.DataFrame({"id": ids, "fold": FOLDS}).to_csv(root / "folds.csv", index=False)
     paths = []
     for fold in range(4):

@@ -190,7 +190,8 @@ def select_steps(
         must = name in forced
         after, chosen = _choose(tried, keys, blends.oof.fold, must)
         candidate = _compared(name, per_image(after), images, resampling)
-        candidate["kept"] |= must
+        # Where all folds together would rather not, there is nothing to submit.
+        candidate["kept"] = must or (candidate["kept"] and bool(chosen[None]))
         final = chosen[None] if candidate["kept"] else 0
         candidate["params"] = candidates[chosen[None] - 1] if chosen[None] else None
         selection.append(candidate)
