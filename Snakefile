@@ -18,6 +18,7 @@ elif not workflow.configfiles:
 
 include: "workflow/library.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/raw.smk"
 
 
 report: "workflow/report/workflow.rst"
