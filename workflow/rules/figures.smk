@@ -1,7 +1,5 @@
 """What a reader sees: figures and tables, gathered in one report."""
 
-from pathlib import Path
-
 from foldbelt.files import digest
 
 
@@ -51,7 +49,7 @@ rule draw_data:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_data"),
@@ -80,7 +78,7 @@ rule draw_training:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_training"),
@@ -111,7 +109,7 @@ rule draw_augment:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_augment"),
@@ -144,7 +142,7 @@ rule draw_pseudo:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_pseudo"),
@@ -213,7 +211,7 @@ rule draw_results:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_results", METRIC, *PLAN.steps),
@@ -240,6 +238,7 @@ rule describe_run:
         "<logs>/describe_run.log",
     benchmark:
         "<benchmarks>/describe_run/all.txt"
+    localrule: True
     conda:
         "../../envs/foldbelt.yaml"
     threads: 1
@@ -283,7 +282,7 @@ rule write_report:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("write_report"),
