@@ -10,6 +10,7 @@ from snakemake.settings.types import RerunTrigger
 from foldbelt import registry
 from foldbelt.config import resolving
 from foldbelt.config.plan import Plan
+from foldbelt.files import digest
 from foldbelt.provenance import fingerprint
 
 try:
@@ -70,6 +71,12 @@ def minutes(base):
 def code(script, *modules):
     """Fingerprint of a rule's script and of all library code behind it."""
     return fingerprint(f"{WORKFLOW}/scripts/{script}.py", *modules)
+
+
+@functools.cache
+def captions():
+    """Digest of all captions: a report shows them as they are when it is written."""
+    return digest(sorted(Path(f"{WORKFLOW}/report").glob("*.rst")))
 
 
 @functools.cache

@@ -1,7 +1,5 @@
 """What a reader sees: figures and tables, gathered in one report."""
 
-from foldbelt.files import digest
-
 
 rule draw_data:
     input:
@@ -251,12 +249,6 @@ rule describe_run:
         "Describe where the run's numbers come from"
     script:
         "../scripts/describe_run.py"
-
-
-@functools.cache
-def captions():
-    """Digest of all captions: a report shows them as they are when it is written."""
-    return digest(sorted(Path(f"{WORKFLOW}/report").glob("*.rst")))
 
 
 rule write_report:
