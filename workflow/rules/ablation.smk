@@ -18,7 +18,7 @@ rule score_variant:
     threads: TABLE_WORKERS
     resources:
         mem_mb=memory(4000, 0.5),
-        runtime=240,
+        runtime=minutes(240),
     params:
         code=lambda wildcards: code("score_variant", METRIC, *PLAN.variant_steps(wildcards.variant)),
         snapshots=lambda wildcards: len(PLAN.variant_members(**wildcards)),

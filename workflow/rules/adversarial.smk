@@ -18,7 +18,7 @@ rule judge_likeness:
     threads: 2
     resources:
         mem_mb=memory(2000, 0.5),
-        runtime=60,
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code("judge_likeness"),
         spec={k: v for k, v in config["adversarial"].items() if k != "enabled"}

@@ -14,8 +14,8 @@ rule make_channels:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2000, 0.5),
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code(
             "make_channels", *registry.channels(RECIPES.channels[wildcards.channels])

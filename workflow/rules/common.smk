@@ -27,18 +27,44 @@ METRIC = registry.metric_module(config["decision"]["metric"])
 LISTER = registry.lister(config["competition"])
 WRITER = registry.writer(config["competition"])
 
-# What jobs need. A network on a GPU, and workers who look for connected components beside it.
+# What jobs ask for. A network on a GPU, and workers who look for connected components beside it.
 GPUS = 0 if config["device"] == "cpu" else 1
-TRAINING_MEMORY = int(1024 * (config["memory_gib"] + 4))  # MB
-TRAINING_THREADS = config["cpu_threads"] + (config["loader_workers"] if GPUS else 0)
 TABLE_WORKERS = 2 if PLAN.by_component else 1
+TRAINING_MEMORY = 4096  # MB: torch, CUDA, a network with its optimiser and its copies
+LOADER_MEMORY = 500  # MB of a process that prepares batches
+UNPACKED = 4  # images in memory, against their compressed file
+
+
+def megabytes(files):
+    """Size of the files that are there; of jobs that share a submission, some are made within."""
+    return sum(Path(file).stat().st_size for file in files if Path(file).exists()) / 1e6
 
 
 def memory(base, share=0.0):
     """Ask for a base (MB) and so much of the inputs' size, and in every attempt for that again."""
-    return lambda wildcards, input, attempt: attempt * int(
-        base + (share * input.size_mb if share else 0)
-    )
+    return lambda wildcards, input, attempt: attempt * int(base + share * megabytes(input))
+
+
+def training_memory(wildcards, input, attempt):
+    """Ask for the images as far as they are held (`memory_gib`), and for what holds them (MB)."""
+    held = min(UNPACKED * megabytes(input), 1024 * config["memory_gib"])
+    loaders = LOADER_MEMORY * config["loader_workers"] if GPUS else 0
+    return attempt * int(TRAINING_MEMORY + loaders + held)
+
+
+def training_threads(wildcards):
+    """Ask a scheduler for the cores of a GPU's loaders, too; on one's own machine they share.
+
+    There, `device: auto` may well mean the CPU, which has no loaders, and each core asked for in
+    vain would keep another job waiting.
+    """
+    loaders = config["loader_workers"] if GPUS and workflow.non_local_exec else 0
+    return config["cpu_threads"] + loaders
+
+
+def minutes(base):
+    """Ask for so many minutes, and in every attempt for that again."""
+    return lambda wildcards, attempt: attempt * base
 
 
 @functools.cache  # thousands of jobs, and a few dozen pieces of code behind them

@@ -19,7 +19,7 @@ rule blend_oof:
     threads: 1
     resources:
         mem_mb=memory(4000, 0.5),
-        runtime=60,
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code("blend_oof", METRIC),
         members=PLAN.members,
@@ -49,7 +49,7 @@ rule blend_test:
     threads: 1
     resources:
         mem_mb=memory(4000, 0.5),
-        runtime=60,
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code("blend_test"),
         members=PLAN.members,
@@ -78,7 +78,7 @@ rule tabulate_components:
     threads: 2
     resources:
         mem_mb=memory(2000, 0.5),
-        runtime=60,
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code("tabulate_components"),
         members=PLAN.members,
@@ -119,7 +119,7 @@ rule search_decision:
     threads: 1
     resources:
         mem_mb=memory(4000, 0.5),
-        runtime=60,
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code("search_decision", METRIC, *PLAN.steps),
         members=PLAN.members,

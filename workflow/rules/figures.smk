@@ -47,7 +47,7 @@ rule draw_data:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_data"),
@@ -76,7 +76,7 @@ rule draw_training:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_training"),
@@ -107,7 +107,7 @@ rule draw_augment:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_augment"),
@@ -140,7 +140,7 @@ rule draw_pseudo:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_pseudo"),
@@ -209,7 +209,7 @@ rule draw_results:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
         runtime=20,
     params:
         code=lambda wildcards: code("draw_results", METRIC, *PLAN.steps),
@@ -236,6 +236,7 @@ rule describe_run:
         "<logs>/describe_run.log",
     benchmark:
         "<benchmarks>/describe_run/all.txt"
+    localrule: True
     conda:
         "../../envs/foldbelt.yaml"
     threads: 1
@@ -273,7 +274,7 @@ rule write_report:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=lambda wildcards: code("write_report"),

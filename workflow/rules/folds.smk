@@ -16,7 +16,7 @@ rule find_neighbours:
     threads: 2
     resources:
         mem_mb=memory(4000, 0.5),
-        runtime=60,
+        runtime=minutes(60),
     params:
         code=lambda wildcards: code("find_neighbours"),
     message:

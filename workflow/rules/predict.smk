@@ -20,7 +20,7 @@ rule predict_images:
     resources:
         gpu=GPUS,
         mem_mb=memory(6000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         code=lambda wildcards: code("predict_images", *RECIPES.network_modules(wildcards.member)),
         predict=lambda wildcards: RECIPES.model(wildcards.member)["predict"],

@@ -16,7 +16,7 @@ rule select_pseudo:
     threads: 1
     resources:
         mem_mb=memory(2000, 0.5),
-        runtime=30,
+        runtime=minutes(30),
     params:
         code=lambda wildcards: code("select_pseudo"),
         pseudo=lambda wildcards: RECIPES.pseudo(wildcards.model),

@@ -20,7 +20,7 @@ rule write_submission:
     threads: 1
     resources:
         mem_mb=memory(2000, 0.5),
-        runtime=30,
+        runtime=minutes(30),
     params:
         code=lambda wildcards: code("write_submission", WRITER, *PLAN.steps),
         competition=config["competition"],
@@ -61,7 +61,7 @@ rule summarise_scores:
     threads: TABLE_WORKERS
     resources:
         mem_mb=memory(4000, 0.5),
-        runtime=PLAN.score_minutes,
+        runtime=minutes(PLAN.score_minutes),
     params:
         code=lambda wildcards: code("summarise_scores", READER, METRIC, *PLAN.steps),
         competition=config["competition"],

@@ -54,11 +54,11 @@ rule train_stage:
     retries: config["retries"]
     conda:
         "../../envs/foldbelt.yaml"
-    threads: TRAINING_THREADS
+    threads: training_threads
     resources:
         gpu=GPUS,
-        mem_mb=memory(TRAINING_MEMORY),
-        runtime=720,
+        mem_mb=training_memory,
+        runtime=720,  # enough for any attempt: the next goes on where it stops
         attempt=lambda wildcards, attempt: attempt,
     params:
         code=lambda wildcards: code(
@@ -111,8 +111,8 @@ rule test_rates:
     threads: config["cpu_threads"]
     resources:
         gpu=GPUS,
-        mem_mb=memory(TRAINING_MEMORY),
-        runtime=120,
+        mem_mb=training_memory,
+        runtime=minutes(120),
     params:
         code=lambda wildcards: code(
             "test_rates", *RECIPES.training_modules(wildcards.model, wildcards.stage)

@@ -5,6 +5,7 @@ is locked while a trainer lives, the file is whole or not there, holds nothing b
 values (``torch.load(weights_only=True)``), and goes when the job is done.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -20,11 +21,12 @@ from typing import Any
 
 import torch
 
-from foldbelt.files import InputError, PathLike, atomic
+from foldbelt.files import InputError, PathLike, atomic, write_text
 
 VERSION = 5  # of the layout of the state; another one starts over
 FAILED = "failed.txt"
 _REMIND = 300.0
+_NO_MEMORY = ("DataLoader worker (pid", "can't allocate memory", "out of memory")
 
 Log = Callable[[str], None]
 
@@ -96,15 +98,29 @@ def locked(root: PathLike, key: str, log: Log, attempt: int = 1) -> Iterator[Sta
         _refuse_to_fail_again(folder / FAILED, attempt)
         try:
             yield State(folder, log)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise  # with more memory it may succeed
         except Exception as error:  # signals end in SystemExit, which is none
-            with atomic(folder / FAILED) as temporary:
-                temporary.write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+            if not _lacks_memory(error):
+                write_text(folder / FAILED, f"{type(error).__name__}: {error}")
             raise
         shutil.rmtree(folder)  # only on success
     finally:
         os.close(descriptor)
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it arose from, is a lack of memory: more may cure it."""
+    while error is not None:
+        text = str(error)
+        if (
+            isinstance(error, MemoryError | torch.OutOfMemoryError)
+            or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+            # Torch has no kind of error for these: a loader's process that was killed or found no
+            # shared memory (an error that it raised reads otherwise), and the CPU's allocator.
+            or (isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY))
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _refuse_to_fail_again(mark: Path, attempt: int) -> None:
@@ -154,7 +170,9 @@ class Interrupted(SystemExit):
 class Signals:
     """Note SIGTERM and SIGINT instead of dying of them, so that the step at hand can be finished.
 
-    A second signal of the same kind acts at once. Outside the main thread nothing is caught.
+    A second SIGINT acts at once: somebody is waiting. Further SIGTERMs do not: schedulers send
+    several (to the job, to its step, on behalf of both), and kill what takes too long. Outside the
+    main thread nothing is caught.
     """
 
     def __init__(self) -> None:
@@ -169,7 +187,8 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.caught = number
-        signal.signal(number, self._before[number])
+        if number == signal.SIGINT:
+            signal.signal(number, self._before[number])
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
