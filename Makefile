@@ -54,7 +54,7 @@ faults: install
 cluster: install
 	$(BIN)/pytest tests/cluster -rs
 
-# Twice as long: trainings that are pre-empted and requeued.
+# Longer: trainings stopped, or pre-empted and requeued, three times; on any scheduler, too.
 cluster-long: install
 	CLUSTER_LONG=1 $(BIN)/pytest tests/cluster -rs
 

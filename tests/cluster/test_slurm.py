@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import slurm
@@ -16,7 +17,7 @@ from running import ROOT, TINY, Run
 pytestmark = pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())
 
 WEIGHTS = "results/tiny/models/small/round0/fold0/long.safetensors"
-EPOCHS = 1000  # two minutes on one core, more or less
+EPOCHS = 800  # a minute or more on one core; stopped within half a minute
 # This node has two cores.
 SMALL = {"memory_gib": 1, "loader_workers": 0}
 PROFILE = ["--workflow-profile", str(ROOT / "profiles" / "slurm")]
@@ -27,6 +28,12 @@ PROFILE += [
     "2",
     "--seconds-between-status-checks",
     "1",
+]
+
+GENERIC = ["--workflow-profile", str(ROOT / "profiles" / "generic"), "--latency-wait", "5"]
+GENERIC += [
+    "--cluster-generic-status-cmd",
+    str(ROOT / "profiles" / "generic" / "slurm-status.sh"),
 ]
 
 
@@ -93,70 +100,153 @@ def test_every_job_by_slurm_with_a_device_of_its_own_and_the_same_bytes(
     assert local.digests() == remote.digests()
 
 
-def long_run(folder: Path) -> Run:
-    """Give a run whose one training takes longer than a minute."""
-    stage = {"loss": {"bce": 1}, "epochs": EPOCHS, "batch_size": 4, "validate_every": 50}
+LOG = "results/tiny/logs/train_stage/small/round0/fold0/long.log"
+
+
+def long_config(**stage: Any) -> dict[str, Any]:
+    """Give a recipe of one training that takes a minute or more, with a loader's core."""
+    stage = {"loss": {"bce": 1}, "epochs": EPOCHS, "batch_size": 4, "validate_every": 50, **stage}
     model = {"stages": ["long"], "architecture": TINY["models"]["small"]["architecture"]}
     config = {**TINY, **SMALL, "stages": {"long": stage}, "models": {"small": model}}
-    return Run(folder, {**config, "pseudo": {"rounds": 0}})
+    return {**config, "loader_workers": 1, "pseudo": {"rounds": 0}}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Give a run in which all is ready for training; tests copy it."""
+    run = Run(tmp_path_factory.mktemp("prepared"), long_config())
+    run.snakemake("--", "channels", "folds")
+    return run
+
+
+def interrupt(
+    run: Run, environment: dict[str, str], times: int, how: Callable[[str], list[str]]
+) -> list[str]:
+    """Each time a training has begun, or gone on, do something to its job; give the jobs' numbers.
+
+    Whatever the machine's speed, it is hit in the middle.
+    """
+    hit: list[str] = []
+    for number in range(times):
+        before = (run.folder / LOG).stat().st_mtime_ns if number else 0
+        end = time.monotonic() + 300  # a requeued job waits two minutes
+        while not (job := _training(run, environment, before)):
+            assert time.monotonic() < end, f"no training goes on after {number} interruptions"
+            time.sleep(0.5)
+        subprocess.run(["scontrol", *how(job)], env=environment, check=True)
+        hit.append(job)
+        while _training(run, environment, before) == job:  # slurmctld looks every half minute
+            assert time.monotonic() < end + 60, f"job {job} is not stopped"
+            time.sleep(0.5)
+    return hit
+
+
+def _training(run: Run, environment: dict[str, str], before: int) -> str:
+    """Give the running job whose log has an epoch, written after a time; empty if there is none."""
+    log = run.folder / LOG
+    if not log.exists() or log.stat().st_mtime_ns <= before or "\nepoch " not in log.read_text():
+        return ""
+    listed = ["squeue", "-h", "-t", "RUNNING", "-o", "%i"]
+    return subprocess.run(
+        listed, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def train(
+    prepared: Run,
     tmp_path: Path,
     arguments: list[str],
     environment: dict[str, str],
-    disturb: Callable[[], None] | None = None,
-) -> tuple[str, Run, Run]:
-    """Train on the cluster, and at the same time without it; give the cluster's output and both."""
-    local = long_run(tmp_path / "local")
-    local.snakemake("--", "channels", "folds")
-    remote = local.copy(tmp_path / "remote")
+    times: int,
+    how: Callable[[str], list[str]],
+) -> tuple[list[str], str]:
+    """Train on the cluster, interrupted, and without it in peace; both give the same bytes.
+
+    Returns
+    -------
+    tuple
+        The jobs' numbers, and the training's log.
+    """
+    local, remote = prepared.copy(tmp_path / "local"), prepared.copy(tmp_path / "remote")
     with ThreadPoolExecutor() as pool:
-        waiting = [pool.submit(local.snakemake, "--", WEIGHTS, cores=1)]
-        waiting += [pool.submit(disturb)] if disturb else []
-        output = remote.snakemake(*arguments, "--", WEIGHTS, environment=environment)
-        for one in waiting:
-            one.result()
-    return output, local, remote
-
-
-def test_a_training_stopped_by_its_time_limit_goes_on_and_ends_in_the_same_bytes(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    limit = ["--set-resources", "train_stage:runtime=1", "--config", "retries=6"]
-    output, local, remote = train(tmp_path, [*PROFILE, *limit], environment)
-    assert output.count("has been submitted with SLURM jobid") > 1, output[-3000:]
-    log = remote.results / "logs" / "train_stage" / "small" / "round0" / "fold0" / "long.log"
-    assert "Resuming after epoch" in log.read_text()
+        waiting = pool.submit(local.snakemake, "--", WEIGHTS, cores=1)
+        jobs = pool.submit(interrupt, remote, environment, times, how)
+        remote.snakemake(*arguments, "--", WEIGHTS, environment=environment)
+        waiting.result()
     assert (remote.folder / WEIGHTS).read_bytes() == (local.folder / WEIGHTS).read_bytes()
+    return jobs.result(), (remote.folder / LOG).read_text()
+
+
+def described(job: str, environment: dict[str, str]) -> str:
+    command = ["scontrol", "show", "job", job]
+    return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+
+
+def reach_time_limit(job: str) -> list[str]:
+    return ["update", f"JobId={job}", "EndTime=now"]
+
+
+def requeue(job: str) -> list[str]:
+    return ["requeue", job]
+
+
+LONG = pytest.mark.skipif("CLUSTER_LONG" not in os.environ, reason="make cluster-long runs it")
+
+
+@pytest.mark.parametrize(
+    ("profile", "times"),
+    [
+        pytest.param(PROFILE, 1, id="once"),
+        pytest.param(PROFILE, 3, id="three times", marks=LONG),
+        pytest.param(GENERIC, 3, id="three times, any scheduler", marks=LONG),
+    ],
+)
+def test_a_training_stopped_by_its_time_limit_goes_on_and_ends_in_the_same_bytes(
+    prepared: Run, tmp_path: Path, environment: dict[str, str], profile: list[str], times: int
+) -> None:
+    jobs, log = train(prepared, tmp_path, profile, environment, times, reach_time_limit)
+    assert len(set(jobs)) == times
+    for job in jobs:
+        told = described(job, environment)
+        assert "JobState=TIMEOUT" in told, told
+        assert "NumCPUs=2" in told, f"one to compute, one to load: {told}"
+    assert "Resuming after epoch" in log
+
+
+@LONG
+def test_preempted_and_requeued_three_times_it_ends_in_the_same_bytes(
+    prepared: Run, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    arguments = [*PROFILE, "--slurm-requeue"]
+    jobs, log = train(prepared, tmp_path, arguments, environment, 3, requeue)
+    assert len(set(jobs)) == 1, "one job, queued again"
+    assert "Resuming after epoch" in log
+
+
+def test_a_training_that_fails_by_an_error_is_not_repeated(
+    prepared: Run, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    run = prepared.copy(tmp_path / "run")
+    run.configure(long_config(epochs=2, optimizer={"name": "sgd", "lr": 1e30}))
+    output = run.snakemake(
+        *PROFILE, "--config", "retries=1", "--", WEIGHTS, environment=environment, check=False
+    )
+    assert output.count("has been submitted with SLURM jobid") == 2, output[-3000:]
+    log = (run.folder / LOG).read_text()
+    assert "the attempt before failed" in log
+    assert "epoch 1, learning rate" in log, "its message is told again"
+    assert "million parameters" not in log, "nothing was trained"
 
 
 def test_any_scheduler_with_a_submit_command_will_do(
-    tmp_path: Path, environment: dict[str, str]
+    prepared: Run, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    run = Run(tmp_path, {**TINY, **SMALL})
-    folder = ROOT / "profiles" / "generic"
-    profile = ["--workflow-profile", str(folder), "--latency-wait", "5"]
-    profile += ["--cluster-generic-status-cmd", str(folder / "slurm-status.sh")]
-    output = run.snakemake(*profile, "--", "channels", environment=environment)
-    assert (run.results / "channels" / "base" / "test.h5").is_file()
-    assert re.search(r"external jobid '\d+'", output), output[-3000:]
-
-
-@pytest.mark.skipif("CLUSTER_LONG" not in os.environ, reason="make cluster-long runs it")
-def test_preempted_and_requeued_three_times_it_ends_in_the_same_bytes(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    def preempt() -> None:
-        for _ in range(3):
-            time.sleep(25)
-            jobs = subprocess.run(
-                ["squeue", "-h", "-t", "RUNNING", "-o", "%i"],
-                env=environment, capture_output=True, text=True, check=True,
-            ).stdout.split()  # fmt: skip
-            for job in jobs:
-                subprocess.run(["scontrol", "requeue", job], env=environment, check=True)
-
-    arguments = [*PROFILE, "--slurm-requeue", "--config", "retries=6"]
-    _, local, remote = train(tmp_path, arguments, environment, preempt)
-    assert (remote.folder / WEIGHTS).read_bytes() == (local.folder / WEIGHTS).read_bytes()
+    run = prepared.copy(tmp_path / "run")
+    run.configure(long_config(epochs=1))
+    output = run.snakemake(*GENERIC, "--", WEIGHTS, environment=environment)
+    assert (run.folder / WEIGHTS).is_file()
+    submitted = re.findall(r"external jobid '(\d+)'", output)
+    assert len(submitted) == 1, output[-3000:]
+    told = described(submitted[0], environment)
+    assert "NumCPUs=2" in told, told
+    assert "gpu" in told, told

@@ -74,9 +74,11 @@ def test_runs_to_the_end(folder: Path, name: str) -> None:
 
 
 def test_early_weights_may_go(folder: Path) -> None:
-    models = run_recipe(folder, "halves").results / "models"
+    run = run_recipe(folder, "halves")
+    models = run.results / "models"
     stems = [{path.stem for path in models.rglob(f"*.{kind}")} for kind in ("safetensors", "csv")]
     assert stems == [{"finetune"}, {"pretrain", "finetune"}]
+    assert run.planned("--", "train") == {}, "what is gone on purpose is not missed"
 
 
 def test_every_snapshot_is_a_member_of_its_own(folder: Path) -> None:

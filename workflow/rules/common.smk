@@ -40,16 +40,24 @@ def megabytes(files):
     return sum(Path(file).stat().st_size for file in files if Path(file).exists()) / 1e6
 
 
+def grown(megabytes_asked, attempt):
+    """Ask for half as much again in every attempt.
+
+    Most attempts follow a time limit, not a lack of memory, and a node has only so much.
+    """
+    return int(megabytes_asked * (1 + attempt) / 2)
+
+
 def memory(base, share=0.0):
-    """Ask for a base (MB) and so much of the inputs' size, and in every attempt for that again."""
-    return lambda wildcards, input, attempt: attempt * int(base + share * megabytes(input))
+    """Ask for a base (MB) and so much of the inputs' size; more in later attempts."""
+    return lambda wildcards, input, attempt: grown(base + share * megabytes(input), attempt)
 
 
 def training_memory(wildcards, input, attempt):
     """Ask for the images as far as they are held (`memory_gib`), and for what holds them (MB)."""
     held = min(UNPACKED * megabytes(input), 1024 * config["memory_gib"])
     loaders = LOADER_MEMORY * config["loader_workers"] if GPUS else 0
-    return attempt * int(TRAINING_MEMORY + loaders + held)
+    return grown(TRAINING_MEMORY + loaders + held, attempt)
 
 
 def training_threads(wildcards):
