@@ -153,6 +153,11 @@ def test_stated_folds_must_be_the_blends_under_whatever_numbers(tmp_path):
     first, second = sorted([ids[2], ids[5]])
     with pytest.raises(InputError, match=rf"(?s){first} was held out.*{second} was held out"):
         OutOfFold(members, common["data"], common["folds"])
+    unstated = known.astype(float)
+    unstated.iloc[3] = np.nan
+    stated(whole, unstated)
+    with pytest.raises(InputError, match=rf"{ids[3]} states no fold"):
+        OutOfFold(members, common["data"], common["folds"])
     stated(whole, known * 0)
     with pytest.raises(InputError, match="with images of other folds"):
         OutOfFold(members, common["data"], common["folds"])

@@ -103,12 +103,12 @@ def test_every_score(tmp_path):
 
 def test_it_is_said_where_the_product_is_no_better_than_before_or_than_nothing():
     rounds = [decide.Decision({}, score=score) for score in (0.5, 0.7, 0.6)]
-    (note,) = scores._worse(rounds, np.array([0.2, 0.4]))
+    (note,) = scores._worse(rounds, np.array([0.2, 0.4]), {})
     assert "less than round 1 (0.6000, 0.7000)" in note
     assert "pseudo.rounds: 1" in note
-    assert scores._worse(rounds[:2], np.array([0.2])) == []
-    assert scores._worse(rounds[:2] + rounds[1:2], np.array([0.2])) == []
-    (note,) = scores._worse(rounds[:2], np.array([0.7]))
+    assert scores._worse(rounds[:2], np.array([0.2]), {}) == []
+    assert scores._worse(rounds[:2] + rounds[1:2], np.array([0.2]), {}) == []
+    (note,) = scores._worse(rounds[:2], np.array([0.7]), {})
     assert "empty" in note
 
 
@@ -119,9 +119,10 @@ def test_notes_tell_leaks_worse_rounds_and_ends_of_the_grid(tmp_path):
     changed = dataclasses.replace(last, score=last.score - 1e-3, ends=[end])
     decide.save(changed, arguments["decisions"][1])
     scores.run(**arguments, notes=["a leak"])
-    leak, worse, grid, groups = json.loads((tmp_path / "scores.json").read_text())["notes"]
+    leak, member, worse, grid, groups = json.loads((tmp_path / "scores.json").read_text())["notes"]
     assert leak == "a leak"
     assert "less than round 0" in worse
+    assert member.startswith("the blend, which is submitted, scores less than m")
     assert "decision.space.threshold: the best value, 0.7" in grid
     assert groups.startswith("rough interval")
 

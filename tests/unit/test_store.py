@@ -210,7 +210,7 @@ def test_what_is_missing_or_spoilt_is_said(tmp_path, table, arrays):
         store.read(tmp_path / "none.h5", "image")
     data = (tmp_path / "x.h5").read_bytes()
     (tmp_path / "half.h5").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"half\.h5.*not a whole HDF5 file.*Delete it"):
+    with pytest.raises(InputError, match=r"half\.h5.*not a whole HDF5 file.*delete it"):
         store.read(tmp_path / "half.h5", "image")
     with h5py.File(tmp_path / "x.h5", "a") as file:
         file.attrs["schema_version"] = "99"

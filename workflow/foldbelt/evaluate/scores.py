@@ -125,7 +125,7 @@ def run(
         "select": dict(select),
         "notes": [
             *notes,
-            *_worse(rounds, empty),
+            *_worse(rounds, empty, {name: one.score for name, one in alone.items()}),
             *ends.describe_ends(last.ends, names),
             *filter(None, [mixed(machines), caution(groups)]),
             *_unstated(members),
@@ -235,11 +235,19 @@ def _unstated(members: Mapping[str, Sequence[PathLike]]) -> list[str]:
     ]
 
 
-def _worse(rounds: Sequence[decide.Decision], empty: np.ndarray) -> list[str]:
+def _worse(
+    rounds: Sequence[decide.Decision], empty: np.ndarray, members: Mapping[str, float]
+) -> list[str]:
     """Say so where the product does no better than what was there before it, or than nothing."""
     score, number, notes = rounds[-1].score, len(rounds) - 1, []
     if score <= empty.mean():
         notes.append(f"round {number} scores no better than if all masks were empty")
+    if members and max(members.values()) > score:
+        name = max(members, key=lambda one: members[one])
+        notes.append(
+            f"the blend, which is submitted, scores less than {name} alone "
+            f"({score:.4f}, {members[name]:.4f})"
+        )
     best = max(range(len(rounds)), key=lambda i: rounds[i].score)
     if rounds[best].score > score:
         notes.append(

@@ -108,7 +108,7 @@ def typed(table: pd.DataFrame, name: str) -> list[Any]:
     numbers = pd.to_numeric(texts.mask(missing), errors="coerce").to_numpy(np.float64)
     codes = given.str.fullmatch(r"[+-]?0\d.*").any()
     if codes or given.empty or not np.isfinite(numbers[~missing]).all():
-        return table[name].tolist()
+        return texts.tolist()  # "x " and "x" are one patient
     whole = given.str.fullmatch(r"[+-]?\d{1,15}").all() and not missing.any()
     return (numbers.astype(np.int64) if whole else numbers).tolist()
 

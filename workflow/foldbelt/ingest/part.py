@@ -120,9 +120,18 @@ def run(
     action = "stopped" if fatal else "dropped"
     told = findings if fatal else [f for f in findings if source.part_of(f) == part]
     rows = [Problem(finding.file, finding.reason, action) for finding in told]
+    if part == TRAIN and not fatal:
+        rows += [Problem(name, "no pixel of its mask is labelled", "not used") for name in
+                 _unlabelled(out)]  # fmt: skip
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=_COLUMNS))
     if fatal:
         raise_all(rows, f"The raw files in {folder} cannot be used", _hint(fatal))
+
+
+def _unlabelled(data: PathLike) -> list[str]:
+    """Name the images of which no pixel's truth is known: folds leave them out."""
+    table = store.table(data)
+    return table["id"][table[KNOWN] == 0].tolist() if KNOWN in table else []
 
 
 def list_problems(parts: Iterable[PathLike], out: PathLike) -> None:

@@ -125,7 +125,12 @@ def wrong_folds(path: PathLike, fold_of: pd.Series) -> list[Problem]:
         The fold of each image, by id.
     """
     stated = store.table(path).set_index("id")["fold"]
-    both = pd.DataFrame({"stated": stated, "own": fold_of}).dropna()
+    both = pd.DataFrame({"stated": stated, "own": fold_of})
+    both = both[both["own"].notna()]
+    silent = both.index[both["stated"].isna() | (both["stated"].astype(str) == "")]
+    if len(silent):
+        reason = "states no fold, though there is a column `fold`"
+        return [Problem(str(path), f"{name} {reason}") for name in silent]
     known = both.groupby("stated")["own"].agg(lambda own: own.mode().iloc[0])
     twice = known[known.duplicated(keep=False)].index
     wrong = both[(both["own"] != both["stated"].map(known)) | both["stated"].isin(twice)]

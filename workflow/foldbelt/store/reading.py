@@ -196,6 +196,12 @@ def _block_size(data: h5py.Dataset) -> int:
     return int(np.clip(BLOCK_BYTES // max(row * data.dtype.itemsize, 1), 1, BLOCK))
 
 
+_AGAIN = (
+    "If foldbelt made it, delete it and run again; predictions made elsewhere have to be written by "
+    "`foldbelt.store.write`."
+)
+
+
 def _open(path: PathLike) -> h5py.File:
     # Files are complete once they have their name, so locks (missing on some cluster disks) are
     # not needed.
@@ -205,14 +211,13 @@ def _open(path: PathLike) -> h5py.File:
         raise
     except OSError as error:
         raise InputError(
-            f"{path}: is not a whole HDF5 file ({error}). Delete it and run again."
+            f"{path}: is not a whole HDF5 file ({str(error).splitlines()[0]}). {_AGAIN}"
         ) from error
     version = json.loads(file.attrs.get("schema_version", "null"))
     if version != SCHEMA_VERSION:
         file.close()
         raise InputError(
-            f"{path}: its schema_version is {version}, expected {SCHEMA_VERSION}. "
-            "Delete it and run again."
+            f"{path}: its schema_version is {version}, expected {SCHEMA_VERSION}. {_AGAIN}"
         )
     return file
 
