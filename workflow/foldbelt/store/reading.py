@@ -197,8 +197,8 @@ def _block_size(data: h5py.Dataset) -> int:
 
 
 _AGAIN = (
-    "If foldbelt made it, delete it and run again; predictions made elsewhere have to be written by "
-    "`foldbelt.store.write`."
+    "If foldbelt made it, delete it and run again; predictions made elsewhere have to be written "
+    "by `foldbelt.store.write`."
 )
 
 
