@@ -224,6 +224,7 @@ def test_preempted_and_requeued_three_times_it_ends_in_the_same_bytes(
     assert "Resuming after epoch" in log
 
 
+@LONG
 def test_a_training_that_fails_by_an_error_is_not_repeated(
     prepared: Run, tmp_path: Path, environment: dict[str, str]
 ) -> None:
