@@ -21,6 +21,7 @@ def _told(workflow: Workflow, **given: Any) -> Any:
             "local": job.rule.name in workflow._localrules or job.rule.norun,
             "group": job.group,
             "retries": job.restart_times,
+            "threads": job.threads,
             "resources": dict(job.resources.items()),
         }
         for job in workflow.dag.jobs

@@ -55,3 +55,18 @@ def test_after_killing_snakemake_unlock_and_the_same_command_go_on(tmp_path: Pat
     run.snakemake("--", WEIGHTS)
     assert "Resuming after epoch" in log.read_text()
     assert (run.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
+
+
+def test_of_the_attempts_after_an_error_none_trains(tmp_path: Path) -> None:
+    config = recipe()
+    config["stages"]["bce"]["optimizer"] = {"name": "sgd", "lr": 1e30}
+    run = Run(tmp_path / "failing", {**config, "retries": 2})
+    log = run.results / "logs" / "train_stage" / "plain" / "round0" / "fold0" / "bce.log"
+    output = run.snakemake("--", WEIGHTS, check=False)
+    assert output.count("Trying to restart job") == 2, output[-3000:]
+    assert "the attempt before failed" in log.read_text()
+    assert "the training loss became" in log.read_text(), "the message is told again"
+    assert "million parameters" not in log.read_text(), "the last attempt did not train"
+    run.configure({**config, "retries": 0})
+    run.snakemake("--", WEIGHTS, check=False)
+    assert "million parameters" in log.read_text(), "it does when it is asked anew"

@@ -15,7 +15,7 @@ INPUTS = ["data/train.h5", "channels/base/train.h5", "folds/base.csv"]
 
 
 def planned(run: Run, *arguments: str, profile: str = "default") -> dict[str, Any]:
-    command = run.command("--dry-run", "--quiet", "all")
+    command = run.command("--dry-run", "--quiet", "all", cores=8)
     command[1:3] = [str(ROOT / "tests" / "planned_jobs.py")]
     cores = command.index("--cores")
     if profile != "default":
@@ -84,3 +84,9 @@ def test_memory_follows_the_data_up_to_what_is_held_and_grows_by_attempt(tmp_pat
     assert asked_by_training(tmp_path / "d", 10, attempt=3) == pytest.approx(2 * small, abs=3)
     loaders = asked_by_training(tmp_path / "e", 10, device="auto", loader_workers=4)
     assert loaders == small + 4 * 500
+
+
+def test_on_one_s_own_machine_loaders_keep_no_other_training_waiting(tmp_path: Path) -> None:
+    run = Run(tmp_path, {**TINY, "device": "auto", "loader_workers": 5, "cpu_threads": 2})
+    jobs = planned(run)["jobs"]
+    assert {job["threads"] for job in jobs if job["rule"] == "train_stage"} == {2}
