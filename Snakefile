@@ -39,6 +39,7 @@ wildcard_constraints:
     round=r"\d+",
     fold=r"\d+",
     part="train|test",
+    output="labels|boxes",
 
 
 include: "workflow/rules/ingest.smk"
@@ -48,6 +49,7 @@ include: "workflow/rules/folds.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/decide.smk"
+include: "workflow/rules/outputs.smk"
 include: "workflow/rules/pseudo.smk"
 include: "workflow/rules/submit.smk"
 include: "workflow/rules/figures.smk"

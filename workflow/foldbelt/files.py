@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,3 +152,29 @@ def grouped(paths: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
     if each * len(names) != len(paths):
         raise ValueError(f"{len(paths)} files cannot be split equally among {len(names)} names")
     return {name: list(paths[i * each : (i + 1) * each]) for i, name in enumerate(names)}
+
+
+def in_turn(paths: Sequence[str], numbers: Mapping[str, int]) -> dict[str, list[str]]:
+    """Split a list of paths into one part a name, of so many paths each.
+
+    Parameters
+    ----------
+    paths
+        First all of the first name, then all of the second, and so on.
+    numbers
+        Name → how many paths it has.
+
+    Returns
+    -------
+    dict
+        Name → its paths, in order.
+
+    Examples
+    --------
+    >>> in_turn(["a0", "b0", "b1"], {"a": 1, "b": 2})
+    {'a': ['a0'], 'b': ['b0', 'b1']}
+    """
+    if sum(numbers.values()) != len(paths):
+        raise ValueError(f"{len(paths)} files are not those of {dict(numbers)}")
+    rest = iter(paths)
+    return {name: [next(rest) for _ in range(number)] for name, number in numbers.items()}

@@ -162,7 +162,10 @@ def losses(spec: Mapping[str, Any]) -> list[str]:
     """
     names: set[str] = set()
     for name, given in spec.items():
-        names |= set(given) if name in OUTPUTS and isinstance(given, Mapping) else {name}
+        if name in OUTPUTS:  # a number weighs the detector's own losses, which go with its network
+            names |= set(given) if isinstance(given, Mapping) else set()
+        else:
+            names.add(name)
     return modules("losses", names, "loss")
 
 
@@ -191,7 +194,7 @@ def models(architecture: Mapping[str, Any]) -> list[str]:
 
 
 def predicts_masks(architecture: Mapping[str, Any]) -> bool:
-    """Tell whether the model that an architecture describes gives masks, or labels alone.
+    """Tell whether the model that an architecture describes gives masks.
 
     Examples
     --------
@@ -201,9 +204,22 @@ def predicts_masks(architecture: Mapping[str, Any]) -> bool:
     return constant(models(architecture)[0], "MASKS", True)
 
 
+def predicts_boxes(architecture: Mapping[str, Any]) -> bool:
+    """Tell whether the model that an architecture describes gives boxes.
+
+    Examples
+    --------
+    >>> predicts_boxes({"name": "detector"}), predicts_boxes({"name": "unet"})
+    (True, False)
+    """
+    return constant(models(architecture)[0], "BOXES", False)
+
+
 def main_output(architecture: Mapping[str, Any]) -> str:
-    """Name the output that the short form of a loss judges: "mask", or "label" without masks."""
-    return "mask" if predicts_masks(architecture) else "label"
+    """Name the output that the short form of a loss judges: masks, else boxes, else labels."""
+    if predicts_masks(architecture):
+        return "mask"
+    return "box" if predicts_boxes(architecture) else "label"
 
 
 def predicts_labels(architecture: Mapping[str, Any]) -> bool:
@@ -214,7 +230,7 @@ def predicts_labels(architecture: Mapping[str, Any]) -> bool:
     >>> predicts_labels({"name": "vanilla", "label_head": True}), predicts_labels({"name": "fpn"})
     (True, False)
     """
-    return bool(architecture.get("label_head")) or not predicts_masks(architecture)
+    return bool(architecture.get("label_head")) or main_output(architecture) == "label"
 
 
 def steps(names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from foldbelt import competitions, decide, store
+from foldbelt.boxes import Boxes
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
 from foldbelt.store.geometry import at_size
@@ -58,6 +59,7 @@ def run(
     folder = Path(root)
     classes = store.attrs(test)["class_names"]
     _check_ids(test, blend)
+    _check_size(test, blend)
     masks = partial(predictions, test, blend, decision, train, mosaic)
     filled = np.zeros((2, len(classes)), np.int64)
     text = writer.write_submission(_counted(masks(), filled), folder, settings, classes)
@@ -73,6 +75,41 @@ def run(
         problems = [Problem(finding.file, finding.reason) for finding in findings]
         hint = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
         raise_all(problems, f"{out}, read back, is not what was predicted", hint)
+
+
+def write_table(
+    output: str, competition: str, test: PathLike, blend: PathLike, out: PathLike
+) -> None:
+    """Write labels or boxes of the test images as a table, in the competition's form.
+
+    Parameters
+    ----------
+    output
+        ``labels`` or ``boxes``.
+    competition
+        Its name, a module of `foldbelt.competitions`.
+    test, blend
+        The ingested test data, and what is predicted of it.
+    out
+        The csv.
+
+    Raises
+    ------
+    InputError
+        If the competition has no such table, or predictions and data hold different images.
+    """
+    write = getattr(competitions.writer(competition), f"write_{output}", None)
+    if write is None:
+        raise InputError(f"the competition {competition!r} has no table of {output}.")
+    _check_ids(test, blend)
+    ids = store.read(test, "id").astype(str).tolist()
+    given, content = store.read(blend, output, ids), store.attrs(blend)
+    text = write(ids, Boxes.from_bytes(given) if output == "boxes" else given, content[_NAMES[output]])
+    with atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+_NAMES = {"labels": "label_names", "boxes": "box_names"}
 
 
 def predictions(
@@ -128,6 +165,9 @@ def _check_ids(test: PathLike, blend: PathLike) -> None:
     problems += [Problem(key, "is in the blend, not in the test data") for key in given - wanted]
     if problems:
         raise_all(sorted(problems), f"{blend} does not fit {test}", "Predict and blend again.")
+
+
+def _check_size(test: PathLike, blend: PathLike) -> None:
     if store.length(test) and store.stored_size(test) != store.stored_size(blend):
         raise InputError(
             f"{blend} holds probabilities of size {store.stored_size(blend)}, but {test} images of "

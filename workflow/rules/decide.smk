@@ -22,7 +22,7 @@ rule blend_oof:
         runtime=minutes(60),
     params:
         code=lambda wildcards: code("blend_oof", METRIC),
-        members=PLAN.members,
+        members=PLAN.masks,
         external=PLAN.external,
         blend=config["blend"],
         metric=config["decision"]["metric"],
@@ -52,7 +52,7 @@ rule blend_test:
         runtime=minutes(60),
     params:
         code=lambda wildcards: code("blend_test"),
-        members=PLAN.members,
+        members=PLAN.masks,
         external=PLAN.external,
     message:
         "Blend the test predictions of round {wildcards.round}"
@@ -81,7 +81,7 @@ rule tabulate_components:
         runtime=minutes(60),
     params:
         code=lambda wildcards: code("tabulate_components"),
-        members=PLAN.members,
+        members=PLAN.masks,
         external=PLAN.external,
         # Of what gates do, only a product needs other cuts.
         space={
@@ -122,7 +122,7 @@ rule search_decision:
         runtime=minutes(60),
     params:
         code=lambda wildcards: code("search_decision", METRIC, *PLAN.steps),
-        members=PLAN.members,
+        members=PLAN.masks,
         external=PLAN.external,
         decision=config["decision"],
         seed=config["seed"],
@@ -138,10 +138,19 @@ rule blend:
             "<results>/blend/round{round}/{file}",
             round=ROUNDS,
             file=["oof.h5", "test.h5", "weights.json"],
+        )
+        if PLAN.masks
+        else [],
+        expand(
+            "<results>/blend/{output}/round{round}/{file}",
+            output=PLAN.others,
+            round=ROUNDS,
+            file=["oof.h5", "test.h5"],
         ),
 
 
 rule decide:
     input:
-        expand("<results>/decision/round{round}.json", round=ROUNDS),
-        [PLAN.component_table(number) for number in ROUNDS],
+        expand("<results>/decision/round{round}.json", round=ROUNDS) if PLAN.masks else [],
+        [PLAN.component_table(number) for number in ROUNDS] if PLAN.masks else [],
+        expand("<results>/decision/{output}/round{round}.json", output=PLAN.others, round=ROUNDS),

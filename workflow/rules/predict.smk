@@ -49,10 +49,4 @@ use rule predict_images as predict_test_images with:
 
 rule oof:
     input:
-        expand(
-            "<results>/predictions/{member}/round{round}/fold{fold}/{part}.h5",
-            member=PLAN.members,
-            round=ROUNDS,
-            fold=PLAN.folds,
-            part=["oof", "test"],
-        ),
+        PLAN.all_predictions(),

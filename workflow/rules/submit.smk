@@ -38,7 +38,7 @@ rule summarise_scores:
         folds=f"<results>/folds/{PLAN.scheme}.csv",
         oof=expand(
             "<results>/predictions/{member}/round{round}/fold{fold}/oof.h5",
-            member=PLAN.members,
+            member=PLAN.masks,
             round=ROUNDS,
             fold=PLAN.folds,
         ),
@@ -46,6 +46,7 @@ rule summarise_scores:
         blend=f"<results>/blend/round{LAST}/test.h5",
         external=PLAN.external_files("oof"),
         submission="<results>/submission.csv",
+        outputs=[PLAN.decisions(output) for output in PLAN.others],
         benchmarks=PLAN.benchmarks(),
         truth=PLAN.truth,
         mosaic=PLAN.mosaic_of_steps(PLAN.steps),
@@ -65,8 +66,9 @@ rule summarise_scores:
     params:
         code=lambda wildcards: code("summarise_scores", READER, METRIC, *PLAN.steps),
         competition=config["competition"],
-        members=PLAN.members,
+        members=PLAN.masks,
         external=PLAN.external,
+        outputs=PLAN.others,
         rounds=ROUNDS,
         select={model: RECIPES.kept_weights(model) for model in PLAN.models},
         notes=PLAN.notes(),
@@ -103,6 +105,7 @@ rule write_config:
 
 rule submission:
     input:
-        rules.write_submission.output,
-        rules.summarise_scores.output,
+        rules.write_submission.output if PLAN.masks else [],
+        expand("<results>/{output}.csv", output=PLAN.others),
+        "<results>/scores.json",
         rules.write_config.output,

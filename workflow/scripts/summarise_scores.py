@@ -29,4 +29,5 @@ with job(snakemake.log[0]):
         mosaic=snakemake.input.get("mosaic") or None,
         likeness=snakemake.input.get("likeness") or None,
         workers=snakemake.threads,
+        outputs=grouped(snakemake.input.outputs, snakemake.params.outputs),
     )

@@ -46,6 +46,8 @@ class Augment:
     names
         Names of the channels: ``image``, or ``image0`` and so on for colours, are images, others
         are not. None: all are.
+    visible
+        Least share of a box that must be left; None where images have no boxes.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class Augment:
         channels: int,
         planes: int,
         names: Sequence[str] | None = None,
+        visible: float | None = None,
     ) -> None:
         images = images_of(names or ())
         self.others = [c for c in range(len(names or ())) if c not in images]
@@ -68,8 +71,9 @@ class Augment:
         transforms = _transforms(spec, images if self.others else None, problems)
         if problems:
             raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
-        self.compose = albumentations.Compose(transforms) if transforms else None
-        _try(transforms, size, channels, planes)
+        boxes = None if visible is None else _boxes(visible)
+        self.compose = albumentations.Compose(transforms, bbox_params=boxes) if transforms else None
+        _try(transforms, size, channels, planes, visible)
 
     def __bool__(self) -> bool:
         return self.compose is not None
@@ -95,14 +99,49 @@ class Augment:
         """
         if self.compose is None:
             return image, mask
+        return self._moved(image, mask, seed)[:2]
+
+    def with_boxes(
+        self, image: np.ndarray, mask: np.ndarray, boxes: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Augment one sample with its boxes.
+
+        Parameters
+        ----------
+        image, mask, seed
+            As for a call; image and mask come out as they do from a call.
+        boxes
+            (m,5): class, x1, y1, x2, y2, within the image.
+
+        Returns
+        -------
+        image, mask, boxes
+            The boxes (k,5) float32 around what is left of those that came in. Where an image is
+            turned, a box is the one around the turned box, and so larger than its object.
+        """
+        if self.compose is None:
+            return image, mask, boxes
+        given = {"bboxes": boxes[:, 1:], "classes": boxes[:, 0]}
+        moved, moved_mask, out = self._moved(image, mask, seed, **given)
+        left = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
+        classes = np.asarray(out["classes"], np.float32).reshape(-1, 1)
+        return moved, moved_mask, np.concatenate([classes, left], axis=1)
+
+    def _moved(
+        self, image: np.ndarray, mask: np.ndarray, seed: int, **boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
+        """Augment image and mask, and give all that albumentations does."""
+        assert self.compose is not None
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        out = self.compose(image=image, mask=mask)
-        moved, moved_mask = out["image"].reshape(image.shape), out["mask"].reshape(mask.shape)
+        planes = {"mask": mask} if mask.shape[-1] else {}
+        out = self.compose(image=image, **planes, **boxes)
+        moved = out["image"].reshape(image.shape)
+        moved_mask = out["mask"].reshape(mask.shape) if planes else mask
         for channel in self.others:
             plane = image[..., channel]
             if (plane == plane[:1, :1]).all():
                 moved[..., channel] = plane
-        return moved, moved_mask
+        return moved, moved_mask, out
 
 
 def images_of(names: Sequence[str]) -> list[int]:
@@ -160,18 +199,36 @@ def _strict(kind: type, settings: dict[str, Any]) -> Any:
         return kind(**settings)
 
 
-def _try(transforms: Sequence[Any], size: tuple[int, int], channels: int, planes: int) -> None:
+def _boxes(visible: float) -> Any:
+    """Say how albumentations is given boxes."""
+    return albumentations.BboxParams(
+        format="pascal_voc", label_fields=["classes"], min_visibility=visible, clip=True
+    )
+
+
+def _try(
+    transforms: Sequence[Any],
+    size: tuple[int, int],
+    channels: int,
+    planes: int,
+    visible: float | None = None,
+) -> None:
     """Run every transform once on an empty sample, so that nothing fails an hour later."""
     mask = np.zeros((*size, planes), np.uint8)
+    given: dict[str, Any] = {"mask": mask} if planes else {}
+    if visible is not None:
+        given |= {"bboxes": np.array([[0.0, 0, size[1] / 2, size[0] / 2]]), "classes": [0.0]}
     problems = []
     for transform, count in _units(transforms, channels):
         name = type(transform).__name__
         image = np.zeros((*size, count), np.uint8)
-        single = albumentations.Compose([transform])
+        single = albumentations.Compose(
+            [transform], bbox_params=None if visible is None else _boxes(visible)
+        )
         chance, transform.p = transform.p, 1.0
         single.set_random_state(np.random.default_rng(0), random.Random(0))
         try:
-            out = single(image=image, mask=mask)["image"]
+            out = single(image=image, **given)["image"]
         except Exception as error:  # albumentations raises all kinds
             problems.append(f"  {name}: {error}")
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import augmentation, stages
+from foldbelt.config import augmentation, outputs, stages
 from foldbelt.config.renamed import unknown_key
 from foldbelt.config.stage_settings import StageSettings, sides
 from foldbelt.files import InputError, Problem
@@ -118,17 +118,6 @@ def _label(config: Config) -> Iterator[Problem]:
     if config["competition"] not in reading:
         reason = f"labels from a column are read for {', '.join(reading)} only; leave it out"
         yield Problem("data.label", reason)
-    for name, model in config["models"].items():
-        try:
-            labels = registry.predicts_labels(model["architecture"])
-        except InputError:  # reported with the other references
-            continue
-        if labels:
-            reason = (
-                f"the model {name!r} predicts labels, which say in the decision what masks hold; "
-                f"those of the column {config['data']['label']!r} do not. Leave one of the two out"
-            )
-            yield Problem("data.label", reason)
 
 
 def _folds(config: Config) -> Iterator[Problem]:
@@ -174,8 +163,10 @@ def _blend(config: Config) -> Iterator[Problem]:
         labelled = [name for name in models if registry.predicts_labels(models[name])]
     except InputError:  # an unknown architecture is reported with the other references
         return
+    yield from _outputs(config)
     others = list(spec["external"])  # may predict both
-    for members, what in ((masked, "masks"), (labelled, "labels")):
+    own_labels = config["data"]["label"] is not None
+    for members, what in ((masked, "masks"), ([] if own_labels else labelled, "labels")):
         weights = [spec["weights"].get(name, 1) for name in [*members, *others]]
         if members and not any(weights):
             reason = f"all that predict {what} weigh 0; raise one, or leave the models out"
@@ -186,10 +177,7 @@ def _blend(config: Config) -> Iterator[Problem]:
             f"labels: none of {', '.join(models)} predicts labels; add a label_head or classifier"
         )
         yield Problem("pseudo.rule", reason)
-    if not masked and not others:
-        reason = f"{', '.join(models)} predict labels and no masks; add a model that predicts masks"
-        yield Problem("models", reason)
-    elif not masked and pseudo["rounds"]:
+    if pseudo["rounds"] and not masked and list(outputs.models_of(config)) == ["masks"]:
         reason = (
             f"{pseudo['rounds']}, but {', '.join(models)} predict labels and no masks, and "
             "external predictions do not label; add a model that predicts masks, or set it to 0"
@@ -199,6 +187,37 @@ def _blend(config: Config) -> Iterator[Problem]:
         yield Problem(
             "pseudo.order", f"{LIKENESS} orders nothing without pseudo.max_images; set it"
         )
+
+
+def _outputs(config: Config) -> Iterator[Problem]:
+    """Yield what is predicted of the data, or of nothing that they have."""
+    found, data = outputs.models_of(config), config["data"]
+    needs = {"masks": "data.masks", "boxes": "data.boxes"}
+    has = {"masks": data["masks"], "boxes": data["boxes"] is not None}
+    for name, model in config["models"].items():
+        network = model["architecture"]
+        asked = {
+            "masks": registry.predicts_masks(network),
+            "boxes": registry.predicts_boxes(network),
+        }
+        for output in (o for o, predicted in asked.items() if predicted and not has[o]):
+            reason = f"{name} ({network['name']}) predicts {output}, and the data have none; see "
+            yield Problem(f"models.{name}.architecture", reason + needs[output])
+        only = model["only_folds"]
+        count = config["folds"].get(model["folds"], {}).get("count", 0)
+        if only is not None and name in found.get("masks", []):
+            reason = "members of a blend of masks are trained on all folds; leave it out"
+            yield Problem(f"models.{name}.only_folds", reason)
+        elif only is not None and max(only) >= count > 0:
+            reason = f"{max(only)}, but the folds are 0 to {count - 1}"
+            yield Problem(f"models.{name}.only_folds", reason)
+    if not found:
+        names = ", ".join(config["models"])
+        reason = (
+            f"{names} predict labels, which say nothing without masks; add a model that predicts "
+            "masks, or labels of their own (data.label)"
+        )
+        yield Problem("models", reason)
 
 
 def _looks(step: str) -> bool:
@@ -242,7 +261,7 @@ def _stages_of(name: str, model: Mapping[str, Any], config: Config) -> Iterator[
             yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
 
 
-_SIZES = {"variant", "in_channels", "mask_channels", "label_classes"}  # not from the config
+_SIZES = {"variant", "in_channels", "mask_channels", "label_classes", "box_classes"}  # not from the config
 
 
 def options(architecture: Mapping[str, Any]) -> set[str]:

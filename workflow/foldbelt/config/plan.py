@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import sight
+from foldbelt.config import outputs, sight
 from foldbelt.config.consistency import LIKENESS
 from foldbelt.config.recipes import Variant, split
 from foldbelt.config.variants import BASE, expand
@@ -33,6 +33,8 @@ FILES = {
     "pseudo": "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
     "components": "<results>/components/round{round}.h5",
     "decision": "<results>/decision/round{round}.json",
+    "decision_of": "<results>/decision/{output}/round{round}.json",
+    "blend_of": "<results>/blend/{output}/round{round}/{part}.h5",
     "blend": "<results>/blend/round{round}/{part}.h5",
     "variant": "<results>/ablation/{variant}/seed{seed}.json",
     "curves": "<results>/figures/training/{model}_round{round}.svg",
@@ -44,6 +46,7 @@ FILES = {
 """Kind → the one name of such a file; rules write it after the same pattern."""
 
 _PARTS = ("train", "test")
+_OF_OUTPUT = ("decide_output", "apply_output")
 _BENCHMARKS = {
     "weights": "results/{run}/benchmarks/train_stage/{model}/round{round}/fold{fold}/{stage}.txt",
     "oof": "results/{run}/benchmarks/predict_images/{member}/round{round}/fold{fold}/{part}.txt",
@@ -66,7 +69,10 @@ class Plan:
         Settings by name, those of an ablation's variants too, and whose files are shared.
     models, members, external
         Names in the blend: models; what they predict under (a model, or each of its snapshots);
-        predictions made elsewhere.
+        predictions made elsewhere, which are of masks.
+    by_output
+        What the run decides on (``masks``, ``labels``, ``boxes``), its main output first → the
+        members that predict it.
     rounds, scheme, folds
         Numbers of the pseudo-label rounds from 0; the blend's fold scheme, and its folds' numbers.
     channels
@@ -94,6 +100,10 @@ class Plan:
         self.recipes = expand(config)
         self.models = self.recipes.blend
         self.members = [member for model in self.models for member in self.recipes.members(model)]
+        self.by_output = {
+            output: [member for model in models for member in self.recipes.members(model)]
+            for output, models in outputs.models_of(config).items()
+        }
         self.external = list(config["blend"]["external"])
         self.rounds = list(range(config["pseudo"]["rounds"] + 1))
         self.scheme = self.recipes.model(self.models[0])["folds"]
@@ -116,7 +126,8 @@ class Plan:
         places = [f"ingest_images/{part}" for part in ("train", "test")]
         places += [f"split_folds/{self.scheme}"]
         places += [f"make_channels/{name}/{part}" for name in self.channels for part in _PARTS]
-        rules = ("blend_oof", "blend_test", "search_decision")
+        rules = ["blend_oof", "blend_test", "search_decision"] if self.masks else []
+        rules += [f"{rule}/{output}" for output in self.others for rule in _OF_OUTPUT]
         places += [f"{rule}/round{number}" for rule in rules for number in self.rounds]
         short = [f"results/{self.config['run']}/benchmarks/{place}.txt" for place in places]
         trained = [
@@ -125,7 +136,7 @@ class Plan:
             )
             for model in self.models
             for number in self.rounds
-            for fold in self.folds
+            for fold in self.folds_of(model)
             for stage in self.recipes.model(model)["stages"]
         ]
         return [*short, *trained] + [
@@ -134,9 +145,53 @@ class Plan:
             )
             for member in self.members
             for number in self.rounds
-            for fold in self.folds
+            for fold in self.folds_of(member)
             for part in ("oof", "test")
         ]
+
+    # What the run decides on
+
+    @property
+    def masks(self) -> list[str]:
+        """Members that predict masks, or labels by which masks are gated; none without masks."""
+        return self.by_output.get("masks", [])
+
+    @property
+    def others(self) -> list[str]:
+        """Outputs beside masks."""
+        return [output for output in self.by_output if output != "masks"]
+
+    @property
+    def main(self) -> str:
+        """The output that `score` in scores.json is of."""
+        return next(iter(self.by_output))
+
+    def folds_of(self, member: str) -> list[int]:
+        """Give the folds of a member: all, or those that its model is trained on alone."""
+        only = self.recipes.model(member).get("only_folds")
+        return self.folds if only is None else sorted(only)
+
+    def output_files(self, output: str, round: Number, part: str) -> list[str]:
+        """Give the predictions of all members of an output, member by member, fold by fold."""
+        return [
+            _predictions(member, round, fold, part)
+            for member in self.by_output[output]
+            for fold in self.folds_of(member)
+        ]
+
+    def all_predictions(self) -> list[str]:
+        """Give every prediction of the blend's models."""
+        jobs = itertools.product(self.members, self.rounds, ("oof", "test"))
+        return [_predictions(m, n, f, p) for m, n, p in jobs for f in self.folds_of(m)]
+
+    def files_a_member(self, output: str) -> dict[str, int]:
+        """Give the number of files that each member of an output has in a round."""
+        return {member: len(self.folds_of(member)) for member in self.by_output[output]}
+
+    def decisions(self, output: str) -> list[str]:
+        """Give the decisions on an output beside masks, round by round."""
+        kind = FILES["decision_of"]
+        return [kind.format(output=output, round=number) for number in self.rounds]
 
     # The raw files
 
@@ -180,7 +235,7 @@ class Plan:
     @property
     def score_minutes(self) -> int:
         """Minutes for the scores; every member searches components of its own, where any does."""
-        tables = len(self.members) * len(self.rounds) if self.by_component else 0
+        tables = len(self.masks) * len(self.rounds) if self.by_component else 0
         return 60 * (1 + tables)
 
     # What networks see, and what is held out
@@ -264,7 +319,7 @@ class Plan:
         """Give the histories of a model of the blend in a round: its stages, fold by fold."""
         stages = self.recipes.model(model)["stages"]
         jobs = [{"model": model, "round": round, "fold": f, "stage": s}
-                for f in self.folds for s in stages]  # fmt: skip
+                for f in self.folds_of(model) for s in stages]  # fmt: skip
         return [FILES["history"].format(**job) for job in jobs]
 
     def early_stages(self) -> list[str]:
@@ -306,7 +361,7 @@ class Plan:
 
     def member_files(self, round: Number, part: str) -> list[str]:
         """Give the predictions of all members of the blend, member by member, fold by fold."""
-        return [_predictions(m, round, f, part) for m in self.members for f in self.folds]
+        return [_predictions(m, round, f, part) for m in self.masks for f in self.folds]
 
     def external_files(self, part: str) -> list[str]:
         """Give the predictions made elsewhere that join the blend."""
@@ -318,7 +373,7 @@ class Plan:
             return []
         return [
             FILES["pseudo"].format(model=split(member)[0], round=int(round) - 1, fold=fold)
-            for member in self.members
+            for member in self.masks
             for fold in self.folds
         ]
 

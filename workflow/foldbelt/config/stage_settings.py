@@ -15,7 +15,7 @@ from foldbelt import registry
 Terms = Mapping[str, Any]
 """The losses of one output: name → weight, or → weight and options."""
 
-BESIDE_MASKS: Mapping[str, Terms] = {"label": {"bce": 0.1}}
+BESIDE_MASKS: Mapping[str, Terms] = {"label": {"bce": 0.1}, "box": {}}
 """What a model with masks learns of its other outputs where the config names no loss of them. It is
 no default of the schema, which knows of a stage but not of the models that go through it."""
 
@@ -41,7 +41,7 @@ class LossSettings:
     Attributes
     ----------
     by_output
-        Output → its losses.
+        Output → its losses; of boxes, whose losses go with the network, the weight alone.
     main
         The losses of the short form; empty where outputs are named.
     """
@@ -64,6 +64,12 @@ class LossSettings:
             {name: terms for name, terms in given.items() if name in registry.OUTPUTS},
             {name: term for name, term in given.items() if name not in registry.OUTPUTS},
         )
+
+    @property
+    def box(self) -> float:
+        """Weight of the boxes' losses."""
+        weight = self.by_output.get("box", 1.0)
+        return float(weight)  # type: ignore[arg-type]
 
     def terms(self, output: str, main: str) -> Terms:
         """Give the losses of one output; empty where it teaches nothing.
@@ -196,6 +202,7 @@ class StageSettings:
     images: ImageFilter
     crop: CropSettings | None
     blackout: float
+    visible: float
     loss_on_padding: bool
     depth_weight: float
     deep_weight: float

@@ -122,9 +122,12 @@ def unlearnable(stage: StageSettings, architecture: Mapping[str, Any]) -> Iterat
         As `contradictions`.
     """
     loss, main = stage.loss, registry.main_output(architecture)
+    name, plural = architecture["name"], {"mask": "masks", "label": "labels", "box": "boxes"}[main]
     if loss.by_output and main not in loss.by_output:
-        reason = f"gives none of the {main}s, which {architecture['name']!r} predicts; name it"
+        reason = f"gives none of the {plural}, which {name!r} predicts; name it"
         yield f"loss.{main}", reason
+    if main == "box":
+        yield from _of_boxes(stage, name)
     short = "" if loss.by_output else "loss."
     if main == "mask":
         key = short or "loss.mask."
@@ -148,13 +151,29 @@ def _of_labels(
     terms: Terms, key: str, architecture: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield losses that cannot judge image labels."""
-    able = [name for name in registry.known("losses") if _says(name, "LABELS")]
+    able = [n for n in registry.known("losses") if _says(n, "LABELS") or n == "cross_entropy"]
     for name in _known(terms):
         if name in able:
             continue
         alone = not registry.predicts_masks(architecture)
         why = f", and {architecture['name']!r} predicts labels alone" if alone else ""
         yield f"{key}{name}", f"is a loss of masks{why}; take {' or '.join(able)}"
+
+
+def _of_boxes(stage: StageSettings, name: str) -> Iterator[tuple[str, str]]:
+    """Yield what means nothing to boxes, or would leave them where they no longer belong."""
+    if stage.loss.main:
+        named = ", ".join(stage.loss.main)
+        yield "loss", f"{named}: {name!r} brings its own losses; give their weight, {{box: 1}}"
+    asked = {
+        "mixup": stage.mixing.mixup,
+        "cutmix": stage.mixing.cutmix,
+        "label_smoothing": stage.mixing.label_smoothing,
+        "blackout": stage.blackout,
+        "sampler": stage.sampler.name == "hard",
+    }
+    for key in (key for key, given in asked.items() if given):
+        yield key, f"is not made for boxes, which {name!r} predicts; leave it out"
 
 
 def _known(terms: Terms) -> list[str]:

@@ -1,9 +1,8 @@
 """All scores of a run in one file: every member, every round, the product, and what they cost."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from foldbelt.bootstrap import Resampling, caution, count_groups
 from foldbelt.decide import DecisionSettings, ends
 from foldbelt.decide.selection import SHARED
 from foldbelt.evaluate import class_scores, label_scores
+from foldbelt.evaluate.durations import seconds
+from foldbelt.evaluate.outputs import of_rounds
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.store.geometry import at_size
 from foldbelt.store.predictions import made_on, mixed, same_ids, states_folds
@@ -38,6 +39,7 @@ def run(
     mosaic: PathLike | None = None,
     likeness: PathLike | None = None,
     workers: int = 1,
+    outputs: Mapping[str, Sequence[PathLike]] | None = None,
 ) -> None:
     """Write ``scores.json``.
 
@@ -84,6 +86,9 @@ def run(
         images were drawn like the test images (:func:`foldbelt.adversarial.weighted`).
     workers
         Processes that share the work on components.
+    outputs
+        Labels and boxes, where the run has them: name → decisions, round by round. They are
+        described under ``outputs`` (:func:`foldbelt.evaluate.outputs.of_rounds`).
 
     Raises
     ------
@@ -136,6 +141,8 @@ def run(
         content["classes"] = class_scores.by_class(last, names, areas, private, resampling)
     if likeness is not None:
         content["like_test"] = adversarial.weighted(last.images, likeness, settings.draws, seed)
+    if outputs:
+        content["outputs"] = {name: of_rounds(paths) for name, paths in outputs.items()}
     write_json(out, content)
 
 
@@ -198,30 +205,6 @@ def hidden(
         true = np.asarray(mask).reshape(*size, -1)[None]
         scores.append(metrics.score_pairs(decision.metric, true, np.zeros_like(true))[0])
     return np.array(scores)
-
-
-def seconds(benchmarks: Iterable[PathLike]) -> dict[str, float]:
-    """Add up the wall time of the jobs of each rule.
-
-    Parameters
-    ----------
-    benchmarks
-        Snakemake's benchmark files (tab-separated, column ``s``), below ``benchmarks/<rule>/``.
-
-    Returns
-    -------
-    dict
-        Rule → seconds, in order of the names.
-    """
-    total: dict[str, float] = {}
-    for path in sorted(map(Path, benchmarks)):
-        _, _, place = path.as_posix().rpartition("/benchmarks/")
-        rule = place.partition("/")[0]
-        table = pd.read_csv(path, sep="\t")
-        if "s" not in table:
-            raise InputError(f"{path}: is no benchmark file, it has no column s. Delete it.")
-        total[rule] = total.get(rule, 0.0) + float(pd.to_numeric(table["s"], "coerce").sum())
-    return {rule: round(value, 3) for rule, value in sorted(total.items())}
 
 
 def _unstated(members: Mapping[str, Sequence[PathLike]]) -> list[str]:

@@ -40,8 +40,8 @@ def mean_over(loss: Tensor, counted: Tensor) -> Tensor:
 
 
 def mean_over_pixels(loss: Tensor, ignore: Tensor | None) -> Tensor:
-    """Mean of pixels' losses (N, K, H, W), less the ignored ones (N, 1, H, W); a scalar."""
+    """Mean of pixels' losses (N, K, H, W), less the ignored ones (N, 1 or K, H, W); a scalar."""
     if ignore is None:
         return loss.mean()
-    counted = (~ignore).sum() * loss.shape[1]
+    counted = (~ignore).sum() * (loss.shape[1] // ignore.shape[1])
     return loss.masked_fill(ignore, 0).sum() / counted.clamp(min=1)

@@ -9,12 +9,17 @@ from torch import nn
 from foldbelt import registry
 from foldbelt.files import InputError
 
-_SIZES = ("in_channels", "mask_channels", "label_classes", "variant")
+_SIZES = ("in_channels", "mask_channels", "label_classes", "box_classes", "variant")
 _OTHERS = ("name", "sha256")  # keys of a spec that are no argument; the digest is for the fetching
 
 
 def build(
-    spec: Mapping[str, Any], in_channels: int, mask_channels: int, label_classes: int
+    spec: Mapping[str, Any],
+    in_channels: int,
+    mask_channels: int,
+    label_classes: int,
+    box_classes: int = 0,
+    exclusive_labels: bool = False,
 ) -> nn.Module:
     """Make a network with random weights, drawn from torch's global generator: seed it first.
 
@@ -29,6 +34,10 @@ def build(
         K, classes of the masks.
     label_classes
         L, labels of an image; may be 0.
+    box_classes
+        Classes of boxes; may be 0, but for a detector.
+    exclusive_labels
+        Whether one of an image's labels holds and no other, so that their probabilities sum to 1.
 
     Returns
     -------
@@ -36,7 +45,8 @@ def build(
         ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
         `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
         `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
-        level of the decoder, from deep to shallow. `classifier` gives "label" alone.
+        level of the decoder, from deep to shallow. `classifier` gives "label" alone, and
+        `detector` "box" alone.
         Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
 
     Raises
@@ -57,15 +67,23 @@ def build(
     unknown = [key for key in spec if key not in known and key not in _OTHERS]
     if unknown:
         raise InputError(registry.unknown_names("option of an architecture", unknown, known))
-    if in_channels < 1 or mask_channels < 1 or label_classes < 0:
+    masks = registry.predicts_masks(spec)
+    if in_channels < 1 or mask_channels < masks or min(label_classes, box_classes) < 0:
         raise InputError(
-            "a network needs at least one input and one mask channel, and no negative number of "
-            f"labels, not {in_channels}, {mask_channels} and {label_classes}"
+            "a network needs at least one input channel, one of masks at least a mask channel, and "
+            "there is no negative number of labels or classes of boxes: not "
+            f"{in_channels}, {mask_channels}, {label_classes} and {box_classes}"
         )
     own = registry.options(module)
     options = {key: value for key, value in spec.items() if key in own}
     if "variant" in own:
         options["variant"] = str(spec["name"]).partition("/")[2]
-    return importlib.import_module(module).build(
+    if "box_classes" in own:
+        options["box_classes"] = box_classes
+    network: nn.Module = importlib.import_module(module).build(
         in_channels, mask_channels, label_classes, **options
     )
+    head = getattr(network, "label", None)
+    if exclusive_labels and head is not None:
+        head.exclusive = True
+    return network

@@ -65,6 +65,37 @@ def exclusive(logits: Tensor) -> Tensor:
     return torch.cat(each, dim=1)
 
 
+def shares(logits: Tensor) -> Tensor:
+    """Make logits of labels that exclude each other such that a sigmoid of each is their softmax.
+
+    One of them holds, so there is no background: the logit of p_k is z_k − log Σ_(j≠k) e^(z_j).
+
+    Parameters
+    ----------
+    logits
+        (N, L), any floating dtype; computed in float32. A single label stays what it is.
+
+    Returns
+    -------
+    (N, L) float32 tensor
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[1.0, 2.0, -1.0]])
+    >>> torch.allclose(shares(logits).sigmoid(), logits.softmax(dim=1))
+    True
+    """
+    logits = logits.float()
+    count = logits.shape[1]
+    if count == 1:
+        return logits
+    each = []
+    for own in range(count):
+        rest = logits[:, [k for k in range(count) if k != own]].logsumexp(dim=1, keepdim=True)
+        each.append(logits[:, own : own + 1] - rest)
+    return torch.cat(each, dim=1)
+
+
 class ImageHead(nn.Module):
     """Numbers from the deepest map: mean and maximum over pixels, dropout, one linear layer.
 
@@ -78,7 +109,14 @@ class ImageHead(nn.Module):
         How many numbers: one a label, or one for the depth.
     dropout
         Share of features dropped in training.
+
+    Attributes
+    ----------
+    exclusive
+        Whether the numbers are logits of labels of which one holds; see `shares`.
     """
+
+    exclusive: bool = False
 
     def __init__(self, channels: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -90,4 +128,5 @@ class ImageHead(nn.Module):
     def forward(self, deep: Tensor) -> Tensor:
         """Numbers (N, outputs) of maps (N, C, h, w)."""
         pooled = torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
-        return self.linear(self.dropout(pooled))
+        numbers = self.linear(self.dropout(pooled))
+        return shares(numbers) if self.exclusive else numbers

@@ -42,6 +42,8 @@ def load_model(
         in_channels=metadata["in_channels"],
         mask_channels=metadata["mask_channels"],
         label_classes=metadata["label_classes"],
+        box_classes=len(metadata.get("box_names", [])),
+        exclusive_labels=metadata.get("exclusive_labels", False),
     )
     fill(module, tensors, path)
     return module.eval(), metadata

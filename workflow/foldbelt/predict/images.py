@@ -12,6 +12,7 @@ from foldbelt import runtime, store
 from foldbelt.channels._resizing import centre
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
+from foldbelt.predict.boxes import at_original
 from foldbelt.predict.predictor import VIEWS, Predictor, sizes_at
 from foldbelt.predict.windows import Windows
 
@@ -36,7 +37,7 @@ def run(
     Every view is predicted at every scale. The mean over them is taken of probabilities, brought
     back to storage size in floating point, and only then rounded to u8. Memory is bounded by a
     block, whatever the number of images. A model whose metadata says ``"masks": false`` gives only
-    label probabilities.
+    label probabilities, or boxes.
 
     Parameters
     ----------
@@ -51,9 +52,11 @@ def run(
     batch_size
         Images at a time.
     out
-        The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K) if the model predicts masks, and
-        `label_prob` f32 (N,L) if it has a label head. Its attribute `made_on` lists what trained
-        and what predicted.
+        The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K) if the model predicts masks,
+        `label_prob` f32 (N,L) if it has a label head, and `boxes`, as `foldbelt.boxes` packs them
+        at original size, if it predicts boxes. Labels that do not say what masks hold are in
+        `labels` instead, so that nothing takes them for a gate of the masks. Its attribute
+        `made_on` lists what trained and what predicted.
     cpu_threads
         Compute threads.
     device
@@ -95,25 +98,37 @@ def run(
     predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows))
     table = store.table(channels, ids)[["id"]]
     classes, masks = metadata["mask_channels"], metadata.get("masks", True)
-    # A blank image shows whether there is a label head, even if there are no images.
-    _, probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
+    # A blank image shows what there is, even if there are no images.
+    probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
+    labels = "labels" if "label_names" in metadata else "label_prob"
     settings: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
     settings |= {"made_on": [*metadata.get("made_on", []), runtime.made_on(chosen)]}
     settings |= {} if list(scales) == [1] else {"scales": list(scales)}
     settings |= {} if snapshot is None else {"snapshot": snapshot}
     settings |= {} if windows is None else {"windows": dict(windows)}
-    if not masks and probe is None:
+    if not masks and probe.labels is None and probe.boxes is None:
         raise InputError(
-            f"{weights}: this model predicts neither masks nor labels. Train it again."
+            f"{weights}: this model predicts neither masks nor labels nor boxes. Train it again."
         )
+    if probe.labels is not None and labels == "labels":
+        settings["label_names"] = metadata["label_names"]
+    if probe.boxes is not None:
+        settings["box_names"] = metadata["box_names"]
+    sizes_of = store.original_sizes(data, table["id"].tolist())
     with store.Writer(out, table, settings) as writer:
         if masks:
             writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
-        if probe is not None:
-            writer.create("label_prob", probe.shape[1:], "float32")
+        if probe.labels is not None:
+            writer.create(labels, probe.labels.shape[1:], "float32")
+        if probe.boxes is not None:
+            writer.create("boxes", (), store.BYTES)
         for rows, x in store.blocks(channels, "x", ids, batch_size):
-            prob, labels = predictor(centre(x, attrs["size"]))
-            if masks and prob is not None:
+            given = predictor(centre(x, attrs["size"]))
+            if masks and given.masks is not None:
+                prob = given.masks
                 writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
-            if labels is not None:
-                writer.put("label_prob", rows.start, labels)
+            if given.labels is not None:
+                writer.put(labels, rows.start, given.labels)
+            if given.boxes is not None:
+                placed = at_original(given.boxes, predictor.resizer, sizes_of[rows])
+                writer.put("boxes", rows.start, placed.to_bytes())

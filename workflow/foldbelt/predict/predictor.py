@@ -10,6 +10,8 @@ from torch.nn import functional
 from foldbelt import runtime
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
+from foldbelt.models._decoding import decode
+from foldbelt.predict.boxes import flipped, moved, over_views, over_windows, rescaled
 from foldbelt.predict.windows import Windows
 
 _STEP = 8  # sides of scaled images are its multiples: they halve evenly a few times
@@ -87,6 +89,24 @@ def sizes_at(
     return list(scale_of)
 
 
+class Predicted(NamedTuple):
+    """What is predicted of N images; None where the model does not predict it.
+
+    Attributes
+    ----------
+    masks
+        (N,h,w,K) u8 at storage size.
+    labels
+        (N,L) f32.
+    boxes
+        N arrays (m,6) f32: class, x1, y1, x2, y2, score, in pixels of the network's input.
+    """
+
+    masks: np.ndarray | None
+    labels: np.ndarray | None
+    boxes: list[np.ndarray] | None
+
+
 class Predictor:
     """A network as a function from u8 channels to u8 probabilities.
 
@@ -120,70 +140,70 @@ class Predictor:
             self.module = self.module.to(memory_format=torch.channels_last)
         self.resizer = Resizer.of(attrs)
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
-        self.views = [VIEWS[name] for name in tta]
+        self.views = {name: VIEWS[name] for name in tta}
         self.sizes = list(sizes or [self.resizer.size])
         self.windows = windows
 
     @torch.inference_mode()
-    def __call__(self, x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Predict one batch.
-
-        Parameters
-        ----------
-        x
-            (N,H,W,C) u8 at network size.
-
-        Returns
-        -------
-        prob, labels
-            (N,h,w,K) u8 at storage size, or None if the model predicts no masks; (N,L) f32, or None
-            if it has no label head.
-        """
+    def __call__(self, x: np.ndarray) -> Predicted:
+        """Predict one batch, (N,H,W,C) u8 at network size."""
         batch = self.normalise(torch.from_numpy(x))
         total: torch.Tensor | None = None  # a sum, since every view of large images is large
         labels: list[torch.Tensor] = []
+        views: list[list[np.ndarray]] = []  # of boxes
         for size in self.sizes:
             scaled = _resized(batch, size)
-            for view in self.views:
-                mask, label = self._predict(view.do(scaled))
+            for name, view in self.views.items():
+                mask, label, boxes = self._predict(view.do(scaled))
                 if mask is not None:
                     mask = _resized(view.undo(mask), self.resizer.size)
                     total = mask if total is None else total.add_(mask)
                 if label is not None:
                     labels.append(label)
+                if boxes is not None:
+                    turned = [flipped(image, name, size) for image in boxes]
+                    views.append([rescaled(image, size, self.resizer.size) for image in turned])
+        masks = None
+        if total is not None:
+            mean = total.div_(len(self.sizes) * len(self.views)).permute(0, 2, 3, 1).cpu().numpy()
+            masks = np.rint(self.resizer.undo(mean) * 255).astype(np.uint8)
         mean_label = torch.stack(labels).mean(0).cpu().numpy() if labels else None
-        if total is None:
-            return None, mean_label
-        mean = total.div_(len(self.sizes) * len(self.views)).permute(0, 2, 3, 1).cpu().numpy()
-        return np.rint(self.resizer.undo(mean) * 255).astype(np.uint8), mean_label
+        return Predicted(masks, mean_label, over_views(views) if views else None)
 
-    def _predict(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Predict images (N,C,H,W): probabilities (N,K,H,W) and (N,L), in windows if there are any.
+    def _predict(
+        self, images: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, list[np.ndarray] | None]:
+        """Predict images (N,C,H,W): probabilities (N,K,H,W) and (N,L), boxes of each image.
 
-        An image shows what any of its windows shows, so a label is the largest over the windows.
+        In windows, if there are any. An image shows what any of its windows shows, so a label is
+        the largest over the windows.
         """
         if self.windows is None:
             return self._probabilities(images)
         total: torch.Tensor | None = None
         largest: torch.Tensor | None = None
+        found: list[list[np.ndarray]] = []
         height, width = images.shape[2:]
         for rows, columns, weight in self.windows.of_image((height, width)):
-            mask, label = self._probabilities(images[:, :, rows, columns])
+            mask, label, boxes = self._probabilities(images[:, :, rows, columns])
+            if boxes is not None:
+                found.append([moved(image, rows.start, columns.start) for image in boxes])
             if mask is not None:
                 if total is None:
                     total = mask.new_zeros((*mask.shape[:2], height, width))
                 total[:, :, rows, columns] += mask * torch.from_numpy(weight).to(mask.device)
             if label is not None:
                 largest = label if largest is None else torch.maximum(largest, label)
-        return total, largest
+        return total, largest, over_windows(found) if found else None
 
     def _probabilities(
         self, images: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, list[np.ndarray] | None]:
         outputs = self.module(images)
         logits = (outputs.get(name) for name in ("mask", "label"))
         mask, label = (None if x is None else torch.sigmoid(x.float()) for x in logits)
-        return mask, label
+        size = (images.shape[2], images.shape[3])
+        return mask, label, decode(outputs["box"], size) if "box" in outputs else None
 
 
 def _resized(batch: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

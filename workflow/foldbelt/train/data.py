@@ -7,7 +7,6 @@ read before, so batches may be made in any number of processes.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -19,9 +18,11 @@ from foldbelt import store
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer, centre
 from foldbelt.files import seed_for
+from foldbelt.train import box_targets
 from foldbelt.train.arguments import SeedParts
 from foldbelt.train.blackout import blacken
 from foldbelt.train.crops import Crop, seen, shown
+from foldbelt.train.data_source import Source as Source
 
 Batch = dict[str, torch.Tensor]
 Item = tuple[int, ...]
@@ -72,32 +73,6 @@ def _unpacked(packed: np.ndarray, classes: int) -> np.ndarray:
     return np.take(table, packed[..., 0], axis=0)
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a set of images comes from.
-
-    Attributes
-    ----------
-    channels, masks
-        Files with `x`, and with `mask` (and perhaps `ignore`).
-    ids
-        The images.
-    """
-
-    channels: str
-    masks: str
-    ids: Sequence[str]
-
-    def classes(self) -> int:
-        """Number of mask classes."""
-        mask = store.read(self.masks, "mask", self.ids[:1])
-        return 1 if mask.ndim == 3 else mask.shape[3]
-
-    def has_ignore(self) -> bool:
-        """Tell whether some pixels may be unlabelled."""
-        return store.has(self.masks, "ignore")
-
-
 class ImageSet:
     """Images, and masks at network size with the ignored pixels as a last plane.
 
@@ -119,6 +94,8 @@ class ImageSet:
         (N,1) f32, from `foldbelt.train.image_statistics.depths`; None leaves it out of the batches.
     padding
         Whether what was padded around images is ignored like unlabelled pixels.
+    boxes
+        From `foldbelt.train.box_targets.of_images`; None leaves them out of the batches.
     """
 
     def __init__(
@@ -131,13 +108,15 @@ class ImageSet:
         memory: bool,
         depth: np.ndarray | None = None,
         padding: bool = False,
+        boxes: Sequence[np.ndarray] | None = None,
     ) -> None:
+        self.boxes = boxes
         self.padding = resizer.padding() if padding else None
         self.ids = list(source.ids)
         self.resizer, self.planes, self.classes, self.labels = resizer, planes, classes, labels
         self.depth = depth
         self.x = Column(source.channels, "x", self.ids, memory)
-        self.mask = Column(source.masks, "mask", self.ids, memory)
+        self.mask = Column(source.masks, "mask", self.ids, memory) if classes else None
         ignore = planes > classes and source.has_ignore()
         self.ignore = Column(source.masks, "ignore", self.ids, memory) if ignore else None
         self.target = self._fitted(np.arange(len(self.ids))) if memory else None
@@ -159,7 +138,9 @@ class ImageSet:
         return self._cut(fitted, starts)
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give masks (n,h,w,K) and ignored pixels (n,h,w) at storage size."""
+        """Give masks (n,h,w,K) and ignored pixels (n,h,w) at storage size; K may be 0."""
+        if self.mask is None:
+            return np.zeros((len(rows), *self.resizer.source, 0), np.uint8), None
         mask = self.mask.take(rows)
         ignore = None if self.ignore is None else self.ignore.take(rows)
         return mask.reshape(*mask.shape[:3], self.classes), ignore
@@ -179,7 +160,8 @@ class ImageSet:
         for start in range(0, len(rows), 256):
             part = rows[start : start + 256]
             mask, ignore = self.truth(part)
-            out[start : start + len(part), ..., : self.classes] = self.resizer.masks(mask)
+            if self.classes:
+                out[start : start + len(part), ..., : self.classes] = self.resizer.masks(mask)
             if ignore is not None:
                 out[start : start + len(part), ..., -1] = self.resizer.masks(ignore)
             if self.padding is not None:
@@ -210,6 +192,8 @@ class Samples(Dataset[Batch]):
     derived
         Whether image labels say what masks show, so that those of a crop follow from its mask, and
         a label goes with the mask that augmentation moves out of the picture.
+    visible
+        Least share of a box that a crop or the augmentation must leave to be seen.
     """
 
     def __init__(
@@ -221,7 +205,9 @@ class Samples(Dataset[Batch]):
         blackout: float = 0.0,
         colours: list[int] | None = None,
         derived: bool = True,
+        visible: float = 0.0,
     ) -> None:
+        self.visible = visible
         self.sets, self.augment, self.parts = list(sets), augment, parts
         self.crop, self.blackout, self.colours, self.derived = crop, blackout, colours, derived
         self.starts = np.cumsum([0, *(len(image_set) for image_set in self.sets)])
@@ -242,7 +228,7 @@ class Samples(Dataset[Batch]):
         -------
         dict
             ``x`` (N,H,W,C) u8, ``target`` (N,H,W,P) u8, ``label`` (N,L) f32, ``row`` (N,) int64,
-            and ``depth`` (N,1) f32 where the images have it.
+            and where the images have them ``depth`` (N,1) f32, ``box`` (N,M,5) f32.
         """
         rows = np.array([item[1] for item in items], np.int64)
         parts = []
@@ -256,20 +242,29 @@ class Samples(Dataset[Batch]):
                     "name": np.array([image_set.ids[place] for place in places], object),
                 }
                 drawn = [items[int(number)] for number in here]
-                part["x"], part["target"] = self._taken(image_set, places, drawn)
+                part["x"], part["target"], boxes = self._taken(image_set, places, drawn)
+                if boxes is not None:
+                    part["box"] = _objects(boxes)
                 if image_set.depth is not None:
                     part["depth"] = image_set.depth[places]
                 parts.append(part)
         back = np.argsort(np.concatenate([part["here"] for part in parts]))
         whole = {
             name: np.concatenate([part[name] for part in parts])[back]
-            for name in ("x", "target", "label", "name", "depth")
+            for name in ("x", "target", "label", "name", "depth", "box")
             if all(name in part for part in parts)
         }
         x, target, label, names = (whole[name] for name in ("x", "target", "label", "name"))
+        boxes = whole.get("box")
         for number, item in enumerate(items):
-            self._change(x[number], target[number], label[number], item, str(names[number]))
+            box = None if boxes is None else boxes[number]
+            name = str(names[number])
+            box = self._change(x[number], target[number], label[number], box, item, name)
+            if boxes is not None:
+                boxes[number] = box
         batch = {"x": x, "target": target, "label": label, "row": rows}
+        if boxes is not None:
+            batch["box"] = box_targets.padded(list(boxes))
         if all(image_set.depth is not None for image_set in self.sets):
             batch["depth"] = whole["depth"]
         return {
@@ -278,11 +273,12 @@ class Samples(Dataset[Batch]):
 
     def _taken(
         self, image_set: ImageSet, rows: np.ndarray, items: Sequence[Item]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Give images (n,H,W,C) and targets (n,H,W,P): whole, or a random window of each."""
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray] | None]:
+        """Give images (n,H,W,C), targets (n,H,W,P), boxes: whole, or a random window of each."""
         starts = self._windows(image_set, rows, items)
+        boxes = self._boxes_in(image_set, rows, starts)
         if self.crop is None:
-            return image_set.images(rows, starts), image_set.targets(rows, starts)
+            return image_set.images(rows, starts), image_set.targets(rows, starts), boxes
         windows, targets = [], []
         for place, item in enumerate(items):  # one by one: whole images may be large
             row = rows[place : place + 1]
@@ -292,12 +288,34 @@ class Samples(Dataset[Batch]):
             window = self.crop.window(image, target, np.random.default_rng(seed))
             windows.append(self.crop.cut(image, window).copy())
             targets.append(self.crop.cut(target, window).copy())
-        return np.stack(windows), np.stack(targets)
+            if boxes is not None:
+                boxes[place] = box_targets.cut(boxes[place], *window, self.crop.size, self.visible)
+        return np.stack(windows), np.stack(targets), boxes
+
+    def _boxes_in(
+        self, image_set: ImageSet, rows: np.ndarray, starts: np.ndarray | None
+    ) -> list[np.ndarray] | None:
+        """Give the boxes (m,5) of images, seen in a window of network size of their canvas."""
+        if image_set.boxes is None:
+            return None
+        size, canvas = image_set.resizer.size, image_set.resizer.canvas
+        middle = np.array([[(canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2]] * len(rows))
+        windows = middle if starts is None else starts
+        return [
+            box_targets.cut(image_set.boxes[row], int(top), int(left), size, self.visible)
+            for row, (top, left) in zip(rows, windows, strict=True)
+        ]
 
     def _change(
-        self, x: np.ndarray, target: np.ndarray, label: np.ndarray, item: Item, name: str
-    ) -> None:
-        """Black out, label anew and augment one sample, in place."""
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        label: np.ndarray,
+        box: np.ndarray | None,
+        item: Item,
+        name: str,
+    ) -> np.ndarray | None:
+        """Black out, label anew and augment one sample, in place; give its boxes anew."""
         erased = False
         classes = self.sets[0].classes
         if self.blackout:
@@ -310,13 +328,18 @@ class Samples(Dataset[Batch]):
             label[:] = present.any() if len(label) == 1 else present[: len(label)]
         if self.augment:
             before = shown(seen(target, classes)) if self.derived and len(label) else None
-            x[:], target[:] = self.augment(x, target, self._seed("augment", item, name))
+            seed = self._seed("augment", item, name)
+            if box is None or not box_targets.known(box):
+                x[:], target[:] = self.augment(x, target, seed)
+            else:
+                x[:], target[:], box = self.augment.with_boxes(x, target, box, seed)
             if before is not None:
                 after = shown(seen(target, classes))
                 # What the augmentation moved out of the picture is no longer there. (A mask too
                 # small for the network's size was not seen before either: its label stays.)
                 lost = before & ~after if len(label) > 1 else before.any() & ~after.any()
                 label[:] = np.where(lost, 0, label)
+        return box
 
     def _seed(self, what: str, item: Item, name: str) -> int:
         """Derive a seed. Whole images come alike however often, as they always have."""
@@ -335,6 +358,13 @@ class Samples(Dataset[Batch]):
             seed = self._seed("offset", item, image_set.ids[row])
             starts.append(image_set.resizer.window(np.random.default_rng(seed)))
         return np.array(starts)
+
+
+def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Give an array of dtype object whose elements are arrays, equal shapes or not."""
+    out = np.empty(len(arrays), object)
+    out[:] = list(arrays)
+    return out
 
 
 def held_in_memory(

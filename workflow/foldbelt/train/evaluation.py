@@ -1,13 +1,13 @@
 """Passes over images that teach nothing: validation, per-image errors, batch-norm statistics."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
 from foldbelt.files import seed_for
-from foldbelt.metrics import score_images
-from foldbelt.train import labels, masks
+from foldbelt.train import boxes, labels, masks
 from foldbelt.train.checkpoint_averaging import EpochAverage
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.stepping import Batch, Stepper
@@ -17,6 +17,13 @@ LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
+JUDGES = {"mask": masks.MaskJudge, "label": labels.LabelJudge, "box": boxes.BoxJudge}
+"""Main output → what gathers the predictions of a pass and scores them."""
+WRONG: dict[str, Callable[[Mapping[str, Any], Batch], float]] = {
+    "mask": lambda output, sample: masks.false_positives(output["mask"].cpu(), sample["target"]),
+    "label": lambda output, sample: labels.wrongly_given(output["label"], sample["label"]),
+}
+"""Main output → the share of an image's answers that are given and wrong."""
 
 
 def batches(sets: list[ImageSet], size: int) -> Iterator[tuple[np.ndarray, Batch]]:
@@ -29,10 +36,10 @@ def batches(sets: list[ImageSet], size: int) -> Iterator[tuple[np.ndarray, Batch
 
 @torch.no_grad()
 def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[float, float]:
-    """Loss at network size, and metric at storage size, of a model's predictions.
+    """Loss at network size, and metric of a model's predictions.
 
-    Masks are judged by the task's metric at threshold .5, labels, where a model gives them alone,
-    by `foldbelt.train.labels.average_precision`.
+    Masks are judged at storage size by the task's metric at threshold .5; labels and boxes, where a
+    model gives them alone, by how well they are ranked (:class:`LabelJudge`, `BoxJudge`).
 
     Parameters
     ----------
@@ -49,26 +56,14 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
         The loss is a mean over the images, and so is a metric of masks.
     """
     task, total = stepper.task, 0.0
-    scores: list[np.ndarray] = []
-    ranked: list[tuple[np.ndarray, np.ndarray]] = []
+    judge = JUDGES[task.main](task)
     model.eval()
     for rows, batch in batches([task.valid], task.batch):
         outputs = stepper.outputs(model, batch)
         total += float(stepper.judge(outputs, batch)) * len(rows)
-        if "mask" in outputs:
-            logits = outputs["mask"].float().permute(0, 2, 3, 1)
-            prob = task.valid.resizer.undo(torch.sigmoid(logits).cpu().numpy())
-            truth, ignore = task.valid.truth(rows)
-            scores.append(score_images(task.metric, truth, prob > 0.5, ignore))
-        else:
-            ranked.append((batch["label"].numpy(), outputs["label"].float().cpu().numpy()))
+        judge.add(rows, outputs, batch)
         check()
-    if ranked:
-        truth, given = (np.concatenate(part) for part in zip(*ranked, strict=True))
-        score = labels.average_precision(truth, given)
-    else:
-        score = float(np.concatenate(scores).mean())
-    return total / len(task.valid), score
+    return total / len(task.valid), judge.score()
 
 
 @torch.no_grad()
@@ -99,10 +94,7 @@ def errors(stepper: Stepper, check: Check) -> np.ndarray:
             output = {name: value[place : place + 1] for name, value in outputs.items()}
             sample = {name: value[place : place + 1] for name, value in batch.items()}
             losses[row] = float(stepper.judge(output, sample))
-            if "mask" in output:
-                wrong[row] = masks.false_positives(output["mask"].cpu(), sample["target"])
-            else:
-                wrong[row] = labels.wrongly_given(output["label"], sample["label"])
+            wrong[row] = WRONG[task.main](output, sample)
         check()
     return relative(losses, wrong)
 

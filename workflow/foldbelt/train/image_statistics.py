@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.train.data import Source
+from foldbelt.train.data_source import Source
 
 _BLOCK, _BYTES = 128, 2**25  # images read at a time, at most, and bytes of their masks
 

@@ -12,12 +12,15 @@ from foldbelt.config import stages
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.store import weights as weights_files
-from foldbelt.train import labels, state
+from foldbelt.train import boxes, labels, state
 from foldbelt.train.arguments import Inputs, Job, Machine, Outputs
 from foldbelt.train.loop import Trainer
 from foldbelt.train.task import Task, load, network, sources_of, split
 
 Log = Callable[[str], None]
+
+JUDGED = {"mask": "", "label": labels.METRIC, "box": boxes.METRIC}
+"""Main output → what it is judged by where the config has no say."""
 
 
 def run(
@@ -51,8 +54,8 @@ def run(
     machine
         What to compute on.
     metric
-        Validation metric: a name in `foldbelt.metrics`, at threshold .5. A model that predicts
-        labels alone has `foldbelt.train.labels.average_precision` in its place; then None.
+        Validation metric of masks: a name in `foldbelt.metrics`, at threshold .5. Models that
+        predict labels or boxes alone have an average precision in its place; then None.
     fingerprint
         Digest of the code; another one does not resume.
     log
@@ -69,7 +72,7 @@ def run(
     train_ids, valid_ids = split(inputs.folds, job.fold)
     check_stage(stage, job, model)
     _check_images(stage, job, train_ids, valid_ids, inputs)
-    metric = str(metric) if registry.predicts_masks(model) else labels.METRIC
+    metric = metric if metric and registry.predicts_masks(model) else JUDGED[registry.main_output(model)]
     encoder = model.get("weights")
     decisive = {
         "code": fingerprint,

@@ -1,5 +1,8 @@
 """Image labels: where they come from, what they add to the loss, how they are judged."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,7 +11,10 @@ from torch.nn import functional
 from foldbelt import store
 from foldbelt.config.stage_settings import Terms
 from foldbelt.losses import build
-from foldbelt.train.data import Source
+from foldbelt.train.data_source import Source
+
+if TYPE_CHECKING:
+    from foldbelt.train.task import Task
 
 METRIC = "average_precision"
 """Name of the metric by which labels are judged where there are no masks."""
@@ -42,8 +48,11 @@ class LabelLoss(nn.Module):
         logits = logits.float()
         if self.terms is None:
             return (self.weight or 0.0) * _cross_entropy(logits, label)
-        unknown = torch.isnan(label)[..., None, None].any(dim=1, keepdim=True)
-        ignore = unknown if unknown.any() else None
+        unknown = torch.isnan(label)[..., None, None]
+        whole = unknown.any(dim=1, keepdim=True)
+        # Of independent labels some may be known and others not.
+        ignore = whole if bool((unknown == whole).all()) else unknown
+        ignore = ignore if bool(ignore.any()) else None
         loss: torch.Tensor = self.terms(
             logits[..., None, None], label[..., None, None].nan_to_num(), ignore
         )
@@ -78,6 +87,17 @@ def follow_from_masks(source: Source, classes: int, count: int) -> bool:
     What others say of an image need not be true of a part of it.
     """
     return count in (1, classes) and store.labels_are_classes(source.masks)
+
+
+def described(source: Source, derived: bool) -> dict[str, Any]:
+    """Say what a weights file must tell of labels that do not follow from masks; else nothing."""
+    if derived or not width(source):
+        return {}
+    content = store.attrs(source.masks)
+    if content.get("label_names") == content.get("class_names"):
+        return {}
+    exclusive = {"exclusive_labels": True} if content.get("exclusive_labels") else {}
+    return {"label_names": content["label_names"], **exclusive}
 
 
 def given(source: Source, count: int) -> np.ndarray:
@@ -169,3 +189,20 @@ def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> float:
     """Share of the labels (N,L) that are given and not there."""
     false = (logits.cpu() > 0) & (label < 0.5)
     return float(false.float().mean())
+
+
+class LabelJudge:
+    """Gather labels, and score how well they rank all images together; unknown ones are left out."""
+
+    def __init__(self, task: "Task") -> None:
+        self.truth: list[np.ndarray] = []
+        self.given: list[np.ndarray] = []
+
+    def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
+        """Take the labels predicted for some rows of the validation images."""
+        self.truth.append(batch["label"].numpy())
+        self.given.append(outputs["label"].float().cpu().numpy())
+
+    def score(self) -> float:
+        """Give the mean over the labels of their average precision."""
+        return average_precision(np.concatenate(self.truth), np.concatenate(self.given))

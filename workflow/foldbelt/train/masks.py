@@ -1,10 +1,18 @@
 """Masks: what they add to the loss, and what a model errs in where there is nothing."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
 from torch import nn
 
 from foldbelt.config.stage_settings import Terms
 from foldbelt.losses import build
+from foldbelt.metrics import score_images
+
+if TYPE_CHECKING:
+    from foldbelt.train.task import Task
 
 
 class MaskLoss(nn.Module):
@@ -69,3 +77,23 @@ def false_positives(logits: torch.Tensor, target: torch.Tensor) -> float:
     empty = ~truth.flatten(0, 1).any(dim=0)
     false = (logits[0] > 0) & labelled & empty[:, None, None]
     return float(false.sum()) / max(int(labelled.sum()) * classes, 1)
+
+
+class MaskJudge:
+    """Score masks at storage size and threshold .5 by the task's metric, batch by batch."""
+
+    def __init__(self, task: "Task") -> None:
+        self.task = task
+        self.scores: list[np.ndarray] = []
+
+    def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
+        """Score the masks predicted for some rows of the validation images."""
+        valid = self.task.valid
+        logits = outputs["mask"].float().permute(0, 2, 3, 1)
+        prob = valid.resizer.undo(torch.sigmoid(logits).cpu().numpy())
+        truth, ignore = valid.truth(rows)
+        self.scores.append(score_images(self.task.metric, truth, prob > 0.5, ignore))
+
+    def score(self) -> float:
+        """Give the mean over the images."""
+        return float(np.concatenate(self.scores).mean())

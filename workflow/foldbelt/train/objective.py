@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError
+from foldbelt.train.boxes import BoxLoss
 from foldbelt.train.labels import LabelLoss
 from foldbelt.train.masks import MaskLoss
 
@@ -26,13 +27,14 @@ class Objective(nn.Module):
     classes
         Number of mask classes; a further plane of the target marks ignored pixels.
     main
-        The model's main output: ``mask``, or ``label`` where it predicts labels alone.
+        The model's main output: ``mask``, or ``label`` or ``box`` where it predicts them alone.
     """
 
     def __init__(self, stage: StageSettings, classes: int, main: str = "mask") -> None:
         super().__init__()
         self.mask = MaskLoss(stage.loss.terms("mask", main), classes) if main == "mask" else None
         self.label = LabelLoss(stage.loss.terms("label", main), main == "label")
+        self.box = BoxLoss(stage.loss.box)
         self.depth_weight, self.deep_weight = stage.depth_weight, stage.deep_weight
         self.deep_nonempty = stage.deep_images == "nonempty"
 
@@ -42,6 +44,7 @@ class Objective(nn.Module):
         target: torch.Tensor,
         label: torch.Tensor,
         depth: torch.Tensor | None = None,
+        box: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Compute the loss of one batch.
 
@@ -49,13 +52,16 @@ class Objective(nn.Module):
         ----------
         outputs
             What the model gives: ``mask`` (N,K,H,W) logits, perhaps ``label`` (N,L) logits,
-            ``deep``, a list of (N,K,H,W) logits, and ``depth`` (N,1); or ``label`` alone.
+            ``deep``, a list of (N,K,H,W) logits, and ``depth`` (N,1); or ``label`` or ``box`` (see
+            `foldbelt.models.detector`) alone.
         target
             (N,P,H,W), u8 or floating, 0 to 1: the classes, then the ignored pixels if P > K.
         label
             (N,L) f32, NaN where not known.
         depth
             (N,1) f32, standardised, NaN where not known; needed where the model predicts it.
+        box
+            (N,M,5) f32, see `foldbelt.train.boxes`; needed where the model predicts boxes.
 
         Returns
         -------
@@ -66,15 +72,17 @@ class Objective(nn.Module):
         InputError
             If the model predicts a depth and there is none to compare it with.
         """
-        if self.mask is None:
-            loss: torch.Tensor = self.label(outputs["label"], label)
-            return loss
-        total: torch.Tensor = self.mask(outputs["mask"], target)
+        terms: list[torch.Tensor] = []
+        if self.mask is not None:
+            terms.append(self.mask(outputs["mask"], target))
         if "label" in outputs and self.label.taught:
-            total = total + self.label(outputs["label"], label)
-        if "deep" in outputs and self.deep_weight:
+            terms.append(self.label(outputs["label"], label))
+        if "box" in outputs:
+            terms.append(self.box(outputs["box"], box))
+        if self.mask is not None and "deep" in outputs and self.deep_weight:
             deep = self.mask.deep(outputs["deep"], target, self.deep_nonempty)
-            total = total + self.deep_weight * deep
+            terms.append(self.deep_weight * deep)
+        total = sum(terms[1:], terms[0])
         if "depth" in outputs and self.depth_weight:
             if depth is None:
                 raise InputError("depth_head: the images have no depth; set it to false")

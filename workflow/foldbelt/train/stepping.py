@@ -81,7 +81,7 @@ class Stepper:
 
     def judge(self, outputs: Mapping[str, Any], batch: Batch) -> torch.Tensor:
         """Loss of outputs for a batch, as it is, a scalar."""
-        loss: torch.Tensor = self.objective(outputs, *self._truth(batch))
+        loss: torch.Tensor = self.objective(outputs, *self._truth(batch), self._boxes(batch))
         return loss
 
     def loss(self, batch: Batch, *seed: str | int) -> torch.Tensor:
@@ -108,8 +108,10 @@ class Stepper:
                 x, depth = stacked[:, :-1], stacked[:, -1:].mean(dim=(2, 3))
         with self.autocast():
             outputs = self.model(x)
+        box = self._boxes(batch)
         losses = [
-            share * self.objective(outputs, truth, label, depth) for share, truth, label in shares
+            share * self.objective(outputs, truth, label, depth, box)
+            for share, truth, label in shares
         ]
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
@@ -153,6 +155,12 @@ class Stepper:
         label = batch["label"].to(self.device, non_blocking=True)
         depth = batch.get("depth")
         return target, label, None if depth is None else depth.to(self.device, non_blocking=True)
+
+
+    def _boxes(self, batch: Batch) -> torch.Tensor | None:
+        """Boxes (N,M,5) of a batch, if there are any, on the device."""
+        box = batch.get("box")
+        return None if box is None else box.to(self.device, non_blocking=True)
 
 
 def _mixer(settings: MixingSettings, classes: int, derived: bool) -> Callable[..., Any] | None:

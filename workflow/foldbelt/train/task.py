@@ -17,10 +17,11 @@ from foldbelt.files import InputError, Problem, raise_all, seed_for
 from foldbelt.models._saved import fill
 from foldbelt.runtime import Normaliser
 from foldbelt.store import weights as weights_files
-from foldbelt.train import image_statistics, labels, samplers
+from foldbelt.train import box_targets, image_statistics, labels, samplers
 from foldbelt.train.arguments import Inputs, Job
 from foldbelt.train.crops import Crop
-from foldbelt.train.data import ImageSet, Samples, Source, held_in_memory
+from foldbelt.train.data import ImageSet, Samples, held_in_memory
+from foldbelt.train.data_source import Source
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Task:
     job, stage
         Which job it is, and the settings of its stage.
     main
-        The model's main output, ``mask`` or ``label``.
+        The model's main output, ``mask``, ``label`` or ``box``.
     metric
         Name of the validation metric; of masks, at threshold .5.
     samples, true, pseudo
@@ -176,6 +177,9 @@ def load(
         f"Stage {job.stage} asks what the channels {train.channels} do not have",
     )
     classes, width = train.classes(), labels.width(train)
+    main = registry.main_output(model)
+    objects = box_targets.names(train) if main == "box" else []
+    _check_truth(main, classes, width, objects, train, model)
     pads = bool(resizer.padding().any())
     planes = classes + (train.has_ignore() or pads)
     derived = labels.follow_from_masks(train, classes, width)
@@ -196,19 +200,29 @@ def load(
         depth = depths[place] if depths else None
         # What is mirrored around an image is no evidence; validation never counts it.
         padding = pads and (place == 1 or not stage.loss_on_padding)
-        sets.append(ImageSet(source, resizer, planes, classes, label, memory, depth, padding))
+        boxes = box_targets.of_images(source, resizer) if objects else None
+        given = (memory, depth, padding, boxes)
+        sets.append(ImageSet(source, resizer, planes, classes, label, *given))
     colours = images_of(attrs["names"])
     crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None
     size = crop.size if crop else resizer.size
-    augment = Augment(stage.augment, size, len(attrs["names"]), planes, attrs["names"])
+    visible = stage.visible if objects else None
+    augment = Augment(stage.augment, size, len(attrs["names"]), planes, attrs["names"], visible)
     samples = Samples(
-        [sets[0], *sets[2:]], augment, job.seed_parts, crop, stage.blackout, colours, derived
+        [sets[0], *sets[2:]],
+        augment,
+        job.seed_parts,
+        crop,
+        stage.blackout,
+        colours,
+        derived,
+        stage.visible,
     )
     draws_by_contents = samplers.needs_images(stage.images, stage.sampler)
     task = Task(
         job=job,
         stage=stage,
-        main=registry.main_output(model),
+        main=main,
         metric=metric,
         samples=samples,
         true=len(sets[0]),
@@ -228,7 +242,25 @@ def load(
         "size": attrs["size"],
         "source": attrs["source"],
     }
-    return task, shape
+    return task, shape | labels.described(train, derived) | ({"box_names": objects} if objects else {})
+
+
+def _check_truth(
+    main: str,
+    classes: int,
+    width: int,
+    objects: Sequence[str],
+    train: Source,
+    model: Mapping[str, Any],
+) -> None:
+    """Refuse a model whose main output the training images have no truth of."""
+    has = {"mask": classes > 0, "label": width > 0, "box": bool(objects)}
+    cures = {"mask": "data.masks", "label": "data.label", "box": "data.boxes"}
+    if not has[main]:
+        raise InputError(
+            f"{model['name']!r} predicts a {main}, and {train.masks} has none to learn from; see "
+            f"{cures[main]}, or take another architecture."
+        )
 
 
 def network(
@@ -262,7 +294,12 @@ def network(
     torch.manual_seed(seed_for(*job.seed_parts, "init"))
     spec = {**model, "weights": None} if start and "weights" in model else dict(model)
     module = models.build(
-        spec, shape["in_channels"], shape["mask_channels"], shape["label_classes"]
+        spec,
+        shape["in_channels"],
+        shape["mask_channels"],
+        shape["label_classes"],
+        box_classes=len(shape.get("box_names", [])),
+        exclusive_labels=shape.get("exclusive_labels", False),
     )
     if start:
         tensors, metadata = weights_files.load(start)

@@ -1,0 +1,56 @@
+"""What a run decides on: masks, labels, boxes, and which of its models predict them.
+
+Labels that say what masks hold (whether there is any, which classes) belong to the masks, which they
+gate. Those of `data.label` say something of their own, and are an output of their own.
+
+Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from foldbelt import registry
+
+OUTPUTS = ("masks", "labels", "boxes")
+"""In this order the first that a run has is its main one: that of `score` in scores.json."""
+
+
+def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Give the models that predict each output of a run.
+
+    Parameters
+    ----------
+    config
+        With all its defaults.
+
+    Returns
+    -------
+    dict
+        Output → names of models, in the config's order; outputs that the data do not have, or that
+        nobody predicts, are left out. Predictions made elsewhere may predict masks.
+
+    Raises
+    ------
+    InputError
+        If an architecture is unknown.
+    """
+    data = config["data"]
+    own_labels = data["label"] is not None
+    found: dict[str, list[str]] = {output: [] for output in OUTPUTS}
+    for name, model in config["models"].items():
+        network = model["architecture"]
+        masks, labels = registry.predicts_masks(network), registry.predicts_labels(network)
+        if data["masks"] and (masks or (labels and not own_labels)):
+            found["masks"].append(name)
+        if own_labels and labels:
+            found["labels"].append(name)
+        if data["boxes"] is not None and registry.predicts_boxes(network):
+            found["boxes"].append(name)
+    masked = [n for n in found["masks"] if registry.predicts_masks(config["models"][n]["architecture"])]
+    if not masked and not (data["masks"] and config["blend"]["external"]):
+        found["masks"] = []  # labels alone gate nothing
+    return {
+        output: names
+        for output, names in found.items()
+        if names or (output == "masks" and data["masks"] and config["blend"]["external"])
+    }

@@ -1,0 +1,183 @@
+"""Labels and boxes: blended, decided on, scored, written and drawn, each by the modules of its name."""
+
+
+rule decide_output:
+    input:
+        data="<results>/data/train.h5",
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        oof=lambda wildcards: PLAN.output_files(wildcards.output, wildcards.round, "oof"),
+    output:
+        decision="<results>/decision/{output}/round{round}.json",
+        blend="<results>/blend/{output}/round{round}/oof.h5",
+    log:
+        "<logs>/decide_output/{output}/round{round}.log",
+    benchmark:
+        "<benchmarks>/decide_output/{output}/round{round}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000, 1),
+        runtime=minutes(60),
+    params:
+        code=lambda wildcards: code("decide_output", f"foldbelt.decide.{wildcards.output}"),
+        members=lambda wildcards: PLAN.files_a_member(wildcards.output),
+        settings=lambda wildcards: config[wildcards.output],
+        draws=config["decision"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Weigh the models of the {wildcards.output} of round {wildcards.round}, blend and score them"
+    script:
+        "../scripts/decide_output.py"
+
+
+rule apply_output:
+    input:
+        test=lambda wildcards: PLAN.output_files(wildcards.output, wildcards.round, "test"),
+        decision="<results>/decision/{output}/round{round}.json",
+    output:
+        blend="<results>/blend/{output}/round{round}/test.h5",
+    log:
+        "<logs>/apply_output/{output}/round{round}.log",
+    benchmark:
+        "<benchmarks>/apply_output/{output}/round{round}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000, 1),
+        runtime=minutes(60),
+    params:
+        code=lambda wildcards: code("apply_output", f"foldbelt.decide.{wildcards.output}"),
+        members=lambda wildcards: PLAN.files_a_member(wildcards.output),
+    message:
+        "Blend the {wildcards.output} of the test images, round {wildcards.round}"
+    script:
+        "../scripts/apply_output.py"
+
+
+rule write_output:
+    input:
+        test="<results>/data/test.h5",
+        blend=f"<results>/blend/{{output}}/round{LAST}/test.h5",
+    output:
+        table="<results>/{output}.csv",
+    log:
+        "<logs>/write_output/{output}.log",
+    benchmark:
+        "<benchmarks>/write_output/{output}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000, 0.5),
+        runtime=minutes(30),
+    params:
+        code=lambda wildcards: code("write_output", WRITER),
+        competition=config["competition"],
+    message:
+        "Write the {wildcards.output} of the test images as a table"
+    script:
+        "../scripts/write_output.py"
+
+
+rule draw_output:
+    input:
+        data="<results>/data/train.h5",
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        decision=f"<results>/decision/{{output}}/round{LAST}.json",
+        oof=f"<results>/blend/{{output}}/round{LAST}/oof.h5",
+    output:
+        table=report(
+            "<results>/figures/{output}/scores.html",
+            category="3 Results",
+            labels={"figure": "{output}: 1 scores, table"},
+            caption="../report/output_scores.rst",
+        ),
+        curves=report(
+            "<results>/figures/{output}/precision_recall.svg",
+            category="3 Results",
+            labels={"figure": "{output}: 2 precision and recall"},
+            caption="../report/output_precision_recall.rst",
+        ),
+        reliability=report(
+            "<results>/figures/{output}/reliability.svg",
+            category="3 Results",
+            labels={"figure": "{output}: 3 reliability"},
+            caption="../report/output_reliability.rst",
+        ),
+        confusion=report(
+            "<results>/figures/{output}/confusion.svg",
+            category="3 Results",
+            labels={"figure": "{output}: 4 confusion"},
+            caption="../report/output_confusion.rst",
+        ),
+        worst=report(
+            "<results>/figures/{output}/worst.png",
+            category="3 Results",
+            labels={"figure": "{output}: 5 worst images"},
+            caption="../report/output_worst.rst",
+        ),
+        best=report(
+            "<results>/figures/{output}/best.png",
+            category="3 Results",
+            labels={"figure": "{output}: 6 best images"},
+            caption="../report/output_best.rst",
+        ),
+    log:
+        "<logs>/draw_output/{output}.log",
+    benchmark:
+        "<benchmarks>/draw_output/{output}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=20,
+    params:
+        code=lambda wildcards: code("draw_output", f"foldbelt.report.{wildcards.output}"),
+        draws=config["decision"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Draw how good the {wildcards.output} are"
+    script:
+        "../scripts/draw_output.py"
+
+
+if not PLAN.masks:  # with them, `summarise_scores` adds what is said here to the scores of masks
+
+    ruleorder: summarise_outputs > summarise_scores
+
+    rule summarise_outputs:
+        input:
+            decisions=[PLAN.decisions(output) for output in PLAN.others],
+            oof=[
+                path
+                for output in PLAN.others
+                for number in ROUNDS
+                for path in PLAN.output_files(output, number, "oof")
+            ],
+            benchmarks=PLAN.benchmarks(),
+        output:
+            scores="<results>/scores.json",
+        log:
+            "<logs>/summarise_outputs.log",
+        benchmark:
+            "<benchmarks>/summarise_outputs.txt"
+        localrule: True
+        conda:
+            "../../envs/foldbelt.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(1000),
+            runtime=20,
+        params:
+            code=lambda wildcards: code("summarise_outputs"),
+            outputs=PLAN.others,
+            rounds=ROUNDS,
+            select={model: RECIPES.kept_weights(model) for model in PLAN.models},
+            notes=PLAN.notes(),
+        message:
+            "Gather the scores"
+        script:
+            "../scripts/summarise_outputs.py"
