@@ -9,12 +9,17 @@ from torch import nn
 from foldbelt import registry
 from foldbelt.files import InputError
 
-_SIZES = ("in_channels", "mask_channels", "label_classes", "variant")
+_SIZES = ("in_channels", "mask_channels", "label_classes", "box_classes", "variant")
 _OTHERS = ("name", "sha256")  # keys of a spec that are no argument; the digest is for the fetching
 
 
 def build(
-    spec: Mapping[str, Any], in_channels: int, mask_channels: int, label_classes: int
+    spec: Mapping[str, Any],
+    in_channels: int,
+    mask_channels: int,
+    label_classes: int,
+    *,
+    box_classes: int = 0,
 ) -> nn.Module:
     """Make a network with random weights, drawn from torch's global generator: seed it first.
 
@@ -26,9 +31,11 @@ def build(
     in_channels
         C, channels of the images.
     mask_channels
-        K, classes of the masks.
+        K, classes of the masks; may be 0 where the network predicts none.
     label_classes
         L, labels of an image; may be 0.
+    box_classes
+        Classes of the boxes; may be 0 where the network predicts none.
 
     Returns
     -------
@@ -36,7 +43,8 @@ def build(
         ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
         `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
         `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
-        level of the decoder, from deep to shallow. `classifier` gives "label" alone.
+        level of the decoder, from deep to shallow. `classifier` gives "label" alone, and `detector` "box"
+        alone, a dict that `foldbelt.models.detector` describes.
         Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
 
     Raises
@@ -57,13 +65,22 @@ def build(
     unknown = [key for key in spec if key not in known and key not in _OTHERS]
     if unknown:
         raise InputError(registry.unknown_names("option of an architecture", unknown, known))
-    if in_channels < 1 or mask_channels < 1 or label_classes < 0:
+    fewest = 1 if registry.predicts_masks(spec) else 0
+    if in_channels < 1 or mask_channels < fewest or min(label_classes, box_classes) < 0:
         raise InputError(
-            "a network needs at least one input and one mask channel, and no negative number of "
-            f"labels, not {in_channels}, {mask_channels} and {label_classes}"
+            "a network needs at least one input and one mask channel, unless it predicts no masks, "
+            f"and no negative number of labels or boxes' classes, not {in_channels}, "
+            f"{mask_channels}, {label_classes} and {box_classes}"
+        )
+    if registry.constant(module, "BOXES", False) and not box_classes:
+        raise InputError(
+            f"architecture {spec['name']!r} predicts boxes, and this data has none; give the "
+            "images boxes, or take a network of masks, such as `unet`, or `classifier` for labels"
         )
     own = registry.options(module)
     options = {key: value for key, value in spec.items() if key in own}
+    if "box_classes" in own:
+        options["box_classes"] = box_classes
     if "variant" in own:
         options["variant"] = str(spec["name"]).partition("/")[2]
     return importlib.import_module(module).build(
