@@ -31,7 +31,7 @@ def build(
     in_channels
         C, channels of the images.
     mask_channels
-        K, classes of the masks.
+        K, classes of the masks; may be 0 where the network predicts none.
     label_classes
         L, labels of an image; may be 0.
     box_classes
@@ -74,12 +74,17 @@ def build(
             "there is no negative number of labels or classes of boxes: not "
             f"{in_channels}, {mask_channels}, {label_classes} and {box_classes}"
         )
+    if registry.predicts_boxes(spec) and not box_classes:
+        raise InputError(
+            f"architecture {spec['name']!r} predicts boxes, and this data has none; give the "
+            "images boxes, or take a network of masks, such as `unet`, or `classifier` for labels"
+        )
     own = registry.options(module)
     options = {key: value for key, value in spec.items() if key in own}
-    if "variant" in own:
-        options["variant"] = str(spec["name"]).partition("/")[2]
     if "box_classes" in own:
         options["box_classes"] = box_classes
+    if "variant" in own:
+        options["variant"] = str(spec["name"]).partition("/")[2]
     network: nn.Module = importlib.import_module(module).build(
         in_channels, mask_channels, label_classes, **options
     )

@@ -1,7 +1,7 @@
 """True boxes as a detector learns them: in pixels of the network's input, cut as the image is.
 
 A batch holds them as (N, M, 5): class, x1, y1, x2, y2. Rows that are no box have the class
-`PADDING`; where nobody knows an image's boxes, its first row has the class `UNKNOWN`.
+`foldbelt.train.boxes.PADDING`; where nobody knows an image's boxes, its first row is `UNKNOWN`.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from foldbelt import store
 from foldbelt.boxes import Boxes
 from foldbelt.channels._boxes import to_network
 from foldbelt.channels._resizing import Resizer
+from foldbelt.train.boxes import PADDING, UNKNOWN
 from foldbelt.train.data_source import Source
 
-PADDING, UNKNOWN = -1.0, -2.0
 _NOBODY_KNOWS = np.array([[UNKNOWN, 0, 0, 0, 0]], np.float32)
 
 
@@ -46,10 +46,10 @@ def of_images(source: Source, resizer: Resizer) -> list[np.ndarray]:
     sizes = store.original_sizes(source.masks, source.ids)
     found = []
     for number, count in enumerate(counts):
-        image = boxes.image(number)
-        placed = to_network(image[:, 1:5], resizer, (int(sizes[number][0]), int(sizes[number][1])))
-        here = np.concatenate([image[:, :1], placed], axis=1).astype(np.float32)
-        found.append(_NOBODY_KNOWS if count < 0 else here)
+        size = (int(sizes[number][0]), int(sizes[number][1]))
+        # The window at the canvas's corner: so these are places on the whole canvas.
+        placed = to_network(boxes.image(number)[:, :5], resizer, size, window=(0, 0))
+        found.append(_NOBODY_KNOWS if count < 0 else placed)
     return found
 
 

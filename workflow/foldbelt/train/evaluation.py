@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from foldbelt.files import seed_for
-from foldbelt.train import boxes, labels, masks
+from foldbelt.train import labels, masks
+from foldbelt.train.box_judging import BoxJudge
 from foldbelt.train.checkpoint_averaging import EpochAverage
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.stepping import Batch, Stepper
@@ -17,7 +18,7 @@ LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
-JUDGES = {"mask": masks.MaskJudge, "label": labels.LabelJudge, "box": boxes.BoxJudge}
+JUDGES = {"mask": masks.MaskJudge, "label": labels.LabelJudge, "box": BoxJudge}
 """Main output → what gathers the predictions of a pass and scores them."""
 WRONG: dict[str, Callable[[Mapping[str, Any], Batch], float]] = {
     "mask": lambda output, sample: masks.false_positives(output["mask"].cpu(), sample["target"]),

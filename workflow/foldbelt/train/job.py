@@ -12,14 +12,14 @@ from foldbelt.config import stages
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.store import weights as weights_files
-from foldbelt.train import boxes, labels, state
+from foldbelt.train import box_judging, labels, state
 from foldbelt.train.arguments import Inputs, Job, Machine, Outputs
 from foldbelt.train.loop import Trainer
 from foldbelt.train.task import Task, load, network, sources_of, split
 
 Log = Callable[[str], None]
 
-JUDGED = {"mask": "", "label": labels.METRIC, "box": boxes.METRIC}
+JUDGED = {"mask": "", "label": labels.METRIC, "box": box_judging.METRIC}
 """Main output → what it is judged by where the config has no say."""
 
 
@@ -72,7 +72,8 @@ def run(
     train_ids, valid_ids = split(inputs.folds, job.fold)
     check_stage(stage, job, model)
     _check_images(stage, job, train_ids, valid_ids, inputs)
-    metric = metric if metric and registry.predicts_masks(model) else JUDGED[registry.main_output(model)]
+    judged = JUDGED[registry.main_output(model)]
+    metric = judged or str(metric)
     encoder = model.get("weights")
     decisive = {
         "code": fingerprint,
