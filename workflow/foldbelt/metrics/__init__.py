@@ -2,7 +2,7 @@
 
 A metric of masks is a module of its name in `counts`, which scores counts of pixels: what a search
 over thresholds has at hand. `masks` applies it to masks. So a job depends on the metric it uses and
-on no other. `boxes` scores boxes.
+on no other. `boxes` scores boxes; `ranked` does so over and over, for searches and intervals.
 """
 
 import lazy_loader
