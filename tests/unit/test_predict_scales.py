@@ -80,8 +80,8 @@ def test_scales_do_not_change_what_is_said_of_a_constant_image():
     sizes = sizes_at((48, 64), [0.5, 1, 1.25, 2])
     for value in (0, 77, 140, 255):
         x = np.full((2, 48, 64, 1), value, np.uint8)
-        one, label = predictor()(x)
-        every, labels = predictor(sizes=sizes, tta=("none", "hflip", "vflip"))(x)
+        one, label, _ = predictor()(x)
+        every, labels, _ = predictor(sizes=sizes, tta=("none", "hflip", "vflip"))(x)
         np.testing.assert_array_equal(every, one)
         np.testing.assert_allclose(labels, label, atol=1e-6)
 
@@ -109,8 +109,8 @@ def test_scaled_predictions_lie_where_the_image_does(scale):
     rows, columns = np.mgrid[0:44, 0:60]
     image = 128 + 80 * np.sin(rows / 9) * np.cos(columns / 11)
     smooth = np.pad(image, 2, mode="edge").round().astype(np.uint8)[None, ..., None]
-    one, _ = predictor(source=(44, 60))(smooth)
-    other, _ = predictor(source=(44, 60), sizes=sizes_at((48, 64), [scale]))(smooth)
+    one, _, _ = predictor(source=(44, 60))(smooth)
+    other, _, _ = predictor(source=(44, 60), sizes=sizes_at((48, 64), [scale]))(smooth)
     assert other.shape == (1, 44, 60, 1)
     inner = np.abs(one.astype(int) - other)[:, 4:-4, 4:-4]
     assert inner.max() <= 6

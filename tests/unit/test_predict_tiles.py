@@ -95,10 +95,10 @@ def images(size=(48, 200), number=3):
 @pytest.mark.parametrize("scales", [[1], [0.5, 1, 1.25]])
 def test_of_a_local_network_windows_leave_no_trace(tta, scales):
     x, sizes = images(), sizes_at((48, 200), scales)
-    whole, label = predictor(Local(2), tta=tta, sizes=sizes)(x)
+    whole, label, _ = predictor(Local(2), tta=tta, sizes=sizes)(x)
     for windows in (Windows((32, 64), 0.25), Windows((32, 33), 0.7), Windows((400, 50), 0)):
         made = predictor(Local(2), tta=tta, sizes=sizes, windows=windows)
-        prob, largest = made(x)
+        prob, largest, _ = made(x)
         np.testing.assert_array_equal(prob, whole)
         # The brightest pixel of an image is the brightest of one of its windows.
         np.testing.assert_array_equal(largest, label)
@@ -129,7 +129,7 @@ def test_seams_are_continuous():
     jumps = {}
     for overlap in (0, 0.25, 0.5):
         x = images((48, 256))  # four windows, or more that have just so much in common
-        prob, _ = predictor(Biased(), (48, 256), windows=Windows((48, 64), overlap))(x)
+        prob, _, _ = predictor(Biased(), (48, 256), windows=Windows((48, 64), overlap))(x)
         jumps[overlap] = np.abs(np.diff(prob[0, 0, :, 0].astype(int))).max()
     assert jumps[0] > 200  # from the end of a window to the beginning of the next
     # Over 16 pixels in common a raised cosine falls by at most 255 · π/2 / 17 = 24 a pixel.

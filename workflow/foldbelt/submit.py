@@ -104,7 +104,9 @@ def write_table(
     _check_ids(test, blend)
     ids = store.read(test, "id").astype(str).tolist()
     given, content = store.read(blend, output, ids), store.attrs(blend)
-    text = write(ids, Boxes.from_bytes(given) if output == "boxes" else given, content[_NAMES[output]])
+    text = write(
+        ids, Boxes.from_bytes(given) if output == "boxes" else given, content[_NAMES[output]]
+    )
     with atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 

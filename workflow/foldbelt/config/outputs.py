@@ -46,7 +46,9 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
             found["labels"].append(name)
         if data["boxes"] is not None and registry.predicts_boxes(network):
             found["boxes"].append(name)
-    masked = [n for n in found["masks"] if registry.predicts_masks(config["models"][n]["architecture"])]
+    masked = [
+        n for n in found["masks"] if registry.predicts_masks(config["models"][n]["architecture"])
+    ]
     if not masked and not (data["masks"] and config["blend"]["external"]):
         found["masks"] = []  # labels alone gate nothing
     return {

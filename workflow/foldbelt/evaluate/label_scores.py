@@ -12,6 +12,7 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import PathLike
+from foldbelt.metrics.labels import area
 from foldbelt.search.labels import log_loss, true_labels
 
 
@@ -35,16 +36,8 @@ def auc(truth: np.ndarray, prob: np.ndarray) -> float | None:
     >>> auc(np.array([0, 1, 1, 0]), np.array([0.1, 0.4, 0.8, 0.4]))
     0.875
     """
-    has = np.asarray(truth) > 0
-    number, others = int(has.sum()), int((~has).sum())
-    if not number or not others:
-        return None
-    _, place, times = np.unique(
-        np.asarray(prob, np.float64), return_inverse=True, return_counts=True
-    )
-    ranks = (np.cumsum(times) - (times - 1) / 2)[place]  # from 1, that of equals is their mean
-    # Mann-Whitney's U, divided by its largest value.
-    return float((ranks[has].sum() - number * (number + 1) / 2) / (number * others))
+    made = area(np.asarray(truth), np.asarray(prob, np.float64))
+    return None if np.isnan(made) else made
 
 
 def describe(truth: np.ndarray, prob: np.ndarray, names: Sequence[str]) -> dict[str, Any]:

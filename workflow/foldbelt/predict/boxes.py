@@ -87,9 +87,7 @@ def over_windows(windows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     return [kept.image(number) for number in range(len(kept))]
 
 
-def at_original(
-    images: Sequence[np.ndarray], resizer: Resizer, sizes: np.ndarray
-) -> Boxes:
+def at_original(images: Sequence[np.ndarray], resizer: Resizer, sizes: np.ndarray) -> Boxes:
     """Bring boxes (m, 6) of images to their original sizes (N, 2)."""
     placed = [
         to_original(boxes, resizer, (int(size[0]), int(size[1])))

@@ -11,6 +11,7 @@ from torch.nn import functional
 from foldbelt import store
 from foldbelt.config.stage_settings import Terms
 from foldbelt.losses import build
+from foldbelt.metrics.average_precision import average_precision as average_precision
 from foldbelt.train.data_source import Source
 
 if TYPE_CHECKING:
@@ -149,42 +150,6 @@ def of_masks(mask: np.ndarray, count: int) -> np.ndarray:
     return present[:, :count].astype(np.float32)
 
 
-def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
-    """Mean over the labels of the average precision: how well scores rank the images that have it.
-
-    Σ (R_n − R_{n−1}) P_n over falling thresholds, as in scikit-learn; equal scores are one
-    threshold. Nothing need be decided for it, unlike for accuracy, and it stays sharp where a label
-    is rare, where the area under the ROC curve is near 1 for every model.
-
-    Parameters
-    ----------
-    truth
-        (N,L), 0 or 1.
-    score
-        (N,L), higher where the label is more likely.
-
-    Returns
-    -------
-    float
-        Labels that no image has leave the mean: they rank nothing. 0 if there is no other.
-
-    Examples
-    --------
-    >>> truth = np.array([[1, 0], [0, 0], [1, 0]])
-    >>> round(average_precision(truth, np.array([[0.9, 0], [0.8, 0], [0.1, 0]])), 3)
-    0.833
-    """
-    precisions = []
-    for has_label, ranks in zip(truth.T > 0.5, score.T, strict=True):
-        if has_label.any():
-            order = np.argsort(-ranks, kind="stable")
-            ends = np.flatnonzero(np.append(np.diff(ranks[order]) != 0, True))
-            hits = np.cumsum(has_label[order])[ends]
-            gains = np.diff(hits, prepend=0)
-            precisions.append(float((gains * hits / (ends + 1)).sum() / hits[-1]))
-    return float(np.mean(precisions)) if precisions else 0.0
-
-
 def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> float:
     """Share of the labels (N,L) that are given and not there."""
     false = (logits.cpu() > 0) & (label < 0.5)
@@ -192,7 +157,7 @@ def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> float:
 
 
 class LabelJudge:
-    """Gather labels, and score how well they rank all images together; unknown ones are left out."""
+    """Gather labels, and score how well they rank the images together, those that are known."""
 
     def __init__(self, task: "Task") -> None:
         self.truth: list[np.ndarray] = []

@@ -156,7 +156,6 @@ class Stepper:
         depth = batch.get("depth")
         return target, label, None if depth is None else depth.to(self.device, non_blocking=True)
 
-
     def _boxes(self, batch: Batch) -> torch.Tensor | None:
         """Boxes (N,M,5) of a batch, if there are any, on the device."""
         box = batch.get("box")

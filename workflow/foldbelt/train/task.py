@@ -242,7 +242,9 @@ def load(
         "size": attrs["size"],
         "source": attrs["source"],
     }
-    return task, shape | labels.described(train, derived) | ({"box_names": objects} if objects else {})
+    return task, shape | labels.described(train, derived) | (
+        {"box_names": objects} if objects else {}
+    )
 
 
 def _check_truth(
