@@ -113,7 +113,7 @@ def test_a_label_is_the_largest_over_the_windows():
     x[1, 3, 120] = 255  # a defect of one pixel
     made = predictor(Local(), windows=Windows((48, 64), 0.25))
     made.module.forward = lambda x: {"label": 8 * x.mean((2, 3)) + 13}
-    prob, label = made(x)
+    prob, label, _ = made(x)
     assert prob is None
     by_window = [
         8 * (x[1, :, c].mean() / 64 - 2) + 13

@@ -194,7 +194,7 @@ def test_label_smoothing_softens_what_is_learnt_and_not_what_is_judged(tiny, mon
     seen = []
     real = Objective.forward
 
-    def note(self, outputs, target, label, depth=None):
+    def note(self, outputs, target, label, depth=None, box=None):
         seen.append(sorted({round(float(value), 3) for value in label.flatten()}))
         return real(self, outputs, target, label, depth)
 
@@ -208,7 +208,7 @@ def test_errors_count_labels_wrongly_given(tiny, monkeypatch):
 
     class Stepper:
         class task:
-            true, batch = 2, 1
+            true, batch, main = 2, 1, "label"
 
         model = torch.nn.Identity()
 

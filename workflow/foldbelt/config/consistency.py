@@ -193,7 +193,7 @@ def _outputs(config: Config) -> Iterator[Problem]:
     """Yield what is predicted of the data, or of nothing that they have."""
     found, data = outputs.models_of(config), config["data"]
     needs = {"masks": "data.masks", "boxes": "data.boxes"}
-    has = {"masks": data["masks"], "boxes": data["boxes"] is not None}
+    has = {"masks": data.get("masks", True), "boxes": data.get("boxes") is not None}
     for name, model in config["models"].items():
         network = model["architecture"]
         asked = {
@@ -256,7 +256,8 @@ def _stages_of(name: str, model: Mapping[str, Any], config: Config) -> Iterator[
             given = (sides(recipe["size"]), recipe["use"], recipe["whiten"])
             reasons += stages.missing_in_images(settings, *given)
         if known:
-            reasons += stages.unlearnable(settings, model["architecture"])
+            exclusive = outputs.exclusive_labels(config["data"]["label"])
+            reasons += stages.unlearnable(settings, model["architecture"], exclusive)
         for key, reason in reasons:
             yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
 

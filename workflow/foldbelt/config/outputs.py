@@ -1,7 +1,7 @@
 """What a run decides on: masks, labels, boxes, and which of its models predict them.
 
-Labels that say what masks hold (whether there is any, which classes) belong to the masks, which they
-gate. Those of `data.label` say something of their own, and are an output of their own.
+Labels that say what masks hold (whether there is any, which classes) belong to the masks, which
+they gate. Those of `data.label` say something of their own, and are an output of their own.
 
 Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
@@ -40,19 +40,34 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
     for name, model in config["models"].items():
         network = model["architecture"]
         masks, labels = registry.predicts_masks(network), registry.predicts_labels(network)
-        if data["masks"] and (masks or (labels and not own_labels)):
+        if data.get("masks", True) and (masks or (labels and not own_labels)):
             found["masks"].append(name)
         if own_labels and labels:
             found["labels"].append(name)
-        if data["boxes"] is not None and registry.predicts_boxes(network):
+        if data.get("boxes") is not None and registry.predicts_boxes(network):
             found["boxes"].append(name)
     masked = [
         n for n in found["masks"] if registry.predicts_masks(config["models"][n]["architecture"])
     ]
-    if not masked and not (data["masks"] and config["blend"]["external"]):
+    if not masked and not (data.get("masks", True) and config["blend"]["external"]):
         found["masks"] = []  # labels alone gate nothing
     return {
         output: names
         for output, names in found.items()
-        if names or (output == "masks" and data["masks"] and config["blend"]["external"])
+        if names or (output == "masks" and data.get("masks", True) and config["blend"]["external"])
     }
+
+
+def exclusive_labels(label: str | Mapping[str, Any] | None) -> bool:
+    """Tell whether the labels that `data.label` describes exclude each other.
+
+    A column of names does: an image has one of them.
+
+    Examples
+    --------
+    >>> exclusive_labels("view"), exclusive_labels({"columns": ["a", "b"], "exclusive": False})
+    (True, False)
+    """
+    if isinstance(label, Mapping):
+        return bool(label.get("exclusive", "column" in label))
+    return label is not None

@@ -106,7 +106,9 @@ def _of_schedule(stage: StageSettings) -> Iterator[tuple[str, str]]:
         yield "schedule.snapshots", reason
 
 
-def unlearnable(stage: StageSettings, architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def unlearnable(
+    stage: StageSettings, architecture: Mapping[str, Any], exclusive_labels: bool = False
+) -> Iterator[tuple[str, str]]:
     """Yield the losses of a stage that mean nothing to a network, and outputs without any.
 
     Parameters
@@ -115,6 +117,8 @@ def unlearnable(stage: StageSettings, architecture: Mapping[str, Any]) -> Iterat
         Its settings.
     architecture
         A model's, as in the config.
+    exclusive_labels
+        Whether image labels exclude each other.
 
     Yields
     ------
@@ -134,7 +138,7 @@ def unlearnable(stage: StageSettings, architecture: Mapping[str, Any]) -> Iterat
         yield from _of_masks(loss.terms("mask", main), key, architecture)
     if main == "label" or "label" in loss.by_output:
         key = short or "loss.label."
-        yield from _of_labels(loss.terms("label", main), key, architecture)
+        yield from _of_labels(loss.terms("label", main), key, architecture, exclusive_labels)
 
 
 def _of_masks(terms: Terms, key: str, architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -148,10 +152,13 @@ def _of_masks(terms: Terms, key: str, architecture: Mapping[str, Any]) -> Iterat
 
 
 def _of_labels(
-    terms: Terms, key: str, architecture: Mapping[str, Any]
+    terms: Terms, key: str, architecture: Mapping[str, Any], exclusive: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield losses that cannot judge image labels."""
-    able = [n for n in registry.known("losses") if _says(n, "LABELS") or n == "cross_entropy"]
+    able = [name for name in registry.known("losses") if _says(name, "LABELS")]
+    able += [
+        name for name in registry.known("losses") if exclusive and _says(name, "EXCLUSIVE_LABELS")
+    ]
     for name in _known(terms):
         if name in able:
             continue

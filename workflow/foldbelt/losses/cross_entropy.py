@@ -11,6 +11,9 @@ from foldbelt.losses._exclusive import log_probabilities
 EXCLUSIVE = True
 """Needs a network whose classes exclude each other."""
 
+EXCLUSIVE_LABELS = True
+"""Means something of image labels that exclude each other, too: there the background has nothing."""
+
 
 class CrossEntropy(nn.Module):
     """−Σ_c w_c t_c log p_c over the classes and the background, the mean over pixels.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from foldbelt import files, registry, runtime
+from foldbelt import files, registry, runtime, store
 from foldbelt.config import stages
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, Problem, raise_all
@@ -70,7 +70,7 @@ def run(
     """
     device = runtime.prepare(machine.cpu_threads, machine.device)
     train_ids, valid_ids = split(inputs.folds, job.fold)
-    check_stage(stage, job, model)
+    check_stage(stage, job, model, store.attrs(inputs.data).get("exclusive_labels", False))
     _check_images(stage, job, train_ids, valid_ids, inputs)
     judged = JUDGED[registry.main_output(model)]
     metric = judged or str(metric)
@@ -107,7 +107,9 @@ def run(
         files.write_csv(outputs.history, trainer.history())
 
 
-def check_stage(stage: StageSettings, job: Job, model: Mapping[str, Any]) -> None:
+def check_stage(
+    stage: StageSettings, job: Job, model: Mapping[str, Any], exclusive_labels: bool = False
+) -> None:
     """Refuse settings that exclude each other, and losses that mean nothing to the model.
 
     Raises
@@ -115,7 +117,7 @@ def check_stage(stage: StageSettings, job: Job, model: Mapping[str, Any]) -> Non
     InputError
         Naming each key.
     """
-    reasons = [*stages.contradictions(stage), *stages.unlearnable(stage, model)]
+    reasons = [*stages.contradictions(stage), *stages.unlearnable(stage, model, exclusive_labels)]
     problems = [Problem(f"stages.{job.stage}.{key}", why) for key, why in reasons]
     raise_all(problems, f"Stage {job.stage} contradicts itself")
 
