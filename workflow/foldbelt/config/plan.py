@@ -46,6 +46,7 @@ FILES = {
 """Kind → the one name of such a file; rules write it after the same pattern."""
 
 _PARTS = ("train", "test")
+_PSEUDO = {"labels": "soft", "boxes": "box_score"}
 _OF_OUTPUT = ("decide_output", "apply_output")
 _BENCHMARKS = {
     "weights": "results/{run}/benchmarks/train_stage/{model}/round{round}/fold{fold}/{stage}.txt",
@@ -105,6 +106,7 @@ class Plan:
             for output, models in outputs.models_of(config).items()
         }
         self.external = list(config["blend"]["external"])
+        self.recipes.pseudo_keys = {_PSEUDO[o] for o in self.by_output if o in _PSEUDO}
         self.rounds = list(range(config["pseudo"]["rounds"] + 1))
         self.scheme = self.recipes.model(self.models[0])["folds"]
         self.folds = self.fold_numbers(self.scheme)

@@ -67,6 +67,7 @@ class Recipes:
     streams: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.pseudo_keys: set[str] = set()  # those of outputs that the run has
         self._first: dict[str, str] = {}  # digest of what a job depends on → the model that does it
         self.streams |= {name: name for name in self.stages}
 
@@ -139,6 +140,7 @@ class Recipes:
         idle += [] if pseudo["rule"] == "labels" else ["label_low", "label_high"]
         idle += [] if pseudo["rule"] == "confidence" else ["min_confident_share"]
         idle += [] if pseudo["max_images"] else ["order"]
+        idle += [key for key in ("soft", "box_score") if key not in self.pseudo_keys]
         return {k: v for k, v in pseudo.items() if k not in idle}
 
     def kept_weights(self, model: str) -> list[str]:

@@ -109,7 +109,7 @@ def given(source: Source, count: int) -> np.ndarray:
 
 
 def of_pseudo_masks(source: Source, count: int, derived: bool) -> np.ndarray:
-    """Labels (N,count) f32 of pseudo-labelled images.
+    """Labels (N,count) f32 of pseudo-labelled images, those that they have or follow from masks.
 
     Parameters
     ----------
@@ -120,6 +120,8 @@ def of_pseudo_masks(source: Source, count: int, derived: bool) -> np.ndarray:
     derived
         Whether they follow from masks; if not, they are NaN, unknown.
     """
+    if store.has(source.masks, "labels"):
+        return given(source, count)
     labels = np.full((len(source.ids), count), np.nan, np.float32)
     if not derived:
         return labels
