@@ -43,8 +43,8 @@ def build(
         ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
         `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
         `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
-        level of the decoder, from deep to shallow. `classifier` gives "label" alone, and `detector` "box"
-        alone, a dict that `foldbelt.models.detector` describes.
+        level of the decoder, from deep to shallow. `classifier` gives "label" alone, and
+        `detector` "box", a dict that `foldbelt.models.detector` describes.
         Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
 
     Raises
