@@ -46,7 +46,7 @@ def build(
         `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
         `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
         level of the decoder, from deep to shallow. `classifier` gives "label" alone, and
-        `detector` "box" alone.
+        `detector` "box", a dict that `foldbelt.models.detector` describes.
         Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
 
     Raises

@@ -9,6 +9,7 @@ not used.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -157,7 +158,10 @@ def build(
     head_convs: int = 4,
     late_channels: int = 0,
 ) -> Detector:
-    """Make a detector. Every anchor starts with the probability .01 of each class (Lin et al. 2017).
+    """Make a detector.
+
+    Every anchor starts with the probability .01 of each class (Lin et al. 2017, Focal loss for
+    dense object detection).
 
     Parameters
     ----------
@@ -221,7 +225,7 @@ def _choose(levels: Sequence[int], strides: Sequence[int], encoder: str) -> tupl
     extra = len(levels) - len(used)
     deepest = strides[used[-1]] if used else 0
     doubled = [deepest * 2**number for number in range(1, extra + 1)]
-    rising = all(low < high for low, high in zip(levels, levels[1:], strict=False))
+    rising = all(low < high for low, high in pairwise(levels))
     if not used or not rising or extra > _EXTRA or list(levels)[len(used) :] != doubled:
         raise InputError(
             f"levels: {list(levels)} does not fit the encoder {encoder!r}, whose maps are "
