@@ -1,8 +1,10 @@
 """How often an interval over groups holds the truth, and how wide it is; bootstrap-t and its peers.
 
     python benchmarks/interval_coverage.py [TRIALS]
+    python benchmarks/interval_coverage.py ranked [TRIALS]
 
-Prints a table for docs/benchmarks.md. Groups are of eight images; of unequal sizes (log-normal, sd
+Prints a table for docs/benchmarks.md. The second form is for average precision of boxes, which is
+no mean over images. Groups are of eight images; of unequal sizes (log-normal, sd
 1); or 15 % of them are bad (mean .4 instead of .8), or very bad (.3 instead of .9, where with few
 groups none of them may have been drawn, and no method can know). Peers: the percentile bootstrap,
 and Student's t over groups.
@@ -15,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from foldbelt import bootstrap
+from foldbelt.metrics.ranked import Ranking
 
 KINDS = {
     "equal groups": "equal",
@@ -88,6 +91,60 @@ def coverage(kind: str, groups: int, count: int, method: str) -> tuple[float, fl
     return float(np.mean(held)), float(np.mean([high - low for low, high in made]))
 
 
+def ranking(rng: np.random.Generator, groups: int) -> tuple[Ranking, np.ndarray]:
+    """Draw boxes of one class of patients who differ in how well they can be read.
+
+    One to four images a patient, no, one or two true boxes an image, each found with the patient's
+    own chance, one false box an image on average, whose scores are lower by the patient's own
+    distance. The ranking is made as matching would make it. Also gives each image's patient.
+    """
+    skill, apart = rng.normal(0.8, 0.1, groups).clip(0, 1), rng.normal(1.5, 0.5, groups)
+    index = np.repeat(np.arange(groups), rng.integers(1, 5, groups))
+    true = np.repeat(np.arange(len(index)), rng.integers(0, 3, len(index)))
+    found = true[rng.random(len(true)) < skill[index[true]]]
+    false = np.repeat(np.arange(len(index)), rng.poisson(1, len(index)))
+    image = np.concatenate([found, false])
+    right = np.arange(len(image)) < len(found)
+    score = rng.normal(0, 1, len(image)) + right * apart[index[image]]
+    order = np.argsort(-score, kind="stable")
+    hits = (np.flatnonzero(right[order]),)
+    place = np.array([0, len(image)])
+    return Ranking(right, image[order], place, hits, (true,), len(index)), index
+
+
+def ranked_coverage(groups: int, count: int, draws: int = 1000) -> tuple[float, float, float]:
+    """Give the share of trials whose interval holds the truth, its standard error, and the width.
+
+    Parameters
+    ----------
+    groups
+        Number of patients.
+    count
+        Number of trials.
+    draws
+        Of each interval.
+    """
+    rng = np.random.default_rng(groups)
+    whole = ranking(np.random.default_rng(99), 100_000)[0].score()
+    held, widths = [], []
+    for i in range(count):
+        made, index = ranking(rng, groups)
+        low, high = bootstrap.ranked_interval(made.score, index, draws, seed=i) or (np.nan, np.nan)
+        held.append(low <= whole <= high)
+        widths.append(high - low)
+    share = float(np.mean(held))
+    return share, float(np.sqrt(share * (1 - share) / count)), float(np.mean(widths))
+
+
+def main_ranked(count: int = 1000) -> None:
+    print(f"Average precision: share of {count} trials held at {bootstrap.percent()}.\n")
+    print("| patients | interval | held | width |\n|---|---|---|---|")
+    for groups in (*GROUPS, 60, 200):
+        method = "percentile" if groups >= bootstrap.MANY else "bootstrap-t"
+        share, error, width = ranked_coverage(groups, count)
+        print(f"| {groups} | {method} | {share:.3f} ± {error:.3f} | {width:.2f} |", flush=True)
+
+
 def main(count: int = 2000) -> None:
     print(f"Share of {count} trials held at {bootstrap.percent()}, and the mean width.\n")
     print(f"| groups | of | {' | '.join(METHODS)} |\n|---|---|{'---|' * len(METHODS)}")
@@ -99,4 +156,7 @@ def main(count: int = 2000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:2] == ["ranked"]:
+        main_ranked(*map(int, sys.argv[2:]))
+    else:
+        main(*map(int, sys.argv[1:]))

@@ -116,3 +116,64 @@ def test_the_level_decides_how_wide_an_interval_is():
     wide = bootstrap.interval(values)
     assert wide[0] < low < high < wide[1]
     assert wide == bootstrap.interval(values, level=bootstrap.LEVEL)
+
+
+def mean_of(values):
+    return lambda count: float(np.average(values, weights=count))
+
+
+def test_a_mean_has_the_same_interval_where_it_is_scored_anew_for_every_draw():
+    values, groups = np.random.default_rng(0).random(40), np.repeat(np.arange(20), 2)
+    expected = bootstrap.interval(values, groups, n=200, seed=4)
+    made = bootstrap.ranked_interval(mean_of(values), groups, 200, seed=4)
+    assert made == pytest.approx(expected, abs=1e-12)  # of equal groups the jackknife is exact
+    other = values[::-1]
+    expected = bootstrap.paired(values, other, groups, n=200, seed=4)
+    made = bootstrap.ranked_paired(mean_of(values), mean_of(other), groups, 200, seed=4)
+    assert made[0] == pytest.approx(expected[0])
+    assert made[1] == pytest.approx(expected[1], abs=1e-12)
+
+
+def test_of_many_groups_the_quantiles_of_draws_do():
+    values, groups = np.random.default_rng(0).random(120), np.repeat(np.arange(60), 2)
+    drawn = np.random.default_rng(7).multinomial(60, np.full(60, 1 / 60), 300)
+    means = [np.average(values, weights=count[groups]) for count in drawn]
+    made = bootstrap.ranked_interval(mean_of(values), groups.astype(str), 300, seed=7)
+    assert made == pytest.approx(np.quantile(means, [0.025, 0.975]))
+    resampling = bootstrap.Resampling(groups.astype(str), 300, 7)
+    assert resampling.ranked(mean_of(values), 120) == made
+    assert resampling.take(np.arange(100)).ranked(mean_of(values[:100]), 100) != made
+
+
+@pytest.mark.parametrize("groups", [8, 60])
+def test_the_ends_of_a_ranked_score_are_those_of_scores(groups):
+    def statistic(count):
+        return 0.999 + 0.001 * count[0]  # a draw may exceed what a score can be
+
+    low, high = bootstrap.ranked_interval(statistic, range(groups), 200)
+    assert low <= 1 == high
+
+
+def test_draws_without_a_score_are_left_out_and_sets_without_one_are_refused():
+    def rare(first):
+        return lambda count: count[0] / count[:4].sum() if count[:first].any() else float("nan")
+
+    for groups in (8, 60):
+        low, high = bootstrap.ranked_interval(rare(2), range(groups), 300)
+        assert 0 <= low < 0.25 < high <= 1
+    assert bootstrap.ranked_interval(rare(1), range(8), 300) == [0, 1]
+    with pytest.raises(InputError, match="has no score"):
+        bootstrap.ranked_interval(lambda count: float("nan"), range(60))
+
+
+def test_few_groups_give_no_interval_of_a_ranked_score_either():
+    groups = np.repeat(np.arange(4), 10)
+    assert bootstrap.ranked_interval(mean_of(np.arange(40)), groups) is None
+    assert bootstrap.ranked_paired(mean_of(np.arange(40)), mean_of(np.ones(40)), groups)[1] is None
+    assert bootstrap.ranked_interval(lambda count: 0.7, range(9)) == [0.7, 0.7]
+
+
+def test_average_precision_lies_in_its_interval_as_often_as_that_says():
+    held, error, width = interval_coverage.ranked_coverage(60, 150, draws=200)
+    assert held >= 0.92 - 2 * error
+    assert width < 0.2
