@@ -27,7 +27,7 @@ from foldbelt import metrics, models
 from foldbelt.boxes import Boxes
 from foldbelt.level import LEVEL
 from foldbelt.models.detector import Detector
-from foldbelt.predict.boxes import decode
+from foldbelt.models._decoding import decode
 from foldbelt.train.boxes import PADDING, BoxLoss
 
 SIDE = 128  # a multiple of the strides of all levels: torchvision's anchors lie right only then

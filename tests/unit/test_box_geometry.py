@@ -8,7 +8,8 @@ from foldbelt.channels._boxes import to_network, to_original
 from foldbelt.channels._resizing import MODES, Resizer
 from foldbelt.models.detector import anchors
 from foldbelt.predict import VIEWS
-from foldbelt.predict.boxes import decode, flipped
+from foldbelt.models._decoding import decode
+from foldbelt.predict.boxes import flipped
 from foldbelt.store.geometry import scaled
 
 SIZES = [((100, 140), (50, 70), (64, 96)), ((60, 60), (60, 60), (61, 60)), ((33, 47), (66, 94))]

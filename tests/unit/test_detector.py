@@ -13,7 +13,7 @@ from foldbelt import metrics, models
 from foldbelt.boxes import Boxes
 from foldbelt.files import InputError
 from foldbelt.models.detector import anchors
-from foldbelt.predict.boxes import decode
+from foldbelt.models._decoding import decode
 from foldbelt.train.boxes import PADDING, UNKNOWN, BoxLoss
 
 TINY = {
