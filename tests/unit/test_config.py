@@ -1,6 +1,7 @@
 """The config: what is refused, what is completed, what is documented."""
 
 import copy
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,50 @@ def test_labels_from_a_column_join_no_model_that_gates_masks() -> None:
     assert config.resolve(given)["data"]["label"] == "view"
     given["models"]["net"]["architecture"]["label_head"] = True
     with pytest.raises(InputError, match=r"data\.label: the model 'net' predicts"):
+        config.resolve(given)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"label": {"table": "labels.csv"}}, r"data\.label: give either `column`.* or `columns`"),
+        ({"label": {"column": "a", "columns": ["b"]}}, r"data\.label: give either"),
+        ({"label": {"column": "a", "table": "../l.csv"}}, r"data\.label\.table: '\.\./l\.csv'"),
+        ({"label": {"colum": "a"}}, r"data\.label\.colum: .*column"),
+        ({"label": {"columns": []}}, r"data\.label\.columns"),
+        ({"boxes": "/boxes.csv"}, r"data\.boxes: '/boxes\.csv' must be a path below"),
+        ({"boxes": "a/../../b"}, r"data\.boxes: .* must be a path below"),
+        ({"box_classes": ["a"]}, r"data\.box_classes: there are no boxes"),
+        ({"boxes": "from_masks", "box_classes": ["a"]}, r"data\.box_classes: boxes from masks"),
+        ({"boxes": "from_masks", "masks": False}, r"data\.boxes: from_masks: there are no masks"),
+        ({"masks": False}, r"data\.masks: false leaves nothing to learn"),
+        ({"masks": False, "label": "a", "ignore": 3}, r"data\.ignore: there are no masks"),
+        ({"masks": False, "boxes": "b", "classes": {"a": 1}}, r"data\.classes: there are no masks"),
+    ],
+)
+def test_masks_labels_and_boxes_agree(data: dict[str, Any], words: str) -> None:
+    folder = {**SMALL, "competition": "folder"}
+    with pytest.raises(InputError, match=words):
+        config.resolve({**folder, "data": {"path": "x", **data}})
+
+
+def test_a_mapping_of_labels_is_completed() -> None:
+    data = {"path": "x", "label": {"columns": ["a", "b"]}}
+    whole = config.resolve({**SMALL, "competition": "folder", "data": data})
+    label = {"table": "meta.csv", "column": None, "columns": ["a", "b"], "exclusive": False}
+    assert whole["data"]["label"] == label
+    assert config.resolve(whole) == whole
+
+
+@pytest.mark.parametrize(
+    "data", [{"boxes": "boxes.csv"}, {"boxes": "from_masks"}, {"masks": False, "label": "view"}]
+)
+@pytest.mark.parametrize("competition", ["salt", "steel"])
+def test_boxes_are_for_folders_alone(competition: str, data: dict[str, Any]) -> None:
+    given = {**SMALL, "competition": competition, "data": {"path": "x", **data}}
+    key, value = next(iter(data.items()))
+    words = f"data.{key}: {json.dumps(value)} is for the layout of folder only; leave it out"
+    with pytest.raises(InputError, match=re.escape(words)):
         config.resolve(given)
 
 

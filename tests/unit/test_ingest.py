@@ -26,6 +26,7 @@ from raw_folders import (
 )
 
 from foldbelt import ingest, store
+from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.ingest import part, streaming
@@ -724,8 +725,127 @@ def test_a_meta_column_can_be_the_label(run):
     run("folder", label="view")
     assert store.attrs(run.train)["label_names"] == ["AP", "PA"]
     assert store.read(run.train, "labels").tolist() == [[0, 1], [1, 0], [0, 1]]
-    save_table(run.root / "meta.csv", {"id": ["a", "b", "c"], "view": ["PA", "", "PA"]})
-    with pytest.raises(InputError, match="id b has no label"):
-        run("folder", label="view")
+    assert store.attrs(run.train)["exclusive_labels"] is True
     with pytest.raises(InputError, match="no column 'vue'"):
         run("folder", label="vue")
+
+
+# --- folder: labels and boxes
+
+BOXED = {"a": (40, 60), "b": (30, 30), "c": (24, 24)}
+"""Images, of which the first has two boxes, the second none, and nobody has looked at the third."""
+BOX_ROWS = {
+    "id": ["a", "a", "b"],
+    "class": ["ring", "disc", ""],
+    "x1": [1.5, 0, ""],
+    "y1": [2, 0, ""],
+    "x2": [9, 60, ""],
+    "y2": [12, 40, ""],
+}
+
+
+def boxed(root):
+    make_folder(root, BOXED, test=True)
+    save_table(root / "boxes.csv", BOX_ROWS)
+    return {"size": 32, "boxes": "boxes.csv", "boxes_missing": "unknown"}
+
+
+def stored_boxes(path):
+    return Boxes.from_bytes(list(store.read(path, "boxes")))
+
+
+def test_boxes_are_stored_at_the_original_size(run):
+    run("folder", **boxed(run.root))
+    boxes = stored_boxes(run.train)
+    assert boxes.image(0).tolist() == [[1, 1.5, 2, 9, 12, 1], [0, 0, 0, 60, 40, 1]]
+    assert [len(boxes.image(n)) for n in (1, 2)] == [0, 0]
+    assert store.table(run.train)["boxes"].tolist() == [2, 0, -1]
+    assert store.attrs(run.train)["box_names"] == ["disc", "ring"]
+    assert store.attrs(run.test)["box_names"] == ["disc", "ring"]
+    assert not store.has(run.test, "boxes")
+    assert "boxes" not in store.table(run.test)
+    run("folder", size=32, boxes="boxes.csv", box_classes=["ring", "disc", "cross"])
+    assert store.table(run.train)["boxes"].tolist() == [2, 0, 0]  # by default none are missing
+    assert stored_boxes(run.train).classes.tolist() == [0, 1]
+    assert store.attrs(run.train)["box_names"] == ["ring", "disc", "cross"]
+
+
+def test_boxes_change_nothing_else(run, tmp_path):
+    spec = boxed(run.root)
+    run("folder", **spec)
+    other = Run(tmp_path / "plain")
+    make_folder(other.root, BOXED, test=True)
+    other("folder", size=32)
+    for name in ("image", "mask", "labels"):
+        assert np.array_equal(store.read(run.train, name), store.read(other.train, name)), name
+    for one, two in zip(store.truth(run.train), store.truth(other.train), strict=True):
+        assert np.array_equal(one[0], two[0])
+    table = store.table(run.train).drop(columns="boxes")
+    assert table.equals(store.table(other.train))
+    assert not store.has(other.train, "boxes")
+    stated = store.attrs(other.train)["config"]
+    later = {"masks", "boxes", "boxes_missing", "boxes_least_area", "box_classes"}
+    assert not later & stated.keys(), "files of before keep their bytes"
+    assert not {"box_names", "exclusive_labels"} & store.attrs(other.train).keys()
+
+
+def test_boxes_can_be_drawn_around_the_parts_of_masks(run):
+    make_folder(run.root, {"a": (40, 60), "b": (40, 60)})
+    mask = np.zeros((40, 60), np.uint8)
+    mask[3:10, 5:8], mask[20:25, 30:40], mask[39, 59], mask[30:] = 1, 2, 2, 9
+    save(run.root / "masks/a.png", mask)
+    save(run.root / "masks/b.png", np.full((40, 60), 9, np.uint8))
+    spec = {"classes": {"one": 1, "two": 2}, "ignore": 9, "size": 20, "boxes": "from_masks"}
+    run("folder", **spec)
+    assert stored_boxes(run.train).image(0).tolist() == [
+        [0, 5, 3, 8, 10, 1],
+        [1, 30, 20, 40, 25, 1],
+    ]
+    assert store.table(run.train)["boxes"].tolist() == [2, -1]  # no pixel of b is labelled
+    assert store.attrs(run.train)["box_names"] == ["one", "two"]
+    run("folder", **spec, boxes_least_area=30)
+    assert stored_boxes(run.train).image(0).tolist() == [[1, 30, 20, 40, 25, 1]]
+
+
+@pytest.mark.parametrize("block", [1, 256])
+def test_a_folder_needs_no_masks(run, monkeypatch, block):
+    monkeypatch.setattr(streaming, "BLOCK", block)
+    spec = boxed(run.root)
+    for path in (run.root / "masks").iterdir():
+        path.unlink()
+    (run.root / "masks").rmdir()
+    run("folder", **spec, masks=False)
+    assert not any(store.has(run.train, name) for name in ("mask", "original", "labels", "ignore"))
+    assert store.attrs(run.train)["class_names"] == []
+    assert store.attrs(run.test)["class_names"] == []
+    assert list(store.table(run.train)) == ["id", "height", "width", "boxes"]
+    assert store.original_sizes(run.train).tolist() == [list(size) for size in BOXED.values()]
+    assert stored_boxes(run.train).start.tolist() == [0, 2, 2, 2]
+    save_table(run.root / "meta.csv", {"id": [*"abc"], "view": ["PA", "AP", "PA"]})
+    run("folder", size=32, label="view", masks=False)
+    assert store.read(run.train, "labels").tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert not store.has(run.train, "boxes")
+
+
+def test_images_may_share_one_size_without_masks(run):
+    make_folder(run.root, {"a": (24, 24), "b": (24, 24)})
+    save_table(run.root / "meta.csv", {"id": ["a", "b"], "view": ["PA", "AP"]})
+    run("folder", label="view", masks=False)
+    assert np.array_equal(store.read(run.train, "image")[1], tile(1, (24, 24)))
+
+
+def test_a_broken_box_drops_its_image(run):
+    spec = boxed(run.root)
+    add_row(run.root / "boxes.csv", "c", "disc", "5", "5", "5", "9")
+    assert re.search(r"boxes\.csv: line 5 \(id c, disc\).*empty", run.refused("folder", **spec))
+    run("folder", **spec, on_problem="drop")
+    assert store.read(run.train, "id").tolist() == ["a", "b"]
+    assert run.table()["action"].tolist() == ["dropped"]
+
+
+def test_an_image_that_cannot_be_read_is_one_problem_with_its_boxes(run):
+    spec = boxed(run.root)
+    (run.root / "images/a.png").write_bytes(b"no image")
+    message = run.refused("folder", **spec)
+    assert "id a is unknown" not in message
+    assert "a.png: cannot be read as an image" in message

@@ -303,3 +303,13 @@ def test_packing_is_that_of_numpy(classes: int) -> None:
     assert np.array_equal(packed, np.packbits(mask, axis=-1))
     assert np.array_equal(layout.pack(mask.astype(bool)), packed)
     assert np.array_equal(layout.unpack(packed, classes), mask)
+
+
+@pytest.mark.parametrize("rows", [[b"abc"], [b"abc", b"def"], [b"", b""], [b"", b"a", b"bc"]])
+def test_byte_strings_of_one_length_stay_apart(tmp_path, rows):
+    arrays = [np.frombuffer(row, np.uint8) for row in rows]
+    ids = [str(number) for number in range(len(rows))]
+    store.write(tmp_path / "x.h5", {"id": ids, "boxes": arrays})
+    assert [bytes(row) for row in store.read(tmp_path / "x.h5", "boxes")] == rows
+    chosen = store.read(tmp_path / "x.h5", "boxes", ids[::-1])
+    assert [bytes(row) for row in chosen] == rows[::-1]

@@ -24,7 +24,8 @@ competition. They ask the package that the config names, `foldbelt.competitions.
 constants in its `__init__.py`
     ``METRIC``, the default metric, a name in `foldbelt.metrics`; ``SYNTHETIC``, the plug-in of
     `foldbelt.synthetic` that draws data in the competition's format, if there is one;
-    ``LABEL_COLUMN``, whether the reader takes image labels from the column that `data.label` names.
+    ``LABEL_COLUMN``, whether the reader takes image labels from what `data.label` names;
+    ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`).
 
 A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
 several competitions share is in `foldbelt.formats`.

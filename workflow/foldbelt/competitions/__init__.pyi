@@ -7,4 +7,5 @@ from ._reading import Item as Item
 from ._reading import Listing as Listing
 from ._reading import Sample as Sample
 from ._reading import settings as settings
+from ._reading import stated as stated
 from ._submitting import Prediction as Prediction

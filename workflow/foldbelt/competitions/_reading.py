@@ -26,6 +26,9 @@ class Item:
         What `read` needs to find the mask; None for a test image.
     columns
         Per-image columns known without decoding.
+    labels
+        (L,) f32 in [0, 1], NaN where unknown; None where masks tell the labels, and for a test
+        image.
     """
 
     id: str
@@ -33,6 +36,7 @@ class Item:
     size: tuple[int, int]
     truth: Any = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    labels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class Listing:
         Names of the L image labels.
     findings
         Every problem found, in training and test data.
+    exclusive
+        Whether an image has exactly one of the labels.
+    boxes
+        Names of the classes of boxes; None where the data have no boxes.
+    has_masks
+        Whether training images have masks; without any there are no classes.
     """
 
     root: Path
@@ -69,6 +79,9 @@ class Listing:
     classes: list[str]
     labels: list[str]
     findings: list[Finding]
+    exclusive: bool = False
+    boxes: list[str] | None = None
+    has_masks: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,13 +93,16 @@ class Sample:
     image
         (h, w) or (h, w, 3) u8.
     mask
-        (h, w, K) u8 of 0 and 1; None for a test image.
+        (h, w, K) u8 of 0 and 1; None for a test image, and where the data have no masks.
     ignore
         (h, w) bool, True where unlabelled; None where every pixel is labelled.
     labels
-        (L,) u8; None for a test image.
+        (L,) u8 of 0 and 1, or f32 in [0, 1] with NaN where unknown; None for a test image.
     columns
         Per-image columns that are computed from the pixels.
+    boxes
+        (m, 6) f32 as `foldbelt.boxes.NUMBERS`, at the original size; None where nobody has labelled
+        them, and for a test image.
     """
 
     image: np.ndarray
@@ -94,6 +110,7 @@ class Sample:
     ignore: np.ndarray | None = None
     labels: np.ndarray | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    boxes: np.ndarray | None = None
 
 
 _ELSEWHERE = ("path", "synthetic", "truth")  # the same files in another folder are the same data
@@ -116,3 +133,22 @@ def settings(section: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(chosen["size"], int):
         chosen["size"] = [chosen["size"], chosen["size"]]
     return chosen
+
+
+_LATER: Mapping[str, Any] = {
+    "masks": True,
+    "boxes": None,
+    "boxes_missing": "none",
+    "boxes_least_area": 1,
+    "box_classes": None,
+}
+"""Keys of `data` that came later, and the values that say what was so before."""
+
+
+def stated(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a data file states of the settings that it was read by.
+
+    Keys that came later stand only where they change something, so that files keep their bytes.
+    """
+    return {key: value for key, value in settings.items()
+            if key not in _LATER or value != _LATER[key]}  # fmt: skip

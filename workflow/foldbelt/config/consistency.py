@@ -4,8 +4,10 @@ The schema says what each value may be; here is asked whether they can be meant 
 whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from foldbelt import registry
@@ -98,6 +100,12 @@ def _data(config: Config) -> Iterator[Problem]:
         yield Problem("data.synthetic", reason)
     if data["label"] is not None:
         yield from _label(config)
+    yield from _annotations(data)
+    reading = _reading("ANNOTATIONS")
+    for key, plain in (("masks", True), ("boxes", None)):
+        if data[key] != plain and competition not in reading:
+            reason = f"{json.dumps(data[key])} is for the layout of {', '.join(reading)} only"
+            yield Problem(f"data.{key}", f"{reason}; leave it out")
     if data["series"] is not None:
         yield from _series(data["series"])
     looks = [name for name in config["decision"]["steps"] if _looks(name)]
@@ -110,14 +118,59 @@ def _data(config: Config) -> Iterator[Problem]:
 
 def _label(config: Config) -> Iterator[Problem]:
     """Yield what keeps a column of image labels from being read, or from making sense."""
-    reading = [
-        name
-        for name in registry.known("competitions")
-        if registry.constant(registry.competition(name), "LABEL_COLUMN", False)
-    ]
+    reading = _reading("LABEL_COLUMN")
     if config["competition"] not in reading:
         reason = f"labels from a column are read for {', '.join(reading)} only; leave it out"
         yield Problem("data.label", reason)
+
+
+def _reading(constant: str) -> list[str]:
+    """Name the competitions whose package says yes to a constant."""
+    return [
+        name
+        for name in registry.known("competitions")
+        if registry.constant(registry.competition(name), constant, False)
+    ]
+
+
+def _annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what keeps masks, labels and boxes from being read or from saying anything."""
+    label, boxes = data["label"], data["boxes"]
+    names = [("data.boxes", boxes)]
+    if isinstance(label, Mapping):
+        names.append(("data.label.table", label["table"]))
+        if (label["column"] is None) == (label["columns"] is None):
+            reason = "give either `column`, of one label an image, or `columns`, one a label"
+            yield Problem("data.label", reason)
+    for key, name in names:
+        if name is not None and not _is_below(name):
+            reason = f"{name!r} must be a path below the folder of the raw files"
+            yield Problem(key, reason)
+    if boxes is None and data["box_classes"] is not None:
+        yield Problem("data.box_classes", "there are no boxes; name their file in data.boxes")
+    if boxes == "from_masks" and data["box_classes"] is not None:
+        reason = "boxes from masks have the classes of the masks (data.classes); leave it out"
+        yield Problem("data.box_classes", reason)
+    if not data["masks"]:
+        yield from _maskless(data)
+
+
+def _maskless(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what asks for masks where there are none."""
+    if data["boxes"] == "from_masks":
+        yield Problem("data.boxes", "from_masks: there are no masks (data.masks is false)")
+    elif data["boxes"] is None and data["label"] is None:
+        reason = "false leaves nothing to learn; name labels (data.label) or boxes (data.boxes)"
+        yield Problem("data.masks", reason)
+    for key in ("classes", "ignore"):
+        if data[key] is not None:
+            yield Problem(f"data.{key}", "there are no masks (data.masks is false); leave it out")
+
+
+def _is_below(name: str) -> bool:
+    """Tell whether a path leads to something below a folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def _folds(config: Config) -> Iterator[Problem]:
@@ -193,7 +246,7 @@ def _outputs(config: Config) -> Iterator[Problem]:
     """Yield what is predicted of the data, or of nothing that they have."""
     found, data = outputs.models_of(config), config["data"]
     needs = {"masks": "data.masks", "boxes": "data.boxes"}
-    has = {"masks": data.get("masks", True), "boxes": data.get("boxes") is not None}
+    has = {"masks": data["masks"], "boxes": data["boxes"] is not None}
     for name, model in config["models"].items():
         network = model["architecture"]
         asked = {

@@ -40,21 +40,21 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
     for name, model in config["models"].items():
         network = model["architecture"]
         masks, labels = registry.predicts_masks(network), registry.predicts_labels(network)
-        if data.get("masks", True) and (masks or (labels and not own_labels)):
+        if data["masks"] and (masks or (labels and not own_labels)):
             found["masks"].append(name)
         if own_labels and labels:
             found["labels"].append(name)
-        if data.get("boxes") is not None and registry.predicts_boxes(network):
+        if data["boxes"] is not None and registry.predicts_boxes(network):
             found["boxes"].append(name)
     masked = [
         n for n in found["masks"] if registry.predicts_masks(config["models"][n]["architecture"])
     ]
-    if not masked and not (data.get("masks", True) and config["blend"]["external"]):
+    if not masked and not (data["masks"] and config["blend"]["external"]):
         found["masks"] = []  # labels alone gate nothing
     return {
         output: names
         for output, names in found.items()
-        if names or (output == "masks" and data.get("masks", True) and config["blend"]["external"])
+        if names or (output == "masks" and data["masks"] and config["blend"]["external"])
     }
 
 
@@ -65,9 +65,10 @@ def exclusive_labels(label: str | Mapping[str, Any] | None) -> bool:
 
     Examples
     --------
-    >>> exclusive_labels("view"), exclusive_labels({"columns": ["a", "b"], "exclusive": False})
+    >>> independent = {"column": None, "columns": ["a", "b"], "exclusive": False}
+    >>> exclusive_labels("view"), exclusive_labels(independent)
     (True, False)
     """
     if isinstance(label, Mapping):
-        return bool(label.get("exclusive", "column" in label))
+        return label["column"] is not None or label["exclusive"]
     return label is not None

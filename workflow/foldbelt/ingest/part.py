@@ -104,17 +104,18 @@ def run(
     part = TRAIN if train is None else TEST
     _check_room(source.listing, part, out)
     if train is not None:
-        names = store.attrs(train)
-        classes, labels = names["class_names"], names["label_names"]
-        listing = replace(source.listing, classes=classes, labels=labels)
-        source = replace(source, listing=listing)
+        source = replace(source, listing=_as_trained(source.listing, store.attrs(train)))
     attrs: dict[str, Any] = {
-        "config": {"competition": competition, **settings},
+        "config": {"competition": competition, **competitions.stated(settings)},
         "inputs": {} if digest is None else {"raw": digest},
         "class_names": source.listing.classes,
         "label_names": source.listing.labels,
         "size": source.listing.size,
     }
+    if source.listing.exclusive:
+        attrs["exclusive_labels"] = True
+    if source.listing.boxes is not None:
+        attrs["box_names"] = source.listing.boxes
     findings = _convert_usable(source, part, out, attrs)
     fatal = _fatal(findings, settings)
     action = "stopped" if fatal else "dropped"
@@ -126,6 +127,17 @@ def run(
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=_COLUMNS))
     if fatal:
         raise_all(rows, f"The raw files in {folder} cannot be used", _hint(fatal))
+
+
+def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
+    """Take the names of all that is predicted from the attributes of the training data."""
+    return replace(
+        listing,
+        classes=trained["class_names"],
+        labels=trained["label_names"],
+        exclusive=trained.get("exclusive_labels", False),
+        boxes=trained.get("box_names"),
+    )
 
 
 def _unlabelled(data: PathLike) -> list[str]:
@@ -284,7 +296,8 @@ def _convert(
         if part == TRAIN and out is not None:
             seen = zip(listing.classes, stream.seen.tolist(), strict=True)
             counts = ", ".join(f"{name} ({count})" for name, count in seen)
-            print(f"Classes, and how many training images hold them: {counts}")
+            if counts:
+                print(f"Classes, and how many training images hold them: {counts}")
             unknown = sum(columns.get(KNOWN) == 0 for columns in stream.columns)
             if unknown:
                 print(f"{unknown} training images have no pixel whose truth is known")

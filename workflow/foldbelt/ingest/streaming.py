@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
+from foldbelt.boxes import NUMBERS, Boxes
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.formats.findings import Finding, UnusableImage
 
@@ -32,6 +33,11 @@ class Row:
     mask: np.ndarray | None
     ignore: np.ndarray | None
     original: np.ndarray | None
+    boxes: np.ndarray | None
+
+
+UNLABELLED = -1
+"""In the column `boxes`: nobody has labelled the boxes of the image."""
 
 
 class Stream:
@@ -48,12 +54,16 @@ class Stream:
         self.reader, self.listing, self.items = reader, listing, items
         self.is_train, self.writer = is_train, writer
         self.size = listing.size or (1, 1)
-        self.mixed = is_train and any(item.size != self.size for item in items)
+        self.masked = is_train and listing.has_masks
+        self.mixed = self.masked and any(item.size != self.size for item in items)
+        self.boxed = is_train and listing.boxes is not None
         planes = listing.channels + len(listing.classes) + 1
         self.block = max(1, min(BLOCK, _BLOCK_BYTES // (self.size[0] * self.size[1] * planes)))
         self.columns: list[dict[str, Any]] = []
         self.seen = np.zeros(len(listing.classes), np.int64)
         self.ignoring = False
+        whole = all(item.labels is None or _is_whole(item.labels) for item in items)
+        self.label_dtype: Any = np.uint8 if whole else np.float32
 
     def convert(self, pool: ThreadPoolExecutor) -> list[Finding]:
         """Convert every image; give the findings. After the first one nothing more is written."""
@@ -87,15 +97,17 @@ class Stream:
             rows = sample.mask.reshape(len(sample.mask), -1)  # a last axis of K is slow to reduce
             seen += np.bitwise_or.reduce(rows, axis=0).reshape(-1, len(seen)).any(axis=0)
         columns = {"id": item.id, **item.columns, **sample.columns}
+        if self.boxed:
+            columns["boxes"] = UNLABELLED if sample.boxes is None else len(sample.boxes)
         mask, ignore, original = sample.mask, sample.ignore, None
         if self.writer is None:
-            return Row(columns, seen, sample.image, None, None, None, None)
+            return Row(columns, seen, sample.image, None, None, None, None, None)
         if self.mixed and mask is not None:
             original = store.encode_original(mask, ignore)
         image = resize_image(sample.image, self.size)
         mask = None if mask is None else resize_mask(mask, self.size)
         ignore = None if ignore is None else resize_mask(ignore, self.size)
-        return Row(columns, seen, image, sample.labels, mask, ignore, original)
+        return Row(columns, seen, image, sample.labels, mask, ignore, original, sample.boxes)
 
     def _create(self) -> None:
         if self.writer is None:
@@ -103,12 +115,15 @@ class Stream:
         count, classes = len(self.items), len(self.listing.classes)
         colours = (3,) if self.listing.channels == 3 else ()
         self.writer.create("image", (*self.size, *colours), np.uint8, count)
-        if self.is_train:
+        if self.masked:
             tail = self.size if classes == 1 else (*self.size, classes)
             self.writer.create("mask", tail, np.uint8, count)
-            self.writer.create("labels", (len(self.listing.labels),), np.uint8, count)
+        if self.is_train and self.listing.labels:
+            self.writer.create("labels", (len(self.listing.labels),), self.label_dtype, count)
         if self.mixed:
             self.writer.create("original", (), store.BYTES, count)
+        if self.boxed:
+            self.writer.create("boxes", (), store.BYTES, count)
 
     def _put(self, start: int, rows: Sequence[Row]) -> None:
         assert self.writer is not None  # for the type checker
@@ -116,12 +131,18 @@ class Stream:
         self.writer.put("image", start, np.stack([row.image for row in rows]))
         if not self.is_train:
             return
-        masks = np.stack([row.mask for row in rows if row.mask is not None])
-        self.writer.put("mask", start, masks if masks.shape[3] > 1 else masks[..., 0])
-        labels = np.stack([row.labels for row in rows if row.labels is not None])
-        self.writer.put("labels", start, labels)
+        if self.masked:
+            masks = np.stack([row.mask for row in rows if row.mask is not None])
+            self.writer.put("mask", start, masks if masks.shape[3] > 1 else masks[..., 0])
+        if self.listing.labels:
+            labels = np.stack([row.labels for row in rows if row.labels is not None])
+            self.writer.put("labels", start, labels.astype(self.label_dtype))
         if self.mixed:
             self.writer.put("original", start, [row.original for row in rows])
+        if self.boxed:
+            nothing = np.zeros((0, len(NUMBERS)))
+            boxes = Boxes.join(nothing if row.boxes is None else row.boxes for row in rows)
+            self.writer.put("boxes", start, boxes.to_bytes())
         self._put_ignore(start, [row.ignore for row in rows])
 
     def _put_ignore(self, start: int, ignores: Sequence[np.ndarray | None]) -> None:
@@ -137,6 +158,11 @@ class Stream:
         if self.ignoring:
             block = np.stack([nothing if ignore is None else ignore for ignore in ignores])
             self.writer.put("ignore", start, block)
+
+
+def _is_whole(labels: np.ndarray) -> bool:
+    """Tell whether labels are all 0 or 1; NaN is neither."""
+    return bool(((labels == 0) | (labels == 1)).all())
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -167,7 +167,11 @@ class Writer:
             data.resize(stop, axis=0)
             self._written[name] = np.pad(self._written[name], (0, missing))
         if len(rows):
-            data[start:stop] = rows
+            if rows.dtype == object:  # h5py takes byte strings of one length for a table of bytes
+                for place, row in enumerate(rows, start):
+                    data[place] = row
+            else:
+                data[start:stop] = rows
             self._written[name][start:stop] = True
 
     def _prepare(self, name: str, data: h5py.Dataset, array: Any) -> np.ndarray:

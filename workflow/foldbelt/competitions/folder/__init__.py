@@ -2,5 +2,7 @@
 
 METRIC = "mean_dice"
 LABEL_COLUMN = True
-"""Image labels may come from a column of meta.csv, which `data.label` names."""
+"""Image labels may come from a column or a table, which `data.label` names."""
+ANNOTATIONS = True
+"""There may be boxes (`data.boxes`), and no masks (`data.masks`)."""
 SAMPLE = "sample_submission.csv"

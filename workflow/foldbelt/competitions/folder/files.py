@@ -2,13 +2,42 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.formats.folders import files_in, tables_in
 
 META = "meta.csv"
 TEST_FOLDERS = ("test", "test_images")
+FROM_MASKS = "from_masks"
+"""As `data.boxes`: boxes are drawn around the connected parts of the masks."""
+
+
+class LabelSpec(NamedTuple):
+    """Where image labels are read: of a `table` one `column`, or `columns` of numbers."""
+
+    table: str
+    column: str
+    columns: list[str] | None
+    exclusive: bool
+
+
+def label_spec(label: Any) -> LabelSpec | None:
+    """Understand `data.label`: null, the name of a column of meta.csv, or a mapping."""
+    if label is None:
+        return None
+    if isinstance(label, str):
+        return LabelSpec(META, label, None, True)
+    columns = label["columns"]
+    if columns is None:
+        return LabelSpec(label["table"], label["column"], None, True)
+    return LabelSpec(label["table"], "", list(columns), label["exclusive"])
+
+
+def box_file(settings: Mapping[str, Any]) -> str | None:
+    """Name the file, or the folder of files, of boxes; None if there is none to be read."""
+    name = settings.get("boxes")
+    return None if name in (None, FROM_MASKS) else name
 
 
 def test_folders(root: Path) -> list[str]:
@@ -24,17 +53,26 @@ def files(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
     root
         The competition's folder.
     settings
-        The config's `data` section.
+        The config's `data` section, or nothing where the sample alone is asked for.
 
     Returns
     -------
     dict
         Of `foldbelt.raw_files.PARTS` each → its files. `meta.csv` describes training and test
-        images, so it belongs to both parts.
+        images, so it belongs to both parts; labels and boxes are those of training images.
     """
     test = [path for folder in test_folders(root) for path in files_in(root / folder)]
+    train = files_in(root / "images")
+    if settings.get("masks", True):
+        train += files_in(root / "masks")
+    labels, boxes = label_spec(settings.get("label")), box_file(settings)
+    tables = [META] if labels is None else [META, labels.table]
+    train += tables_in(root, dict.fromkeys(tables))
+    if boxes is not None:
+        path = root / boxes
+        train += [path] if path.is_file() else files_in(path)
     return {
-        "train": [*files_in(root / "images"), *files_in(root / "masks"), *tables_in(root, [META])],
+        "train": list(dict.fromkeys(train)),
         "test": [*test, *tables_in(root, [META, SAMPLE])],
         "sample": tables_in(root, [SAMPLE]),
     }

@@ -1,14 +1,17 @@
-"""A plain folder of images and masks.
+"""A plain folder of images with masks, image labels or boxes.
 
-Layout: ``images/`` and ``masks/``, optionally ``test/`` or ``test_images/`` (images without
-masks), ``meta.csv`` (id and any columns: strata, groups) and ``sample_submission.csv``. PNG, JPEG
-or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; sizes may be mixed if `data.size` is set.
-The id of an image is its file name without the suffix, and its mask has the same id. Nested folders
-are not followed. `foldbelt.formats.image_files` describes how pixels become u8.
+Layout: ``images/`` and ``masks/`` (unless `data.masks` is false), optionally ``test/`` or
+``test_images/`` (images alone), ``meta.csv`` (id and any columns: strata, groups) and
+``sample_submission.csv``. PNG, JPEG or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; sizes
+may be mixed if `data.size` is set. The id of an image is its file name without the suffix, and its
+mask has the same id. Nested folders are not followed. `foldbelt.formats.image_files` describes how
+pixels become u8.
 
 A class is a value in the masks: `data.classes` maps names to values. Without it there is one
 class, `object`: every value above zero. `data.ignore` is the value of unlabelled pixels. JPEG blurs
 values, so a JPEG mask is accepted only for the one unnamed class, and cut at half the range.
+
+`data.label` names a table of image labels (see `labels`), `data.boxes` files of boxes (`boxes`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,11 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.folder import SAMPLE
-from foldbelt.competitions.folder.files import META, test_folders
+from foldbelt.competitions.folder.boxes import of_mask, read_boxes
+from foldbelt.competitions.folder.files import FROM_MASKS, META, label_spec, test_folders
+from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.competitions.folder.sample import sample_fault
 from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files
@@ -33,18 +37,19 @@ _LOSSY = (".jpg", ".jpeg")
 
 
 class Truth(NamedTuple):
-    """What a train image's truth is read from."""
+    """A train image's truth: the file of its mask, and its boxes; None where there are none."""
 
-    mask: Path
-    label: str | None
+    mask: Path | None
+    boxes: np.ndarray | None
 
 
 def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None) -> Listing:
-    """List images, masks and meta data, and what is wrong with their names and headers."""
-    classes = _classes(settings)
+    """List images, masks and tables, and what is wrong with names, headers and tables."""
+    classes = _classes(settings) if settings["masks"] else {}
     test_folder, findings = _test_folder(root)
     files_of: dict[str, dict[str, Path]] = {}
-    for folder in ("images", "masks", *([test_folder] if test_folder else [])):
+    masked = ["masks"] if settings["masks"] else []
+    for folder in ("images", *masked, *([test_folder] if test_folder else [])):
         files = files_in(root / folder)
         if not files and folder != test_folder:
             findings.append(
@@ -52,19 +57,33 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
             )
         files_of[folder], wrong = image_files.by_stem(files, root)
         findings += wrong
-    images, masks, test = files_of["images"], files_of["masks"], files_of.get(test_folder, {})
-    findings += _check_pairs(root, images, masks, test)
+    images, test = files_of["images"], files_of.get(test_folder, {})
+    masks = files_of.get("masks", {})
+    findings += _check_pairs(root, images, masks if masked else None, test)
     sizes, broken = image_files.measure(images | test, root)
     mask_sizes, broken_masks = image_files.measure(masks, root)
     findings += broken + broken_masks
     size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
-    columns, label_of, wrong = _read_meta(root, settings, images, test)
-    findings += wrong + _check_sample(root, test, classes)
+    columns, wrong = _read_meta(root, settings, images, test)
+    findings += wrong + (_check_sample(root, test, classes) if masked else [])
+    labels, wrong = read_labels(root, settings["label"], images, test)
+    findings += wrong
+    train = {key: sizes[key] for key in images if key in sizes}
+    others = (images.keys() | test.keys()) - train.keys()
+    box_names, boxes, wrong = read_boxes(root, settings, train, others, list(classes))
+    findings += wrong
     train_items = [
-        Item(key, path, sizes[key], Truth(masks[key], label_of.get(key)), columns[key])
+        Item(
+            key,
+            path,
+            sizes[key],
+            Truth(masks.get(key), boxes.get(key)),
+            columns[key],
+            None if labels is None else labels.of(key),
+        )
         for key, path in sorted(images.items())
-        if key in sizes and key in mask_sizes
+        if key in sizes and (key in mask_sizes or not masked)
     ]
     test_items = [
         Item(key, path, sizes[key], None, columns[key])
@@ -73,8 +92,20 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     ]
     channels = 3 if settings["image_mode"] == "rgb" else 1
     names = list(classes)
-    labels = names if settings["label"] is None else sorted(set(label_of.values()))
-    return Listing(root, settings, train_items, test_items, size, channels, names, labels, findings)
+    return Listing(
+        root,
+        settings,
+        train_items,
+        test_items,
+        size,
+        channels,
+        names,
+        names if labels is None else labels.names,
+        findings,
+        exclusive=labels is not None and labels.exclusive,
+        boxes=box_names,
+        has_masks=settings["masks"],
+    )
 
 
 def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
@@ -106,17 +137,23 @@ def _test_folder(root: Path) -> tuple[str, list[Finding]]:
 
 
 def _check_pairs(
-    root: Path, images: Mapping[str, Path], masks: Mapping[str, Path], test: Mapping[str, Path]
+    root: Path,
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path] | None,
+    test: Mapping[str, Path],
 ) -> list[Finding]:
     def find(keys: Iterable[str], files: Mapping[str, Path], reason: str) -> list[Finding]:
         return [
             Finding(image_files.relative(files[key], root), reason, key) for key in sorted(keys)
         ]
 
+    found = find(images.keys() & test.keys(), test, "has the id of a train image; ids must differ")
+    if masks is None:
+        return found
     return [
         *find(images.keys() - masks.keys(), images, "has no mask of the same name in masks/"),
         *find(masks.keys() - images.keys(), masks, "has no image of the same name in images/"),
-        *find(images.keys() & test.keys(), test, "has the id of a train image; ids must differ"),
+        *found,
     ]
 
 
@@ -144,14 +181,14 @@ def _read_meta(
     settings: Mapping[str, Any],
     images: Mapping[str, Path],
     test: Mapping[str, Path],
-) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[Finding]]:
-    """Give id → columns of every image, id → label if `data.label` is set, and findings."""
+) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
+    """Give id → columns of every image, and findings."""
     columns: dict[str, dict[str, Any]] = {key: {} for key in (*images, *test)}
-    table, findings = csv_files.read_table(
-        root, META, ("id",), needed=settings["label"] is not None
-    )
+    spec = label_spec(settings["label"])
+    needed = spec is not None and spec.table == META
+    table, findings = csv_files.read_table(root, META, ("id",), needed=needed)
     if table is None:
-        return columns, {}, findings
+        return columns, findings
     findings += csv_files.check_ids(table, META, columns, "images/ or the test folder")
     findings += csv_files.check_rows(META, table, sorted(images))
     covered = set(table["id"]) & test.keys()
@@ -159,35 +196,21 @@ def _read_meta(
         covered
     ):  # rows for train images alone are fine; rows for some test images only are a mistake
         findings += csv_files.check_rows(META, table, sorted(test))
-    clash = sorted(_RESERVED & set(table.columns))
+    reserved = _RESERVED if settings["boxes"] is None else {*_RESERVED, "boxes"}
+    clash = sorted(reserved & set(table.columns))
     if clash:
         reason = f"has columns whose names foldbelt uses itself: {', '.join(clash)}; rename them"
-        return columns, {}, [*findings, Finding(META, reason)]
+        return columns, [*findings, Finding(META, reason)]
     for name in table.columns.drop("id"):
         values = csv_files.typed(table, name)
         for key, value in zip(table["id"], values, strict=True):
             if key in images or (key in test and covered):
                 columns[key].setdefault(name, value)
-    label_of, wrong = _read_labels(table[table["id"].isin(images.keys())], settings["label"])
-    return columns, label_of, findings + wrong
-
-
-def _read_labels(table: pd.DataFrame, label: str | None) -> tuple[dict[str, str], list[Finding]]:
-    if label is None:
-        return {}, []
-    if label not in table:
-        has = ", ".join(table.columns)
-        reason = f"has no column {label!r}, which data.label names (it has {has})"
-        return {}, [Finding(META, reason)]
-    label_of = dict(zip(table["id"], table[label].str.strip(), strict=True))
-    unlabelled = [key for key, text in label_of.items() if not text]
-    return label_of, [
-        Finding(META, f"id {key} has no label (column {label})", key) for key in unlabelled
-    ]
+    return columns, findings
 
 
 def read(item: Item, listing: Listing) -> Sample:
-    """Decode one image and its mask."""
+    """Decode one image and, of a training image, its mask."""
     findings: list[Finding] = []
     height, width = item.size
     columns: dict[str, Any] = {"height": height, "width": width}
@@ -198,31 +221,42 @@ def read(item: Item, listing: Listing) -> Sample:
         findings.append(
             Finding(image_files.relative(item.image, listing.root), str(error), item.id)
         )
-    if item.truth is None:
-        if findings:
-            raise UnusableImage(findings)
-        return Sample(image, columns=columns)
-    try:
-        mask, ignore = _read_mask(item.truth.mask, listing.settings)
-    except image_files.Undecodable as error:
-        findings.append(
-            Finding(image_files.relative(item.truth.mask, listing.root), str(error), item.id)
-        )
+    mask = ignore = None
+    if item.truth is not None and item.truth.mask is not None:
+        try:
+            mask, ignore = _read_mask(item.truth.mask, listing.settings)
+        except image_files.Undecodable as error:
+            where = image_files.relative(item.truth.mask, listing.root)
+            findings.append(Finding(where, str(error), item.id))
     if findings:
         raise UnusableImage(findings)
+    if item.truth is None:
+        return Sample(image, columns=columns)
+    if mask is not None:
+        columns |= _mask_columns(mask, ignore, listing.settings)
+    boxes = item.truth.boxes
+    if listing.settings["boxes"] == FROM_MASKS and mask is not None:
+        boxes = of_mask(mask, ignore, listing.settings)
+    return Sample(image, mask, ignore, _labels(item, mask), columns, boxes)
+
+
+def _mask_columns(
+    mask: np.ndarray, ignore: np.ndarray | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Compute what the table says of a mask (h, w, K)."""
     union = mask.any(axis=2)
     labelled = union.size if ignore is None else union.size - int(ignore.sum())
-    columns["coverage"] = float(union.sum() / max(labelled, 1))
-    if listing.settings["ignore"] is not None:
+    columns: dict[str, Any] = {"coverage": float(union.sum() / max(labelled, 1))}
+    if settings["ignore"] is not None:
         columns[KNOWN] = float(labelled / union.size)
-    columns["empty"] = int(not union.any())
-    return Sample(image, mask, ignore, _labels(item, mask, listing), columns)
+    return {**columns, "empty": int(not union.any())}
 
 
-def _labels(item: Item, mask: np.ndarray, listing: Listing) -> np.ndarray:
-    if listing.settings["label"] is None:
-        return np.asarray(mask.any(axis=(0, 1)), np.uint8)
-    return np.array([item.truth.label == name for name in listing.labels], np.uint8)
+def _labels(item: Item, mask: np.ndarray | None) -> np.ndarray:
+    """Give the labels that a table tells, or else the classes that the mask shows."""
+    if item.labels is not None:
+        return item.labels
+    return np.asarray([] if mask is None else mask.any(axis=(0, 1)), np.uint8)
 
 
 def _read_mask(path: Path, settings: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -63,8 +63,9 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
 
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
-    idle = ("ignore", "classes", "label")
+    idle = ("ignore", "classes", "label", "boxes", "box_classes")
     given = [f"data.{key}" for key in idle if settings[key] is not None]
+    given += [] if settings["masks"] else ["data.masks"]
     if given:
         raise InputError(
             f"{', '.join(given)}: not for the steel competition, whose tables name the classes. "
