@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from foldbelt import config, registry
-from foldbelt.config import reference, variants
+from foldbelt.config import outputs, reference, variants
 from foldbelt.config.renamed import RENAMED
 from foldbelt.files import InputError
 from foldbelt.train import state
@@ -313,12 +313,25 @@ def test_the_key_that_takes_plug_ins_names_each_of_them(room: str, path: str) ->
     assert not missing, f"config.schema.yaml, description of {path}: name {', '.join(missing)}"
 
 
-def test_labels_from_a_column_join_no_model_that_gates_masks() -> None:
+def test_labels_of_their_own_are_an_output_and_gate_nothing() -> None:
     given = changed("data/label", "view") | {"competition": "folder"}
-    assert config.resolve(given)["data"]["label"] == "view"
+    assert outputs.models_of(config.resolve(given)) == {"masks": ["net"]}
     given["models"]["net"]["architecture"]["label_head"] = True
-    with pytest.raises(InputError, match=r"data\.label: the model 'net' predicts"):
+    assert outputs.models_of(config.resolve(given)) == {"masks": ["net"], "labels": ["net"]}
+    given["data"]["label"] = None  # then they say what the masks hold
+    assert outputs.models_of(config.resolve(given)) == {"masks": ["net"]}
+
+
+def test_a_model_of_what_the_data_do_not_have_is_named() -> None:
+    given = changed("models/net/architecture", {"name": "detector"}) | {"competition": "folder"}
+    with pytest.raises(InputError, match=r"net\.architecture: .*boxes, and the data have none.*data"):
         config.resolve(given)
+    given["data"]["boxes"] = "boxes.csv"
+    with pytest.raises(InputError, match=r"loss: \w+.*\{box: 1\}"):
+        config.resolve(given)
+    for stage in given["stages"].values():
+        stage["loss"] = {"box": 1}
+    assert outputs.models_of(config.resolve(given)) == {"boxes": ["net"]}
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_decoder_widths_fit_the_encoder():
         ({}, (1, 1, 0), "needs a `name`"),
         ({**TINY, "decoder_chanels": [1]}, (1, 1, 0), "did you mean 'decoder_channels'.*known are"),
         (TINY, (0, 1, 0), "at least one input"),
-        (PLAIN, (1, 0, 0), "one mask channel"),
+        (PLAIN, (1, 0, 0), "at least a mask channel"),
         ({**TINY, "encoder": "resnet18.nope"}, (1, 1, 0), "no weights 'nope'; there are resnet18"),
     ],
 )

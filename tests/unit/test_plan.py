@@ -45,7 +45,9 @@ def written_patterns() -> list[str]:
 
 def test_every_file_of_the_plan_is_written_by_one_rule() -> None:
     written = written_patterns()
-    assert len(written) == len(set(written))
+    # The scores are gathered by one rule where there are masks, and by another without.
+    twice = {name for name in written if written.count(name) > 1}
+    assert twice == {"<results>/scores.json"}
     for kind, pattern in FILES.items():
         parts = ("train", "test") if kind == "channels" else ("oof", "test")
         names = [pattern.replace("{part}", part) for part in parts if "{part}" in pattern]

@@ -373,7 +373,8 @@ def _member_options(
 def _loss_options(where: str, loss: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield options that a loss does not have, of every output or of the main one."""
     by_output = {name: terms for name, terms in loss.items() if name in registry.OUTPUTS}
-    for name, terms in by_output.items():
+    named = {name: terms for name, terms in by_output.items() if isinstance(terms, Mapping)}
+    for name, terms in named.items():
         yield from _member_options(f"{where}.{name}", "losses", terms, {"weight"})
     main = {name: term for name, term in loss.items() if name not in by_output}
     yield from _member_options(where, "losses", main, {"weight"})
