@@ -58,7 +58,7 @@ class Boxes:
         return cls.join([np.zeros((0, len(NUMBERS)))] * images)
 
     @classmethod
-    def from_bytes(cls, rows: Sequence[Any]) -> "Boxes":
+    def from_bytes(cls, rows: Iterable[Any]) -> "Boxes":
         """Undo `to_bytes`."""
         return cls.join(np.frombuffer(bytes(row), np.float32) for row in rows)
 

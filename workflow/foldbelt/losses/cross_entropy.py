@@ -12,7 +12,7 @@ EXCLUSIVE = True
 """Needs a network whose classes exclude each other."""
 
 EXCLUSIVE_LABELS = True
-"""Means something of image labels that exclude each other, too: there the background has nothing."""
+"""Means something of image labels that exclude each other: none is left for the background."""
 
 
 class CrossEntropy(nn.Module):

@@ -242,9 +242,9 @@ class Samples(Dataset[Batch]):
                     "name": np.array([image_set.ids[place] for place in places], object),
                 }
                 drawn = [items[int(number)] for number in here]
-                part["x"], part["target"], boxes = self._taken(image_set, places, drawn)
-                if boxes is not None:
-                    part["box"] = _objects(boxes)
+                part["x"], part["target"], given = self._taken(image_set, places, drawn)
+                if given is not None:
+                    part["box"] = _objects(given)
                 if image_set.depth is not None:
                     part["depth"] = image_set.depth[places]
                 parts.append(part)
@@ -257,10 +257,10 @@ class Samples(Dataset[Batch]):
         x, target, label, names = (whole[name] for name in ("x", "target", "label", "name"))
         boxes = whole.get("box")
         for number, item in enumerate(items):
-            box = None if boxes is None else boxes[number]
+            box: np.ndarray | None = None if boxes is None else boxes[number]
             name = str(names[number])
             box = self._change(x[number], target[number], label[number], box, item, name)
-            if boxes is not None:
+            if boxes is not None and box is not None:
                 boxes[number] = box
         batch = {"x": x, "target": target, "label": label, "row": rows}
         if boxes is not None:

@@ -1,7 +1,7 @@
 """Passes over images that teach nothing: validation, per-image errors, batch-norm statistics."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,13 +12,28 @@ from foldbelt.train.box_judging import BoxJudge
 from foldbelt.train.checkpoint_averaging import EpochAverage
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.stepping import Batch, Stepper
+from foldbelt.train.task import Task
 
 Check = Callable[[], None]
+
+
+class Judge(Protocol):
+    """Gathers what is predicted of the validation images, and scores it."""
+
+    def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
+        """Take what is predicted for some rows of the images."""
+        ...
+
+    def score(self) -> float:
+        """Score it all; higher is better."""
+        ...
+
+
 LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
-JUDGES = {"mask": masks.MaskJudge, "label": labels.LabelJudge, "box": BoxJudge}
+JUDGES: dict[str, Callable[[Task], Judge]] = {"mask": masks.MaskJudge, "label": labels.LabelJudge, "box": BoxJudge}
 """Main output → what gathers the predictions of a pass and scores them."""
 WRONG: dict[str, Callable[[Mapping[str, Any], Batch], float]] = {
     "mask": lambda output, sample: masks.false_positives(output["mask"].cpu(), sample["target"]),

@@ -52,8 +52,8 @@ class LabelLoss(nn.Module):
         unknown = torch.isnan(label)[..., None, None]
         whole = unknown.any(dim=1, keepdim=True)
         # Of independent labels some may be known and others not.
-        ignore = whole if bool((unknown == whole).all()) else unknown
-        ignore = ignore if bool(ignore.any()) else None
+        hidden = whole if bool((unknown == whole).all()) else unknown
+        ignore = hidden if bool(hidden.any()) else None
         loss: torch.Tensor = self.terms(
             logits[..., None, None], label[..., None, None].nan_to_num(), ignore
         )
