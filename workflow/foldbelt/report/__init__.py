@@ -1,18 +1,22 @@
 """Figures and pages of the report, one module each, named like the file that it makes.
 
 ``figures/scores.svg`` is drawn by ``scores.draw``, ``figures/problems.html`` written by
-``problems.write``, and a figure of calibration would be ``calibration.draw``. Read ``style`` first
+``problems.write``, and a figure of errors would be ``errors.draw``. Read ``style`` first
 (what all figures share), then in the order of the report:
 
 - data: ``examples``, ``channels``, ``balance`` (figure and page), ``adversarial``, ``problems``;
 - training: ``training``, ``augment``, ``lr_range``, ``pseudo``;
 - results: ``scores`` and ``scores_page``, ``threshold``, ``selection``, ``best_worst``,
   ``score_by``;
+- results of labels and of boxes: ``precision_recall``, ``reliability``, ``confusion``,
+  ``label_examples``, ``box_examples`` and the page ``decision_page``;
 - ``provenance``, and ``ablation`` where variants of a recipe were compared.
 
 Shared by several of them: ``pages`` (a page and its tables), ``classes`` and ``coverage`` (names
 and looks of the classes of masks, and of images by how much is covered), ``scored`` (images decided
-and scored out of fold) and ``scoreboard`` (the lines of the table of scores).
+and scored out of fold), ``scoreboard`` (the lines of the table of scores), and of labels and boxes
+``outputs`` (what is read), ``box_pairs`` (which box is which), ``ranking`` (average precision),
+``calibration`` (bins of a reliability diagram) and ``panels`` (a panel for each class).
 
 A script (``workflow/scripts/draw_*.py``) calls them, a rule in ``workflow/rules/figures.smk`` names
 their files and a caption in ``workflow/report/``. Line figures are SVG and image panels PNG; both

@@ -1,0 +1,136 @@
+"""Precision against recall, class by class, with average precision."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from foldbelt.bootstrap import FEWEST, caution
+from foldbelt.level import percent
+from foldbelt.report import panels, style
+from foldbelt.report.ranking import Curve, Curves
+
+PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
+LEAST_WIDTH = 7.5
+TICKS = (0, 0.25, 0.5, 0.75, 1)
+
+
+def draw(curves: Curves, what: str, out: str) -> None:
+    """Draw precision against recall, a panel a class.
+
+    Parameters
+    ----------
+    curves
+        From :func:`foldbelt.report.ranking.of_boxes` or ``of_labels``.
+    what
+        'box' or 'label'.
+    out
+        An SVG.
+    """
+    shown = [curves.each[k] for k in panels.choose([curve.true for curve in curves.each])]
+    if not shown or not any(curve.true for curve in shown):
+        style.message(out, f"No true {what} to rank", f"No image is known to have a {what}.")
+        return
+    across = min(panels.ACROSS, len(shown))
+    side = ALONE if len(shown) == 1 else PANEL
+    width = max(LEAST_WIDTH, across * side)
+    height = -(-len(shown) // across) * (side + 0.45) + 0.5
+    with style.figure(out, _title(curves, what), width, height) as made:
+        cells = panels.grid(made, len(shown))
+        for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
+            for other in shown:
+                if other is not curve and other.true:
+                    axes.plot(*_steps(other), color=style.PALE, linewidth=0.8)
+            _curve(axes, curve, width / across - 0.75)
+            if place >= len(shown) - across:  # nothing below it
+                axes.set_xlabel(f"recall (share of true {_plural(what)})")
+            if place % across == 0:
+                axes.set_ylabel("precision (share right)")
+        style.legend(made, _handles(shown, what), 4)
+
+
+def _curve(axes: Axes, curve: Curve, room: float) -> None:
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_aspect("equal")
+    axes.set_xticks(TICKS)
+    axes.set_yticks(TICKS)
+    if curve.candidates and curve.true:
+        share = curve.true / curve.candidates
+        axes.axhline(share, color=style.GREY, linestyle=":", linewidth=1.2)
+    counts = f"{curve.true:,} true"
+    if curve.candidates is None:
+        counts += f", {curve.found:,} found"
+    if not curve.true:
+        panels.heading(axes, curve.name, ["no truth: not counted", counts], room)
+        return
+    axes.plot(*_steps(curve), color=style.BLUE, linewidth=2)
+    if curve.at is not None and curve.cut is not None:
+        axes.plot(*curve.at, "o", color=style.ORANGE, markeredgecolor=style.BLACK, markersize=7)
+        # Where the curve leaves room: below it on the right, above it on the left.
+        right = curve.at[0] > 0.5
+        axes.annotate(
+            f"≥ {curve.cut:.2f}",
+            curve.at,
+            xytext=(-8 if right else 8, -8),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top",
+            size=8,
+            path_effects=[withStroke(linewidth=2.5, foreground=style.WHITE)],
+        )
+    area = f"AP {curve.area:.3f}{panels.interval(curve.interval)}"
+    panels.heading(axes, curve.name, [area, counts], room)
+
+
+def _steps(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """Give the corners of a curve whose steps enclose its average precision."""
+    recall = np.repeat([0, *curve.recall], 2)[1:]
+    precision = np.append(np.repeat(curve.precision, 2), 0)
+    return recall, precision
+
+
+def _handles(shown: list[Curve], what: str) -> list[Line2D]:
+    handles = [Line2D([], [], color=style.BLUE, linewidth=2, label="this class")]
+    if what == "label":
+        handles[0].set_label("this label")
+    if len(shown) > 1:
+        handles.append(Line2D([], [], color=style.PALE, label="the others"))
+    score = "score" if what == "box" else "probability"
+    text = f"highest F1, with the {score} from which on"
+    dot = Line2D([], [], color=style.ORANGE, marker="o", markersize=7, linestyle="", label=text)
+    dot.set_markeredgecolor(style.BLACK)
+    handles.append(dot)
+    if any(curve.candidates for curve in shown):
+        handles.append(Line2D([], [], color=style.GREY, linestyle=":", label="guessing"))
+    return handles
+
+
+def _title(curves: Curves, what: str) -> str:
+    known = [curve for curve in curves.each if math.isfinite(curve.area)]
+    if len(curves.each) == 1:
+        text = f"Average precision of {_plural(what)} {curves.mean:.3f}"
+    else:
+        text = f"Mean average precision of {_plural(what)} {curves.mean:.3f}"
+    text += panels.interval(curves.interval, 3)
+    if len(known) > 1:
+        best = max(known, key=lambda curve: curve.area)
+        worst = min(known, key=lambda curve: curve.area)
+        text += f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
+    how = "Out of fold. "
+    if what == "box":
+        how += "A box is right if its IoU with a true one of its class exceeds .5. "
+    how += "The area below a curve is its average precision (AP)"
+    if curves.groups >= FEWEST:
+        how += f", in brackets its {percent()} interval over {curves.groups:,} groups"
+    how += f"; {caution(curves.groups)}." if caution(curves.groups) else "."
+    missing = len(curves.each) - len(known)
+    if missing:
+        how += f" Without truth, and not in the mean: {missing}."
+    return f"{text}\n{how}{panels.left_out(len(curves.each), 'classes')}"
+
+
+def _plural(what: str) -> str:
+    return "boxes" if what == "box" else "labels"
