@@ -432,7 +432,7 @@ def write_run(root: Path) -> dict[str, str]:
     order = ids[::-1]
     back = pd.DataFrame({"id": order})
     prob = labels.prob[::-1].astype(np.float32)
-    store.write(root / "labels.h5", {"label_prob": prob}, back)
+    store.write(root / "labels.h5", {"labels": prob}, back)
     pred = shown.pred.take(np.arange(8)[::-1])
     store.write(root / "boxes.h5", {"boxes": pred.to_bytes()}, back)
     scheme = pd.DataFrame({"id": ids, "fold": np.arange(8) % 2, "group": [*"aabbcc", "", ""]})

@@ -260,7 +260,9 @@ rule write_report:
             "<results>/figures/training/{model}_round{round}.svg", model=PLAN.models, round=ROUNDS
         ),
         rules.draw_pseudo.output if LAST else [],
-        rules.draw_results.output,
+        rules.draw_results.output if PLAN.masks else [],
+        rules.draw_labels.output if "labels" in PLAN.others else [],
+        rules.draw_boxes.output if "boxes" in PLAN.others else [],
         rules.describe_run.output,
         config="<results>/config.yaml",
     output:
@@ -295,5 +297,7 @@ rule report:
             "<results>/figures/training/{model}_round{round}.svg", model=PLAN.models, round=ROUNDS
         ),
         rules.draw_pseudo.output if LAST else [],
-        rules.draw_results.output,
+        rules.draw_results.output if PLAN.masks else [],
+        rules.draw_labels.output if "labels" in PLAN.others else [],
+        rules.draw_boxes.output if "boxes" in PLAN.others else [],
         rules.describe_run.output,

@@ -81,53 +81,53 @@ rule write_output:
         "../scripts/write_output.py"
 
 
-rule draw_output:
+rule draw_labels:
     input:
         data="<results>/data/train.h5",
         folds=f"<results>/folds/{PLAN.scheme}.csv",
-        decision=f"<results>/decision/{{output}}/round{LAST}.json",
-        oof=f"<results>/blend/{{output}}/round{LAST}/oof.h5",
+        decision=f"<results>/decision/labels/round{LAST}.json",
+        oof=f"<results>/blend/labels/round{LAST}/oof.h5",
     output:
-        table=report(
-            "<results>/figures/{output}/scores.html",
+        scores=report(
+            "<results>/figures/labels/scores.html",
             category="3 Results",
-            labels={"figure": "{output}: 1 scores, table"},
-            caption="../report/output_scores.rst",
+            labels={"figure": "Labels 1: scores, table"},
+            caption="../report/label_scores.rst",
         ),
-        curves=report(
-            "<results>/figures/{output}/precision_recall.svg",
+        precision_recall=report(
+            "<results>/figures/labels/precision_recall.svg",
             category="3 Results",
-            labels={"figure": "{output}: 2 precision and recall"},
-            caption="../report/output_precision_recall.rst",
+            labels={"figure": "Labels 2: precision and recall"},
+            caption="../report/label_precision_recall.rst",
         ),
         reliability=report(
-            "<results>/figures/{output}/reliability.svg",
+            "<results>/figures/labels/reliability.svg",
             category="3 Results",
-            labels={"figure": "{output}: 3 reliability"},
-            caption="../report/output_reliability.rst",
+            labels={"figure": "Labels 3: reliability"},
+            caption="../report/label_reliability.rst",
         ),
         confusion=report(
-            "<results>/figures/{output}/confusion.svg",
+            "<results>/figures/labels/confusion.svg",
             category="3 Results",
-            labels={"figure": "{output}: 4 confusion"},
-            caption="../report/output_confusion.rst",
+            labels={"figure": "Labels 4: confusion"},
+            caption="../report/label_confusion.rst",
         ),
         worst=report(
-            "<results>/figures/{output}/worst.png",
+            "<results>/figures/labels/worst.png",
             category="3 Results",
-            labels={"figure": "{output}: 5 worst images"},
-            caption="../report/output_worst.rst",
+            labels={"figure": "Labels 5: worst images"},
+            caption="../report/label_worst.rst",
         ),
         best=report(
-            "<results>/figures/{output}/best.png",
+            "<results>/figures/labels/best.png",
             category="3 Results",
-            labels={"figure": "{output}: 6 best images"},
-            caption="../report/output_best.rst",
+            labels={"figure": "Labels 6: best images"},
+            caption="../report/label_best.rst",
         ),
     log:
-        "<logs>/draw_output/{output}.log",
+        "<logs>/draw_labels.log",
     benchmark:
-        "<benchmarks>/draw_output/{output}.txt"
+        "<benchmarks>/draw_labels/all.txt"
     conda:
         "../../envs/foldbelt.yaml"
     threads: 1
@@ -135,13 +135,74 @@ rule draw_output:
         mem_mb=memory(3000),
         runtime=20,
     params:
-        code=lambda wildcards: code("draw_output", f"foldbelt.report.{wildcards.output}"),
+        code=lambda wildcards: code("draw_labels"),
         draws=config["decision"]["bootstrap"],
-        seed=config["seed"],
     message:
-        "Draw how good the {wildcards.output} are"
+        "Draw how good the labels are"
     script:
-        "../scripts/draw_output.py"
+        "../scripts/draw_labels.py"
+
+
+rule draw_boxes:
+    input:
+        data="<results>/data/train.h5",
+        folds=f"<results>/folds/{PLAN.scheme}.csv",
+        decision=f"<results>/decision/boxes/round{LAST}.json",
+        oof=f"<results>/blend/boxes/round{LAST}/oof.h5",
+    output:
+        scores=report(
+            "<results>/figures/boxes/scores.html",
+            category="3 Results",
+            labels={"figure": "Boxes 1: scores, table"},
+            caption="../report/box_scores.rst",
+        ),
+        precision_recall=report(
+            "<results>/figures/boxes/precision_recall.svg",
+            category="3 Results",
+            labels={"figure": "Boxes 2: precision and recall"},
+            caption="../report/box_precision_recall.rst",
+        ),
+        reliability=report(
+            "<results>/figures/boxes/reliability.svg",
+            category="3 Results",
+            labels={"figure": "Boxes 3: reliability"},
+            caption="../report/box_reliability.rst",
+        ),
+        confusion=report(
+            "<results>/figures/boxes/confusion.svg",
+            category="3 Results",
+            labels={"figure": "Boxes 4: confusion"},
+            caption="../report/box_confusion.rst",
+        ),
+        worst=report(
+            "<results>/figures/boxes/worst.png",
+            category="3 Results",
+            labels={"figure": "Boxes 5: worst images"},
+            caption="../report/box_worst.rst",
+        ),
+        best=report(
+            "<results>/figures/boxes/best.png",
+            category="3 Results",
+            labels={"figure": "Boxes 6: best images"},
+            caption="../report/box_best.rst",
+        ),
+    log:
+        "<logs>/draw_boxes.log",
+    benchmark:
+        "<benchmarks>/draw_boxes/all.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=20,
+    params:
+        code=lambda wildcards: code("draw_boxes"),
+        draws=config["decision"]["bootstrap"],
+    message:
+        "Draw how good the boxes are"
+    script:
+        "../scripts/draw_boxes.py"
 
 
 if not PLAN.masks:  # with them, `summarise_scores` adds what is said here to the scores of masks

@@ -113,7 +113,7 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
     return Labels(
         ids,
         truth,
-        store.read(blend_oof, "label_prob", ids).astype(np.float64),
+        store.read(blend_oof, "labels", ids).astype(np.float64),
         spoken(given),
         bool(attrs.get("exclusive_labels", False)),
         np.array([[CUT] * len(given) if cut is None else cut for cut in cuts]).reshape(truth.shape),
