@@ -324,7 +324,9 @@ def test_labels_of_their_own_are_an_output_and_gate_nothing() -> None:
 
 def test_a_model_of_what_the_data_do_not_have_is_named() -> None:
     given = changed("models/net/architecture", {"name": "detector"}) | {"competition": "folder"}
-    with pytest.raises(InputError, match=r"net\.architecture: .*boxes, and the data have none.*data"):
+    with pytest.raises(
+        InputError, match=r"net\.architecture: .*boxes, and the data have none.*data"
+    ):
         config.resolve(given)
     given["data"]["boxes"] = "boxes.csv"
     with pytest.raises(InputError, match=r"loss: \w+.*\{box: 1\}"):

@@ -6,7 +6,7 @@ import torch
 from torchvision.ops import batched_nms
 
 from foldbelt.boxes import Boxes
-from foldbelt.ensemble.fusion import KINDS, fuse, nms, weighted_boxes_fusion
+from foldbelt.boxes.fusion import KINDS, fuse, nms, weighted_boxes_fusion
 from foldbelt.files import InputError
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from foldbelt.boxes import Boxes
+from foldbelt.boxes.overlaps import overlaps
 from foldbelt.files import InputError
 
 IOU = 0.5
@@ -164,27 +165,6 @@ def _pairs(true_key: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarra
     pair = np.repeat(np.arange(len(key)), count)
     within = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
     return pair, order[np.repeat(low, count) + within]
-
-
-def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Give the IoU of boxes with boxes, pair by pair.
-
-    Parameters
-    ----------
-    a, b
-        (n, 4) x1, y1, x2, y2; float64.
-
-    Returns
-    -------
-    ndarray
-        (n,) float64; 0 where both are empty.
-    """
-    width = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
-    height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    inter = np.clip(width, 0, None) * np.clip(height, 0, None)
-    union = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
-    union = union + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
 
 
 def _area(each: np.ndarray, hits: np.ndarray) -> float:

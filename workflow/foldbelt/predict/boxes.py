@@ -5,8 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from foldbelt.boxes import Boxes
+from foldbelt.boxes.fusion import nms, weighted_boxes_fusion
 from foldbelt.channels._boxes import to_original
 from foldbelt.channels._resizing import Resizer
+
+VIEWS_IOU, WINDOWS_IOU = 0.55, 0.6
+"""Overlap above which boxes of several views (Solovyev et al. 2021), or windows, are of one object."""
 
 _MIRRORED: dict[str, tuple[int, ...]] = {"none": (), "hflip": (0,), "vflip": (1,), "hvflip": (0, 1)}
 """Which coordinates (x, y) a view of `foldbelt.predict.VIEWS` mirrors."""
@@ -72,7 +76,8 @@ def over_views(views: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """
     if len(views) == 1:
         return list(views[0])
-    fused = weighted_boxes_fusion([Boxes.join(images) for images in views], iou=VIEWS_IOU)
+    given = [Boxes.join(images) for images in views]
+    fused = weighted_boxes_fusion(given, [1.0] * len(given), VIEWS_IOU)
     return [fused.image(number) for number in range(len(fused))]
 
 

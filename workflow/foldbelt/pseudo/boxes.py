@@ -56,9 +56,7 @@ def put(
     file.put("boxes", 0, _sure(predictions, ids, settings).to_bytes())
 
 
-def _sure(
-    predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]
-) -> Boxes:
+def _sure(predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]) -> Boxes:
     boxes = _fused(predictions, ids)
     return boxes.keep(boxes.scores >= settings["box_score"])
 
@@ -67,4 +65,8 @@ def _fused(predictions: Sequence[PathLike], ids: np.ndarray) -> Boxes:
     """Fuse the boxes of the files that hold any."""
     paths = [path for path in predictions if store.has(path, "boxes")]
     members = [Boxes.from_bytes(store.read(path, "boxes", ids.tolist())) for path in paths]
-    return members[0] if len(members) == 1 else weighted_boxes_fusion(members, iou=IOU)
+    return (
+        members[0]
+        if len(members) == 1
+        else weighted_boxes_fusion(members, [1.0] * len(members), IOU)
+    )

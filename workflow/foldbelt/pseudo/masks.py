@@ -24,9 +24,7 @@ def classes(predictions: Sequence[PathLike]) -> int:
     return shape[3] if len(shape) == 4 else 1
 
 
-def confidence(
-    predictions: Sequence[PathLike], ids: np.ndarray, settings: Settings
-) -> np.ndarray:
+def confidence(predictions: Sequence[PathLike], ids: np.ndarray, settings: Settings) -> np.ndarray:
     """Give the share of confident pixels of each image, (N,) float64."""
     shares = [
         share_confident(prob, settings["low"], settings["high"])

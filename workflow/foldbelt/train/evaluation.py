@@ -33,7 +33,11 @@ LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
-JUDGES: dict[str, Callable[[Task], Judge]] = {"mask": masks.MaskJudge, "label": labels.LabelJudge, "box": BoxJudge}
+JUDGES: dict[str, Callable[[Task], Judge]] = {
+    "mask": masks.MaskJudge,
+    "label": labels.LabelJudge,
+    "box": BoxJudge,
+}
 """Main output → what gathers the predictions of a pass and scores them."""
 WRONG: dict[str, Callable[[Mapping[str, Any], Batch], float]] = {
     "mask": lambda output, sample: masks.false_positives(output["mask"].cpu(), sample["target"]),

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from foldbelt.boxes import Boxes
+from foldbelt.boxes.overlaps import overlaps
 from foldbelt.files import InputError
-from foldbelt.metrics.ranked import overlaps
 
 FUSIONS = ("nms", "wbf")
 """The ways to fuse, as a decision names them."""
