@@ -10,7 +10,7 @@ from foldbelt.channels._boxes import to_original
 from foldbelt.channels._resizing import Resizer
 
 VIEWS_IOU, WINDOWS_IOU = 0.55, 0.6
-"""Overlap above which boxes of several views (Solovyev et al. 2021), or windows, are of one object."""
+"""Overlap above which boxes of several views (Solovyev et al. 2021), or windows, are one."""
 
 _MIRRORED: dict[str, tuple[int, ...]] = {"none": (), "hflip": (0,), "vflip": (1,), "hvflip": (0, 1)}
 """Which coordinates (x, y) a view of `foldbelt.predict.VIEWS` mirrors."""
