@@ -55,11 +55,12 @@ def rectangles(count, seed, side=64):
     return torch.from_numpy(images), target(*boxes)
 
 
-def trained(epochs=4):
+def trained(epochs=6, seed=0):
     """A network that learned rectangles, and the losses of its steps."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     module, criterion = make(classes=1), BoxLoss()
     optimiser = torch.optim.Adam(module.parameters(), 2e-3)
+    falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.05, epochs)
     images, truth = rectangles(64, 0)
     losses = []
     for _ in range(epochs):
@@ -69,6 +70,7 @@ def trained(epochs=4):
             loss.backward()
             optimiser.step()
             losses.append(loss.item())
+        falling.step()
     return module.eval(), losses
 
 
@@ -118,6 +120,12 @@ def test_the_maps_have_the_strides_of_the_levels(size):
             module.strides, module.features(torch.zeros(1, 1, *size)), strict=True
         ):
             assert list(each.shape[2:]) == [-(-side // stride) for side in padded]
+
+
+def test_of_two_maps_of_one_stride_the_deeper_one_is_taken():
+    module = make(levels=[2, 4, 8], stem_pool=False, encoder="resnet18")
+    assert module.used == [1, 2, 3]
+    assert all(part.training for part in module.modules())  # measuring strides left no trace
 
 
 def test_two_more_levels_are_convolved_one_more_is_thinned_out():
@@ -226,13 +234,14 @@ def test_training_twice_gives_the_same_bytes():
 
 
 def test_bfloat16_learns_and_the_loss_is_float32():
-    module = make()
+    module, truth = make(), target([[0, 10, 10, 40, 40]], [])
     with torch.autocast("cpu", torch.bfloat16):
         outputs = module(torch.randn(2, 1, 72, 200))["box"]
-        loss = BoxLoss()(outputs, target([[0, 10, 10, 40, 40]], []))
+        loss = BoxLoss()(outputs, truth)
     assert outputs["logits"].dtype == torch.bfloat16
     assert outputs["anchors"].dtype == torch.float32  # 16 bits would move them by pixels
-    assert loss.dtype == torch.float32
+    same = {name: tensor.float() for name, tensor in outputs.items()}
+    assert torch.equal(loss, BoxLoss()(same | {"levels": outputs["levels"]}, truth))
     loss.backward()
     assert all(torch.isfinite(x.grad).all() for x in module.parameters() if x.grad is not None)
     decode(outputs, (72, 200))
@@ -273,7 +282,7 @@ def test_a_batch_of_unknown_images_has_no_loss_and_gradients_of_zero(outputs):
 
 
 def test_rows_that_fill_up_and_boxes_without_area_change_nothing(outputs):
-    nothing = [[2, 8, 8, 8, 40], [0, 30, 30, 20, 20], [PADDING, 1, 1, 60, 60]]
+    nothing = [[2, 8, 8, 8, 40], [0, 30, 30, 20, 20], [PADDING, 12, 12, 36, 40]]
     loss, gradients = taught(outputs, target([*nothing, *KNOWN], nothing, KNOWN))
     alone, expected = taught(outputs, target(KNOWN, [], KNOWN))
     assert torch.equal(loss, alone)
