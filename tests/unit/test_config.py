@@ -114,7 +114,6 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("data/classes", {1: 85}, ["data.classes.1", "quotes"]),
         ("stages/one/loss", {"lovasz": {"weight": 1, "margn": "elu"}}, ["lovasz.margn", "margin"]),
         ("blend/step", 0.3, ["blend.step", "0.3"]),
-        ("competition", "folder", ["data.truth", "folder"]),
         ("decision/space/threshold", [1.5], ["decision.space.threshold", "1.5"]),
         ("decision/steps", {"hols": None}, ["decision.steps", "did you mean 'holes'"]),
         ("decision/steps", {"crf": {"weight": 3}}, ["decision.steps.crf.weight", "3"]),
@@ -159,9 +158,18 @@ def test_synthetic_data_take_the_keys_of_its_competition_and_no_others() -> None
         config.resolve(given)
 
 
-def test_a_competition_without_synthetic_data_makes_none() -> None:
+def test_a_competition_without_synthetic_data_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, made = registry.synthetic, ("salt", "steel")
+    monkeypatch.setattr(registry, "synthetic", lambda name: plain(name) if name in made else None)
     given = {**SMALL, "competition": "folder", "data": {"synthetic": {}}}
     with pytest.raises(InputError, match=r"data\.synthetic: .* competitions salt, steel only"):
+        config.resolve(given)
+
+
+def test_a_competition_that_reads_no_truth_is_given_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "reads_truth", lambda name: name != "folder")
+    given = {**SMALL, "competition": "folder", "data": {"path": "x", "truth": "y.csv"}}
+    with pytest.raises(InputError, match=r"data\.truth: the competition 'folder' does not say how"):
         config.resolve(given)
 
 

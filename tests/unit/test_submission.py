@@ -1,6 +1,7 @@
 """A submission says exactly what was predicted, in the sample's format, or does not appear."""
 
 import json
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,12 @@ from raw_folders import (
 )
 
 from foldbelt import competitions, rle, store, submit
+from foldbelt.boxes import Boxes
+from foldbelt.competitions.folder import submit as folder
+from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.config import complete
 from foldbelt.files import InputError
+from foldbelt.formats import boxes as box_files
 from foldbelt.store.geometry import resize_to
 
 THRESHOLD = 0.5
@@ -224,3 +229,75 @@ def test_a_folders_sample_is_checked_at_ingest(tmp_path, columns, reason):
     save_table(case.root / "sample_submission.csv", columns)
     with pytest.raises(InputError, match=reason):
         case.ingest()
+
+
+# --- labels and boxes of a folder data set
+
+
+def predicted_boxes(count=6):
+    random = np.random.default_rng(3)
+    images = []
+    for number in range(count):
+        boxes = np.zeros((number, 6))
+        boxes[:, 0] = random.integers(0, 2, number)
+        boxes[:, 1:3] = random.uniform(0, 20, (number, 2))
+        boxes[:, 3:5] = boxes[:, 1:3] + random.uniform(0.1, 30, (number, 2))
+        boxes[:, 5] = random.integers(1, 4, number) / 4  # some are as sure as others
+        images.append(boxes)
+    return Boxes.join(images)
+
+
+def test_boxes_written_are_read_as_they_were(tmp_path):
+    boxes, names = predicted_boxes(), ["ring", 'a "disc", or so']
+    ids = ["f", "b", "a", "e", "d", "c"]
+    text = folder.write_boxes(ids, boxes, names)
+    (tmp_path / "boxes.csv").write_text(text)
+    sizes = dict.fromkeys(ids, (60, 60))
+    found = box_files.check(box_files.read(tmp_path, "boxes.csv"), sizes, names=names)
+    assert found.findings == []
+    assert sorted(found.boxes) == sorted(ids), "images without boxes are there, too"
+    for place, key in enumerate(ids):
+        wanted, given = (
+            rows[np.lexsort(rows[:, [3, 2, 1, 0]].T)]
+            for rows in (boxes.image(place), found.boxes[key])
+        )
+        assert wanted[:, 0].tolist() == given[:, 0].tolist()
+        assert wanted[:, 1:5] == pytest.approx(given[:, 1:5], abs=0.0051)
+
+
+def test_the_table_of_boxes_is_sorted_and_does_not_depend_on_the_order_of_boxes():
+    boxes, names = predicted_boxes(), ["ring", "disc"]
+    ids = ["f", "b", "a", "e", "d", "c"]
+    text = folder.write_boxes(ids, boxes, names)
+    table = pd.read_csv(StringIO(text), dtype=str, na_filter=False)
+    assert list(table) == ["id", "class", "x1", "y1", "x2", "y2", "score"]
+    assert table["id"].is_monotonic_increasing
+    assert text.splitlines()[-1] == "f,,,,,,"
+    for _, rows in table[table["class"] != ""].groupby("id"):
+        assert rows["score"].astype(float).is_monotonic_decreasing
+        for column, digits in {"x1": 2, "y2": 2, "score": 6}.items():
+            assert all(len(cell.split(".")[1]) == digits for cell in rows[column])
+    turned = Boxes.join(boxes.image(n)[::-1] for n in reversed(range(len(boxes))))
+    assert folder.write_boxes(ids[::-1], turned, names) == text
+
+
+def test_the_thinnest_box_is_written_as_a_box():
+    boxes = Boxes.join([np.array([[0, 3, 4, 3.001, 9, 0.5]])])
+    line = folder.write_boxes(["a"], boxes, ["x"]).splitlines()[1]
+    assert line == "a,x,3.00,4.00,3.01,9.00,0.500000"
+
+
+def test_labels_written_are_read_as_they_were(tmp_path):
+    prob = np.random.default_rng(0).random((3, 2)).astype(np.float32)
+    text = folder.write_labels(["c", "a", "b"], prob, ["cold", "warm, or hot"])
+    assert text.splitlines()[0] == 'id,cold,"warm, or hot"'
+    (tmp_path / "labels.csv").write_text(text)
+    label = {"table": "labels.csv", "columns": ["cold", "warm, or hot"]}
+    label = complete("data", {"label": label})["label"]
+    found, findings = read_labels(tmp_path, label, dict.fromkeys("abc"), {})
+    assert findings == []
+    for key, row in zip("cab", prob, strict=True):
+        assert found.of(key) == pytest.approx(row, abs=1e-6)
+    table = pd.read_csv(StringIO(text))
+    assert table["id"].tolist() == ["a", "b", "c"]
+    assert folder.write_labels([], np.zeros((0, 2)), ["x", "y"]) == "id,x,y\n"

@@ -41,8 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(root / "own" / "masks" / f"i{number}.png"), mask)
         if number < 3:
             cv2.imwrite(str(root / "own" / "test" / f"t{number}.png"), image)
-    views = pd.DataFrame({"id": [f"i{number}" for number in range(12)], "view": ["PA", "AP"] * 6})
-    views.to_csv(root / "own" / "meta.csv", index=False)
+    names = [f"i{number}" for number in range(12)]
+    views = pd.DataFrame({"id": names, "frontal": [1, 0.25, ""] * 4, "lateral": [0, 0.75, ""] * 4})
+    views.to_csv(root / "own" / "labels.csv", index=False)
+    boxes = pd.DataFrame({"id": names[:8], "class": ["one", "two"] * 4, "x1": 2, "y1": 2})
+    boxes.assign(x2=9, y2=9).to_csv(root / "own" / "boxes.csv", index=False)
     return root
 
 

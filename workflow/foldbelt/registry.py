@@ -307,8 +307,8 @@ def synthetic(name: str) -> str | None:
 
     Examples
     --------
-    >>> synthetic("salt"), synthetic("folder")
-    ('seismic', None)
+    >>> synthetic("salt"), synthetic("folder"), synthetic("none")
+    ('seismic', 'objects', None)
     """
     return constant(competition(name), "SYNTHETIC") if name in known("competitions") else None
 
@@ -316,6 +316,17 @@ def synthetic(name: str) -> str | None:
 def synthetic_beside(name: str) -> str:
     """What synthetic data have beside their folder and the truth: the end of the file's name."""
     return constant(f"foldbelt.synthetic.{name}", "BESIDE")
+
+
+def synthetic_more(name: str) -> list[str]:
+    """What synthetic data have besides that: ends of the names of further tables.
+
+    Examples
+    --------
+    >>> synthetic_more("objects"), synthetic_more("steel")
+    (['labels'], [])
+    """
+    return list(constant(f"foldbelt.synthetic.{name}", "MORE", ()))
 
 
 def synthetic_options(name: str) -> list[str]:

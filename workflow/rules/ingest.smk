@@ -7,6 +7,10 @@ if PLAN.synthetic:
             files=directory("<results>/synthetic/competition"),
             truth="<results>/synthetic/competition-truth.csv",
             beside=f"<results>/synthetic/competition-{registry.synthetic_beside(PLAN.synthetic)}.csv",
+            more=[
+                f"<results>/synthetic/competition-{end}.csv"
+                for end in registry.synthetic_more(PLAN.synthetic)
+            ],
         log:
             "<logs>/make_synthetic.log",
         benchmark:

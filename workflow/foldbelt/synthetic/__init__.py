@@ -2,10 +2,12 @@
 
 Each data set is a plug-in: a module whose function of the same name takes the folder first and
 then, without defaults, the keys of `data.synthetic` that it reads. It writes the competition's
-folder, and beside it a table of the truth and another one, whose name ends in its constant BESIDE.
+folder, and beside it a table of the truth and another one, whose name ends in its constant BESIDE
+(and further ones as its constant MORE says, where it has one).
 
 Read `seismic` first: it plans sections, has `_geology` draw them, cuts tiles and writes. Likewise
-`steel`, for which `_metal` draws sheets on a `_canvas` with the defects of `_defects`.
+`steel`, for which `_metal` draws sheets on a `_canvas` with the defects of `_defects`. `objects`
+has masks, labels and boxes at once, in pictures of `_scenes`.
 """
 
 import lazy_loader

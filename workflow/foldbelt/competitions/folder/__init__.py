@@ -1,6 +1,7 @@
 """A plain folder of images and masks: anybody's own data."""
 
 METRIC = "mean_dice"
+SYNTHETIC = "objects"
 LABEL_COLUMN = True
 """Image labels may come from a column or a table, which `data.label` names."""
 ANNOTATIONS = True

@@ -14,7 +14,8 @@ values, so a JPEG mask is accepted only for the one unnamed class, and cut at ha
 `data.label` names a table of image labels (see `labels`), `data.boxes` files of boxes (`boxes`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +27,11 @@ from foldbelt.competitions.folder.boxes import of_mask, read_boxes
 from foldbelt.competitions.folder.files import FROM_MASKS, META, label_spec, test_folders
 from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.competitions.folder.sample import sample_fault
-from foldbelt.files import InputError
+from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.folders import files_in
+from foldbelt.rle import decode
 from foldbelt.store.layout import KNOWN
 
 _RESERVED = {"height", "width", "coverage", "empty", KNOWN}
@@ -295,3 +297,63 @@ def _check_sample(
     once = sample.drop_duplicates("id") if len(classes) > 1 else sample
     findings += csv_files.check_ids(once, SAMPLE, test, "the test folder")
     return findings + csv_files.check_rows(SAMPLE, sample, sorted(test))
+
+
+def read_truth(
+    path: str | Path,
+    ids: Sequence[str],
+    shape: tuple[int, int],
+    classes: Sequence[str] | None = None,
+) -> Iterator[np.ndarray]:
+    """Read a table of hidden truth, mask by mask.
+
+    Parameters
+    ----------
+    path
+        The csv, in the form of a submission: id, rle, and class where there are several; a row of
+        every image and class. Other columns are not looked at.
+    ids
+        Whose masks, in which order.
+    shape
+        (height, width) of every mask.
+    classes
+        Names of the classes, in order; by default those that the table names, sorted.
+
+    Yields
+    ------
+    (h, w, K) uint8
+        0 and 1.
+
+    Raises
+    ------
+    InputError
+        If rows are absent or duplicate, or an RLE is wrong; all of them at once.
+    """
+    path = Path(path)
+    table, findings = csv_files.read_table(path.parent, path.name, ("id", "rle"))
+    runs: dict[tuple[str, str], str] = {}
+    names = list(classes or [])
+    if table is not None:
+        if "class" not in table and len(names) <= 1:
+            names = names or ["object"]
+            table["class"] = names[0]
+        elif "class" not in table:
+            findings.append(Finding(path.name, "lacks the column class, though there are several"))
+            table["class"] = ""
+        names = names or sorted(set(table["class"]))
+        keys = list(zip(table["id"], table["class"], strict=True))
+        runs = dict(zip(keys, table["rle"], strict=True))
+        twice = sorted({key for key, count in Counter(keys).items() if count > 1})
+        findings += [Finding(path.name, f"id {key} has {name} twice") for key, name in twice]
+    for key in ids if not findings else ():
+        for name in names:
+            if (key, name) not in runs:
+                findings.append(Finding(path.name, f"id {key} has no row of the class {name}"))
+                continue
+            try:
+                decode(runs[key, name], shape)
+            except ValueError as error:
+                findings.append(Finding(path.name, f"id {key} {name}: {error}"))
+    problems = [Problem(finding.file, finding.reason) for finding in findings]
+    raise_all(problems, f"The truth {path} cannot be used")
+    return (np.stack([decode(runs[key, name], shape) for name in names], axis=-1) for key in ids)
