@@ -40,13 +40,16 @@ def draw(curves: Curves, what: str, out: str) -> None:
     with style.figure(out, _title(curves, what), width, height) as made:
         cells = panels.grid(made, len(shown))
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
-            for other in shown:
-                if other is not curve and other.true:
-                    axes.plot(*_steps(other), color=style.PALE, linewidth=0.8)
+            rest = [_steps(other) for other in shown if other is not curve and other.true]
+            if rest:  # one line with gaps: with many classes, one for each would be slow
+                gaps = [np.append(steps, [[np.nan], [np.nan]], axis=1) for steps in rest]
+                axes.plot(*np.concatenate(gaps, axis=1), color=style.PALE, linewidth=0.8)
             _curve(axes, curve, width / across - 0.75)
-            if place >= len(shown) - across:  # nothing below it
+            last, first = place >= len(shown) - across, place % across == 0
+            axes.tick_params(labelbottom=last, labelleft=first)  # all panels have the same axes
+            if last:
                 axes.set_xlabel(f"recall (share of true {_plural(what)})")
-            if place % across == 0:
+            if first:
                 axes.set_ylabel("precision (share right)")
         style.legend(made, _handles(shown, what), 4)
 

@@ -47,9 +47,12 @@ def draw(bins: Sequence[Bins], what: str, out: str) -> None:
         for place, ((axes, below), one) in enumerate(zip(cells, shown, strict=True)):
             _shares(axes, one, what, width / across - 0.75)
             _counts(below, one, most)
-            if place >= len(shown) - across:  # nothing below it
+            last, first = place >= len(shown) - across, place % across == 0
+            axes.tick_params(labelbottom=False, labelleft=first)  # all panels have the same axes
+            below.tick_params(labelbottom=last, labelleft=first)
+            if last:
                 below.set_xlabel("score" if what == "box" else "predicted probability")
-            if place % across == 0:
+            if first:
                 axes.set_ylabel("share of right boxes" if what == "box" else "share with the label")
                 below.set_ylabel("boxes" if what == "box" else "images")
         style.legend(made, _handles(shown), 4)
@@ -65,7 +68,6 @@ def _shares(axes: Axes, one: Bins, what: str, room: float) -> None:
     axes.set_ylim(-0.04, 1.04)
     axes.set_xticks(TICKS)
     axes.set_yticks(TICKS)
-    axes.tick_params(labelbottom=False)
     noun = ("box", "boxes") if what == "box" else ("image", "images")
     total = int(one.count.sum())
     right = "right" if what == "box" else "with it"
