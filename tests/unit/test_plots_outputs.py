@@ -153,7 +153,7 @@ def test_images_that_nobody_labelled_count_nowhere():
 
 
 def test_equal_probabilities_are_one_step_whatever_their_order():
-    truth = np.array([1.0, 0, 1, 0, np.nan, 0])[:, None]
+    truth = np.array([1.0, 1, 0, 0, np.nan, 0])[:, None]
     prob = np.array([0.5, 0.5, 0.5, 0.1, 0.9, 0.9])[:, None]
     (curve,) = ranking.of_labels(truth, prob, ["a"]).each
     (other,) = ranking.of_labels(truth[::-1], prob[::-1], ["a"]).each
@@ -293,7 +293,7 @@ def test_the_most_extreme_images_come_first_in_any_order_of_the_files():
 
 def test_belief_in_the_truth_is_lowest_where_the_blend_was_surely_wrong():
     truth = np.array([[1, 0], [1, 0], [np.nan, np.nan], [np.nan, 1]])
-    prob = np.array([[0.9, 0.2], [0.1, 0.9], [0.5, 0.5], [0.0, 0.7]])
+    prob = np.array([[0.9, 0.2], [0.1, 0.9], [0.5, 0.5], [0.4, 0.7]])
     cut = np.full(truth.shape, 0.5)
     shown = outputs.Labels(list("abcd"), truth, prob, ["x", "y"], False, cut, True, np.arange(4))
     np.testing.assert_allclose(label_examples.believed(shown), [0.8, 0.1, np.nan, 0.7])

@@ -14,7 +14,6 @@ from foldbelt.report.ranking import Curve, Curves
 
 PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
 LEAST_WIDTH = 7.5
-TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def draw(curves: Curves, what: str, out: str) -> None:
@@ -58,8 +57,8 @@ def _curve(axes: Axes, curve: Curve, room: float) -> None:
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.05)
     axes.set_aspect("equal")
-    axes.set_xticks(TICKS)
-    axes.set_yticks(TICKS)
+    axes.set_xticks(panels.SHARES, panels.SHARE_NAMES)
+    axes.set_yticks(panels.SHARES, panels.SHARE_NAMES)
     if curve.candidates and curve.true:
         share = curve.true / curve.candidates
         axes.axhline(share, color=style.GREY, linestyle=":", linewidth=1.2)
