@@ -11,6 +11,8 @@ from foldbelt.report import style
 ACROSS = 4  # panels side by side
 MOST = 24  # panels of one figure
 TITLE = 9  # of a panel, in points
+SHARES, SHARE_NAMES = (0, 0.25, 0.5, 0.75, 1), ("0", "", "0.5", "", "1")
+"""Ticks of an axis of shares; few are named, or those of neighbours would touch."""
 
 
 def choose(weights: Sequence[int]) -> list[int]:

@@ -14,7 +14,6 @@ from foldbelt.report.ranking import Curve, Curves
 
 PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
 LEAST_WIDTH = 7.5
-TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def draw(curves: Curves, what: str, out: str) -> None:
@@ -40,13 +39,16 @@ def draw(curves: Curves, what: str, out: str) -> None:
     with style.figure(out, _title(curves, what), width, height) as made:
         cells = panels.grid(made, len(shown))
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
-            for other in shown:
-                if other is not curve and other.true:
-                    axes.plot(*_steps(other), color=style.PALE, linewidth=0.8)
+            rest = [_steps(other) for other in shown if other is not curve and other.true]
+            if rest:  # one line with gaps: with many classes, one for each would be slow
+                gaps = [np.append(steps, [[np.nan], [np.nan]], axis=1) for steps in rest]
+                axes.plot(*np.concatenate(gaps, axis=1), color=style.PALE, linewidth=0.8)
             _curve(axes, curve, width / across - 0.75)
-            if place >= len(shown) - across:  # nothing below it
+            last, first = place >= len(shown) - across, place % across == 0
+            axes.tick_params(labelbottom=last, labelleft=first)  # all panels have the same axes
+            if last:
                 axes.set_xlabel(f"recall (share of true {_plural(what)})")
-            if place % across == 0:
+            if first:
                 axes.set_ylabel("precision (share right)")
         style.legend(made, _handles(shown, what), 4)
 
@@ -55,8 +57,8 @@ def _curve(axes: Axes, curve: Curve, room: float) -> None:
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.05)
     axes.set_aspect("equal")
-    axes.set_xticks(TICKS)
-    axes.set_yticks(TICKS)
+    axes.set_xticks(panels.SHARES, panels.SHARE_NAMES)
+    axes.set_yticks(panels.SHARES, panels.SHARE_NAMES)
     if curve.candidates and curve.true:
         share = curve.true / curve.candidates
         axes.axhline(share, color=style.GREY, linestyle=":", linewidth=1.2)

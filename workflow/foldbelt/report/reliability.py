@@ -13,7 +13,6 @@ from foldbelt.report.calibration import BINS, Bins
 
 PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
 LEAST_WIDTH = 7.5
-TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def draw(bins: Sequence[Bins], what: str, out: str) -> None:
@@ -47,9 +46,12 @@ def draw(bins: Sequence[Bins], what: str, out: str) -> None:
         for place, ((axes, below), one) in enumerate(zip(cells, shown, strict=True)):
             _shares(axes, one, what, width / across - 0.75)
             _counts(below, one, most)
-            if place >= len(shown) - across:  # nothing below it
+            last, first = place >= len(shown) - across, place % across == 0
+            axes.tick_params(labelbottom=False, labelleft=first)  # all panels have the same axes
+            below.tick_params(labelbottom=last, labelleft=first)
+            if last:
                 below.set_xlabel("score" if what == "box" else "predicted probability")
-            if place % across == 0:
+            if first:
                 axes.set_ylabel("share of right boxes" if what == "box" else "share with the label")
                 below.set_ylabel("boxes" if what == "box" else "images")
         style.legend(made, _handles(shown), 4)
@@ -63,9 +65,8 @@ def _shares(axes: Axes, one: Bins, what: str, room: float) -> None:
     axes.plot(one.predicted, one.true, "o", color=style.BLUE, markersize=5.5)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.04, 1.04)
-    axes.set_xticks(TICKS)
-    axes.set_yticks(TICKS)
-    axes.tick_params(labelbottom=False)
+    axes.set_xticks(panels.SHARES, panels.SHARE_NAMES)
+    axes.set_yticks(panels.SHARES, panels.SHARE_NAMES)
     noun = ("box", "boxes") if what == "box" else ("image", "images")
     total = int(one.count.sum())
     right = "right" if what == "box" else "with it"
@@ -84,7 +85,7 @@ def _counts(axes: Axes, one: Bins, most: int) -> None:
     axes.set_yticks([1, top], ["1", f"{top:,}"])
     axes.set_yticks([], minor=True)
     axes.set_xlim(-0.03, 1.03)
-    axes.set_xticks(TICKS)
+    axes.set_xticks(panels.SHARES, panels.SHARE_NAMES)
     axes.grid(False)
 
 
