@@ -1,0 +1,100 @@
+"""What the decisions of labels and of boxes have in common: how their input is checked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from foldbelt.files import InputError, Problem, raise_all
+
+WEIGHTS = ("equal", "fitted")
+
+
+def check_space(
+    space: Mapping[str, Any], default: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Fill in what a space does not say.
+
+    Parameters
+    ----------
+    space
+        Key → values to try.
+    default
+        All keys there are; a list where several values can be tried.
+    choices
+        Key → names that its values may have.
+
+    Raises
+    ------
+    InputError
+        If keys or names are unknown or a list is empty; all offenders are listed.
+    """
+    wrong = [
+        Problem(key, f"is no key; there are {', '.join(default)}")
+        for key in space
+        if key not in default
+    ]
+    whole = {**default, **space}
+    for key, value in default.items():
+        if isinstance(value, list) and (not isinstance(whole[key], list) or not whole[key]):
+            wrong.append(Problem(key, f"is {whole[key]!r}; give a list of values"))
+    for key, known in {**choices, "weights": WEIGHTS}.items():
+        values = whole[key] if isinstance(whole[key], list) else [whole[key]]
+        wrong += [
+            Problem(key, f"{value!r} is unknown; choose of {', '.join(known)}")
+            for value in values
+            if value not in known
+        ]
+    raise_all(wrong, "what to try in a decision")
+    return whole
+
+
+def check_folds(
+    members: Mapping[str, Any],
+    known: Mapping[str, np.ndarray],
+    labelled: np.ndarray,
+    folds: np.ndarray,
+    images: int,
+    lengths: Mapping[str, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check what belongs to images.
+
+    Parameters
+    ----------
+    members, known, labelled, folds
+        Of a search; members of which nothing is `known` predicted all images.
+    images
+        How many there are.
+    lengths
+        What else has to be so long.
+
+    Returns
+    -------
+    known, counted
+        (members, N) bool; (N,) bool, images that are labelled and were predicted by a member.
+
+    Raises
+    ------
+    InputError
+        If there is no member, lengths differ, or fewer than two folds count.
+    """
+    if not members:
+        raise InputError("there is no member to decide on.")
+    lengths = {**lengths, "labelled": len(labelled), "folds": len(folds)}
+    wrong = [
+        Problem(name, f"has {length} images, not {images}")
+        for name, length in lengths.items()
+        if length != images
+    ]
+    raise_all(wrong, "members of a decision")
+    everything = np.ones(images, bool)
+    there = np.stack([np.asarray(known.get(name, everything), bool) for name in members])
+    counted = np.asarray(labelled, bool) & there.any(axis=0)
+    if len(np.unique(np.asarray(folds)[counted])) < 2:
+        raise InputError("leave-one-fold-out scores need labelled images of at least two folds.")
+    return there, counted
+
+
+def number_or_none(value: float) -> float | None:
+    """Give a number as JSON can hold it; None for NaN."""
+    return None if np.isnan(value) else float(value)
