@@ -1,149 +1,100 @@
-"""Labels and boxes: gather what the models predict, decide on it, and keep what was decided.
+"""What the decisions of labels and of boxes have in common: how their input is checked."""
 
-What differs between the two is in the modules of their names, :mod:`foldbelt.decide.labels` and
-:mod:`foldbelt.decide.boxes`.
-"""
-
-import importlib
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from foldbelt import store
-from foldbelt.bootstrap import Resampling, count_groups
-from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
+from foldbelt.files import InputError, Problem, raise_all
 
-Members = Mapping[str, Sequence[PathLike]]
+WEIGHTS = ("equal", "fitted")
 
 
-def run(
-    output: str,
-    *,
-    members: Members,
-    data: PathLike,
-    folds: PathLike,
-    settings: Mapping[str, Any],
-    draws: int,
-    seed: int,
-    decision: PathLike,
-    blend: PathLike,
-) -> None:
-    """Decide on one output, and score it leave-one-fold-out.
+def check_space(
+    space: Mapping[str, Any], default: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Fill in what a space does not say.
 
     Parameters
     ----------
-    output
-        ``labels`` or ``boxes``.
-    members
-        Name → ``oof.h5`` of its folds.
-    data, folds
-        ``train.h5``, and the csv with id, fold and group.
-    settings
-        The config's section of the output's name.
-    draws, seed
-        Of the bootstrap.
-    decision
-        The JSON to write: metric, score, interval, optimistic, baseline, params, per_fold, members,
-        classes, coverage, images, groups.
-    blend
-        The file to write: of every image what was predicted with parameters fitted without its
-        fold.
+    space
+        Key → values to try.
+    default
+        All keys there are; a list where several values can be tried.
+    choices
+        Key → names that its values may have.
 
     Raises
     ------
     InputError
-        If an image is predicted twice or never, or nobody knows any truth.
+        If keys or names are unknown or a list is empty; all offenders are listed.
     """
-    kind = importlib.import_module(f"foldbelt.decide.{output}")
-    table = _folds(folds)
-    ids = table["id"].tolist()
-    resampling = Resampling(table["group"].tolist(), draws, seed)
-    given, known = {}, {}
-    for name, paths in members.items():
-        rows, there = _rows(name, paths, ids)
-        given[name], known[name] = kind.gather(paths, rows, there), there
-    problem = kind.problem(data, ids)
-    result, blended = kind.search(
-        given, known, problem, table["fold"].to_numpy(), settings, resampling
-    )
-    result |= {"output": output, "images": len(ids)}
-    result["groups"] = count_groups(table["group"].tolist(), len(ids))
-    write_json(decision, result)
-    kind.write(blend, ids, blended, problem.names)
-    print(
-        f"{result['metric']} of the {output}, leave-one-fold-out: {result['score']:.4f} "
-        f"(without any model {result['baseline']:.4f})"
-    )
-
-
-def apply(output: str, *, members: Members, decision: PathLike, out: PathLike) -> None:
-    """Blend the test predictions as was decided.
-
-    Parameters
-    ----------
-    output
-        ``labels`` or ``boxes``.
-    members
-        Name → ``test.h5`` of its folds, all of the same images.
-    decision
-        What `run` wrote.
-    out
-        The file to write.
-
-    Raises
-    ------
-    InputError
-        If the files hold different images.
-    """
-    kind = importlib.import_module(f"foldbelt.decide.{output}")
-    decided = json.loads(Path(decision).read_text(encoding="utf-8"))
-    paths = [path for files in members.values() for path in files]
-    ids = sorted(store.read(paths[0], "id").astype(str).tolist())
-    problems = [
-        Problem(str(path), "holds other images than the first")
-        for path in paths
-        if sorted(store.read(path, "id").astype(str).tolist()) != ids
+    wrong = [
+        Problem(key, f"is no key; there are {', '.join(default)}")
+        for key in space
+        if key not in default
     ]
-    raise_all(problems, "test predictions", "Predict again.")
-    blended = kind.apply_files(members, ids, decided)
-    kind.write(out, ids, blended, kind.names(paths[0]))
+    whole = {**default, **space}
+    for key, value in default.items():
+        if isinstance(value, list) and (not isinstance(whole[key], list) or not whole[key]):
+            wrong.append(Problem(key, f"is {whole[key]!r}; give a list of values"))
+    for key, known in {**choices, "weights": WEIGHTS}.items():
+        values = whole[key] if isinstance(whole[key], list) else [whole[key]]
+        wrong += [
+            Problem(key, f"{value!r} is unknown; choose of {', '.join(known)}")
+            for value in values
+            if value not in known
+        ]
+    raise_all(wrong, "what to try in a decision")
+    return whole
 
 
-def _folds(path: PathLike) -> pd.DataFrame:
-    """Read the folds: id, fold and group; an image without a group is its own."""
-    table = pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False)
-    if "group" not in table:
-        table["group"] = ""
-    table["group"] = table["group"].where(table["group"] != "", "id " + table["id"])
-    return table
+def check_folds(
+    members: Mapping[str, Any],
+    known: Mapping[str, np.ndarray],
+    labelled: np.ndarray,
+    folds: np.ndarray,
+    images: int,
+    lengths: Mapping[str, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check what belongs to images.
 
-
-def _rows(
-    name: str, paths: Sequence[PathLike], ids: Sequence[str]
-) -> tuple[list[tuple[PathLike, np.ndarray]], np.ndarray]:
-    """Find the images of each file among `ids`.
+    Parameters
+    ----------
+    members, known, labelled, folds
+        Of a search; members of which nothing is `known` predicted all images.
+    images
+        How many there are.
+    lengths
+        What else has to be so long.
 
     Returns
     -------
-    rows
-        Of each file where its images lie among `ids`, in the file's order.
-    known
-        (N,) bool, which images the member predicted.
+    known, counted
+        (members, N) bool; (N,) bool, images that are labelled and were predicted by a member.
+
+    Raises
+    ------
+    InputError
+        If there is no member, lengths differ, or fewer than two folds count.
     """
-    index = pd.Index(ids)
-    known = np.zeros(len(ids), bool)
-    rows, problems = [], []
-    for path in paths:
-        places = index.get_indexer(pd.Index(store.read(path, "id").astype(str)))
-        if (places < 0).any() or known[places].any():
-            problems.append(Problem(str(path), "holds images of no fold, or of another file"))
-        known[places[places >= 0]] = True
-        rows.append((path, places))
-    raise_all(problems, f"out-of-fold predictions of {name}", "Predict again.")
-    if not known.any():
-        raise InputError(f"{name}: predicted none of the images.")
-    return rows, known
+    if not members:
+        raise InputError("there is no member to decide on.")
+    lengths = {**lengths, "labelled": len(labelled), "folds": len(folds)}
+    wrong = [
+        Problem(name, f"has {length} images, not {images}")
+        for name, length in lengths.items()
+        if length != images
+    ]
+    raise_all(wrong, "members of a decision")
+    everything = np.ones(images, bool)
+    there = np.stack([np.asarray(known.get(name, everything), bool) for name in members])
+    counted = np.asarray(labelled, bool) & there.any(axis=0)
+    if len(np.unique(np.asarray(folds)[counted])) < 2:
+        raise InputError("leave-one-fold-out scores need labelled images of at least two folds.")
+    return there, counted
+
+
+def number_or_none(value: float) -> float | None:
+    """Give a number as JSON can hold it; None for NaN."""
+    return None if np.isnan(value) else float(value)
