@@ -20,8 +20,8 @@ rule decide_output:
         mem_mb=memory(3000, 1),
         runtime=minutes(60),
     params:
-        code=lambda wildcards: code("decide_output", f"foldbelt.decide.{wildcards.output}"),
-        members=lambda wildcards: PLAN.files_a_member(wildcards.output),
+        code=lambda wildcards: code("decide_output", f"foldbelt.decide.{wildcards.output}_io"),
+        members=lambda wildcards: PLAN.folds_a_member(wildcards.output),
         settings=lambda wildcards: config[wildcards.output],
         draws=config["decision"]["bootstrap"],
         seed=config["seed"],
@@ -48,8 +48,8 @@ rule apply_output:
         mem_mb=memory(3000, 1),
         runtime=minutes(60),
     params:
-        code=lambda wildcards: code("apply_output", f"foldbelt.decide.{wildcards.output}"),
-        members=lambda wildcards: PLAN.files_a_member(wildcards.output),
+        code=lambda wildcards: code("apply_output", f"foldbelt.decide.{wildcards.output}_io"),
+        members=lambda wildcards: PLAN.folds_a_member(wildcards.output),
     message:
         "Blend the {wildcards.output} of the test images, round {wildcards.round}"
     script:

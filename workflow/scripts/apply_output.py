@@ -2,13 +2,15 @@
 
 from _checkout import job
 
-from foldbelt import decide
+from foldbelt.decide import output_files
 from foldbelt.files import in_turn
 
 with job(snakemake.log[0]):
-    decide.outputs.apply(
+    numbers = {name: len(folds) for name, folds in snakemake.params.members.items()}
+    output_files.apply(
         snakemake.wildcards.output,
-        members=in_turn(snakemake.input.test, snakemake.params.members),
+        members=in_turn(snakemake.input.test, numbers),
+        folds=snakemake.params.members,
         decision=snakemake.input.decision,
         out=snakemake.output.blend,
     )

@@ -2,13 +2,14 @@
 
 from _checkout import job
 
-from foldbelt import decide
+from foldbelt.decide import output_files
 from foldbelt.files import in_turn
 
 with job(snakemake.log[0]):
-    decide.outputs.run(
+    numbers = {name: len(folds) for name, folds in snakemake.params.members.items()}
+    output_files.run(
         snakemake.wildcards.output,
-        members=in_turn(snakemake.input.oof, snakemake.params.members),
+        members=in_turn(snakemake.input.oof, numbers),
         data=snakemake.input.data,
         folds=snakemake.input.folds,
         settings=snakemake.params.settings,

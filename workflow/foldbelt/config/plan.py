@@ -186,9 +186,9 @@ class Plan:
         jobs = itertools.product(self.members, self.rounds, ("oof", "test"))
         return [_predictions(m, n, f, p) for m, n, p in jobs for f in self.folds_of(m)]
 
-    def files_a_member(self, output: str) -> dict[str, int]:
-        """Give the number of files that each member of an output has in a round."""
-        return {member: len(self.folds_of(member)) for member in self.by_output[output]}
+    def folds_a_member(self, output: str) -> dict[str, list[int]]:
+        """Give the folds of which each member of an output has a file in a round."""
+        return {member: self.folds_of(member) for member in self.by_output[output]}
 
     def decisions(self, output: str) -> list[str]:
         """Give the decisions on an output beside masks, round by round."""

@@ -1,7 +1,7 @@
 """Labels and boxes: gather what the models predict, decide on it, and keep what was decided.
 
-What differs between the two is in the modules of their names, :mod:`foldbelt.decide.labels` and
-:mod:`foldbelt.decide.boxes`.
+What differs between the two is in the modules of their names: `labels` and `boxes` decide,
+`labels_io` and `boxes_io` read and write.
 """
 
 import importlib
@@ -58,29 +58,33 @@ def run(
     InputError
         If an image is predicted twice or never, or nobody knows any truth.
     """
-    kind = importlib.import_module(f"foldbelt.decide.{output}")
+    kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     table = _folds(folds)
-    ids = table["id"].tolist()
-    resampling = Resampling(table["group"].tolist(), draws, seed)
+    ids, groups = table["id"].tolist(), table["group"].tolist()
     given, known = {}, {}
     for name, paths in members.items():
-        rows, there = _rows(name, paths, ids)
-        given[name], known[name] = kind.gather(paths, rows, there), there
-    problem = kind.problem(data, ids)
-    result, blended = kind.search(
-        given, known, problem, table["fold"].to_numpy(), settings, resampling
-    )
-    result |= {"output": output, "images": len(ids)}
-    result["groups"] = count_groups(table["group"].tolist(), len(ids))
+        rows, known[name] = _rows(name, paths, ids)
+        given[name] = kind.gather(rows, len(ids))
+    resampling = Resampling(groups, draws, seed)
+    numbers = table["fold"].to_numpy(np.int64)
+    result, made = kind.search(data, ids, given, known, numbers, settings, resampling)
+    result |= {"images": len(ids), "groups": count_groups(groups, len(ids))}
     write_json(decision, result)
-    kind.write(blend, ids, blended, problem.names)
+    kind.write(blend, ids, made, kind.names_of(data))
     print(
         f"{result['metric']} of the {output}, leave-one-fold-out: {result['score']:.4f} "
         f"(without any model {result['baseline']:.4f})"
     )
 
 
-def apply(output: str, *, members: Members, decision: PathLike, out: PathLike) -> None:
+def apply(
+    output: str,
+    *,
+    members: Members,
+    folds: Mapping[str, Sequence[int]],
+    decision: PathLike,
+    out: PathLike,
+) -> None:
     """Blend the test predictions as was decided.
 
     Parameters
@@ -89,6 +93,8 @@ def apply(output: str, *, members: Members, decision: PathLike, out: PathLike) -
         ``labels`` or ``boxes``.
     members
         Name → ``test.h5`` of its folds, all of the same images.
+    folds
+        Name → the folds that these are of.
     decision
         What `run` wrote.
     out
@@ -99,7 +105,7 @@ def apply(output: str, *, members: Members, decision: PathLike, out: PathLike) -
     InputError
         If the files hold different images.
     """
-    kind = importlib.import_module(f"foldbelt.decide.{output}")
+    kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     decided = json.loads(Path(decision).read_text(encoding="utf-8"))
     paths = [path for files in members.values() for path in files]
     ids = sorted(store.read(paths[0], "id").astype(str).tolist())
@@ -109,8 +115,8 @@ def apply(output: str, *, members: Members, decision: PathLike, out: PathLike) -
         if sorted(store.read(path, "id").astype(str).tolist()) != ids
     ]
     raise_all(problems, "test predictions", "Predict again.")
-    blended = kind.apply_files(members, ids, decided)
-    kind.write(out, ids, blended, kind.names(paths[0]))
+    made = kind.apply(members, folds, ids, decided)
+    kind.write(out, ids, made, kind.names_of(paths[0]))
 
 
 def _folds(path: PathLike) -> pd.DataFrame:
