@@ -19,7 +19,7 @@ from foldbelt.train.boxes import PADDING, UNKNOWN, BoxLoss
 TINY = {
     "name": "detector",
     "encoder": "test_resnet",
-    "pyramid_channels": 32,
+    "pyramid_channels": 64,
     "head_convs": 1,
     "levels": [8, 16],
 }
@@ -157,7 +157,7 @@ def test_late_channels_enter_below_the_encoder():
         ({"levels": [32, 64, 128, 256]}, "at most 2 more"),
         ({"levels": [64]}, "take some of these"),
         ({"levels": []}, "take some of these"),
-        ({"pyramid_channels": 48}, "multiple of 32.*take 128 or 256"),
+        ({"pyramid_channels": 48}, "multiple of 32 from 64 on.*take 128"),
         ({"head_convs": -1}, "head_convs: -1"),
         ({"late_channels": 1}, "take at most 0"),
         ({"classes": 0}, "predicts boxes, and this data has none; give the images boxes"),

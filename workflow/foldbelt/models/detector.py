@@ -172,7 +172,7 @@ def build(
     encoder, weights, stem_pool, late_channels
         As of `foldbelt.models.unet.build`.
     pyramid_channels
-        Channels of the pyramid and the head, a multiple of 32 (in the paper 256).
+        Channels of the pyramid and the head, a multiple of 32 from 64 on (in the paper 256).
     levels
         How many times smaller than the image the maps are that look for boxes, rising. A level of
         stride s finds boxes of which a side lies up to 8 s from the middle, and the first one all
@@ -205,10 +205,12 @@ def build(
 
 
 def _check(pyramid_channels: int, head_convs: int) -> None:
-    if pyramid_channels < _GROUPS or pyramid_channels % _GROUPS:
+    # A group of one channel has nothing to normalise where a map is a single pixel.
+    if pyramid_channels < 2 * _GROUPS or pyramid_channels % _GROUPS:
         raise InputError(
-            f"pyramid_channels: a detector's are a multiple of {_GROUPS}, for they are normalised "
-            f"in {_GROUPS} groups, and {pyramid_channels} is none; take 128 or 256"
+            f"pyramid_channels: a detector's are a multiple of {_GROUPS} from {2 * _GROUPS} on, "
+            f"for they are normalised in {_GROUPS} groups, and {pyramid_channels} is none; take "
+            "128 or 256"
         )
     if head_convs < 0:
         raise InputError(f"head_convs: {head_convs} is no number of convolutions; take 0 to 4")
