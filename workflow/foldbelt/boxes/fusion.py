@@ -121,7 +121,8 @@ def weighted_boxes_fusion(
         "avg" as above; "max": the largest weighted score, in units of the largest weight.
     known
         (members, N) bool, which images a member predicted; None: all. Where one did not, the score
-        of a cluster is that of the others, as if there were no more members.
+        of a cluster is that of the others, as if there were no more members; if all of those weigh
+        0, they weigh the same.
 
     Returns
     -------
@@ -207,18 +208,19 @@ class _Rows:
         there = np.ones((len(members), images), bool) if known is None else np.asarray(known, bool)
         if there.shape != (len(members), images):
             raise InputError(f"known is {there.shape}, not ({len(members)}, {images}).")
-        there = there & (share > 0)[:, None]
+        each = there * share[:, None]
+        lost = there.any(axis=0) & ~each.any(axis=0)
+        each[:, lost] = there[:, lost]
         parts = []
-        for boxes, weight, predicted in zip(members, share, there, strict=True):
+        for boxes, weight in zip(members, each, strict=True):
             image = boxes.of()
-            rows = predicted[image] & (boxes.scores >= least)
-            score = boxes.scores[rows].astype(np.float64) * weight
-            xyxy = boxes.xyxy[rows].astype(np.float64)
-            parts.append((image[rows], boxes.classes[rows], xyxy, score))
+            rows = (weight[image] > 0) & (boxes.scores >= least)
+            image = image[rows]
+            score = boxes.scores[rows].astype(np.float64) * weight[image]
+            parts.append((image, boxes.classes[rows], boxes.xyxy[rows].astype(np.float64), score))
         image, classes, xyxy, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-        weights_there = there * share[:, None]
-        total, largest = weights_there.sum(axis=0), weights_there.max(axis=0)
-        return cls(image, classes, xyxy, score, there.sum(axis=0), total, largest, images)
+        total, largest = each.sum(axis=0), each.max(axis=0)
+        return cls(image, classes, xyxy, score, (each > 0).sum(axis=0), total, largest, images)
 
 
 def _queues(

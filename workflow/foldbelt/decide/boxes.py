@@ -142,9 +142,10 @@ def apply(
     params = decision["params"]
     wrong = [Problem(n, "was not there when weights were found") for n in members]
     wrong = [problem for problem in wrong if problem.file not in params["weights"]]
-    used = [name for name, weight in params["weights"].items() if weight > 0]
-    wrong += [Problem(name, "has no boxes of these images") for name in used if name not in members]
+    needed = [name for name, weight in params["weights"].items() if weight > 0]
+    wrong += [Problem(n, "has no boxes of these images") for n in needed if n not in members]
     raise_all(wrong, "members of the fusion", "Predict with all of them, or decide again.")
+    used = [name for name in params["weights"] if name in members]
     there = None if known is None else np.stack([known[name] for name in used])
     return _fused(_Part([members[name] for name in used], used, there), params)
 
