@@ -275,8 +275,10 @@ def test_small_parts_have_no_box_and_corners_touch() -> None:
 
 
 def test_boxes_fill_the_pixels_whose_centres_they_hold() -> None:
-    boxes_ = np.array([[0, 0.4, 1, 2.6, 2], [1, 3.1, 3.1, 3.2, 3.2], [1, -5, -5, 1, 1]])
+    boxes_ = np.array(
+        [[0, 0.6, 1, 2.4, 2], [0, 2.5, 1, 3.5, 2], [1, 3.1, 3.1, 3.2, 3.2], [1, -5, -5, 1, 1]]
+    )
     mask = mask_of_boxes(boxes_, (4, 5), 2)
-    assert np.argwhere(mask[..., 0]).tolist() == [[1, 0], [1, 1], [1, 2]]
+    assert np.argwhere(mask[..., 0]).tolist() == [[1, 1], [1, 2]]
     assert np.argwhere(mask[..., 1]).tolist() == [[0, 0], [3, 3]]
     assert mask_of_boxes(np.zeros((0, 6)), (4, 5), 2).shape == (4, 5, 2)

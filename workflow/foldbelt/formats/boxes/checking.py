@@ -79,12 +79,13 @@ def check(
     drawn: dict[str, list[tuple[float, ...]]] = {key: [] for key in listed.seen if key in sizes}
     cut = 0
     for row in rows:
-        reasons = _faults(row, sizes[row.id])
+        reasons = [fault for fault in [_fault(row, sizes[row.id])] if fault]
         if row.name not in classes:
             hint = suggest(row.name, classes)
             reasons.append(f"is of a class that data.box_classes does not name{hint}")
-        title = f"{row.where} (id {row.id}, {row.name})"
-        findings += [Finding(row.file, f"{title} {reason}", row.id) for reason in reasons]
+        for reason in reasons:
+            title = f"{row.where} (id {row.id}, {row.name})"
+            findings.append(Finding(row.file, f"{title} {reason}", row.id))
         if not reasons:
             corners = _inside(row, sizes[row.id])
             cut += corners != row[4:]
@@ -117,23 +118,24 @@ def _check_sizes(listed: Listed, sizes: Mapping[str, tuple[int, int]]) -> list[F
     ]
 
 
-def _faults(row: BoxRow, size: tuple[int, int]) -> list[str]:
-    """Say what keeps a box from being used: at most one fault of its corners."""
+def _fault(row: BoxRow, size: tuple[int, int]) -> str:
+    """Say what keeps a box from being used; "" if nothing does."""
     x1, y1, x2, y2 = corners = row[4:]
     height, width = size
-    text = f"({', '.join(f'{side:g}' for side in corners)})"
-    if not all(map(math.isfinite, corners)):
-        return [f"{text} is not finite"]
-    if x2 < x1 or y2 < y1:
-        return [f"{text} is inside out: it must end after it begins, as x1, y1, x2, y2"]
-    if x2 == x1 or y2 == y1:
-        return [f"{text} is empty: x2, y2 are where a box ends, so a pixel is 1 wide"]
-    if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
-        return [f"{text} lies outside the image ({width} wide, {height} high)"]
     over = max(-x1, -y1, x2 - width, y2 - height)
-    if over > SLACK:
-        return [
-            f"{text} sticks out of the image ({width} wide, {height} high) by {over:g} pixels; "
-            f"cut it at the border (up to {SLACK:g} is cut without a question)"
-        ]
-    return []
+    if not all(map(math.isfinite, corners)):
+        reason = "is not finite"
+    elif x2 < x1 or y2 < y1:
+        reason = "is inside out: it must end after it begins, as x1, y1, x2, y2"
+    elif x2 == x1 or y2 == y1:
+        reason = "is empty: x2, y2 are where a box ends, so a pixel is 1 wide"
+    elif x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        reason = f"lies outside the image ({width} wide, {height} high)"
+    elif over > SLACK:
+        reason = (
+            f"sticks out of the image ({width} wide, {height} high) by {over:g} pixels; cut it at "
+            f"the border (up to {SLACK:g} is cut without a question)"
+        )
+    else:
+        return ""
+    return f"({', '.join(f'{side:g}' for side in corners)}) {reason}"
