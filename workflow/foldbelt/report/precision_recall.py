@@ -35,7 +35,7 @@ def draw(curves: Curves, what: str, out: str) -> None:
     across = min(panels.ACROSS, len(shown))
     side = ALONE if len(shown) == 1 else PANEL
     width = max(LEAST_WIDTH, across * side)
-    height = -(-len(shown) // across) * (side + 0.45) + 0.5
+    height = -(-len(shown) // across) * (side + 0.65) + 0.8
     with style.figure(out, _title(curves, what), width, height) as made:
         cells = panels.grid(made, len(shown))
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):

@@ -39,7 +39,7 @@ def draw(bins: Sequence[Bins], what: str, out: str) -> None:
     across = min(panels.ACROSS, len(shown))
     side = ALONE if len(shown) == 1 else PANEL
     width = max(LEAST_WIDTH, across * side)
-    height = -(-len(shown) // across) * (side * 1.3 + 0.55) + 0.5
+    height = -(-len(shown) // across) * (side * 1.3 + 0.6) + 0.7
     most = max(int(one.count.max()) for one in shown if len(one.count))
     with style.figure(out, _title(bins, what), width, height) as made:
         cells = panels.grid(made, len(shown), rows=(1, 0.28))
