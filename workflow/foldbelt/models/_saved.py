@@ -42,6 +42,7 @@ def load_model(
         in_channels=metadata["in_channels"],
         mask_channels=metadata["mask_channels"],
         label_classes=metadata["label_classes"],
+        box_classes=metadata.get("box_classes", 0),
     )
     fill(module, tensors, path)
     return module.eval(), metadata
