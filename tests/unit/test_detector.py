@@ -12,8 +12,9 @@ from torchvision.models.detection.image_list import ImageList
 from foldbelt import metrics, models
 from foldbelt.boxes import Boxes
 from foldbelt.files import InputError
-from foldbelt.models.detector import anchors
 from foldbelt.models._decoding import decode
+from foldbelt.models.detector import anchors
+from foldbelt.store.weights import save
 from foldbelt.train.boxes import PADDING, UNKNOWN, BoxLoss
 
 TINY = {
@@ -306,3 +307,12 @@ def test_the_weight_multiplies_the_loss(outputs):
 def test_the_loss_has_nothing_to_train():
     assert list(BoxLoss().parameters()) == []
     assert BoxLoss().state_dict() == {}
+
+
+def test_it_is_rebuilt_from_its_weights_file(tmp_path):
+    module, x = make(2, 3).eval(), torch.randn(1, 2, 40, 40)
+    shape = {"in_channels": 2, "mask_channels": 0, "label_classes": 0, "box_classes": 3}
+    save(tmp_path / "w.safetensors", module.state_dict(), {"architecture": TINY, **shape})
+    rebuilt, _ = models.load_model(tmp_path / "w.safetensors")
+    for name, tensor in module(x)["box"].items():
+        assert torch.equal(rebuilt(x)["box"][name], tensor)

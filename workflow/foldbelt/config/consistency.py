@@ -315,13 +315,7 @@ def _stages_of(name: str, model: Mapping[str, Any], config: Config) -> Iterator[
             yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
 
 
-_SIZES = {
-    "variant",
-    "in_channels",
-    "mask_channels",
-    "label_classes",
-    "box_classes",
-}  # not from the config
+_SIZES = {"variant", "in_channels", "mask_channels", "label_classes", "box_classes"}  # of the data
 
 
 def options(architecture: Mapping[str, Any]) -> set[str]:

@@ -22,7 +22,7 @@ _PLUG_INS = {
     "decide/steps": ("decision.steps.<step>", "Steps of the decision", "`{}` takes the defaults."),
     "models": ("models.<name>.architecture", "Networks", "What keys each network takes."),
 }
-_GIVEN = {"in_channels", "mask_channels", "label_classes", "variant"}  # not by a key of their own
+_GIVEN = {"in_channels", "mask_channels", "label_classes", "box_classes", "variant"}  # by no key
 
 
 class Key(NamedTuple):
