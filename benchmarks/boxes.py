@@ -20,7 +20,7 @@ from foldbelt import metrics
 from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
 from foldbelt.decide import boxes as decide
-from foldbelt.ensemble.fusion import fuse
+from foldbelt.boxes.fusion import fuse
 from foldbelt.metrics.ranked import Ranking
 
 NAMES = ["negative", "typical", "indeterminate", "atypical", "none", "opacity"]

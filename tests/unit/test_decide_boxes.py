@@ -9,7 +9,7 @@ import pytest
 from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
 from foldbelt.decide import boxes as decide
-from foldbelt.ensemble.fusion import fuse
+from foldbelt.boxes.fusion import fuse
 from foldbelt.files import InputError
 from foldbelt.metrics.ranked import Ranking
 

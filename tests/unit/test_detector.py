@@ -311,7 +311,7 @@ def test_the_loss_has_nothing_to_train():
 
 def test_it_is_rebuilt_from_its_weights_file(tmp_path):
     module, x = make(2, 3).eval(), torch.randn(1, 2, 40, 40)
-    shape = {"in_channels": 2, "mask_channels": 0, "label_classes": 0, "box_classes": 3}
+    shape = {"in_channels": 2, "mask_channels": 0, "label_classes": 0, "box_names": ["a", "b", "c"]}
     save(tmp_path / "w.safetensors", module.state_dict(), {"architecture": TINY, **shape})
     rebuilt, _ = models.load_model(tmp_path / "w.safetensors")
     for name, tensor in module(x)["box"].items():
