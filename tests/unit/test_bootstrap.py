@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from foldbelt import bootstrap
+from foldbelt.bootstrap import _drawing
 from foldbelt.files import InputError
 
 
@@ -79,7 +80,7 @@ def test_standard_error_is_the_known_one_for_groups_of_one():
 def test_same_seed_same_interval_in_any_blocks(monkeypatch):
     values = np.random.default_rng(0).random(5000)
     one = bootstrap.interval(values, n=300, seed=5)
-    monkeypatch.setattr(bootstrap, "BLOCK", 10**4)
+    monkeypatch.setattr(_drawing, "BLOCK", 10**4)
     assert bootstrap.interval(values, n=300, seed=5) == pytest.approx(one, rel=1e-12)
     assert bootstrap.interval(values, n=300, seed=6) != one
 
@@ -103,7 +104,7 @@ def test_images_without_a_group_are_groups_of_their_own():
 
 
 def test_the_level_is_written_in_one_place():
-    root = Path(bootstrap.__file__).parents[1]
+    root = Path(bootstrap.__file__).parents[2]
     files = [path for kind in ("py", "rst", "smk", "yaml") for path in root.rglob(f"*.{kind}")]
     assert len(files) > 100
     assert [path for path in files if bootstrap.percent() in path.read_text("utf-8")] == []

@@ -100,7 +100,8 @@ def search(
     final = _choose(task, use)
     whole = _judged(task, _mixed(task, np.flatnonzero(use), final), final)
     classes = metrics.by_label(metric, rows, given, exclusive)
-    bounds = (0.0, np.inf) if metric in metrics.FALLING else SCORES
+    worst = float(-np.log(metrics.LEAST))
+    bounds = (0.0, worst) if metric in metrics.FALLING else SCORES
     decision = {
         "output": "labels",
         "metric": metric,

@@ -12,32 +12,26 @@ images. :func:`ranked_interval` draws groups for it, too, and scores every draw 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
+from foldbelt.bootstrap._drawing import DIFFERENCES as DIFFERENCES
+from foldbelt.bootstrap._drawing import FEWEST as FEWEST
+from foldbelt.bootstrap._drawing import SCORES as SCORES
+from foldbelt.bootstrap._drawing import Interval as Interval
+from foldbelt.bootstrap._drawing import blocks, ends, numbered
+from foldbelt.bootstrap.ranked import MANY as MANY
+from foldbelt.bootstrap.ranked import Statistic as Statistic
+from foldbelt.bootstrap.ranked import ranked_interval as ranked_interval
+from foldbelt.bootstrap.ranked import ranked_paired as ranked_paired
 from foldbelt.files import InputError, seed_for
 from foldbelt.level import LEVEL as LEVEL
 from foldbelt.level import percent as percent
 
-FEWEST = 5  # groups: below, an interval is a guess
 ROUGH = 20  # groups: below, an interval is rough
-MANY = 50  # groups: from here on, the quantiles of draws do for a score that ranks
-BLOCK = 2**21  # drawn groups at a time
-
-SCORES, DIFFERENCES = (0.0, 1.0), (-1.0, 1.0)
-"""What a score, and a difference of two, can be at all: intervals end there."""
-
-Interval = list[float] | None
-"""[low, high]; None where there are too few groups."""
-
-Statistic = Callable[[np.ndarray], float]
-"""(N,) float64 how often each image counts -> a score of the whole set; NaN where it has none."""
 
 
 def caution(groups: int) -> str:
@@ -57,7 +51,7 @@ def caution(groups: int) -> str:
 
 def count_groups(groups: Any, number: int) -> int:
     """Count the groups of `number` images, those that are alone included."""
-    return int(_index(groups, number).max()) + 1
+    return int(numbered(groups, number).max()) + 1
 
 
 def interval(
@@ -97,7 +91,7 @@ def interval(
         If there are no values, one is not finite, or the lengths differ.
     """
     scores = _values(values, "values")
-    ratio = _Ratio.of(scores, np.ones(len(scores)), _index(groups, len(scores)))
+    ratio = _Ratio.of(scores, np.ones(len(scores)), numbered(groups, len(scores)))
     return _studentised([ratio], [1.0], n, seed, level, bounds)
 
 
@@ -168,7 +162,7 @@ def reweighted(
     scores, heavy = _values(values, "values"), _values(weights, "weights")
     if len(scores) != len(heavy) or (heavy < 0).any() or not heavy.any():
         raise InputError("weights must be one an image, none negative and some positive.")
-    index = _index(groups, len(scores))
+    index = numbered(groups, len(scores))
     weighted = _Ratio.of(scores, heavy, index)
     plain = _Ratio.of(scores, np.ones(len(scores)), index)
     both = [weighted, plain]
@@ -192,111 +186,8 @@ def standard_error(values: ArrayLike, groups: Any = None) -> float:
         As for :func:`interval`; at least two groups.
     """
     scores = _values(values, "values")
-    ratio = _Ratio.of(scores, np.ones(len(scores)), _index(groups, len(scores)))
+    ratio = _Ratio.of(scores, np.ones(len(scores)), numbered(groups, len(scores)))
     return float(_error(ratio.influence(), np.ones((1, len(ratio.size))))[0])
-
-
-def ranked_interval(
-    statistic: Statistic,
-    groups: Any,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = LEVEL,
-    bounds: tuple[float, float] = SCORES,
-) -> Interval:
-    """Give the interval of a score that ranks a whole set, resampling whole groups.
-
-    With `MANY` groups or more these are quantiles of the draws (Efron and Tibshirani, 1993, 13.3);
-    with fewer it is bootstrap-t (12.5), where the standard error of the set, and of every draw, is
-    found by leaving out one drawn group after the other (the jackknife, 11.2).
-
-    Parameters
-    ----------
-    statistic
-        The score of the images, each counted so often. It is called once a draw; below `MANY`
-        groups two thirds as often as there are groups, too.
-    groups
-        The group of each image, (N,), numbers or strings; single images are `range(N)`.
-    n, seed, level, bounds
-        As for :func:`interval`. Draws that have no score are left out.
-
-    Returns
-    -------
-    list or None
-        As of :func:`interval`. The score itself always lies within.
-
-    Raises
-    ------
-    InputError
-        If the set has no score, or no draw has one.
-
-    Examples
-    --------
-    >>> values = np.arange(60) / 60
-    >>> low, high = ranked_interval(lambda count: np.average(values, weights=count), range(60))
-    >>> round(low, 1), round(high, 1)
-    (0.4, 0.6)
-    """
-    if n < 1:
-        raise InputError(f"a bootstrap needs at least one draw, not {n}.")
-    index = _index(groups, len(groups))
-    number = int(index.max()) + 1 if len(index) else 0
-    if number < FEWEST:
-        return None
-    whole = np.ones(number, np.int64)
-    middle = float(statistic(whole[index].astype(np.float64)))
-    if np.isnan(middle):
-        raise InputError("a set that has no score has no interval: nothing to find is in it.")
-    draws = _draws(number, n, seed)
-    if number >= MANY:
-        made = np.array([statistic(count[index].astype(np.float64)) for count in draws])
-        made = made[~np.isnan(made)]
-        if not len(made):
-            raise InputError("no draw of the groups has a score; give more images or groups.")
-        low, high = np.quantile(made, [(1 - level) / 2, (1 + level) / 2])
-        return [float(max(min(low, middle), bounds[0])), float(min(max(high, middle), bounds[1]))]
-    error = _jackknifed(statistic, index, whole)
-    if not error:
-        return [middle, middle]
-    if np.isnan(error):  # one group has all there is to find: anything may come of others
-        return [float(min(bounds[0], middle)), float(max(bounds[1], middle))]
-    distances = []
-    for count in draws:
-        off = float(statistic(count[index].astype(np.float64))) - middle
-        spread = _jackknifed(statistic, index, count)
-        distances.append(off / spread if spread else np.nan if not off else np.inf * off)
-    return _ends(np.array(distances), middle, error, number, level, bounds)
-
-
-def ranked_paired(
-    a: Statistic,
-    b: Statistic,
-    groups: Any,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = LEVEL,
-    bounds: tuple[float, float] = DIFFERENCES,
-) -> tuple[float, Interval]:
-    """Give a − b of two scores that rank the same images, and its interval over the same draws.
-
-    Parameters
-    ----------
-    a, b
-        As `statistic` of :func:`ranked_interval`.
-    groups, n, seed, level, bounds
-        As there.
-
-    Returns
-    -------
-    difference, interval
-        Positive where `a` scores higher.
-    """
-
-    def difference(count: np.ndarray) -> float:
-        return a(count) - b(count)
-
-    whole = float(difference(np.ones(len(groups))))
-    return whole, ranked_interval(difference, groups, n, seed, level, bounds)
 
 
 @dataclass(frozen=True)
@@ -406,60 +297,13 @@ def _studentised(
     if not error:
         return [middle, middle]
     distances = []
-    for counts in _blocks(groups, n, seed):
+    for counts in blocks(groups, n, seed):
         drawn = [ratio.drawn(counts) for ratio in ratios]
         means = sum(sign * mean for sign, (mean, _) in zip(signs, drawn, strict=True))
         each = sum(sign * part for sign, (_, part) in zip(signs, drawn, strict=True))
         with np.errstate(invalid="ignore", divide="ignore"):
             distances.append((means - middle) / _error(np.asarray(each), counts))
-    return _ends(np.concatenate(distances), middle, error, groups, level, bounds)
-
-
-def _blocks(groups: int, n: int, seed: int) -> Iterator[np.ndarray]:
-    """Give n draws of the groups, how often each was drawn: (·, G), some at a time."""
-    random = np.random.default_rng(seed)
-    block = max(1, BLOCK // groups)  # bounds the memory; the stream does not depend on it
-    for start in range(0, n, block):
-        yield random.multinomial(groups, np.full(groups, 1 / groups), min(block, n - start))
-
-
-def _draws(groups: int, n: int, seed: int) -> Iterator[np.ndarray]:
-    """Give n draws of the groups, (G,) one after the other."""
-    return (count for block in _blocks(groups, n, seed) for count in block)
-
-
-def _jackknifed(statistic: Statistic, index: np.ndarray, count: np.ndarray) -> float:
-    """Give the standard error of a draw by leaving out one of its groups at a time.
-
-    Copies of a group are alike, so one of them is left out for all; NaN if a score is.
-    """
-    drawn, groups = np.flatnonzero(count), int(count.sum())
-    scores = np.empty(len(drawn))
-    for place, group in enumerate(drawn):
-        fewer = count.copy()
-        fewer[group] -= 1
-        scores[place] = statistic(fewer[index].astype(np.float64))
-    middle = (count[drawn] * scores).sum() / groups
-    error = np.sqrt((groups - 1) / groups * (count[drawn] * (scores - middle) ** 2).sum())
-    return 0.0 if error <= 1e-12 else float(error)  # of groups that are alike, rounding is left
-
-
-def _ends(
-    distances: np.ndarray,
-    middle: float,
-    error: float,
-    groups: int,
-    level: float,
-    bounds: tuple[float, float],
-) -> list[float]:
-    """Give the bootstrap-t interval by the distances of draws, each in its own standard error."""
-    ranked = np.sort(distances[~np.isnan(distances)])
-    tail = round((1 - level) / 2 * (len(ranked) + 1), 6)
-    first = min(max(int(np.floor(tail)) - 1, 0), len(ranked) - 1)
-    student = float(stdtrit(groups - 1, (1 + level) / 2))  # never narrower than Student's t
-    low = middle - max(ranked[len(ranked) - 1 - first], student) * error
-    high = middle - min(ranked[first], -student) * error
-    return [float(max(low, min(bounds[0], middle))), float(min(high, max(bounds[1], middle)))]
+    return ends(np.concatenate(distances), middle, error, groups, level, bounds)
 
 
 def _values(values: ArrayLike, name: str) -> np.ndarray:
@@ -467,15 +311,3 @@ def _values(values: ArrayLike, name: str) -> np.ndarray:
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise InputError(f"{name} must be at least one finite score in one dimension.")
     return array
-
-
-def _index(groups: Any, number: int) -> np.ndarray:
-    """Number the groups of images from 0, (N,); an image without a group is one of its own."""
-    if groups is None:
-        return np.arange(number)
-    names = pd.Series(groups, dtype=object).reset_index(drop=True)
-    if len(names) != number:
-        raise InputError(f"there are {number} scores and {len(names)} groups.")
-    alone = names.isna() | names.isin([-1, ""])
-    names[alone] = [("alone", place) for place in np.flatnonzero(alone)]
-    return pd.factorize(names)[0]
