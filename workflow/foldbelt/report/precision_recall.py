@@ -14,6 +14,7 @@ from foldbelt.report.ranking import Curve, Curves
 
 PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
 LEAST_WIDTH = 7.5
+FINEST = 500  # steps of a curve that are drawn
 
 
 def draw(curves: Curves, what: str, out: str) -> None:
@@ -88,9 +89,14 @@ def _curve(axes: Axes, curve: Curve, room: float) -> None:
 
 
 def _steps(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """Give the corners of a curve whose steps enclose its average precision."""
-    recall = np.repeat([0, *curve.recall], 2)[1:]
-    precision = np.append(np.repeat(curve.precision, 2), 0)
+    """Give the corners of a curve whose steps enclose its average precision.
+
+    Of the steps that are closer than can be seen the last is enough; thousands would make a large
+    file.
+    """
+    seen = np.diff(np.floor(curve.recall * FINEST), append=FINEST + 1) > 0
+    recall = np.repeat([0, *curve.recall[seen]], 2)[1:]
+    precision = np.append(np.repeat(curve.precision[seen], 2), 0)
     return recall, precision
 
 
@@ -120,7 +126,10 @@ def _title(curves: Curves, what: str) -> str:
     if len(known) > 1:
         best = max(known, key=lambda curve: curve.area)
         worst = min(known, key=lambda curve: curve.area)
-        text += f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
+        if best.area > worst.area:
+            text += (
+                f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
+            )
     how = "Out of fold. "
     if what == "box":
         how += "A box is right if its IoU with a true one of its class exceeds .5. "
