@@ -14,7 +14,7 @@ from foldbelt.report.ranking import Curve, Curves
 
 PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
 LEAST_WIDTH = 7.5
-FINEST = 500  # steps of a curve that are drawn
+FINEST, COARSE = 250, 60  # steps of a curve that are drawn, and of the grey ones
 
 
 def draw(curves: Curves, what: str, out: str) -> None:
@@ -40,7 +40,8 @@ def draw(curves: Curves, what: str, out: str) -> None:
     with style.figure(out, _title(curves, what), width, height) as made:
         cells = panels.grid(made, len(shown))
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
-            rest = [_steps(other) for other in shown if other is not curve and other.true]
+            others = [other for other in shown if other is not curve and other.true]
+            rest = [_steps(other, COARSE) for other in others]
             if rest:  # one line with gaps: with many classes, one for each would be slow
                 gaps = [np.append(steps, [[np.nan], [np.nan]], axis=1) for steps in rest]
                 axes.plot(*np.concatenate(gaps, axis=1), color=style.PALE, linewidth=0.8)
@@ -88,13 +89,13 @@ def _curve(axes: Axes, curve: Curve, room: float) -> None:
     panels.heading(axes, curve.name, [area, counts], room)
 
 
-def _steps(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+def _steps(curve: Curve, finest: int = FINEST) -> tuple[np.ndarray, np.ndarray]:
     """Give the corners of a curve whose steps enclose its average precision.
 
     Of the steps that are closer than can be seen the last is enough; thousands would make a large
     file.
     """
-    seen = np.diff(np.floor(curve.recall * FINEST), append=FINEST + 1) > 0
+    seen = np.diff(np.floor(curve.recall * finest), append=finest + 1) > 0
     recall = np.repeat([0, *curve.recall[seen]], 2)[1:]
     precision = np.append(np.repeat(curve.precision[seen], 2), 0)
     return recall, precision
