@@ -137,17 +137,24 @@ def draw(shown: Labels | Boxed, out: str, cuts: Sequence[float | None] | None = 
 def _draw_boxes(counts: np.ndarray, names: Sequence[str], out: str) -> None:
     classes = len(names)
     if not counts.sum():
-        style.message(out, "No boxes to compare", "There is no true box and none was found.")
+        style.message(out, "No boxes to compare", "There is no true box, and no found one counts.")
         return
     true, found = int(counts[:classes].sum()), int(counts[:, :classes].sum())
     right = int(np.trace(counts[:classes, :classes]))
     wrong = int(counts[:classes, :classes].sum()) - right
-    title = f"Of {true:,} true boxes {style.percent(right / true if true else np.nan)} are found"
-    if classes > 1:
-        title += f", {style.percent(wrong / true if true else np.nan)} as another class"
-    title += f"; of {found:,} found, {style.percent(counts[-1].sum() / found if found else np.nan)}"
+    title = "There is no true box"
+    if true:
+        noun = "box" if true == 1 else "boxes"
+        title = f"Of {true:,} true {noun} {style.percent(right / true)} are found"
+        title += f", {style.percent(wrong / true)} as another class" if classes > 1 else ""
+    if not found:
+        title += "; none was found"
+    else:
+        title += (
+            f"; of {found:,} found, {style.percent(counts[-1].sum() / found)} are where nothing is"
+        )
     title += (
-        " are where nothing is\nOut of fold. Found at IoU > .5; each class from the score on that "
+        "\nOut of fold. Found at IoU > .5; each class from the score on that "
         f"gives its highest F1, chosen on these images. {_reading('boxes', len(counts))}; in the "
         "last row, of all that was found as this class."
     )

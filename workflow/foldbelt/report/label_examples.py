@@ -130,10 +130,10 @@ def _title(labels: Labels, belief: np.ndarray, picked: np.ndarray, which: str) -
     failed = wrong(labels)
     side = "most" if which == "best" else "least"
     title = f"The {len(picked)} of {style.plural(total, 'image')} of which the truth was believed "
-    title += f"{side} (with {text}): {failed[picked].sum():,} of them are wrong, "
+    title += f"{side} (with {text}); wrong are {failed[picked].sum():,} of these, "
     if total == 1:
         return f"The truth of the only image was believed with {text}\n{_how(labels)}"
-    title += f"in all {failed.sum():,}"
+    title += f"{failed.sum():,} in all"
     return f"{title}\n{_how(labels)}"
 
 

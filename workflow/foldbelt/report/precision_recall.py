@@ -14,6 +14,7 @@ from foldbelt.report.ranking import Curve, Curves
 
 PANEL, ALONE = 2.75, 4.6  # inches, of one among many and of a single one
 LEAST_WIDTH = 7.5
+FINEST, COARSE = 250, 60  # steps of a curve that are drawn, and of the grey ones
 
 
 def draw(curves: Curves, what: str, out: str) -> None:
@@ -39,7 +40,8 @@ def draw(curves: Curves, what: str, out: str) -> None:
     with style.figure(out, _title(curves, what), width, height) as made:
         cells = panels.grid(made, len(shown))
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
-            rest = [_steps(other) for other in shown if other is not curve and other.true]
+            others = [other for other in shown if other is not curve and other.true]
+            rest = [_steps(other, COARSE) for other in others]
             if rest:  # one line with gaps: with many classes, one for each would be slow
                 gaps = [np.append(steps, [[np.nan], [np.nan]], axis=1) for steps in rest]
                 axes.plot(*np.concatenate(gaps, axis=1), color=style.PALE, linewidth=0.8)
@@ -87,10 +89,15 @@ def _curve(axes: Axes, curve: Curve, room: float) -> None:
     panels.heading(axes, curve.name, [area, counts], room)
 
 
-def _steps(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """Give the corners of a curve whose steps enclose its average precision."""
-    recall = np.repeat([0, *curve.recall], 2)[1:]
-    precision = np.append(np.repeat(curve.precision, 2), 0)
+def _steps(curve: Curve, finest: int = FINEST) -> tuple[np.ndarray, np.ndarray]:
+    """Give the corners of a curve whose steps enclose its average precision.
+
+    Of the steps that are closer than can be seen the last is enough; thousands would make a large
+    file.
+    """
+    seen = np.diff(np.floor(curve.recall * finest), append=finest + 1) > 0
+    recall = np.repeat([0, *curve.recall[seen]], 2)[1:]
+    precision = np.append(np.repeat(curve.precision[seen], 2), 0)
     return recall, precision
 
 
@@ -120,7 +127,10 @@ def _title(curves: Curves, what: str) -> str:
     if len(known) > 1:
         best = max(known, key=lambda curve: curve.area)
         worst = min(known, key=lambda curve: curve.area)
-        text += f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
+        if best.area > worst.area:
+            text += (
+                f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
+            )
     how = "Out of fold. "
     if what == "box":
         how += "A box is right if its IoU with a true one of its class exceeds .5. "

@@ -189,8 +189,9 @@ def _curve(
         best = int((2 * hits / (found + true)).argmax())
         cut = float(ranking.scores[ranking.ends[best]])
         at = float(recall[best]), float(precision[best])
-    # A point where neither recall nor envelope changes draws nothing.
-    steps = np.diff(recall, prepend=0) > 0
+    # Of a stretch of equal precision the end is enough.
+    steps = np.flatnonzero(np.diff(recall, prepend=0) > 0)
+    steps = steps[np.diff(envelope[steps], append=-1) != 0]
     return Curve(
         name, recall[steps], envelope[steps], area, interval, true, len(ranking.scores),
         candidates, cut, at,
