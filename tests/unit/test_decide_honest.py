@@ -92,6 +92,28 @@ def test_a_grid_goes_on_beyond_its_last_value(axis):
     assert found.ends == []
 
 
+def test_a_grid_goes_on_where_empty_masks_beat_all_of_it():
+    """Junk has labels up to .89, defects .97: no gate up to .8 is as good as no mask at all."""
+    there = np.arange(60) % 10 < 3
+    truth = np.zeros((60, 8, 8), np.uint8)
+    truth[there, :4, :4] = 1
+    prob = np.zeros_like(truth)
+    prob[:, :4, :4] = 230
+    labels = np.full(60, 0.97)
+    labels[~there] = np.linspace(0.7, 0.89, (~there).sum())
+    counted = counts(zip(prob, truth, [None] * 60, strict=True), np.arange(LEVELS), labels)
+    narrow = decide.search(
+        prob, truth, np.arange(60) // 10, {"gate": [0, 0.6, 0.7, 0.8]}, "mean_dice",
+        label_prob=labels,
+    )  # fmt: skip
+    assert narrow.score < (~there).mean(), "or empty masks would not win"
+    found = selected(counted, np.arange(60) // 10, threshold=[0.5], gate=[0, 0.6, 0.7, 0.8])
+    assert found.score == 1
+    assert found.params["gate"] > 0.89
+    assert found.params["threshold"] == 0.5
+    assert found.ends == []
+
+
 def test_widening_ends_where_there_is_nothing_more():
     prob, truth = rare(junk=False)
     counted = counts(zip(prob, truth, [None] * 40, strict=True), np.arange(LEVELS), None)
