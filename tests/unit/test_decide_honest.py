@@ -12,9 +12,11 @@ from foldbelt.decide.widening import widened
 from foldbelt.search.counting import Counts, counts
 from foldbelt.search.gates import LEVELS
 from foldbelt.search.space import Grid
+from foldbelt.search.sums import Counted
+from foldbelt.search.tables import Cuts, tabulate
 
 
-def selected(counted: Counts, folds: np.ndarray, forced=(), **space):
+def selected(counted: Counted, folds: np.ndarray, forced=(), **space):
     every = {None: counted, **dict.fromkeys(np.unique(folds).tolist(), counted)}
     grid = Grid.of(space)
     return select_axes(every, folds, grid, "mean_dice", Resampling(draws=20), forced)
@@ -112,6 +114,29 @@ def test_a_grid_goes_on_where_empty_masks_beat_all_of_it():
     assert found.params["gate"] > 0.89
     assert found.params["threshold"] == 0.5
     assert found.ends == []
+
+
+def test_a_forced_axis_does_not_go_on_to_off():
+    """A quarter of the defects is smaller than the least size that is forced: that harm stays."""
+    truth = np.zeros((40, 16, 16), np.uint8)
+    truth[:, :4, :5] = 1
+    truth[::4] = 0
+    truth[::4, 0, :5] = 1
+    pairs = list(zip(truth * 230, truth, [None] * 40, strict=True))
+    folds, sizes = np.arange(40) // 4 % 5, [0, 12, 30]
+    grid = Grid.of({"threshold": [0.5], "min_component": sizes})
+    counted = {
+        "min_area": counts(pairs, np.arange(LEVELS), None),
+        "min_component": tabulate(pairs, Cuts.of(grid), None),
+    }
+    found = {
+        axis: selected(counted[axis], folds, [axis], threshold=[0.5], **{axis: sizes})
+        for axis in counted
+    }
+    assert {axis: one.params[axis] for axis, one in found.items()} == dict.fromkeys(counted, 12)
+    for axis, one in found.items():
+        assert one.score == pytest.approx(0.75)
+        assert [entry["params"][axis] for entry in one.per_fold] == [12] * 5
 
 
 def test_widening_ends_where_there_is_nothing_more():

@@ -120,7 +120,7 @@ def _selected(
         decision = search_counts(counts, folds, tried, metric, resampling, shared)
         best, last = (tried, decision), decision
         for _ in range(ROUNDS):
-            wider = widened(tried, last.ends, counts[None])
+            wider = widened(tried, last.ends, counts[None], forced)
             if wider.shape == tried.shape:
                 break
             tried, last = wider, search_counts(counts, folds, wider, metric, resampling, shared)
