@@ -169,6 +169,16 @@ def test_a_forced_axis_may_harm_and_says_so():
     assert forced.selection[-1]["kept"]
 
 
+def test_without_an_axis_that_was_dropped_a_recipe_scores_the_same_in_every_image():
+    """An ablation takes an axis away from the recipe as its own selection made it."""
+    prob, truth = rare(junk=False)
+    counted = counts(zip(prob, truth, [None] * 40, strict=True), np.arange(LEVELS), None)
+    recipe = selected(counted, np.arange(40) // 10, threshold=[0.5], min_area=[0, 40])
+    without = selected(counted, np.arange(40) // 10, threshold=[0.5], min_area=[0])
+    assert [one["kept"] for one in recipe.selection] == [True, False]
+    assert recipe.images == without.images
+
+
 def search(given, steps, forced=()):
     settings = decide.DecisionSettings.of(
         {**SPEC, "space": {**SPEC["space"]}, "steps": steps}, forced
