@@ -75,7 +75,9 @@ def test_two_seeds_give_no_verdict(tmp_path, base):
     assert table.loc["x", "verdict"] == "no verdict: 2 seeds of at least 3"
     assert np.isnan(table.loc["x", "low"])
     figure.draw(table=tmp_path / "ablation.csv", out=str(tmp_path / "a.svg"))
-    assert "without a verdict" in (tmp_path / "a.svg").read_text().replace("\n", " ")
+    text = (tmp_path / "a.svg").read_text().replace("\n", " ")
+    assert "Of 1 variant, 0 helping" in text
+    assert "without a verdict" in text
     assert "|  | no verdict: 2 seeds" in ablation.describe(tmp_path / "ablation.csv")
 
 

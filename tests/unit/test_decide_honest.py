@@ -12,9 +12,11 @@ from foldbelt.decide.widening import widened
 from foldbelt.search.counting import Counts, counts
 from foldbelt.search.gates import LEVELS
 from foldbelt.search.space import Grid
+from foldbelt.search.sums import Counted
+from foldbelt.search.tables import Cuts, tabulate
 
 
-def selected(counted: Counts, folds: np.ndarray, forced=(), **space):
+def selected(counted: Counted, folds: np.ndarray, forced=(), **space):
     every = {None: counted, **dict.fromkeys(np.unique(folds).tolist(), counted)}
     grid = Grid.of(space)
     return select_axes(every, folds, grid, "mean_dice", Resampling(draws=20), forced)
@@ -92,6 +94,51 @@ def test_a_grid_goes_on_beyond_its_last_value(axis):
     assert found.ends == []
 
 
+def test_a_grid_goes_on_where_empty_masks_beat_all_of_it():
+    """Junk has labels up to .89, defects .97: no gate up to .8 is as good as no mask at all."""
+    there = np.arange(60) % 10 < 3
+    truth = np.zeros((60, 8, 8), np.uint8)
+    truth[there, :4, :4] = 1
+    prob = np.zeros_like(truth)
+    prob[:, :4, :4] = 230
+    labels = np.full(60, 0.97)
+    labels[~there] = np.linspace(0.7, 0.89, (~there).sum())
+    counted = counts(zip(prob, truth, [None] * 60, strict=True), np.arange(LEVELS), labels)
+    narrow = decide.search(
+        prob, truth, np.arange(60) // 10, {"gate": [0, 0.6, 0.7, 0.8]}, "mean_dice",
+        label_prob=labels,
+    )  # fmt: skip
+    assert narrow.score < (~there).mean(), "or empty masks would not win"
+    found = selected(counted, np.arange(60) // 10, threshold=[0.5], gate=[0, 0.6, 0.7, 0.8])
+    assert found.score == 1
+    assert found.params["gate"] > 0.89
+    assert found.params["threshold"] == 0.5
+    assert found.ends == []
+
+
+def test_a_forced_axis_does_not_go_on_to_off():
+    """A quarter of the defects is smaller than the least size that is forced: that harm stays."""
+    truth = np.zeros((40, 16, 16), np.uint8)
+    truth[:, :4, :5] = 1
+    truth[::4] = 0
+    truth[::4, 0, :5] = 1
+    pairs = list(zip(truth * 230, truth, [None] * 40, strict=True))
+    folds, sizes = np.arange(40) // 4 % 5, [0, 12, 30]
+    grid = Grid.of({"threshold": [0.5], "min_component": sizes})
+    counted = {
+        "min_area": counts(pairs, np.arange(LEVELS), None),
+        "min_component": tabulate(pairs, Cuts.of(grid), None),
+    }
+    found = {
+        axis: selected(counted[axis], folds, [axis], threshold=[0.5], **{axis: sizes})
+        for axis in counted
+    }
+    assert {axis: one.params[axis] for axis, one in found.items()} == dict.fromkeys(counted, 12)
+    for axis, one in found.items():
+        assert one.score == pytest.approx(0.75)
+        assert [entry["params"][axis] for entry in one.per_fold] == [12] * 5
+
+
 def test_widening_ends_where_there_is_nothing_more():
     prob, truth = rare(junk=False)
     counted = counts(zip(prob, truth, [None] * 40, strict=True), np.arange(LEVELS), None)
@@ -120,6 +167,16 @@ def test_a_forced_axis_may_harm_and_says_so():
     assert forced.score == pytest.approx(0.9)
     assert forced.selection[-1]["difference"] == pytest.approx(-0.1)
     assert forced.selection[-1]["kept"]
+
+
+def test_without_an_axis_that_was_dropped_a_recipe_scores_the_same_in_every_image():
+    """An ablation takes an axis away from the recipe as its own selection made it."""
+    prob, truth = rare(junk=False)
+    counted = counts(zip(prob, truth, [None] * 40, strict=True), np.arange(LEVELS), None)
+    recipe = selected(counted, np.arange(40) // 10, threshold=[0.5], min_area=[0, 40])
+    without = selected(counted, np.arange(40) // 10, threshold=[0.5], min_area=[0])
+    assert [one["kept"] for one in recipe.selection] == [True, False]
+    assert recipe.images == without.images
 
 
 def search(given, steps, forced=()):

@@ -170,11 +170,11 @@ def test_a_run_keeps_mosaics_and_copies_together(tmp_path: Path) -> None:
     assert held[1] == found.loc[found["fold"] == 1, "id"].tolist()
 
     balance = folds.balance(tmp_path / "folds.csv", train)
-    assert balance["tiles"].sum() == len(ids)
+    assert balance["images"].sum() == len(ids)
     assert balance["groups"].sum() == len(ids) - 3
     whole = store.table(train)
     for name in ("empty", "coverage", "depth"):
-        assert np.average(balance[name], weights=balance["tiles"]) == pytest.approx(
+        assert np.average(balance[name], weights=balance["images"]) == pytest.approx(
             whole[name].mean()
         )
 
@@ -225,7 +225,7 @@ def test_a_run_writes_the_sample_alone(tmp_path: Path) -> None:
         ids = pd.read_csv(tmp_path / "folds.csv", dtype={"id": str})["id"]
         assert 14 <= len(ids) <= 16
         assert len(copies & set(ids)) in (0, 3)
-        assert folds.balance(tmp_path / "folds.csv", train)["tiles"].sum() == len(ids)
+        assert folds.balance(tmp_path / "folds.csv", train)["images"].sum() == len(ids)
     with pytest.raises(InputError, match="2 images in 2 groups cannot be split into 3"):
         folds.run(train, None, {**spec, "sample": 2}, tmp_path / "folds.csv")
 

@@ -203,14 +203,21 @@ def test_a_variant_is_tried_with_what_is_its_own() -> None:
         "crf": {"decision": {"steps": {"crf": None}}},
         "sizes": {"decision": {"space": {"min_component": [0, 20]}}},
         "gates": {"decision": {"space": {"gate_mode": ["veto", "product"]}}},
+        "no-sizes": {"decision": {"space": {"min_area": [0]}}},
+        "fewer": {"decision": {"space": {"min_area": [0, 20], "gate": [0, 0.5]}}},
+        "no-veto": {"decision": {"space": {"gate_mode": ["area"]}}},
         "wide": {"models": {"*": {"architecture": {"width": 8}}}},
     }
     ablation = {"model": "net", "seeds": [0], "variants": variants}
-    made = plan(decision={"steps": {"holes": None}}, ablation=ablation)
+    space = {"gate_mode": ["veto", "area"]}
+    made = plan(decision={"steps": {"holes": None}, "space": space}, ablation=ablation)
     assert {name: made.forced(name) for name in made.variants} == {
         "base": [],
         "crf": ["crf"],
         "sizes": ["min_component"],
         "gates": ["gate"],
+        "no-sizes": [],
+        "fewer": [],
+        "no-veto": [],
         "wide": [],
     }

@@ -160,12 +160,12 @@ def test_the_balance_counts_the_images_of_each_class_before_the_means(run, tmp_p
 
 
 def test_the_balance_leaves_out_what_is_the_same_in_all_images():
-    images = pd.DataFrame({"id": ["a", "b"], "<b>": 0.5, "tiles": 7.0, "black": [0.0, 1.0]})
-    shown = {"fold": [0, 1], "tiles": [1, 1], "groups": [1, 1]}
-    means = {"<b>": [0.5, 0.5], "tiles (column)": [7.0, 7.0], "black": [0.0, 1.0]}
+    images = pd.DataFrame({"id": ["a", "b"], "<b>": 0.5, "images": 7.0, "black": [0.0, 1.0]})
+    shown = {"fold": [0, 1], "images": [1, 1], "groups": [1, 1]}
+    means = {"<b>": [0.5, 0.5], "images (column)": [7.0, 7.0], "black": [0.0, 1.0]}
     text = balance._means(pd.DataFrame({**shown, **means}), images)
     assert re.findall('<th class="n">(.*?)</th>', text) == [*shown, "black"]
-    assert "same in all images: &lt;b&gt; 0.5, tiles 7." in text
+    assert "same in all images: &lt;b&gt; 0.5, images 7." in text
     alone = balance._means(pd.DataFrame({**shown, **means})[:1], images[:1])
     assert "same in all images" not in alone  # of a single image everything is
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,13 @@ def test_links_are_followed(root: Path, state: Path) -> None:
     assert changed(before, look(root, state)) == {"train"}
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the files that a test has made for old ones."""
+    monkeypatch.setattr(raw_files, "_SETTLED", -1.0)
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_file_is_read_once(root: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = look(root, state)
     read: list[str] = []
@@ -108,6 +116,16 @@ def test_a_file_is_read_once(root: Path, state: Path, monkeypatch: pytest.Monkey
     os.utime(root / "depths.csv", (OLD + 1, OLD + 1))
     assert look(root, state) == before
     assert read == [str(root / "depths.csv")]
+
+
+@pytest.mark.usefixtures("settled")
+def test_other_content_of_the_same_size_and_time_is_noticed(root: Path, state: Path) -> None:
+    path = root / "depths.csv"
+    before = look(root, state)
+    time.sleep(0.1)  # longer than file systems take for one moment
+    path.write_text(path.read_text().replace("50", "51"))
+    os.utime(path, (OLD, OLD))
+    assert changed(before, look(root, state)) == {"train", "test"}
 
 
 def test_a_file_of_this_moment_is_read_again(root: Path, state: Path) -> None:
@@ -129,7 +147,8 @@ def test_jobs_read_what_was_written_down(root: Path, state: Path) -> None:
     assert raw_files.recorded(state) == made
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', '{"/x": [1, 2]}'])
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', '{"/x": [1, 2, "a"]}'])
 def test_a_broken_cache_is_made_anew(root: Path, state: Path, content: str) -> None:
     before = look(root, state)
     (state / raw_files.CACHE).write_text(content)

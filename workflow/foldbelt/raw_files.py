@@ -2,8 +2,10 @@
 
 Where raw files lie, when they were touched and what else lies beside them does not matter to a
 run: the list of (name, digest of the content) does, part by part. Snakemake's main process takes
-the digests, and remembers each by path, size and time, so that a second look costs one `stat` a
-file. Jobs read what the main process wrote down, and look at no raw file.
+the digests, and remembers each by path, size and times, so that a second look costs one `stat` a
+file. The time of the content can be set back (`touch -r`, `rsync -t`, an unpacked archive), that
+of the file's state cannot, so both must be as they were. Jobs read what the main process wrote
+down, and look at no raw file.
 
 Only the standard library is imported here: this runs whenever Snakemake builds its graph.
 """
@@ -27,8 +29,8 @@ _THREADS = 4  # hashlib releases the interpreter's lock
 _SETTLED = 2.0  # seconds; a file changed more recently may change again within its time's precision
 _TELL = 5.0  # seconds between two words on the progress
 
-_Entry = tuple[int, int, str]
-"""Size, time of change in nanoseconds, digest."""
+_Entry = tuple[int, int, int, str]
+"""Size, times of change in nanoseconds, of the content and of the file's state, digest."""
 
 
 def digests(
@@ -65,14 +67,14 @@ def digests(
     cache = _read_cache(folder / CACHE)
     paths = sorted({os.path.abspath(path) for part in files.values() for path in part})
     states = {path: os.stat(path) for path in paths}
-    known = {path: cache[path][2] for path in paths if _same(cache.get(path), states[path])}
+    known = {path: cache[path][3] for path in paths if _same(cache.get(path), states[path])}
     fresh = _read([path for path in paths if path not in known], states, tell)
     content = known | fresh
     now = time.time_ns()
     settled = {
-        path: (states[path].st_size, states[path].st_mtime_ns, content[path])
+        path: (*_seen(states[path]), content[path])
         for path in paths
-        if path in known or now - states[path].st_mtime_ns > _SETTLED * 1e9
+        if path in known or now - max(_seen(states[path])[1:]) > _SETTLED * 1e9
     }
     if settled != cache:
         write_text(folder / CACHE, json.dumps(settled))
@@ -94,14 +96,19 @@ def _read_cache(path: Path) -> dict[str, _Entry]:
     """Read what was remembered; nothing where the file is missing or broken."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: (int(size), int(at), str(digest)) for name, (size, at, digest)
-                in content.items()}  # fmt: skip
+        return {name: (int(size), int(at), int(state_at), str(digest))
+                for name, (size, at, state_at, digest) in content.items()}  # fmt: skip
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
 def _same(entry: _Entry | None, state: os.stat_result) -> bool:
-    return entry is not None and entry[:2] == (state.st_size, state.st_mtime_ns)
+    return entry is not None and entry[:3] == _seen(state)
+
+
+def _seen(state: os.stat_result) -> tuple[int, int, int]:
+    """Give what an entry of the cache says of a file besides its digest."""
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _read(

@@ -427,15 +427,16 @@ class Plan:
     def forced(self, variant: str) -> list[str]:
         """Name what of a variant's decision is tried on it: its own steps, axes with own values.
 
-        A search would leave out what does not help, so that nothing could ever harm.
+        A search would leave out what does not help, so that nothing could ever harm. A variant that
+        only takes values or modes away tries nothing: what is left is selected as in the recipe.
         """
         recipe, decision = self.variants[BASE].decision, self.variants[variant].decision
         steps, known = decision["steps"], recipe["steps"]
         space, other = decision["space"], recipe["space"]
         names = [step for step in steps if step not in known or known[step] != steps[step]]
-        names += [axis for axis in ("min_area", "min_component") if space[axis] != other[axis]]
-        gates = any(space[key] != other[key] for key in ("gate", "gate_mode"))
-        return names + ["gate"] * gates
+        new = {key: not set(space[key]) <= set(other[key]) for key in space}
+        names += [axis for axis in ("min_area", "min_component") if new[axis]]
+        return names + ["gate"] * (new["gate"] or new["gate_mode"])
 
     def variant_folds_file(self, variant: str) -> str:
         """Give the folds of a variant."""

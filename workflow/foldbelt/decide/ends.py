@@ -20,7 +20,8 @@ def at_ends(
     """List the values chosen at an end of the grid that score better than the next inner ones.
 
     Values that do as well further in are not listed: a class that is best left empty is left empty
-    by many, and all of them are good.
+    by many, and all of them are good. Of a class for which the threshold that leaves it empty was
+    chosen, the best of the other points is looked at: beyond it may lie what beats empty masks.
 
     Parameters
     ----------
@@ -39,12 +40,16 @@ def at_ends(
         class (its number), name, value, end ("smallest" or "largest") and gain, the best score with
         this value minus the best with the next inner one, all else being free.
     """
-    ends = []
+    ends: list[dict[str, Any]] = []
     tried = grid.threshold < EMPTY
-    for k, point in enumerate(chosen):
-        if not tried[point[0]]:
-            continue  # the class is left empty
+    if not tried.any():
+        return ends
+    for k, (first, *others) in enumerate(chosen):
         inner = means[k][tried]
+        point = (int(tried[:first].sum()), *others)
+        if not tried[first]:
+            best_place = int((inner >= inner.max() - least).argmax())
+            point = tuple(map(int, np.unravel_index(best_place, inner.shape)))
         for axis, name in enumerate(NEUTRAL):
             values = getattr(grid, name)[tried] if name == "threshold" else getattr(grid, name)
             if name == "gate":  # modes other than a veto have no value

@@ -5,7 +5,7 @@ On rare, small defects a grid of gates up to .8 left the score .16 below that of
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ FINEST = 1 / 255  # probabilities are not told apart more finely
 STEPS = 3  # values that are added at a time
 
 
-def widened(grid: Grid, ends: Iterable[Mapping[str, Any]], counted: Counted) -> Grid:
+def widened(
+    grid: Grid,
+    ends: Iterable[Mapping[str, Any]],
+    counted: Counted,
+    forced: Collection[str] = (),
+) -> Grid:
     """Add values beyond the ends at which the best ones lie.
 
     Parameters
@@ -30,6 +35,8 @@ def widened(grid: Grid, ends: Iterable[Mapping[str, Any]], counted: Counted) -> 
     counted
         What it was searched on: it tells the largest area there is, and whether other thresholds
         can be searched.
+    forced
+        Names of axes that must stay in use: nothing smaller is added, as it ends at off.
 
     Returns
     -------
@@ -37,6 +44,8 @@ def widened(grid: Grid, ends: Iterable[Mapping[str, Any]], counted: Counted) -> 
         `grid` itself where there is nothing to add.
     """
     for name, end in sorted({(row["name"], row["end"]) for row in ends}):
+        if name in forced and end == "smallest":
+            continue
         if name == "threshold":
             grid = _other_thresholds(grid, end) if counted.at_all_levels else grid
         elif name == "gate":

@@ -162,14 +162,14 @@ def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        One row a fold: fold, tiles, groups, and the mean of each numeric column of the data's table
-        (of `empty`, the share of empty images), in the table's order.
+        One row a fold: fold, images, groups, and the mean of each numeric column of the data's
+        table (of `empty`, the share of empty images), in the table's order.
     """
     table = _read(folds)
     columns = store.table(data, table["id"].tolist()).drop(columns=["id", "fold"], errors="ignore")
     numeric = columns.select_dtypes(["number", "bool"]).astype(np.float64)
     by = table.groupby("fold")
-    sizes = pd.DataFrame({"tiles": by.size(), "groups": by["group"].nunique()})
+    sizes = pd.DataFrame({"images": by.size(), "groups": by["group"].nunique()})
     means = numeric.groupby(table["fold"]).mean()
     clash = {name: f"{name} (column)" for name in means if name in sizes}
     return sizes.join(means.rename(columns=clash)).reset_index()

@@ -91,7 +91,7 @@ def _title(base: pd.Series, rows: pd.DataFrame, parts: list[str]) -> str:
     if counts.get("leak"):
         verdicts.append(f"{counts['leak']} that saw other truths than the recipe (a leak)")
     return (
-        f"Of {len(rows)} variants, {', '.join(verdicts)}\n"
+        f"Of {style.plural(len(rows), 'variant')}, {', '.join(verdicts)}\n"
         f"The recipe scores {base['score']:.3f} on {base['images']:.0f} images in "
         f"{base['groups']:.0f} groups, {len(parts)} pairs of seed and fold. Bars: {percent()} "
         "intervals that count the draw of the groups and of the trainings. Verdicts allow for the "

@@ -87,7 +87,7 @@ def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
     """
     same = []
     for name in images:
-        column = f"{name} (column)" if name in ("fold", "tiles", "groups") else name
+        column = f"{name} (column)" if name in ("fold", "images", "groups") else name
         if len(images) > 1 and column in measured and images[name].nunique(dropna=False) == 1:
             measured = measured.drop(columns=column)
             same.append(f"{name} {pages.cell(images[name].iloc[0].item())}")
