@@ -36,6 +36,7 @@ BOXES = True
 """It needs `box_classes`."""
 
 _GROUPS = 32  # of the head's group normalisation, which torchvision fixes
+_START = 2.0  # strides from an anchor to each side of its box, before anything is learned
 _EXTRA = 2  # so many levels the pyramid may have below the encoder's deepest map
 
 
@@ -201,6 +202,9 @@ def build(
         deeper = LastLevelMaxPool() if extra == 1 else LastLevelP6P7(wide, wide)
     pyramid = FeaturePyramidNetwork(channels, pyramid_channels, deeper)
     head = FCOSHead(pyramid_channels, 1, box_classes, head_convs)
+    # torchvision takes the ReLU of offsets that start around 0. From random weights, the first
+    # steps then often make all of them negative: no gradient brings them back, and no box is found.
+    nn.init.constant_(head.regression_head.bbox_reg.bias, _START)
     return Detector(body, pyramid, head, used, levels, late, late_channels)
 
 
