@@ -19,8 +19,8 @@ import numpy as np
 from foldbelt import metrics
 from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
-from foldbelt.decide import boxes as decide
 from foldbelt.boxes.fusion import fuse
+from foldbelt.decide import boxes as decide
 from foldbelt.metrics.ranked import Ranking
 
 NAMES = ["negative", "typical", "indeterminate", "atypical", "none", "opacity"]

@@ -26,8 +26,8 @@ from torchvision.models.detection.image_list import ImageList
 from foldbelt import metrics, models
 from foldbelt.boxes import Boxes
 from foldbelt.level import LEVEL
-from foldbelt.models.detector import Detector
 from foldbelt.models._decoding import decode
+from foldbelt.models.detector import Detector
 from foldbelt.train.boxes import PADDING, BoxLoss
 
 SIDE = 64  # a multiple of the strides of all levels: torchvision's anchors lie right only then

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from foldbelt import config
-from foldbelt.config.plan import FILES, Plan
+from foldbelt.config.file_names import FILES
+from foldbelt.config.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 NETWORK = {"name": "vanilla", "width": 8}

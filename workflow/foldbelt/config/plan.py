@@ -8,53 +8,23 @@ Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from foldbelt import registry
 from foldbelt.config import outputs, sight
 from foldbelt.config.consistency import LIKENESS
-from foldbelt.config.recipes import Variant, split
-from foldbelt.config.variants import BASE, expand
-
-Number = int | str
-"""Of a round, a fold or a seed: wildcards are text."""
-
-FILES = {
-    "mosaic": "<results>/mosaic.csv",
-    "likeness": "<results>/adversarial.csv",
-    "channels": "<results>/channels/{channels}/{part}.h5",
-    "folds": "<results>/folds/{folds}.csv",
-    "pretrained": "<results>/pretrained/{model}.safetensors",
-    "weights": "<results>/models/{model}/round{round}/fold{fold}/{stage}.safetensors",
-    "history": "<results>/models/{model}/round{round}/fold{fold}/{stage}.csv",
-    "rates": "<results>/rates/{model}/{stage}.png",
-    "predictions": "<results>/predictions/{member}/round{round}/fold{fold}/{part}.h5",
-    "pseudo": "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
-    "components": "<results>/components/round{round}.h5",
-    "decision": "<results>/decision/round{round}.json",
-    "decision_of": "<results>/decision/{output}/round{round}.json",
-    "blend_of": "<results>/blend/{output}/round{round}/{part}.h5",
-    "blend": "<results>/blend/round{round}/{part}.h5",
-    "variant": "<results>/ablation/{variant}/seed{seed}.json",
-    "curves": "<results>/figures/training/{model}_round{round}.svg",
-    "augment": "<results>/figures/augment/{model}.png",
-    "synthetic": "<results>/synthetic/competition",
-    "truth": "<results>/synthetic/competition-truth.csv",
-    "beside": "<results>/synthetic/competition-{beside}.csv",
-}
-"""Kind → the one name of such a file; rules write it after the same pattern."""
+from foldbelt.config.file_names import BENCHMARKS, FILES, Number
+from foldbelt.config.recipes import split
+from foldbelt.config.variant_files import VariantFiles
+from foldbelt.config.variants import expand
 
 _PARTS = ("train", "test")
 _PSEUDO = {"labels": "soft", "boxes": "box_score"}
 _OF_OUTPUT = ("decide_output", "apply_output")
-_BENCHMARKS = {
-    "weights": "results/{run}/benchmarks/train_stage/{model}/round{round}/fold{fold}/{stage}.txt",
-    "oof": "results/{run}/benchmarks/predict_images/{member}/round{round}/fold{fold}/{part}.txt",
-}
 
 
-class Plan:
+class Plan(VariantFiles):
     """Everything that the rules ask of a config.
 
     Parameters
@@ -133,7 +103,7 @@ class Plan:
         places += [f"{rule}/round{number}" for rule in rules for number in self.rounds]
         short = [f"results/{self.config['run']}/benchmarks/{place}.txt" for place in places]
         trained = [
-            _BENCHMARKS["weights"].format(
+            BENCHMARKS["weights"].format(
                 run=self.config["run"], model=model, round=number, fold=fold, stage=stage
             )
             for model in self.models
@@ -142,7 +112,7 @@ class Plan:
             for stage in self.recipes.model(model)["stages"]
         ]
         return [*short, *trained] + [
-            _BENCHMARKS["oof"].format(
+            BENCHMARKS["oof"].format(
                 run=self.config["run"], member=member, round=number, fold=fold, part=part
             )
             for member in self.members
@@ -225,10 +195,6 @@ class Plan:
         """What a model's masks are judged by; labels alone have a metric of their own."""
         masks = registry.predicts_masks(self.recipes.model(model)["architecture"])
         return self.config["decision"]["metric"] if masks else None
-
-    def fold_numbers(self, scheme: str) -> list[int]:
-        """Numbers of a scheme's folds."""
-        return list(range(self.recipes.folds[scheme]["count"]))
 
     def notes(self) -> list[str]:
         """Say what a reader of the scores has to know of truths that they have seen."""
@@ -408,89 +374,6 @@ class Plan:
             (model, stage) for model in self.models for stage in self.recipes.model(model)["stages"]
         ]
         return [FILES["rates"].format(model=model, stage=stage) for model, stage in stages]
-
-    # The ablation
-
-    @property
-    def variants(self) -> dict[str, Variant]:
-        """The ablation's variants by name, the recipe itself first; empty without one."""
-        return self.recipes.variants
-
-    def variant_members(self, variant: str, seed: Number) -> list[str]:
-        """Names under which a variant's predictions are found."""
-        return self.recipes.members(self.variants[variant].models[int(seed)])
-
-    def variant_steps(self, variant: str) -> list[str]:
-        """Modules of the steps of a variant's decision."""
-        return registry.steps(self.variants[variant].decision["steps"])
-
-    def forced(self, variant: str) -> list[str]:
-        """Name what of a variant's decision is tried on it: its own steps, axes with own values.
-
-        A search would leave out what does not help, so that nothing could ever harm. A variant that
-        only takes values or modes away tries nothing: what is left is selected as in the recipe.
-        """
-        recipe, decision = self.variants[BASE].decision, self.variants[variant].decision
-        steps, known = decision["steps"], recipe["steps"]
-        space, other = decision["space"], recipe["space"]
-        names = [step for step in steps if step not in known or known[step] != steps[step]]
-        new = {key: not set(space[key]) <= set(other[key]) for key in space}
-        names += [axis for axis in ("min_area", "min_component") if new[axis]]
-        return names + ["gate"] * (new["gate"] or new["gate_mode"])
-
-    def variant_folds_file(self, variant: str) -> str:
-        """Give the folds of a variant."""
-        return FILES["folds"].format(folds=self.variants[variant].folds)
-
-    def variant_predictions(self, variant: str, seed: Number) -> list[str]:
-        """Give a variant's out-of-fold predictions in its last round, snapshot after snapshot."""
-        jobs = self._predicted(variant, seed)
-        return [FILES["predictions"].format(part="oof", **job) for job in jobs]
-
-    def variant_benchmarks(self, kind: str) -> dict[str, list[str]]:
-        """Give the benchmarks of the jobs behind each variant, in all folds and seeds.
-
-        Parameters
-        ----------
-        kind
-            "weights" or "oof".
-
-        Returns
-        -------
-        dict
-            Variant → files.
-        """
-        jobs = {"weights": self._trained, "oof": self._predicted}[kind]
-        pattern, run = _BENCHMARKS[kind], self.config["run"]
-        return {
-            name: [
-                pattern.format(run=run, part="oof", **job)
-                for seed in variant.models
-                for job in jobs(name, seed)
-            ]
-            for name, variant in self.variants.items()
-        }
-
-    def _trained(self, name: str, seed: Number) -> Iterator[dict[str, Any]]:
-        """Yield the training jobs behind a variant."""
-        variant = self.variants[name]
-        model = self.recipes.model(variant.models[int(seed)])
-        for fold in self._variant_folds(name):
-            for number in range(variant.rounds + 1):
-                for stage, owner in model["weights"][number].items():
-                    yield {"model": owner, "round": number, "fold": fold, "stage": stage}
-
-    def _predicted(self, name: str, seed: Number) -> Iterator[dict[str, Any]]:
-        """Yield the jobs that make a variant's out-of-fold predictions."""
-        variant = self.variants[name]
-        owner = self.recipes.model(variant.models[int(seed)])["predictions"][variant.rounds]
-        for fold in self._variant_folds(name):
-            for member in self.recipes.members(owner):
-                yield {"member": member, "round": variant.rounds, "fold": fold}
-
-    def _variant_folds(self, variant: str) -> list[int]:
-        chosen = self.config["ablation"]["folds"]
-        return chosen or self.fold_numbers(self.variants[variant].folds)
 
     def _names_likeness(self, scheme: str) -> bool:
         folds = self.recipes.folds[scheme]

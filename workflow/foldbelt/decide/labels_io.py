@@ -64,7 +64,9 @@ def apply(
         As `search` gave it.
     """
     given = {
-        name: np.mean([store.read(path, "labels", ids) for path in paths], axis=0, dtype=np.float64)
+        name: np.stack([store.read(path, "labels", ids) for path in paths]).mean(
+            axis=0, dtype=float
+        )
         for name, paths in members.items()
     }
     return labels.apply(given, decision)

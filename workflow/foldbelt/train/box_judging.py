@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,7 @@ from foldbelt.boxes import Boxes
 from foldbelt.metrics.ranked import Ranking
 from foldbelt.models._decoding import decode
 from foldbelt.train.box_targets import known
-
-if TYPE_CHECKING:
-    from foldbelt.train.task import Task
+from foldbelt.train.data import ImageSet
 
 METRIC = "mean_average_precision"
 """Name of the metric by which boxes are judged."""
@@ -21,8 +19,8 @@ METRIC = "mean_average_precision"
 class BoxJudge:
     """Gather boxes at network size, and score how well they are ranked over all images together."""
 
-    def __init__(self, task: "Task") -> None:
-        self.size, self.classes = task.valid.resizer.size, 1
+    def __init__(self, valid: ImageSet, metric: str) -> None:
+        self.size, self.classes = valid.resizer.size, 1
         self.truth: list[np.ndarray] = []
         self.given: list[np.ndarray] = []
 

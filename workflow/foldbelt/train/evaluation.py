@@ -12,7 +12,6 @@ from foldbelt.train.box_judging import BoxJudge
 from foldbelt.train.checkpoint_averaging import EpochAverage
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.stepping import Batch, Stepper
-from foldbelt.train.task import Task
 
 Check = Callable[[], None]
 
@@ -33,7 +32,7 @@ LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
-JUDGES: dict[str, Callable[[Task], Judge]] = {
+JUDGES: dict[str, Callable[[ImageSet, str], Judge]] = {
     "mask": masks.MaskJudge,
     "label": labels.LabelJudge,
     "box": BoxJudge,
@@ -76,7 +75,7 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
         The loss is a mean over the images, and so is a metric of masks.
     """
     task, total = stepper.task, 0.0
-    judge = JUDGES[task.main](task)
+    judge = JUDGES[task.main](task.valid, task.metric)
     model.eval()
     for rows, batch in batches([task.valid], task.batch):
         outputs = stepper.outputs(model, batch)

@@ -1,7 +1,7 @@
 """Image labels: where they come from, what they add to the loss, how they are judged."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +12,8 @@ from foldbelt import store
 from foldbelt.config.stage_settings import Terms
 from foldbelt.losses import build
 from foldbelt.metrics.average_precision import average_precision as average_precision
+from foldbelt.train.data import ImageSet
 from foldbelt.train.data_source import Source
-
-if TYPE_CHECKING:
-    from foldbelt.train.task import Task
 
 METRIC = "average_precision"
 """Name of the metric by which labels are judged where there are no masks."""
@@ -161,7 +159,7 @@ def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> float:
 class LabelJudge:
     """Gather labels, and score how well they rank the images together, those that are known."""
 
-    def __init__(self, task: "Task") -> None:
+    def __init__(self, valid: ImageSet, metric: str) -> None:
         self.truth: list[np.ndarray] = []
         self.given: list[np.ndarray] = []
 

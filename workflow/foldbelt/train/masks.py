@@ -1,7 +1,7 @@
 """Masks: what they add to the loss, and what a model errs in where there is nothing."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +10,7 @@ from torch import nn
 from foldbelt.config.stage_settings import Terms
 from foldbelt.losses import build
 from foldbelt.metrics import score_images
-
-if TYPE_CHECKING:
-    from foldbelt.train.task import Task
+from foldbelt.train.data import ImageSet
 
 
 class MaskLoss(nn.Module):
@@ -80,19 +78,18 @@ def false_positives(logits: torch.Tensor, target: torch.Tensor) -> float:
 
 
 class MaskJudge:
-    """Score masks at storage size and threshold .5 by the task's metric, batch by batch."""
+    """Score masks at storage size and threshold .5 by a metric, batch by batch."""
 
-    def __init__(self, task: "Task") -> None:
-        self.task = task
+    def __init__(self, valid: ImageSet, metric: str) -> None:
+        self.valid, self.metric = valid, metric
         self.scores: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Score the masks predicted for some rows of the validation images."""
-        valid = self.task.valid
         logits = outputs["mask"].float().permute(0, 2, 3, 1)
-        prob = valid.resizer.undo(torch.sigmoid(logits).cpu().numpy())
-        truth, ignore = valid.truth(rows)
-        self.scores.append(score_images(self.task.metric, truth, prob > 0.5, ignore))
+        prob = self.valid.resizer.undo(torch.sigmoid(logits).cpu().numpy())
+        truth, ignore = self.valid.truth(rows)
+        self.scores.append(score_images(self.metric, truth, prob > 0.5, ignore))
 
     def score(self) -> float:
         """Give the mean over the images."""
