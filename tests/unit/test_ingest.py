@@ -827,6 +827,21 @@ def test_a_folder_needs_no_masks(run, monkeypatch, block):
     assert not store.has(run.train, "boxes")
 
 
+def test_masks_can_be_filled_boxes(run):
+    spec = boxed(run.root)
+    run("folder", **spec, masks="from_boxes")
+    assert store.attrs(run.train)["class_names"] == ["disc", "ring"]
+    masks = list(store.truth(run.train))
+    disc, ring = masks[0][0][..., 0], masks[0][0][..., 1]
+    assert disc.all()
+    assert ring.sum() == 10 * 8
+    assert ring[2:12, 1:9].all()  # the centres from 1.5 to 9
+    assert not masks[1][0].any() and masks[1][1] is None
+    assert masks[2][1].all(), "nobody knows what is there"
+    assert store.table(run.train)["known"].tolist() == [1, 1, 0]
+    assert store.read(run.train, "labels").tolist()[:2] == [[1, 1], [0, 0]]
+
+
 def test_images_may_share_one_size_without_masks(run):
     make_folder(run.root, {"a": (24, 24), "b": (24, 24)})
     save_table(run.root / "meta.csv", {"id": ["a", "b"], "view": ["PA", "AP"]})

@@ -100,7 +100,7 @@ def test_labels_that_are_not_those_of_the_classes_are_refused(tmp_path):
     store.write(one, {"label_prob": np.zeros((len(ids), 1), np.float32)}, table=table)
     with pytest.raises(InputError, match=r"each of the 3 classes.*predict 1 image labels"):
         run(tmp_path, [paths[0], one])
-    with pytest.raises(InputError, match="none of the models predicts any"):
+    with pytest.raises(InputError, match="none of the models predicts masks"):
         run(tmp_path, [one])
 
 

@@ -151,20 +151,23 @@ def _annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
     if boxes == "from_masks" and data["box_classes"] is not None:
         reason = "boxes from masks have the classes of the masks (data.classes); leave it out"
         yield Problem("data.box_classes", reason)
-    if not data["masks"]:
+    if data["masks"] is not True:
         yield from _maskless(data)
 
 
 def _maskless(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what asks for masks where there are none."""
+    """Yield what asks for files of masks where there are none."""
+    so = f"data.masks is {json.dumps(data['masks'])}"
     if data["boxes"] == "from_masks":
-        yield Problem("data.boxes", "from_masks: there are no masks (data.masks is false)")
+        yield Problem("data.boxes", f"from_masks: there are no masks ({so})")
+    elif data["masks"] and data["boxes"] is None:
+        yield Problem("data.masks", "from_boxes: there are no boxes; name their file in data.boxes")
     elif data["boxes"] is None and data["label"] is None:
         reason = "false leaves nothing to learn; name labels (data.label) or boxes (data.boxes)"
         yield Problem("data.masks", reason)
     for key in ("classes", "ignore"):
         if data[key] is not None:
-            yield Problem(f"data.{key}", "there are no masks (data.masks is false); leave it out")
+            yield Problem(f"data.{key}", f"there are no masks to read ({so}); leave it out")
 
 
 def _is_below(name: str) -> bool:

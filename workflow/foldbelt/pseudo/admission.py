@@ -57,7 +57,10 @@ def run(
     ids = np.array(same_ids(predictions), dtype=object)
     kinds = [kind for kind in OUTPUTS if kind.predicted(predictions)]
     if not kinds:
-        raise InputError(f"{predictions[0]}: predicts neither masks nor labels nor boxes.")
+        raise InputError(
+            "pseudo-labels: none of the models predicts masks, labels of their own or boxes; add "
+            "one that does."
+        )
     shares = [kind.confidence(predictions, ids, settings) for kind in kinds]
     confidence: np.ndarray = np.minimum.reduce(shares)
     shown = None

@@ -10,7 +10,7 @@ from foldbelt.boxes import NUMBERS
 from foldbelt.competitions.folder.files import FROM_MASKS, box_file
 from foldbelt.formats import boxes
 from foldbelt.formats.findings import Finding
-from foldbelt.shapes import boxes_of_mask
+from foldbelt.shapes import boxes_of_mask, mask_of_boxes
 
 
 def read_boxes(
@@ -79,3 +79,12 @@ def of_mask(
     if ignore is not None and ignore.all():
         return None
     return boxes_of_mask(mask, settings["boxes_least_area"])
+
+
+def filled(
+    boxes: np.ndarray | None, size: tuple[int, int], classes: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Fill boxes: the mask (h, w, K) and, where nobody knows the boxes, all pixels as ignored."""
+    if boxes is None:
+        return np.zeros((*size, classes), np.uint8), np.ones(size, bool)
+    return mask_of_boxes(boxes, size, classes), None

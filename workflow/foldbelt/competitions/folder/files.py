@@ -13,6 +13,10 @@ FROM_MASKS = "from_masks"
 """As `data.boxes`: boxes are drawn around the connected parts of the masks."""
 
 
+FROM_BOXES = "from_boxes"
+"""As `data.masks`: masks are filled boxes."""
+
+
 class LabelSpec(NamedTuple):
     """Where image labels are read: of a `table` one `column`, or `columns` of numbers."""
 
@@ -63,7 +67,7 @@ def files(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
     """
     test = [path for folder in test_folders(root) for path in files_in(root / folder)]
     train = files_in(root / "images")
-    if settings.get("masks", True):
+    if settings.get("masks", True) is True:
         train += files_in(root / "masks")
     labels, boxes = label_spec(settings.get("label")), box_file(settings)
     tables = [META] if labels is None else [META, labels.table]

@@ -23,8 +23,14 @@ import numpy as np
 
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.folder import SAMPLE
-from foldbelt.competitions.folder.boxes import of_mask, read_boxes
-from foldbelt.competitions.folder.files import FROM_MASKS, META, label_spec, test_folders
+from foldbelt.competitions.folder.boxes import filled, of_mask, read_boxes
+from foldbelt.competitions.folder.files import (
+    FROM_BOXES,
+    FROM_MASKS,
+    META,
+    label_spec,
+    test_folders,
+)
 from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.competitions.folder.sample import sample_fault
 from foldbelt.files import InputError, Problem, raise_all
@@ -47,10 +53,11 @@ class Truth(NamedTuple):
 
 def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None) -> Listing:
     """List images, masks and tables, and what is wrong with names, headers and tables."""
-    classes = _classes(settings) if settings["masks"] else {}
+    drawn = settings["masks"] is True  # as files, not made of boxes
+    classes = _classes(settings) if drawn else {}
     test_folder, findings = _test_folder(root)
     files_of: dict[str, dict[str, Path]] = {}
-    masked = ["masks"] if settings["masks"] else []
+    masked = ["masks"] if drawn else []
     for folder in ("images", *masked, *([test_folder] if test_folder else [])):
         files = files_in(root / folder)
         if not files and folder != test_folder:
@@ -68,13 +75,15 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
     columns, wrong = _read_meta(root, settings, images, test)
-    findings += wrong + (_check_sample(root, test, classes) if masked else [])
+    findings += wrong
     labels, wrong = read_labels(root, settings["label"], images, test)
     findings += wrong
     train = {key: sizes[key] for key in images if key in sizes}
     others = (images.keys() | test.keys()) - train.keys()
     box_names, boxes, wrong = read_boxes(root, settings, train, others, list(classes))
     findings += wrong
+    names = list(box_names or []) if settings["masks"] == FROM_BOXES else list(classes)
+    findings += _check_sample(root, test, names) if settings["masks"] else []
     train_items = [
         Item(
             key,
@@ -93,7 +102,6 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
         if key in sizes
     ]
     channels = 3 if settings["image_mode"] == "rgb" else 1
-    names = list(classes)
     return Listing(
         root,
         settings,
@@ -106,7 +114,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
         findings,
         exclusive=labels is not None and labels.exclusive,
         boxes=box_names,
-        has_masks=settings["masks"],
+        has_masks=bool(settings["masks"]),
     )
 
 
@@ -234,9 +242,11 @@ def read(item: Item, listing: Listing) -> Sample:
         raise UnusableImage(findings)
     if item.truth is None:
         return Sample(image, columns=columns)
+    boxes = item.truth.boxes
+    if listing.settings["masks"] == FROM_BOXES:
+        mask, ignore = filled(boxes, item.size, len(listing.classes))
     if mask is not None:
         columns |= _mask_columns(mask, ignore, listing.settings)
-    boxes = item.truth.boxes
     if listing.settings["boxes"] == FROM_MASKS and mask is not None:
         boxes = of_mask(mask, ignore, listing.settings)
     return Sample(image, mask, ignore, _labels(item, mask), columns, boxes)
@@ -249,7 +259,7 @@ def _mask_columns(
     union = mask.any(axis=2)
     labelled = union.size if ignore is None else union.size - int(ignore.sum())
     columns: dict[str, Any] = {"coverage": float(union.sum() / max(labelled, 1))}
-    if settings["ignore"] is not None:
+    if settings["ignore"] is not None or settings["masks"] == FROM_BOXES:
         columns[KNOWN] = float(labelled / union.size)
     return {**columns, "empty": int(not union.any())}
 
@@ -285,13 +295,11 @@ def _read_mask(path: Path, settings: Mapping[str, Any]) -> tuple[np.ndarray, np.
     return mask.astype(np.uint8), ignore if ignore is not None and ignore.any() else None
 
 
-def _check_sample(
-    root: Path, test: Mapping[str, Path], classes: Mapping[str, Any]
-) -> list[Finding]:
+def _check_sample(root: Path, test: Mapping[str, Path], classes: list[str]) -> list[Finding]:
     sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
     if sample is None:
         return findings
-    reason = sample_fault(sample, list(classes))
+    reason = sample_fault(sample, classes)
     if reason:
         return [Finding(SAMPLE, reason)]
     once = sample.drop_duplicates("id") if len(classes) > 1 else sample
