@@ -178,3 +178,25 @@ def test_average_precision_lies_in_its_interval_as_often_as_that_says():
     held, error, width = interval_coverage.ranked_coverage(60, 150, draws=200)
     assert held >= 0.92 - 2 * error
     assert width < 0.2
+
+
+def test_where_few_images_differ_the_interval_ends_by_their_number():
+    difference = np.zeros(240)
+    difference[7] = -0.25
+    middle, (low, high) = bootstrap.paired(difference, np.zeros(240))
+    # Clopper and Pearson: of 240 with one that differs, at most 2.3 % do.
+    assert -0.0231 < low < -0.0229
+    assert low < middle < high
+    held = []
+    for trial in range(60):
+        drawn = np.where(np.random.default_rng(trial).random(240) < 0.02, -0.25, 0.0)
+        if drawn.any():
+            _, (low, high) = bootstrap.paired(drawn, np.zeros(240), n=200)
+            held.append(low <= -0.005 <= high)
+    assert np.mean(held) > 0.9
+
+
+def test_where_all_images_differ_the_interval_is_that_of_the_mean():
+    a, b = np.random.default_rng(3).random((2, 60))
+    _, made = bootstrap.paired(a, b)
+    assert made == bootstrap.interval(a - b, bounds=bootstrap.DIFFERENCES)

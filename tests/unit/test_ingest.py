@@ -836,7 +836,8 @@ def test_masks_can_be_filled_boxes(run):
     assert disc.all()
     assert ring.sum() == 10 * 8
     assert ring[2:12, 1:9].all()  # the centres from 1.5 to 9
-    assert not masks[1][0].any() and masks[1][1] is None
+    assert not masks[1][0].any()
+    assert masks[1][1] is None
     assert masks[2][1].all(), "nobody knows what is there"
     assert store.table(run.train)["known"].tolist() == [1, 1, 0]
     assert store.read(run.train, "labels").tolist()[:2] == [[1, 1], [0, 0]]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import betaincinv
 
 from foldbelt.bootstrap._drawing import DIFFERENCES as DIFFERENCES
 from foldbelt.bootstrap._drawing import FEWEST as FEWEST
@@ -115,7 +116,9 @@ def paired(
     Returns
     -------
     difference, interval
-        Positive where `a` scores higher.
+        Positive where `a` scores higher. Where few groups differ at all, a bootstrap knows little
+        of how much, but something of how few: the interval ends where all that may differ, by its
+        count (Clopper and Pearson, 1934), would differ by 1.
 
     Raises
     ------
@@ -126,7 +129,8 @@ def paired(
     if len(first) != len(second):
         raise InputError(f"a has {len(first)} scores and b has {len(second)}; pair them by image.")
     difference = first - second
-    made = interval(difference, groups, n, seed, level, DIFFERENCES)
+    reach = _reach(difference, numbered(groups, len(first)), level)
+    made = interval(difference, groups, n, seed, level, (-reach, reach))
     return float(difference.mean()), made
 
 
@@ -304,6 +308,21 @@ def _studentised(
         with np.errstate(invalid="ignore", divide="ignore"):
             distances.append((means - middle) / _error(np.asarray(each), counts))
     return ends(np.concatenate(distances), middle, error, groups, level, bounds)
+
+
+def _reach(difference: np.ndarray, index: np.ndarray, level: float) -> float:
+    """Give the largest mean that differences (N,) can have, by how many groups differ at all.
+
+    The share of groups that differ is at most so high as Clopper and Pearson's interval says; they
+    are taken to be as large as the largest.
+    """
+    sizes = np.bincount(index)
+    differ = np.bincount(index, np.abs(difference)) > 0
+    groups, count = len(sizes), int(differ.sum())
+    if count == groups:
+        return 1.0
+    share = float(betaincinv(count + 1, groups - count, (1 + level) / 2))
+    return min(1.0, share * float(sizes.max()) / float(sizes.mean()))
 
 
 def _values(values: ArrayLike, name: str) -> np.ndarray:
