@@ -60,7 +60,9 @@ def contents(source: Source) -> pd.DataFrame:
 
 def _without_masks(source: Source) -> pd.DataFrame:
     """Look at images alone."""
-    parts = [_black(images) for _, images in store.blocks(source.masks, "image", source.ids, _BLOCK)]
+    parts = [
+        _black(images) for _, images in store.blocks(source.masks, "image", source.ids, _BLOCK)
+    ]
     black = np.concatenate([np.zeros(0, bool), *parts])
     return pd.DataFrame({"area": 0, "black": black, "vertical": False}, index=list(source.ids))
 
