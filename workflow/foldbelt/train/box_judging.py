@@ -14,9 +14,6 @@ from foldbelt.train.box_targets import known
 if TYPE_CHECKING:
     from foldbelt.train.task import Task
 
-METRIC = "mean_average_precision"
-"""Name of the metric by which boxes are judged."""
-
 
 class BoxJudge:
     """Gather boxes at network size, and score how well they are ranked over all images together."""
