@@ -6,9 +6,9 @@ import torch
 
 from foldbelt.channels._boxes import to_network, to_original
 from foldbelt.channels._resizing import MODES, Resizer
+from foldbelt.models._decoding import decode
 from foldbelt.models.detector import anchors
 from foldbelt.predict import VIEWS
-from foldbelt.models._decoding import decode
 from foldbelt.predict.boxes import flipped
 from foldbelt.store.geometry import scaled
 

@@ -8,8 +8,8 @@ import pytest
 
 from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
-from foldbelt.decide import boxes as decide
 from foldbelt.boxes.fusion import fuse
+from foldbelt.decide import boxes as decide
 from foldbelt.files import InputError
 from foldbelt.metrics.ranked import Ranking
 

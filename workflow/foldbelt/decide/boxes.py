@@ -14,9 +14,9 @@ import numpy as np
 
 from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
+from foldbelt.boxes.fusion import FUSIONS, fuse
 from foldbelt.decide.outputs import check_folds, check_space, number_or_none
 from foldbelt.ensemble.calibration import Calibration, calibrate
-from foldbelt.boxes.fusion import FUSIONS, fuse
 from foldbelt.ensemble.simplex import fitted
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.metrics.ranked import Ranking
