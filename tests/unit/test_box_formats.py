@@ -130,7 +130,8 @@ WRONG_ROWS = {
     "a,x,2,three,9,12": r"line 2 \(id a\): y1 is 'three', no number$",
     "a,,2,3,9,12": r"line 2 \(id a\): has no class; name it",
     "z,x,2,3,9,12": r"id z is unknown: no image of that name in images/",
-    "z,,,,,": r"id z is unknown: no image of that name in images/",
+    "z,,,,,": r"id z is unknown: no image of that name in images/$",
+    "a.png,x,2,3,9,12": r"id a\.png is unknown: .*; ids have no suffix, so write a$",
     "../a,x,2,3,9,12": r"line 2: id '../a' is not a plain file name",
 }
 
@@ -239,6 +240,8 @@ def test_what_is_missing_or_strange_is_named(tmp_path: Path) -> None:
         "boxes.csv: is missing; data.boxes names it" in reasons(checked(tmp_path, "boxes.csv"))[0]
     )
     write_csv(tmp_path, "a,1,2,3", head="id,x1,y1,x2")
+    (misspelt,) = reasons(checked(tmp_path, "boxs.csv"))
+    assert misspelt.endswith("; did you mean 'boxes.csv'?")
     assert "lacks the column y2" in reasons(checked(tmp_path, "boxes.csv"))[0]
     name = write_voc(tmp_path)
     assert reasons(checked(tmp_path, name)) == ["annotations: holds no XML file"]

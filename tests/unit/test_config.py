@@ -368,6 +368,46 @@ def test_masks_labels_and_boxes_agree(data: dict[str, Any], words: str) -> None:
         config.resolve({**folder, "data": {"path": "x", **data}})
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("boxes/iou", 0.5, r"boxes\.iou: 0\.5 must be a list, such as \[0\.5\]"),
+        ("data/box_classes", "a", r"data\.box_classes: 'a' must be null or a list, such as \[a\]"),
+        ("seed", "one", r"seed: 'one' must be a whole number$"),
+        ("stages/one/loss/box", {"giou": 1}, r"loss\.box: \{'giou': 1\} must be a number$"),
+        ("stages/one/loss", {"boxes": 1}, r"loss: boxes: outputs are called mask, label, box"),
+        ("stages/one/loss", {"labels": {"bce": 1}}, r"loss\.labels: .*outputs are called mask"),
+    ],
+)
+def test_what_is_refused_is_told_in_the_words_of_the_config(
+    path: str, value: Any, words: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        config.resolve(changed(path, value))
+    assert re.search(words, str(caught.value), re.MULTILINE), caught.value
+
+
+def test_labels_that_do_not_exclude_each_other_are_told_from_those_that_do() -> None:
+    given = changed("models/net/architecture", {"name": "classifier"})
+    given["competition"] = "folder"
+    given["data"]["label"] = {"columns": ["a", "b"]}
+    given["stages"]["one"]["loss"] = {"label": {"cross_entropy": 1}}
+    with pytest.raises(
+        InputError, match=r"cross_entropy: .* exclude each other.*take bce or focal"
+    ):
+        config.resolve(given)
+    given["data"]["label"]["exclusive"] = True
+    config.resolve(given)
+
+
+def test_a_detector_without_boxes_is_not_said_to_predict_labels() -> None:
+    given = changed("models/net/architecture", {"name": "detector"})
+    given["stages"]["one"]["loss"] = {"box": 1}
+    with pytest.raises(InputError, match="net \\(detector\\) predicts boxes") as caught:
+        config.resolve(given)
+    assert "predict labels" not in str(caught.value)
+
+
 def test_a_mapping_of_labels_is_completed() -> None:
     data = {"path": "x", "label": {"columns": ["a", "b"]}}
     whole = config.resolve({**SMALL, "competition": "folder", "data": data})

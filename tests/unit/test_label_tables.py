@@ -125,12 +125,17 @@ def test_the_kind_of_the_dataset_follows_from_the_images_that_are_left(root: Pat
         ({"table": "gone.csv", "columns": ["cold"]}, r"gone\.csv: is missing"),
         ({**PAIR, "columns": ["cold", "hot", "wet"]}, r"no column 'hot', 'wet', which data\.label"),
         ({"table": "labels.csv", "column": "blank"}, r"column blank is empty for all"),
+        (
+            {"table": "labels.csv", "column": "same"},
+            r"column same holds 'x' alone; there is nothing",
+        ),
         ({**PAIR, "columns": ["blank"]}, r"column blank says nothing of any"),
         ("view", r"meta\.csv: is missing"),
     ],
 )
 def test_labels_that_are_not_there_are_fatal(root: Path, label: Any, reason: str) -> None:
     columns = {"id": IDS, "cold": [0, 1, 1], "warm": [0, 1, 1], "blank": ["", " ", ""]}
+    columns["same"] = ["x", "", "x"]
     save_table(root / "labels.csv", columns)
     if isinstance(label, dict):
         label = complete("data", {"label": label})["label"]

@@ -168,6 +168,11 @@ def losses(spec: Mapping[str, Any]) -> list[str]:
             names |= set(given) if isinstance(given, Mapping) else set()
         else:
             names.add(name)
+    meant = sorted(name for name in names if name.removesuffix("s").removesuffix("e") in OUTPUTS)
+    if meant:
+        raise InputError(
+            f"{', '.join(meant)}: outputs are called {', '.join(OUTPUTS)} here, in the singular"
+        )
     return modules("losses", names, "loss")
 
 

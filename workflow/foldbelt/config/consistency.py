@@ -265,7 +265,8 @@ def _outputs(config: Config) -> Iterator[Problem]:
         elif only is not None and max(only) >= count > 0:
             reason = f"{max(only)}, but the folds are 0 to {count - 1}"
             yield Problem(f"models.{name}.only_folds", reason)
-    if not found:
+    networks = [model["architecture"] for model in config["models"].values()]
+    if not found and all(registry.main_output(network) == "label" for network in networks):
         names = ", ".join(config["models"])
         reason = (
             f"{names} predict labels, which say nothing without masks; add a model that predicts "

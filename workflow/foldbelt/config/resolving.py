@@ -197,13 +197,40 @@ def _explain(error: ValidationError) -> list[Problem]:
         deeper = [sub for sub in error.context or () if sub.path or sub.validator != "type"]
         if deeper:
             return [problem for sub in deeper for problem in _explain(_under(sub, error))]
+        kinds = [sub.validator_value for sub in error.context or () if sub.validator == "type"]
+        return [Problem(where, _of_kind(error.instance, kinds))]
+    if error.validator == "type":
+        return [Problem(where, _of_kind(error.instance, [error.validator_value]))]
     shown = repr(error.instance)
     if isinstance(error.instance, dict):
-        return [Problem(where, error.message)]
+        is_loss = list(error.path)[-2:-1] == ["loss"]
+        hint = f"; outputs are called {', '.join(registry.OUTPUTS)}" if is_loss else ""
+        return [Problem(where, error.message + hint)]
     reason = error.message.split("\n")[0]
     if error.validator == "minItems":
         reason = f"{shown} has too few values; give {error.validator_value} or more"
     return [Problem(where, reason if shown in reason else f"{reason} (is {shown})")]
+
+
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping",
+    "string": "text",
+}
+"""What YAML's types are called."""
+
+
+def _of_kind(value: Any, kinds: Iterable[Any]) -> str:
+    """Say what kind of value is needed instead."""
+    flat = [kind for given in kinds for kind in ([given] if isinstance(given, str) else given)]
+    needed = " or ".join(_KINDS[kind] for kind in dict.fromkeys(flat))
+    is_single = not isinstance(value, list | dict)
+    hint = f", such as [{value}]" if "array" in flat and is_single and value is not None else ""
+    return f"{value!r} must be {needed}{hint}"
 
 
 def _under(sub: ValidationError, parent: ValidationError) -> ValidationError:

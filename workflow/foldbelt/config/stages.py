@@ -162,6 +162,13 @@ def _of_labels(
     for name in _known(terms):
         if name in able:
             continue
+        if _says(name, "EXCLUSIVE_LABELS"):
+            reason = (
+                "is a loss of labels that exclude each other, as one column of data.label holds "
+                f"them; these need not, so take {' or '.join(able)}"
+            )
+            yield f"{key}{name}", reason
+            continue
         alone = not registry.predicts_masks(architecture)
         why = f", and {architecture['name']!r} predicts labels alone" if alone else ""
         yield f"{key}{name}", f"is a loss of masks{why}; take {' or '.join(able)}"

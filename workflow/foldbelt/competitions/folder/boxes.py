@@ -63,6 +63,8 @@ def read_boxes(
 
 def _tell(names: list[str], known: Mapping[str, np.ndarray], images: int) -> None:
     """Print how many boxes there are of each class, and how many images are unlabelled."""
+    if not names:
+        return  # the file could not be read, which is told
     rows = np.concatenate([np.zeros((0, len(NUMBERS))), *known.values()])
     counts = np.bincount(rows[:, 0].astype(np.int64), minlength=len(names)).tolist()
     text = ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))

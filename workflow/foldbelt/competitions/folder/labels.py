@@ -99,6 +99,9 @@ def _one_of(rows: pd.DataFrame, column: str, table: str) -> tuple[Labels, list[F
     if texts and not names:
         reason = f"column {column} is empty for all training images; data.label needs some labels"
         return Labels([], exclusive=True), [Finding(table, reason)]
+    if len(names) == 1:
+        reason = f"column {column} holds {names[0]!r} alone; there is nothing to tell apart"
+        return Labels(names, exclusive=True), [Finding(table, reason)]
     values = {
         key: np.array([text == name if text else np.nan for name in names], np.float32)
         for key, text in texts.items()

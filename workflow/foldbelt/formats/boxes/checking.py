@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -66,7 +67,9 @@ def check(
     """
     findings, notes = list(listed.findings), list(listed.notes)
     findings += [
-        Finding(file, f"id {key} is unknown: no image of that name in {where}", key)
+        Finding(
+            file, f"id {key} is unknown: no image of that name in {where}{_bare(key, sizes)}", key
+        )
         for key, file in listed.seen.items()
         if key not in sizes and key not in others
     ]
@@ -95,6 +98,12 @@ def check(
     boxes = {key: np.array(given, np.float32).reshape(-1, len(NUMBERS))
              for key, given in drawn.items()}  # fmt: skip
     return Checked(classes, boxes, findings, notes)
+
+
+def _bare(key: str, sizes: Mapping[str, tuple[int, int]]) -> str:
+    """Say that ids have no suffix, if that is what is wrong with one."""
+    stem = PurePosixPath(key).stem
+    return f"; ids have no suffix, so write {stem}" if stem != key and stem in sizes else ""
 
 
 def _inside(row: BoxRow, size: tuple[int, int]) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from foldbelt.formats.boxes import coco, table, voc
 from foldbelt.formats.boxes.rows import Listed
 from foldbelt.formats.findings import Finding
+from foldbelt.registry import suggest
 
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -29,6 +30,8 @@ def read(root: Path, name: str) -> Listed:
         return voc.read(root, name)
     if not path.is_file():
         reason = f"is missing; data.boxes names it, and there is no file or folder {path}"
+        beside = sorted(other.name for other in root.iterdir()) if root.is_dir() else []
+        reason += suggest(name, beside)
         return Listed(findings=[Finding(name, reason)])
     with path.open("rb") as file:
         start = file.read(1024).removeprefix(_BOM).lstrip(_SPACE)
