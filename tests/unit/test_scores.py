@@ -4,6 +4,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -206,3 +208,42 @@ def test_a_tile_named_na_has_neighbours(tmp_path):
     around = decide.Surroundings(data, data, tmp_path / "mosaic.csv")
     (found,) = around.of(["NA"], [(4, 4)], ["neighbours"])
     assert found["neighbours"]["right"].all()
+
+
+def _boxes(**more: Any) -> dict[str, Any]:
+    """Give the scores of boxes, as `foldbelt.evaluate.outputs.of_rounds` describes them."""
+    scores = {
+        "metric": "mean_average_precision",
+        "score": 0.25,
+        "interval": [0.2, 0.3],
+        "optimistic": 0.26,
+        "baseline": 0.0,
+        "members": {"det": 0.21, "part": 0.22},
+        "classes": {"disc": 0.25, "never": None},
+        "coverage": {"det": 1.0, "part": 0.5},
+        "images": 60,
+        "groups": 20,
+        "rounds": [0.23, 0.25],
+        "notes": ["part predicted 50% of the images"],
+    }
+    return scores | more
+
+
+def test_scores_without_masks_are_told_in_words(tmp_path: Path) -> None:
+    labels = _boxes(metric="log_loss", classes={"view": 0.6}, members={"cls": 0.7}, interval=None)
+    content = _boxes() | {"output": "labels", "outputs": {"boxes": _boxes(), "labels": labels}}
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(content))
+    lines = summary.describe(path).splitlines()
+    first, second = (n for n, line in enumerate(lines) if " of the run " in line)
+    assert lines[first].startswith("log_loss of the labels")
+    assert lines[second].startswith("mean_average_precision of the boxes")
+    told = {line.rpartition("  (")[0] or line: line for line in lines[second:]}
+    assert "  leave-one-fold-out               0.2500" in told
+    assert "0.2000 to 0.3000" in told["  leave-one-fold-out               0.2500"]
+    assert "  class never                      unknown" in told
+    assert "of 50% of the images" in told["  part                             0.2200"]
+    assert "  round 1                          0.2500" in told
+    assert lines[-1] == "  note: part predicted 50% of the images"
+    assert sum("note:" in line for line in lines) == 1
+    assert any(line.startswith("  label view ") for line in lines[first:second])

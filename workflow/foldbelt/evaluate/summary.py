@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt.bootstrap import caution, percent
+from foldbelt.config.outputs import OUTPUTS
 from foldbelt.files import PathLike
 
 
@@ -20,35 +21,70 @@ def describe(path: PathLike) -> str:
     Returns
     -------
     str
-        The scores, one a line, the honest one first.
+        The scores, one a line, the honest one first; those of masks, of labels, of boxes.
     """
     scores = json.loads(Path(path).read_text(encoding="utf-8"))
+    run = Path(path).resolve().parent.name
+    lines = [] if "output" in scores else _of_masks(scores, run)
+    notes = list(scores.get("notes", []))
+    given = scores.get("outputs", {})
+    for name in (output for output in OUTPUTS if output in given):
+        lines += _of_output(name, given[name], run)
+        notes += given[name]["notes"]
+    lines += [f"  note: {note}" for note in dict.fromkeys(notes)]
+    return "\n".join(lines)
+
+
+def _of_masks(scores: Mapping[str, Any], run: str) -> list[str]:
+    """Word the scores of masks."""
     groups = scores["groups"]
     lines = [
-        f"{scores['metric']} of the run {Path(path).resolve().parent.name}",
-        f"  leave-one-fold-out               {scores['score']:.4f}  ({_around(scores, groups)})",
-        f"  optimistic, for comparison       {scores['optimistic']:.4f}",
-        f"  all masks empty                  {scores['baseline']:.4f}",
+        f"{scores['metric']} of the run {run}",
+        _line("leave-one-fold-out", scores["score"], _around(scores, groups)),
+        _line("optimistic, for comparison", scores["optimistic"]),
+        _line("all masks empty", scores["baseline"]),
     ]
     if scores["hidden"] is not None:
-        lines.append(f"  on the hidden truth of the test  {scores['hidden']:.4f}")
+        lines.append(_line("on the hidden truth of the test", scores["hidden"]))
     if like_test := scores.get("like_test"):
-        lines.append(
-            f"  as if drawn like the test images {like_test['score']:.4f}  "
-            f"({_around(like_test, groups)}; AUC of train against test {like_test['auc']:.2f})"
-        )
+        around = f"{_around(like_test, groups)}; AUC of train against test {like_test['auc']:.2f}"
+        lines.append(_line("as if drawn like the test images", like_test["score"], around))
     for name, details in scores.get("classes", {}).items():
         lines.append(
             f"  class {name:<27}{details['score']:.4f}  ({_around(details, groups)}; all empty "
             f"{details['baseline']:.4f}; {details['positives']} images)"
         )
-    lines += [f"  {name:<33}{score:.4f}" for name, score in sorted(scores["members"].items())]
+    lines += [_line(name, score) for name, score in sorted(scores["members"].items())]
     lines += [
         f"  {name:<33}log loss of labels {scores['labels'][name]['log_loss']:.4f}"
         for name in sorted(set(scores.get("labels", {})) - set(scores["members"]))
     ]
-    lines += [f"  note: {note}" for note in scores.get("notes", [])]
-    return "\n".join(lines)
+    return lines
+
+
+def _of_output(name: str, scores: Mapping[str, Any], run: str) -> list[str]:
+    """Word the scores of labels or boxes."""
+    kind = {"labels": "label", "boxes": "class"}.get(name, "class")
+    lines = [
+        f"{scores['metric']} of the {name} of the run {run}",
+        _line("leave-one-fold-out", scores["score"], _around(scores, scores["groups"])),
+        _line("optimistic, for comparison", scores["optimistic"]),
+        _line("without any model", scores["baseline"]),
+    ]
+    lines += [_line(f"{kind} {each}", score) for each, score in scores["classes"].items()]
+    rounds = scores["rounds"]
+    if len(rounds) > 1:
+        lines += [_line(f"round {number}", score) for number, score in enumerate(rounds)]
+    for member, score in sorted(scores["members"].items()):
+        share = scores["coverage"].get(member, 1)
+        lines.append(_line(member, score, "" if share == 1 else f"of {share:.0%} of the images"))
+    return lines
+
+
+def _line(name: str, score: float | None, remark: str = "") -> str:
+    """Put a name, its score and a remark on a line."""
+    number = "unknown" if score is None else f"{score:.4f}"
+    return f"  {name:<32} {number}" + (f"  ({remark})" if remark else "")
 
 
 def _around(scored: Mapping[str, Any], groups: int) -> str:
