@@ -1,5 +1,6 @@
 """Figures of data without masks: boxes and labels are shown, counted and named."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.folds import splitting
-from foldbelt.report import balance, box_examples, examples, known, style
+from foldbelt.report import augment, balance, box_examples, examples, known, pseudo, style
 from foldbelt.report import channels as channels_figure
 
 COUNT = 24
@@ -186,3 +187,159 @@ def test_of_many_labels_the_most_common_have_a_row(tmp_path: Path, kept: list[Fi
     written = texts(kept[0])
     assert "16 most common of 30" in written.replace("\n", " ")
     assert names[int(labels.sum(axis=0).argmax())] in written
+
+
+# Augmentation
+
+
+@dataclasses.dataclass
+class Drawn:
+    """A panel: its axes, what it shows, and the boxes and outlines over it."""
+
+    axes: Any
+    image: np.ndarray
+    boxes: list[np.ndarray] = dataclasses.field(default_factory=list)
+    outlines: int = 0
+
+
+@pytest.fixture
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
+    """Record every panel."""
+    drawn: list[Drawn] = []
+    tile, box, outline = style.tile, box_examples.outline, style.outline
+
+    def record_tile(axes: Any, image: np.ndarray, *more: Any, **how: Any) -> None:
+        drawn.append(Drawn(axes, image))
+        tile(axes, image, *more, **how)
+
+    def record_box(axes: Any, row: np.ndarray, *more: Any) -> None:
+        assert drawn[-1].axes is axes
+        drawn[-1].boxes.append(row[1:5])
+        box(axes, row, *more)
+
+    def record_outline(*given: Any) -> None:
+        drawn[-1].outlines += 1
+        outline(*given)
+
+    monkeypatch.setattr(style, "tile", record_tile)
+    monkeypatch.setattr(box_examples, "outline", record_box)
+    monkeypatch.setattr(style, "outline", record_outline)
+    return drawn
+
+
+MOVES = [
+    {"HorizontalFlip": {"p": 0.5}},
+    {"Affine": {"translate_percent": [-0.2, 0.2], "interpolation": 0, "p": 0.9}},
+]
+
+
+def write_bright(root: Path, masks: bool = False) -> dict[str, str]:
+    """Write black images of which exactly the boxes are white."""
+    image = np.zeros((6, 32, 40), np.uint8)
+    rows = []
+    for n in range(6):
+        given = [[0, 3 + 12 * k, 5 + n, 10 + 12 * k, 14 + n, 1] for k in range(n % 3)]
+        for _, x1, y1, x2, y2, _ in given:
+            image[n, y1:y2, x1:x2] = 255
+        rows.append(np.reshape(given, (-1, 6)))
+    table = pd.DataFrame({"id": [f"i{n}" for n in range(6)], "boxes": [n % 3 for n in range(6)]})
+    arrays: dict[str, Any] = {"image": image, "boxes": Boxes.join(rows).to_bytes()}
+    if masks:
+        arrays["mask"] = (image > 0).astype(np.uint8)
+        table["coverage"] = arrays["mask"].mean((1, 2))
+    store.write(root / "train.h5", arrays, table, {"box_names": ["object"]}, 1)
+    recipe = complete("channels", {"whiten": "none", "size": [32, 40], "resize_mode": "resize"})
+    channels.build(root / "train.h5", root / "x.h5", recipe)
+    return {"data": str(root / "train.h5"), "channels": str(root / "x.h5")}
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("crop", [None, {"size": 24, "positive": 0, "dark": 1}])
+def test_boxes_move_with_their_image(
+    masks: bool, crop: dict[str, Any] | None, tmp_path: Path, panels: list[Drawn]
+) -> None:
+    paths = write_bright(tmp_path, masks)
+    window = {"crop": crop, "blackout": 0, "visible": 0.0}
+    augment.draw(
+        **paths,
+        stages={"one": MOVES},
+        model="net",
+        out=str(tmp_path / "out.png"),
+        windows={"one": window},
+    )
+    assert sum(len(panel.boxes) for panel in panels) > 20
+    assert not any(panel.outlines for panel in panels)
+    for panel in panels:
+        inside = np.zeros(panel.image.shape[:2], bool)
+        for x1, y1, x2, y2 in np.round(panel.boxes).astype(int).tolist():
+            inside[y1:y2, x1:x2] = True
+        assert ((panel.image > 127) == inside).mean() > 0.98
+
+
+def test_a_model_of_labels_is_shown_images_with_different_labels(
+    tmp_path: Path, panels: list[Drawn], kept: list[Figure]
+) -> None:
+    paths = write(tmp_path, labels=True)
+    augment.draw(
+        data=paths["train"],
+        channels=paths["channels"],
+        stages={"one": MOVES},
+        model="net",
+        out=str(tmp_path / "out.png"),
+    )
+    assert not any(panel.boxes or panel.outlines for panel in panels)
+    written = texts(kept[0]).split("\n")
+    assert set(LABELS) <= set(written)
+    assert not any("dashed" in line or "mask" in line for line in written)
+
+
+# Pseudo-labels
+
+
+def write_pseudo(path: Path, ids: list[str], boxes: int, labels: bool) -> str:
+    random = np.random.default_rng(len(ids))
+    arrays: dict[str, Any] = {"confidence": random.random(len(ids)).astype(np.float32)}
+    table = pd.DataFrame({"id": ids})
+    if boxes:
+        counts = [n % 3 for n in range(len(ids))]
+        rows = [[[n % boxes, 2 + 9 * k, 3, 9, 20, 0.8] for k in range(c)]
+                for n, c in enumerate(counts)]  # fmt: skip
+        arrays["boxes"] = Boxes.join([np.reshape(r, (-1, 6)) for r in rows]).to_bytes()
+        table["boxes"] = np.array(counts, np.int64)
+    if labels:
+        arrays["labels"] = np.tile(np.array([[0.7, 0.3]], np.float32), (len(ids), 1))
+    store.write(path, arrays, table, {"tiles": 9}, 0)
+    return str(path)
+
+
+@pytest.mark.parametrize("given", KINDS)
+def test_pseudo_labels_without_masks_are_set_beside_the_truth(
+    given: dict[str, Any], tmp_path: Path, kept: list[Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write(tmp_path, **given)
+    kind = (given.get("boxes", 0), given.get("labels", False))
+    files = {
+        "net/round0/fold0": write_pseudo(tmp_path / "0.h5", ["a", "b", "c", "d"], *kind),
+        "net/round0/fold1": write_pseudo(tmp_path / "1.h5", ["a", "b"], *kind),
+        "net/round0/fold2": write_pseudo(tmp_path / "2.h5", [], *kind),
+    }
+    shown: list[pseudo.Shares] = []
+    compare = pseudo._compare
+    monkeypatch.setattr(
+        pseudo, "_compare", lambda axes, one: (shown.append(one), compare(axes, one))
+    )
+    pseudo.draw(files, paths["train"], str(tmp_path / "out.svg"))
+    assert "0 to 4 of 9 test images" in texts(kept[0])
+    of_boxes = [one for one in shown if "box" in one.what]
+    of_labels = [one for one in shown if "label" in one.what]
+    assert (len(of_boxes), len(of_labels)) == (kind[0] > 0, kind[1])
+    for one in of_boxes:
+        assert one.admitted[0] == pytest.approx(3 / 6)  # a and d of four, a of two
+        truth = known.read(paths["train"], store.read(paths["train"], "id"))
+        told = truth.counts[truth.counts != known.UNKNOWN]
+        assert one.training is not None
+        assert one.training[0] == pytest.approx((told == 0).mean())
+    for one in of_labels:
+        assert one.names == LABELS
+        assert one.admitted == pytest.approx([0.7, 0.3])
+        assert one.training == pytest.approx([2 / 3, 1 / 3], abs=0.05)

@@ -152,12 +152,17 @@ class Recipes:
         return {name: self.stages[name]["augment"] for name in self.model(model)["stages"]}
 
     def windows(self, model: str) -> dict[str, Any]:
-        """Give what becomes of images before that, in stages that crop or black out."""
+        """Give what becomes of images before that, in stages that crop or black out.
+
+        Of a model of boxes in all stages, with what must be left of a box.
+        """
         stages = {name: self.stages[name] for name in self.model(model)["stages"]}
+        boxed = registry.predicts_boxes(self.model(model)["architecture"])
+        keys = ("crop", "blackout", *(["visible"] if boxed else []))
         return {
-            name: {key: stage[key] for key in ("crop", "blackout")}
+            name: {key: stage[key] for key in keys}
             for name, stage in stages.items()
-            if stage["crop"] or stage["blackout"]
+            if stage["crop"] or stage["blackout"] or boxed
         }
 
     def network_modules(self, member: str) -> list[str]:

@@ -1,15 +1,17 @@
 """What a model's augmentation does to real training tiles, as training does it.
 
-Images and masks come through the classes that feed the network, so that what is wrong there (a mask
-that stays behind, a border that should be mirrored) is wrong here too, and can be seen.
+Images, masks and boxes come through the classes that feed the network, so that what is wrong there
+(a mask that stays behind, a border that should be mirrored) is wrong here too, and can be seen.
+Boxes are shown of a model of boxes, masks of any other, where there are any.
 """
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,19 +20,37 @@ from foldbelt.augment._transforms import Augment, images_of
 from foldbelt.channels._resizing import Resizer
 from foldbelt.config.stage_settings import CropSettings
 from foldbelt.files import PathLike, seed_for
-from foldbelt.report import style
-from foldbelt.report.classes import mask_names
+from foldbelt.report import box_examples, known, style
+from foldbelt.report.classes import kinds, mask_names, spoken
+from foldbelt.train import box_targets
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import ImageSet, Samples, Source
 
 COVERAGES = (0.15, 0.3, 0.5)  # tiles near these show both sides of an outline
+BOXES = (1, 2, 4)  # numbers of boxes
 DRAWS = 6
 LABEL_INCHES, CELL_INCHES, HEAD_INCHES = 2.45, 1.4, 0.4
 LABEL_WIDTH, LABEL_LINES = 36, 6
 
+DASHED = (0, (3, 1.6))
+
 Spec = Sequence[Mapping[str, Any]]
-Sample = tuple[np.ndarray, np.ndarray]
-"""Image (H,W,C) and mask planes (H,W,P), both u8 at network size."""
+
+
+class Sample(NamedTuple):
+    """A sample as a network is given it: u8 at network size.
+
+    Attributes
+    ----------
+    image, mask
+        (H,W,C), and the planes (H,W,P) of its masks, perhaps none.
+    boxes
+        (m,5) class, x1, y1, x2, y2; none of other models than those of boxes.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    boxes: np.ndarray = np.zeros((0, 5), np.float32)
 
 
 @dataclass
@@ -70,14 +90,16 @@ def draw(
     seed
         Which draws are shown.
     windows
-        Name of each stage that trains on crops or blacks out → its `crop` and `blackout`.
+        Name of each stage that trains on crops or blacks out → its `crop` and `blackout`; of a
+        model of boxes name of every stage, with `visible` besides, the least share of a box.
     """
     windows = windows or {}
-    chosen = pick(data)
+    boxed = any("visible" in window for window in windows.values())
+    chosen = pick(data, boxed)
     if not chosen:
         style.message(out, f"{model}: no training images to augment")
         return
-    preview = _Preview(str(data), str(channels), chosen, seed)
+    preview = _Preview(str(data), str(channels), chosen, seed, boxed)
     shared = pipelines(stages, windows)
     rows = [
         row for names, spec in shared for row in preview.rows(names, spec, windows.get(names[0]))
@@ -85,20 +107,35 @@ def draw(
     if not any(row.samples for row in rows):
         style.message(out, f"Augmentation of {model}: none in any stage")
         return
-    names = mask_names(str(data), preview.tiles.classes)
-    _draw(rows, names, preview, _title(model, shared), out)
+    _draw(rows, preview, _title(model, shared, preview.what), out)
 
 
-def pick(data: PathLike) -> list[str]:
-    """Ids of tiles covered most nearly as `COVERAGES` says; empty ones only for want of others."""
+def pick(data: PathLike, boxed: bool = False) -> list[str]:
+    """Ids of tiles covered most nearly as `COVERAGES` says; empty ones only for want of others.
+
+    Where boxes are to be shown, of tiles with most nearly as many as `BOXES` says; where there are
+    labels alone, of tiles with different ones, as far as there are.
+    """
     table = store.table(data).sort_values("id", kind="stable", ignore_index=True)
-    coverage = table["coverage"].to_numpy(np.float64)
-    far = np.where(coverage > 0, 0.0, 2.0)
+    ids = [str(name) for name in table["id"]]
+    if not boxed and "coverage" not in table:
+        return _of_each_label(data, ids)
+    amount = table["boxes" if boxed else "coverage"].to_numpy(np.float64)
+    beyond = 1 + np.ceil(max([1.0, *amount]))
+    far = np.where(amount > 0, 0.0, beyond) + beyond * (amount < 0)
     picked: list[int] = []
-    for wanted in COVERAGES:
-        order = np.argsort(far + np.abs(coverage - wanted), kind="stable")
+    for wanted in BOXES if boxed else COVERAGES:
+        order = np.argsort(far + np.abs(amount - wanted), kind="stable")
         picked += [int(row) for row in order if row not in picked][:1]
-    return [str(name) for name in table["id"].to_numpy()[picked]]
+    return [ids[row] for row in picked]
+
+
+def _of_each_label(data: PathLike, ids: Sequence[str]) -> list[str]:
+    """Pick an image of each of the rarest labels, then others."""
+    kind = kinds(known.read(str(data), ids).has()).tolist() if ids else []
+    firsts = [kind.index(label) for label in sorted(set(kind), key=lambda k: (k == 0, k))]
+    order = [*firsts, *(row for row in range(len(ids)) if row not in firsts)]
+    return [ids[row] for row in order[: len(COVERAGES)]]
 
 
 def pipelines(
@@ -138,26 +175,43 @@ def alone(spec: Spec, within: str = "") -> Iterator[tuple[str, str, Spec]]:
 
 
 class _Preview:
-    """The chosen tiles, and the ways to draw augmented samples of them."""
+    """The chosen tiles, and the ways to draw augmented samples of them.
 
-    def __init__(self, data: str, channels: str, ids: list[str], seed: int) -> None:
+    `what` is drawn over them: "masks", "boxes", or "" where there are labels alone; `kinds` are the
+    names of its classes.
+    """
+
+    def __init__(
+        self, data: str, channels: str, ids: list[str], seed: int, boxed: bool = False
+    ) -> None:
         attrs = store.attrs(channels)
         self.resizer, self.names, self.ids, self.seed = Resizer.of(attrs), attrs["names"], ids, seed
         source = Source(channels, data, ids)
         classes = source.classes()
         self.planes = classes + source.has_ignore()
         none = np.zeros((len(ids), 0), np.float32)
-        self.tiles = ImageSet(source, self.resizer, self.planes, classes, none, memory=True)
-        rows = np.arange(len(ids))
-        self.plain = list(zip(self.tiles.images(rows), self.tiles.targets(rows), strict=True))
+        self.what = "boxes" if boxed else "masks" if classes else ""
+        self.kinds = mask_names(data, classes) if classes else []
+        boxes = None
+        if boxed:
+            self.kinds = spoken(list(map(str, box_targets.names(source))))
+            boxes = box_targets.of_images(source, self.resizer)
+        self.tiles = ImageSet(
+            source, self.resizer, self.planes, classes, none, memory=True, boxes=boxes
+        )
+        self.known = known.read(data, ids) if not self.what else None
+        whole = Samples([self.tiles], None, ())
+        self.plain = _samples(whole.__getitems__([(0, row) for row in range(len(ids))]))
         others = self.augment([]).others
         self.shown = [c for c in range(len(self.names)) if c not in others][:3] or [0]
         self.range = self._range(attrs)
 
-    def augment(self, spec: Spec, crop: Crop | None = None) -> Augment:
-        """Build a pipeline for these tiles, or windows of them."""
+    def augment(
+        self, spec: Spec, crop: Crop | None = None, visible: float | None = None
+    ) -> Augment:
+        """Build a pipeline for these tiles, or windows of them, and their boxes where any."""
         size = self.resizer.size if crop is None else crop.size
-        return Augment(spec, size, len(self.names), self.planes, self.names)
+        return Augment(spec, size, len(self.names), self.planes, self.names, visible)
 
     def rows(
         self, stages: Sequence[str], spec: Spec, window: Mapping[str, Any] | None = None
@@ -168,6 +222,7 @@ class _Preview:
         grey, classes = next(iter(colours), 0), self.tiles.classes
         crop = Crop(CropSettings.of(asked["crop"]), classes, grey) if asked.get("crop") else None
         blackout = float(asked.get("blackout") or 0)
+        visible = asked.get("visible")
         title = f"Stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}"
         moves = self.resizer.canvas != self.resizer.size
         if not spec and not moves and crop is None and not blackout:
@@ -181,30 +236,51 @@ class _Preview:
             offset += f", a class blackened with probability {blackout:g}"
         yield Row(f"{title}: {what}{offset}, as an epoch draws them")
         parts: tuple[str | int, ...] = (self.seed, "preview", *stages)
-        samples = Samples([self.tiles], self.augment(spec, crop), parts, crop, blackout, colours)
+        augment = self.augment(spec, crop, visible)
+        samples = Samples(
+            [self.tiles], augment, parts, crop, blackout, colours, visible=visible or 0.0
+        )
         for number, name in enumerate(self.ids):
             batch = samples.__getitems__([(epoch, number) for epoch in range(DRAWS)])
-            drawn = list(zip(batch["x"].numpy(), batch["target"].numpy(), strict=True))
-            covered = self.plain[number][1][..., : self.tiles.classes].any(-1).mean()
-            share = f"{style.percent(float(covered))} covered"
-            yield Row(style.shorten(name, 20), share, [self.plain[number], *drawn])
+            shown = [self.plain[number], *_samples(batch)]
+            yield Row(style.shorten(name, 20), self._holds(number), shown)
         if spec:
             yield Row("Each transform alone, and always: what it does, not how often")
         for name, notes, single in alone(spec):
-            yield self.single(name, notes, single, crop)
+            yield self.single(name, notes, single, crop, visible)
 
-    def single(self, name: str, notes: str, spec: Spec, crop: Crop | None = None) -> Row:
+    def _holds(self, number: int) -> str:
+        """Say what there is to find in a tile."""
+        if self.known is not None:
+            names = np.array(self.known.label_names, object)[self.known.has()[number]]
+            return ", ".join(names) or "no label"
+        plain = self.plain[number]
+        if self.what == "boxes":
+            return f"{len(plain.boxes)} box{'' if len(plain.boxes) == 1 else 'es'}"
+        covered = plain.mask[..., : self.tiles.classes].any(-1).mean()
+        return f"{style.percent(float(covered))} covered"
+
+    def single(
+        self,
+        name: str,
+        notes: str,
+        spec: Spec,
+        crop: Crop | None = None,
+        visible: float | None = None,
+    ) -> Row:
         """Draw one transform on one tile, in its centre position, or on one window of it."""
-        augment = self.augment(spec, crop)
-        image, mask = self.plain[len(self.plain) // 2]
+        augment = self.augment(spec, crop, visible)
+        image, mask, boxes = self.plain[len(self.plain) // 2]
         if crop is not None:
             random = np.random.default_rng(seed_for(self.seed, "preview", "window"))
             shown = Crop(CropSettings(crop.size, positive=1, dark=1), self.tiles.classes)
             window = shown.window(image, mask, random)
             image, mask = crop.cut(image, window), crop.cut(mask, window)
+            boxes = box_targets.cut(boxes, *window, crop.size, visible or 0.0)
+        plain = Sample(image, mask, boxes)
         seeds = [seed_for(self.seed, "preview", name, draw) for draw in range(DRAWS)]
-        kept = _distinct([augment(image.copy(), mask.copy(), seed) for seed in seeds])
-        return Row(name, notes, [(image, mask), *kept], _remark((image, mask), kept))
+        kept = _distinct([_augmented(plain, augment, seed, visible is not None) for seed in seeds])
+        return Row(name, notes, [plain, *kept], _remark(plain, kept))
 
     def look(self, image: np.ndarray) -> np.ndarray:
         """Give what is shown of a sample's image, (H,W) or (H,W,3) u8."""
@@ -218,14 +294,31 @@ class _Preview:
         filtered = attrs.get("whiten", {}).get("method") not in ("none", "standard")
         if not filtered and str(self.names[self.shown[0]]).startswith("image"):
             return 0.0, 255.0
-        values = np.stack([image[..., self.shown] for image, _ in self.plain])
+        values = np.stack([sample.image[..., self.shown] for sample in self.plain])
         low, high = np.quantile(values, [0.01, 0.99])
         return float(low), float(high)
 
 
+def _samples(batch: Mapping[str, torch.Tensor]) -> list[Sample]:
+    """Take a batch apart; rows that stand for no box are left out."""
+    arrays = {name: batch[name].numpy() for name in ("x", "target", "box") if name in batch}
+    planes = zip(arrays["x"], arrays["target"], strict=True)
+    if "box" not in arrays:
+        return [Sample(image, mask) for image, mask in planes]
+    boxes = [rows[rows[:, 0] >= 0] for rows in arrays["box"]]
+    return [Sample(*pair, rows) for pair, rows in zip(planes, boxes, strict=True)]
+
+
+def _augmented(plain: Sample, augment: Augment, seed: int, boxed: bool) -> Sample:
+    image, mask = plain.image.copy(), plain.mask.copy()
+    if boxed:
+        return Sample(*augment.with_boxes(image, mask, plain.boxes, seed))
+    return Sample(*augment(image, mask, seed))
+
+
 def _distinct(samples: Sequence[Sample]) -> list[Sample]:
     """Leave out samples that repeat an earlier one."""
-    unique = {(image.tobytes(), mask.tobytes()): (image, mask) for image, mask in reversed(samples)}
+    unique = {tuple(array.tobytes() for array in sample): sample for sample in reversed(samples)}
     return list(unique.values())[::-1]
 
 
@@ -235,9 +328,7 @@ def _remark(plain: Sample, drawn: Sequence[Sample]) -> str:
     return "always\nthe same" if len(_distinct([plain, *drawn])) > 1 else "changes\nnothing"
 
 
-def _draw(
-    rows: Sequence[Row], names: Sequence[str], preview: _Preview, title: str, out: str
-) -> None:
+def _draw(rows: Sequence[Row], preview: _Preview, title: str, out: str) -> None:
     height, width = preview.resizer.size
     cell = CELL_INCHES * max(1.0, min(1.6, width / height))
     tall = max(0.7, cell * min(2.0, height / width)) + 0.06  # a label needs its room, too
@@ -257,15 +348,19 @@ def _draw(
             axes.patch.set_visible(False)  # or they would cover the headings
         for line, row in zip(grid, rows, strict=True):
             _label(line[0], row)
-            for place, (axes, (image, mask)) in enumerate(zip(line[1:], row.samples, strict=False)):
-                style.tile(axes, preview.look(image))
-                _outlines(axes, mask[..., : len(names)], dashed=place == 0)
-                ignored = mask[..., -1] > 0 if mask.shape[-1] > len(names) else None
+            for place, (axes, sample) in enumerate(zip(line[1:], row.samples, strict=False)):
+                style.tile(axes, preview.look(sample.image))
+                mask, classes = sample.mask, preview.tiles.classes
+                if preview.what == "masks":
+                    _outlines(axes, mask[..., :classes], dashed=place == 0)
+                for box in sample.boxes:
+                    _box(axes, box, dashed=place == 0)
+                ignored = mask[..., -1] > 0 if mask.shape[-1] > classes else None
                 style.hatch(axes, ignored)
                 ignores |= ignored is not None and bool(ignored.any())
             if row.remark:
                 _text(line[1 + len(row.samples)], row.remark, 6, size=9)
-        _legend(made, names, ignores)
+        _legend(made, preview, ignores)
 
 
 def _label(axes: Axes, row: Row) -> None:
@@ -294,26 +389,37 @@ def _colour(channel: int) -> str:
 def _outlines(axes: Axes, masks: np.ndarray, dashed: bool) -> None:
     """Outline every class; the tile as it is dashed, to set it apart from the draws."""
     for channel in range(masks.shape[-1]):
-        line = (0, (3, 1.6)) if dashed else "-"
+        line = DASHED if dashed else "-"
         style.outline(axes, masks[..., channel], _colour(channel), line, 1.4)
 
 
-def _legend(made: Figure, names: Sequence[str], ignored: bool) -> None:
-    text = ["mask, moved with its image"] if len(names) == 1 else list(names)
-    handles: list = [style.key(_colour(channel), name) for channel, name in enumerate(text)]
-    handles.append(style.key(_colour(0), "without augmentation (left)", (0, (3, 1.6))))
+def _box(axes: Axes, box: np.ndarray, dashed: bool) -> None:
+    line = DASHED if dashed else "-"
+    box_examples.outline(axes, box, _colour(int(box[0])), line, 1.4)
+
+
+def _legend(made: Figure, preview: _Preview, ignored: bool) -> None:
+    names = list(preview.kinds)
+    if len(names) == 1:
+        names = [f"{'box' if preview.what == 'boxes' else 'mask'}, moved with its image"]
+    handles: list = [style.key(_colour(channel), name) for channel, name in enumerate(names)]
+    if names:
+        handles.append(style.key(_colour(0), "without augmentation (left)", DASHED))
     if ignored:
         handles.append(style.ignored_patch())
-    style.legend(made, handles, 6)
+    if handles:
+        style.legend(made, handles, 6)
 
 
-def _title(model: str, shared: Sequence[tuple[list[str], Spec]]) -> str:
+def _title(model: str, shared: Sequence[tuple[list[str], Spec]], what: str) -> str:
     counts = [
         f"{style.plural(len(spec), 'transform') if spec else 'none'} ({', '.join(names)})"
         for names, spec in shared
     ]
+    left = "Left, dashed: " if what else "Left: "
+    shown = {"masks": "image and mask ", "boxes": "image and boxes "}.get(what, "images ")
     return (
         f"Augmentation of {model}: {'; '.join(counts)}\n"
-        "Left, dashed: the tile at network size as it is. Right: different draws, image and mask "
+        f"{left}the tile at network size as it is. Right: different draws, {shown}"
         "from the code that training uses. Look for structures that no real tile has."
     )
