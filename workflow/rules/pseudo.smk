@@ -28,9 +28,9 @@ rule select_pseudo:
 
 rule pseudo:
     input:
-        expand(
-            "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
-            model=PLAN.models,
-            round=ROUNDS[:-1],
-            fold=PLAN.folds,
-        ),
+        [
+            f"<results>/pseudo/{model}/round{number}/fold{fold}.h5"
+            for model in PLAN.models
+            for number in ROUNDS[:-1]
+            for fold in PLAN.folds_of(model)
+        ],
