@@ -11,6 +11,8 @@ from foldbelt.report import classes as classes_
 from foldbelt.report import style
 from foldbelt.report.coverage import class_name, coverage_class
 
+UNMASKED = "confidence (% of the labels or\nboxes that are sure)"
+
 
 def draw(files: Mapping[str, str], data: str | None, out: str) -> None:
     """Draw how many test images were admitted as pseudo-labels, and what they are like.
@@ -18,7 +20,7 @@ def draw(files: Mapping[str, str], data: str | None, out: str) -> None:
     Parameters
     ----------
     files
-        'model/round/fold' → pseudo-label file (id, mask, confidence).
+        'model/round/fold' → pseudo-label file (id, confidence, and masks if the run has any).
     data
         data/train.h5, to compare the coverage with, or None.
     out
@@ -34,24 +36,26 @@ def draw(files: Mapping[str, str], data: str | None, out: str) -> None:
     labels = pd.DataFrame([_split(label) for label in files], columns=["series", "fold"])
     labels["count"] = [len(part) for part in parts]
     offered = {store.attrs(path).get("tiles") for path in files.values()}
-    true = store.table(data)["coverage"].to_numpy(np.float64) if data is not None else None
-    several = max(classes_.count(path) for path in files.values())
+    masks = all(store.has(path, "mask") for path in files.values())
+    true = store.table(data)["coverage"].to_numpy(np.float64) if masks and data else None
+    several = max(classes_.count(path) for path in files.values()) if masks else 0
     folds = list(dict.fromkeys(labels["fold"]))
-    widths = [max(3.6, 0.5 * len(folds)), 4.2 if several == 1 else max(4.2, 0.42 * several), 3.4]
+    middle = [4.2 if several == 1 else max(4.2, 0.42 * several)] if masks else []
+    widths = [max(3.6, 0.5 * len(folds)), *middle, 3.4]
     height = 3.6 + 0.25 * labels["series"].nunique() + (0.7 if several > 1 else 0)
     title = _title(table, labels, true, offered)
     with style.figure(out, title, sum(widths), height) as made:
-        first, second, third = made.subplots(1, 3, width_ratios=widths)
+        first, *second, third = made.subplots(1, len(widths), width_ratios=widths)
         _counts(first, labels, folds)
         style.legend(made, first.get_legend_handles_labels()[0], 4)
         if several > 1:
-            _compare_classes(second, list(files.values()), data, several)
-        else:
-            _compare_coverage(second, table["coverage"].to_numpy(), true)
+            _compare_classes(second[0], list(files.values()), data, several)
+        elif masks:
+            _compare_coverage(second[0], table["coverage"].to_numpy(), true)
         levels = 100 * table["confidence"].to_numpy(np.float64)
         third.hist(levels, bins=20, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6)
         third.set(
-            xlabel="confidence (% of the pixels\nthat are sure)",
+            xlabel="confidence (% of the pixels\nthat are sure)" if masks else UNMASKED,
             ylabel="admitted images, all folds",
         )
 
@@ -86,10 +90,10 @@ def _split(label: str) -> tuple[str, str]:
 
 
 def _admitted(label: str, path: str) -> pd.DataFrame:
-    """Coverage and confidence of the images in one file."""
-    count = store.length(path)
-    covered = np.zeros(count)
-    for rows, masks in store.blocks(path, "mask"):
+    """Coverage (NaN without masks) and confidence of the images in one file."""
+    masked = store.has(path, "mask")
+    covered = np.full(store.length(path), 0.0 if masked else np.nan)
+    for rows, masks in store.blocks(path, "mask") if masked else ():
         masks = masks if masks.ndim == 4 else masks[..., None]
         covered[rows] = masks.any(axis=-1).mean(axis=(1, 2))
     confidence = store.read(path, "confidence").astype(np.float64)
@@ -140,8 +144,10 @@ def _title(
     among = "" if total is None else f" of {total:,}"
     low, high = int(labels["count"].min()), int(labels["count"].max())
     many = f"{high:,}" if low == high else f"{low:,} to {high:,}"
-    empty = style.percent(float((table["coverage"] == 0).mean()))
-    text = f"{many}{among} test images admitted per fold, {empty} of them empty"
+    text = f"{many}{among} test images admitted per fold"
+    if table["coverage"].isna().all():
+        return text
+    text += f", {style.percent(float((table['coverage'] == 0).mean()))} of them empty"
     if true is not None and len(true):
         text += f" (training: {style.percent(float((true == 0).mean()))})"
     return text
