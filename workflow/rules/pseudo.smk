@@ -18,7 +18,7 @@ rule select_pseudo:
         mem_mb=memory(2000, 0.5),
         runtime=minutes(30),
     params:
-        code=lambda wildcards: code("select_pseudo"),
+        code=lambda wildcards: code("select_pseudo", *PLAN.pseudo_modules),
         pseudo=lambda wildcards: RECIPES.pseudo(wildcards.model),
     message:
         "Admit pseudo-labels for {wildcards.model}, fold {wildcards.fold}, from round {wildcards.round}"
