@@ -25,6 +25,7 @@ from foldbelt.report import (
     outputs,
     panels,
     precision_recall,
+    pseudo,
     ranking,
     reliability,
     style,
@@ -486,3 +487,18 @@ def test_the_page_of_scores_holds_what_the_decision_found_and_escapes_it(tmp_pat
     path.write_text(json.dumps(bare))
     decision_page.write(str(path), str(out))
     assert "Boxes: score not known" in out.read_text(encoding="utf-8")
+
+
+def test_pseudo_labels_without_masks_have_no_coverage(tmp_path: Path) -> None:
+    files = {}
+    for fold in range(2):
+        files[f"{HOSTILE}/round0/fold{fold}"] = path = str(tmp_path / f"{fold}.h5")
+        arrays = {"labels": np.ones((4, 3), np.float32), "confidence": np.ones(4, np.float32)}
+        table = pd.DataFrame({"id": list("abcd")})
+        store.write(path, arrays, table, {"tiles": 9})
+    store.write(tmp_path / "train.h5", {"labels": arrays["labels"]}, table, {})
+    pseudo.draw(files, str(tmp_path / "train.h5"), str(tmp_path / "out.svg"))
+    text = (tmp_path / "out.svg").read_text()
+    assert "4 of 9 test images admitted per fold" in text
+    assert "coverage" not in text
+    assert "empty" not in text

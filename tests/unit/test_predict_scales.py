@@ -90,7 +90,7 @@ def test_every_view_is_predicted_at_every_scale_and_brought_back():
     x = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 1), np.uint8)
     sizes = sizes_at((48, 64), [0.5, 1, 2])
     both = predictor(sizes=sizes, tta=("none", "hflip"))
-    prob, _ = both(x)
+    prob, *_ = both(x)
     assert [tuple(seen.shape[2:]) for seen in both.module.seen] == [
         size for size in sizes for _ in range(2)
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import training
-from training import Competition
+from training import CLASSIFIER, DETECTOR, Competition, Objects
 
 from foldbelt.train import evaluation, masks
 from foldbelt.train.loop import Trainer
@@ -135,3 +135,29 @@ def test_a_signal_while_errors_are_mined_changes_nothing(tiny, monkeypatch):
     whole, _ = train(tiny, "a", **settings)
     interrupted(tiny, monkeypatch, masks, "false_positives", 5, **settings)
     assert train(tiny, "b", **settings)[0] == whole
+
+
+ACCUMULATED = {"epochs": 4, "optimizer": RADAM, "ema": 0.9, "accumulate": 2}
+TURNED = [{"HorizontalFlip": {"p": 0.5}}, {"Affine": {"rotate": [-10, 10], "p": 0.5}}]
+OUTPUTS = {
+    "boxes": {
+        **{"model": DETECTOR, "loss": {"box": 1}, "augment": TURNED, "crop": {"size": [12, 16]}},
+        **ACCUMULATED,
+    },
+    "labels": {
+        **{"model": CLASSIFIER, "loss": {"label": {"cross_entropy": 1}}, "mixup": 0.4},
+        **ACCUMULATED,
+    },
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_signal_changes_nothing_for_labels_and_boxes(tmp_path, monkeypatch, output):
+    objects, settings = Objects(tmp_path), OUTPUTS[output]
+    whole, _ = train(objects, "a", **settings)
+    for wanted in (1, 3):  # in the first epoch of two steps, then in a later one
+        interrupted(objects, monkeypatch, Trainer, "_step", wanted, **settings)
+    again, lines = train(objects, "b", **settings)
+    assert any("Resuming after epoch" in line for line in lines)
+    assert again == whole
+    assert (objects.root / "a.csv").read_bytes() == (objects.root / "b.csv").read_bytes()

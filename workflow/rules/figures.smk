@@ -80,7 +80,7 @@ rule draw_training:
         runtime=20,
     params:
         code=lambda wildcards: code("draw_training"),
-        folds=PLAN.folds,
+        folds=lambda wildcards: PLAN.folds_of(wildcards.model),
         stages=lambda wildcards: RECIPES.model(wildcards.model)["stages"],
     message:
         "Draw the training curves of {wildcards.model}, round {wildcards.round}"

@@ -22,7 +22,7 @@ rule predict_images:
         mem_mb=memory(6000),
         runtime=minutes(120),
     params:
-        code=lambda wildcards: code("predict_images", *RECIPES.network_modules(wildcards.member)),
+        code=lambda wildcards: code("predict_images", *RECIPES.predicting_modules(wildcards.member)),
         predict=lambda wildcards: RECIPES.model(wildcards.member)["predict"],
         snapshot=lambda wildcards: RECIPES.snapshot(wildcards.member),
         cpu_threads=config["cpu_threads"],

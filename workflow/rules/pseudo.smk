@@ -18,7 +18,7 @@ rule select_pseudo:
         mem_mb=memory(2000, 0.5),
         runtime=minutes(30),
     params:
-        code=lambda wildcards: code("select_pseudo"),
+        code=lambda wildcards: code("select_pseudo", *PLAN.pseudo_modules),
         pseudo=lambda wildcards: RECIPES.pseudo(wildcards.model),
     message:
         "Admit pseudo-labels for {wildcards.model}, fold {wildcards.fold}, from round {wildcards.round}"
@@ -28,9 +28,9 @@ rule select_pseudo:
 
 rule pseudo:
     input:
-        expand(
-            "<results>/pseudo/{model}/round{round}/fold{fold}.h5",
-            model=PLAN.models,
-            round=ROUNDS[:-1],
-            fold=PLAN.folds,
-        ),
+        [
+            f"<results>/pseudo/{model}/round{number}/fold{fold}.h5"
+            for model in PLAN.models
+            for number in ROUNDS[:-1]
+            for fold in PLAN.folds_of(model)
+        ],

@@ -315,6 +315,11 @@ class Plan(VariantFiles):
         owner = self.recipes.model(model)["predictions"][int(round)]
         return [_predictions(m, round, fold, part) for m in self.recipes.members(owner)]
 
+    @property
+    def pseudo_modules(self) -> list[str]:
+        """Modules of what becomes pseudo-labels of the outputs."""
+        return [f"foldbelt.pseudo.{output}" for output in self.by_output]
+
     def labellers(self, model: str, round: Number, fold: Number) -> list[str]:
         """Give the test predictions that label for the next models of one fold.
 

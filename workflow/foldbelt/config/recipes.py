@@ -169,6 +169,11 @@ class Recipes:
         """Modules of a model's network."""
         return registry.models(self.model(member)["architecture"])
 
+    def predicting_modules(self, member: str) -> list[str]:
+        """Modules of a member's network and of what it predicts."""
+        boxes = registry.predicts_boxes(self.model(member)["architecture"])
+        return self.network_modules(member) + [registry.BOX_PREDICTION] * boxes
+
     def training_modules(self, model: str, stage: str) -> list[str]:
         """Modules of a model's network, of a stage's losses and of what else its output needs."""
         boxes = registry.predicts_boxes(self.model(model)["architecture"])

@@ -142,7 +142,10 @@ def run(
     if likeness is not None:
         content["like_test"] = adversarial.weighted(last.images, likeness, settings.draws, seed)
     if outputs:
-        content["outputs"] = {name: of_rounds(paths) for name, paths in outputs.items()}
+        described = {name: of_rounds(paths) for name, paths in outputs.items()}
+        content["outputs"] = described
+        told = [note for output in described.values() for note in output["notes"]]
+        content["notes"] += [note for note in told if note not in content["notes"]]
     write_json(out, content)
 
 

@@ -8,6 +8,7 @@ from foldbelt.boxes import Boxes
 from foldbelt.boxes.fusion import nms, weighted_boxes_fusion
 from foldbelt.channels._boxes import to_original
 from foldbelt.channels._resizing import Resizer
+from foldbelt.models._decoding import decode as decode
 
 VIEWS_IOU, WINDOWS_IOU = 0.55, 0.6
 """Overlap above which boxes of several views (Solovyev et al. 2021), or windows, are one."""

@@ -12,7 +12,6 @@ from foldbelt import runtime, store
 from foldbelt.channels._resizing import centre
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
-from foldbelt.predict.boxes import at_original
 from foldbelt.predict.predictor import VIEWS, Predictor, sizes_at
 from foldbelt.predict.windows import Windows
 
@@ -131,5 +130,5 @@ def run(
             if given.labels is not None:
                 writer.put(labels, rows.start, given.labels)
             if given.boxes is not None:
-                placed = at_original(given.boxes, predictor.resizer, sizes_of[rows])
+                placed = predictor.kind.at_original(given.boxes, predictor.resizer, sizes_of[rows])
                 writer.put("boxes", rows.start, placed.to_bytes())

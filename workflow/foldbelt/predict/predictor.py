@@ -1,17 +1,17 @@
 """A network that predicts images: its views averaged, whole or in windows."""
 
+import importlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from foldbelt import runtime
+from foldbelt import registry, runtime
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
-from foldbelt.models._decoding import decode
-from foldbelt.predict.boxes import flipped, moved, over_views, over_windows, rescaled
 from foldbelt.predict.windows import Windows
 
 _STEP = 8  # sides of scaled images are its multiples: they halve evenly a few times
@@ -144,6 +144,11 @@ class Predictor:
         self.sizes = list(sizes or [self.resizer.size])
         self.windows = windows
 
+    @property
+    def kind(self) -> ModuleType:
+        """What brings boxes back; found by name, so that it is upstream of detectors alone."""
+        return importlib.import_module(registry.BOX_PREDICTION)
+
     @torch.inference_mode()
     def __call__(self, x: np.ndarray) -> Predicted:
         """Predict one batch, (N,H,W,C) u8 at network size."""
@@ -161,14 +166,15 @@ class Predictor:
                 if label is not None:
                     labels.append(label)
                 if boxes is not None:
-                    turned = [flipped(image, name, size) for image in boxes]
-                    views.append([rescaled(image, size, self.resizer.size) for image in turned])
+                    turned = [self.kind.flipped(image, name, size) for image in boxes]
+                    size_of_input = self.resizer.size
+                    views.append([self.kind.rescaled(i, size, size_of_input) for i in turned])
         masks = None
         if total is not None:
             mean = total.div_(len(self.sizes) * len(self.views)).permute(0, 2, 3, 1).cpu().numpy()
             masks = np.rint(self.resizer.undo(mean) * 255).astype(np.uint8)
         mean_label = torch.stack(labels).mean(0).cpu().numpy() if labels else None
-        return Predicted(masks, mean_label, over_views(views) if views else None)
+        return Predicted(masks, mean_label, self.kind.over_views(views) if views else None)
 
     def _predict(
         self, images: torch.Tensor
@@ -187,14 +193,14 @@ class Predictor:
         for rows, columns, weight in self.windows.of_image((height, width)):
             mask, label, boxes = self._probabilities(images[:, :, rows, columns])
             if boxes is not None:
-                found.append([moved(image, rows.start, columns.start) for image in boxes])
+                found.append([self.kind.moved(image, rows.start, columns.start) for image in boxes])
             if mask is not None:
                 if total is None:
                     total = mask.new_zeros((*mask.shape[:2], height, width))
                 total[:, :, rows, columns] += mask * torch.from_numpy(weight).to(mask.device)
             if label is not None:
                 largest = label if largest is None else torch.maximum(largest, label)
-        return total, largest, over_windows(found) if found else None
+        return total, largest, self.kind.over_windows(found) if found else None
 
     def _probabilities(
         self, images: torch.Tensor
@@ -203,7 +209,7 @@ class Predictor:
         logits = (outputs.get(name) for name in ("mask", "label"))
         mask, label = (None if x is None else torch.sigmoid(x.float()) for x in logits)
         size = (images.shape[2], images.shape[3])
-        return mask, label, decode(outputs["box"], size) if "box" in outputs else None
+        return mask, label, self.kind.decode(outputs["box"], size) if "box" in outputs else None
 
 
 def _resized(batch: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """Which test images are admitted, and their file."""
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,12 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for
-from foldbelt.pseudo import boxes, labels, masks
+from foldbelt.pseudo import masks
 from foldbelt.pseudo.masks import Shown
 from foldbelt.store.predictions import same_ids
 
-OUTPUTS = (masks, labels, boxes)
+DATASETS = {"masks": "prob", "labels": "labels", "boxes": "boxes"}
+"""Output, the name of its module here → what files of predictions have of it."""
 RULES = ("confidence", "everything", "halves", "labels")
 SOURCES = ("fold", "all")
 ORDERS = ("confidence", "test_likeness")
@@ -55,7 +58,11 @@ def run(
     """
     _check(settings, likeness)
     ids = np.array(same_ids(predictions), dtype=object)
-    kinds = [kind for kind in OUTPUTS if kind.predicted(predictions)]
+    kinds = [
+        _module(output)
+        for output, name in DATASETS.items()
+        if any(store.has(path, name) for path in predictions)
+    ]
     if not kinds:
         raise InputError(
             "pseudo-labels: none of the models predicts masks, labels of their own or boxes; add "
@@ -93,6 +100,11 @@ def run(
         file.put("confidence", 0, confidence[admitted].astype(np.float32))
         for kind in kinds:
             kind.put(file, predictions, chosen, settings)
+
+
+def _module(output: str) -> ModuleType:
+    """Find what is done with an output, by name, so that it counts where there is the output."""
+    return importlib.import_module(f"foldbelt.pseudo.{output}")
 
 
 def _check(settings: Mapping[str, Any], likeness: PathLike | None) -> None:

@@ -14,11 +14,6 @@ IOU = 0.55
 """Above it boxes of several models are of one object (Solovyev et al. 2021)."""
 
 
-def predicted(predictions: Sequence[PathLike]) -> bool:
-    """Tell whether any of the files holds boxes."""
-    return any(store.has(path, "boxes") for path in predictions)
-
-
 def confidence(
     predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]
 ) -> np.ndarray:

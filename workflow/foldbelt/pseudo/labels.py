@@ -9,11 +9,6 @@ from foldbelt import store
 from foldbelt.files import PathLike
 
 
-def predicted(predictions: Sequence[PathLike]) -> bool:
-    """Tell whether any of the files holds labels of their own."""
-    return any(store.has(path, "labels") for path in predictions)
-
-
 def confidence(
     predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]
 ) -> np.ndarray:

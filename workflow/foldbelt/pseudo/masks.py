@@ -13,11 +13,6 @@ from foldbelt.store.predictions import mean_over_files
 Settings = Mapping[str, Any]
 
 
-def predicted(predictions: Sequence[PathLike]) -> bool:
-    """Tell whether any of the files holds masks."""
-    return any(store.has(path, "prob") for path in predictions)
-
-
 def classes(predictions: Sequence[PathLike]) -> int:
     """Count the classes of the masks."""
     shape = next(store.shape(path, "prob") for path in predictions if store.has(path, "prob"))
