@@ -12,7 +12,7 @@ from foldbelt import config, registry
 RECIPES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("switches.yaml").read_text())
 """Name → overlay on `base`, in the order in which they run: later ones read earlier ones' files."""
 
-OUTPUTS = ("mask", "label")
+OUTPUTS = ("mask", "label", "box")
 """What the schema lets a stage's `loss` name."""
 
 SET = "a value that is not the default"
@@ -21,6 +21,9 @@ SET = "a value that is not the default"
 IMPOSSIBLE = {
     ("device", "gpu"): "needs a GPU",
     ("data.masks", False): "no rule after ingest goes without masks yet; see test_ingest.py",
+    ("data.masks", "from_boxes"): "is read alone; see test_ingest.py",
+    ("labels.metric", "auc"): "is one of five alike; see test_decide_labels.py",
+    ("labels.metric", "balanced_accuracy"): "is one of five alike; see test_decide_labels.py",
     ("models.*.architecture.encoder", "wide_resnet38"): "550 MB of weights a stage",
     ("models.*.architecture.sha256", SET): "is for weights that are fetched from the network",
 }

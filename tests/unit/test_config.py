@@ -416,6 +416,81 @@ def test_a_mapping_of_labels_is_completed() -> None:
     assert config.resolve(whole) == whole
 
 
+def boxed(**changes: Any) -> dict[str, Any]:
+    """Give a recipe of boxes, with labels in a column of meta.csv, and without masks."""
+    stage = {"loss": {"box": 1}, "epochs": 1}
+    return {
+        "run": "boxed",
+        "competition": "folder",
+        "data": {"path": "x", "masks": False, "boxes": "boxes.csv", "label": "view"},
+        "stages": {"box": stage | changes.pop("stage", {})},
+        "models": {"net": {"stages": ["box"], "architecture": {"name": "detector"}}},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "columns"),
+    [
+        ({}, ["boxes", "view"]),
+        ({"label": None}, ["boxes"]),
+        ({"label": {"column": "view"}}, ["boxes", "view"]),
+        ({"label": {"column": "view", "table": "views.csv"}}, ["boxes"]),
+        ({"label": {"columns": ["a", "b"]}}, ["boxes"]),
+        ({"masks": True}, ["coverage"]),
+    ],
+)
+def test_folds_without_masks_are_balanced_by_what_there_is(
+    data: dict[str, Any], columns: list[str]
+) -> None:
+    given = boxed(folds={"base": {"count": 3}})
+    given["data"] |= data
+    whole = config.resolve(given)
+    assert whole["folds"]["base"]["stratify"] == columns
+    assert config.resolve(whole) == whole
+    del given["folds"]
+    assert config.resolve(given)["folds"]["base"]["stratify"] == columns
+    given["folds"] = {"base": {"stratify": ["place"]}}
+    assert config.resolve(given)["folds"]["base"]["stratify"] == ["place"]
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("folds.base.stratify", {"folds": {"base": {"stratify": ["boxes", "coverage"]}}}),
+        ("folds.base.stratify", {"folds": {"base": {"stratify": ["empty"]}}}),
+        ("folds.base.first_fold_by", {"folds": {"base": {"first_fold_by": "coverage"}}}),
+        ("folds.base.group", {"folds": {"base": {"group": "empty"}}}),
+        ("stages.box.images.empty", {"stage": {"images": {"empty": False}}}),
+        ("stages.box.images.min_area", {"stage": {"images": {"min_area": 3}}}),
+        ("stages.box.images.vertical", {"stage": {"images": {"vertical": 0}}}),
+        ("stages.box.crop.positive", {"stage": {"crop": {"size": 32, "positive": 0.5}}}),
+        ("stages.box.blackout", {"stage": {"blackout": 0.1}}),
+        ("stages.box.sampler.name", {"stage": {"sampler": {"name": "balanced"}}}),
+        ("decision.steps.holes", {"decision": {"steps": {"holes": None}}}),
+        ("blend.weights", {"blend": {"weights": {"net": 2}}}),
+        ("blend.search", {"blend": {"search": False}}),
+        ("blend.mean", {"blend": {"mean": "logit"}}),
+        ("blend.external.other", {"blend": {"external": {"other": {"oof": "a", "test": "b"}}}}),
+        ("pseudo.rule", {"pseudo": {"rounds": 1, "rule": "labels"}}),
+        ("pseudo.rule", {"pseudo": {"rounds": 1, "rule": "halves"}}),
+        ("adversarial.enabled", {"adversarial": {"enabled": True}}),
+        ("ablation", {"ablation": {"variants": {"other": {}}}}),
+    ],
+)
+def test_what_asks_for_masks_is_refused_where_there_are_none(
+    key: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=rf"{re.escape(key)}: .*there are no masks.*;"):
+        config.resolve(boxed(**changes))
+
+
+def test_what_works_without_masks_is_let_through() -> None:
+    stage = {"images": {"black": False}, "crop": {"size": 32, "dark": 0.5}}
+    whole = config.resolve(boxed(stage=stage, pseudo={"rounds": 1, "rule": "everything"}))
+    assert outputs.models_of(whole) == {"boxes": ["net"]}
+
+
 @pytest.mark.parametrize(
     "data", [{"boxes": "boxes.csv"}, {"boxes": "from_masks"}, {"masks": False, "label": "view"}]
 )

@@ -203,6 +203,19 @@ def test_contents_are_what_is_in_images_and_masks(tmp_path, classes, monkeypatch
     assert (none.dtypes == found.dtypes).all()
 
 
+def test_images_without_masks_have_a_colour_and_nothing_else(tmp_path: Path) -> None:
+    image = np.full((4, 6, 5, 3), [3, 3, 9], np.uint8)
+    image[2, -1, -1, 2] = 8
+    ids = ["a", "b", "c", "d"]
+    store.write(tmp_path / "t.h5", {"image": image}, pd.DataFrame({"id": ids}))
+    source = Source("", str(tmp_path / "t.h5"), ["c", "a"])
+    found = image_statistics.contents(source)
+    assert found.index.tolist() == ["c", "a"]
+    assert found["black"].tolist() == [False, True]
+    assert not found["area"].any()
+    assert not found["vertical"].any()
+
+
 def padded(tmp_path: Path, **recipe) -> tuple[Source, Resizer]:
     source = write(tmp_path, {"resize_mode": "pad-reflect", **recipe})
     return source, Resizer.of(store.attrs(source.channels))

@@ -88,6 +88,49 @@ def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
     assert len(everyone.labellers("net", 0, 2)) == 3 * len(made.members)
 
 
+OUTPUTS: dict[str, Any] = {
+    "competition": "folder",
+    "data": {"path": "somewhere", "masks": False, "label": "scene", "boxes": "boxes.csv"},
+    "stages": {
+        "labels": {"loss": {"label": {"cross_entropy": 1}}, "epochs": 1},
+        "boxes": {"loss": {"box": 1}, "epochs": 1},
+    },
+    "models": {
+        "cls": {"stages": ["labels"], "architecture": {"name": "classifier"}},
+        "some": {"from": "cls", "seed": 1, "only_folds": [2, 0]},
+        "det": {"stages": ["boxes"], "architecture": {"name": "detector"}},
+        "one": {"from": "det", "seed": 1, "only_folds": [1]},
+    },
+}
+
+
+@pytest.mark.parametrize("source", ["fold", "all"])
+def test_of_a_model_of_some_folds_nothing_is_asked_in_the_others(source: str) -> None:
+    recipe = {"run": "few", "folds": {"base": {"count": 3}}, **OUTPUTS}
+    made = Plan(config.resolve({**recipe, "pseudo": {"rounds": 1, "source": source}}))
+    folds = {"cls": [0, 1, 2], "some": [0, 2], "det": [0, 1, 2], "one": [1]}
+    assert made.by_output == {"labels": ["cls", "some"], "boxes": ["det", "one"]}
+    asked = [*made.trained(), *made.all_predictions(), *made.benchmarks()]
+    for output in made.by_output:
+        asked += [p for n in made.rounds for p in made.output_files(output, n, "oof")]
+        assert made.folds_a_member(output) == {m: folds[m] for m in made.by_output[output]}
+    for model, mine in folds.items():
+        asked += [p for fold in mine for p in made.labellers(model, 0, fold)]
+    jobs = {tuple(re.findall(r"/(\w+)/round\d/fold(\d)", path)) for path in asked} - {()}
+    assert {job[0] for job in jobs} == {(m, str(f)) for m, mine in folds.items() for f in mine}
+    labellers = {re.findall(r"predictions/(\w+)/", path)[0] for path in made.labellers("cls", 0, 1)}
+    assert labellers == ({"cls", "det", "one"} if source == "fold" else set(folds))
+
+
+def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:
+    recipe = {"run": "few", "folds": {"base": {"count": 3}}, **OUTPUTS}
+    wrong = config.merge(copy.deepcopy(recipe), {"models": {"one": {"only_folds": [3]}}})
+    with pytest.raises(ValueError, match=r"models\.one\.only_folds.*3, but the folds are 0 to 2"):
+        config.resolve(wrong)
+    with pytest.raises(ValueError, match=r"models\.net\.only_folds.*on all folds; leave it out"):
+        plan(models={"net": {"only_folds": [0]}})
+
+
 def test_snapshots_are_members_and_predict_with_their_model_s_last_weights() -> None:
     made = plan()
     assert made.members == ["net", "shots.s1", "shots.s2"]

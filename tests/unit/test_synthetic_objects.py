@@ -98,6 +98,8 @@ def test_masks_labels_and_boxes_say_the_same(data: Path) -> None:
 def test_the_hidden_truth_has_the_same_forms(small: Path) -> None:
     ids = sorted(path.stem for path in (small / "test").iterdir())
     masks = np.stack(list(folder.read_truth(f"{small}-truth.csv", ids, (64, 64), CLASSES)))
+    whole = np.stack(list(folder.read_truth(f"{small}-truth.csv", ids, (64, 64), [folder.ONE])))
+    assert np.array_equal(whole, masks.any(axis=3, keepdims=True))  # without `data.classes`
     assert masks.shape == (8, 64, 64, 3)
     boxes = strict(f"{small}-boxes.csv")
     assert list(boxes) == list(strict(small / "boxes.csv"))

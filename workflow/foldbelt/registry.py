@@ -20,6 +20,8 @@ from foldbelt.files import InputError
 _PACKAGE = Path(__file__).resolve().parent
 OUTPUTS = ("mask", "label", "box")
 """What models predict. A stage's `loss` may name outputs, so no loss has one of these names."""
+BOX_LEARNING = ("foldbelt.train.boxes", "foldbelt.train.box_judging")
+"""What models of boxes alone are trained with: their loss, and what judges them."""
 _INNER_ROOMS = {"encoders"}  # packages in a room that are no plug-ins of it
 
 

@@ -71,6 +71,7 @@ class Augment:
         transforms = _transforms(spec, images if self.others else None, problems)
         if problems:
             raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
+        self.boxed = visible is not None
         boxes = None if visible is None else _boxes(visible)
         self.compose = albumentations.Compose(transforms, bbox_params=boxes) if transforms else None
         _try(transforms, size, channels, planes, visible)
@@ -99,7 +100,8 @@ class Augment:
         """
         if self.compose is None:
             return image, mask
-        return self._moved(image, mask, seed)[:2]
+        nothing = {"bboxes": np.zeros((0, 4)), "classes": np.zeros(0)} if self.boxed else {}
+        return self._moved(image, mask, seed, **nothing)[:2]
 
     def with_boxes(
         self, image: np.ndarray, mask: np.ndarray, boxes: np.ndarray, seed: int

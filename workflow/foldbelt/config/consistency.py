@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import augmentation, outputs, stages
+from foldbelt.config import augmentation, maskless, outputs, stages
 from foldbelt.config.renamed import unknown_key
 from foldbelt.config.stage_settings import StageSettings, sides
 from foldbelt.files import InputError, Problem
@@ -52,6 +52,8 @@ def references(config: Config) -> Iterator[Problem]:
     yield from _blend(config)
     yield from _data(config)
     yield from _folds(config)
+    if not config["data"]["masks"]:
+        yield from maskless.problems(config)
 
 
 def _models(config: Config) -> Iterator[Problem]:
@@ -151,23 +153,19 @@ def _annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
     if boxes == "from_masks" and data["box_classes"] is not None:
         reason = "boxes from masks have the classes of the masks (data.classes); leave it out"
         yield Problem("data.box_classes", reason)
-    if data["masks"] is not True:
-        yield from _maskless(data)
+    if data["masks"] == "from_boxes":
+        yield from _from_boxes(data)
 
 
-def _maskless(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what asks for files of masks where there are none."""
-    so = f"data.masks is {json.dumps(data['masks'])}"
+def _from_boxes(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what keeps masks from being made of boxes."""
     if data["boxes"] == "from_masks":
-        yield Problem("data.boxes", f"from_masks: there are no masks ({so})")
-    elif data["masks"] and data["boxes"] is None:
+        yield Problem("data.boxes", "from_masks: the masks are made of boxes (data.masks)")
+    elif data["boxes"] is None:
         yield Problem("data.masks", "from_boxes: there are no boxes; name their file in data.boxes")
-    elif data["boxes"] is None and data["label"] is None:
-        reason = "false leaves nothing to learn; name labels (data.label) or boxes (data.boxes)"
-        yield Problem("data.masks", reason)
     for key in ("classes", "ignore"):
         if data[key] is not None:
-            yield Problem(f"data.{key}", f"there are no masks to read ({so}); leave it out")
+            yield Problem(f"data.{key}", "the masks are made of boxes (data.masks); leave it out")
 
 
 def _is_below(name: str) -> bool:

@@ -319,13 +319,14 @@ class Plan(VariantFiles):
         """Give the test predictions that label for the next models of one fold.
 
         They are made by models that held the fold out, or by those of all folds where
-        `pseudo.source` says so. The models of the blend label together; a variant of an ablation
-        labels for itself.
+        `pseudo.source` says so. The models of the blend label together, those that are trained on
+        some folds alone (`only_folds`) for these; a variant of an ablation labels for itself.
         """
         everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
         folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [fold]
         together = self.models if model in self.models else [model]
-        return [p for m in together for f in folds for p in self.predictions(m, round, f, "test")]
+        made = [(m, f) for m in together for f in folds if f in self.folds_of(m)]
+        return [path for m, f in made for path in self.predictions(m, round, f, "test")]
 
     def member_files(self, round: Number, part: str) -> list[str]:
         """Give the predictions of all members of the blend, member by member, fold by fold."""

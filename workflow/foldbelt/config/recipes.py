@@ -165,8 +165,10 @@ class Recipes:
         return registry.models(self.model(member)["architecture"])
 
     def training_modules(self, model: str, stage: str) -> list[str]:
-        """Modules of a model's network and of a stage's losses."""
-        return self.network_modules(model) + registry.losses(self.stages[stage]["loss"])
+        """Modules of a model's network, of a stage's losses and of what else its output needs."""
+        boxes = registry.predicts_boxes(self.model(model)["architecture"])
+        others = list(registry.BOX_LEARNING) if boxes else []
+        return self.network_modules(model) + registry.losses(self.stages[stage]["loss"]) + others
 
     def pretrained_source(self, model: str) -> list[Any]:
         """Say where pretrained weights come from; the second value is None where there are none."""

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from foldbelt import registry
-from foldbelt.config import consistency
+from foldbelt.config import consistency, maskless
 from foldbelt.config.renamed import unknown_key
 from foldbelt.files import PathLike, Problem, raise_all
 
@@ -76,6 +76,8 @@ def resolve(
     raise_all(list(foreign), "The config cannot be used")
     if whole["decision"]["metric"] is None:
         whole["decision"]["metric"] = registry.metric(whole["competition"])
+    if not whole["data"]["masks"]:
+        _balance_without_masks(whole["folds"], given.get("folds") or {}, whole["data"])
     raise_all(list(consistency.references(whole)), "The config contradicts itself")
     for model in whole["models"].values():
         options = consistency.options(model["architecture"])
@@ -84,6 +86,15 @@ def resolve(
         keys = registry.synthetic_options(registry.synthetic(whole["competition"]) or "")
         whole["data"]["synthetic"] = {key: whole["data"]["synthetic"][key] for key in keys}
     return whole
+
+
+def _balance_without_masks(
+    folds: Config, given: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
+    """Balance folds by what there is, where the config does not say by what."""
+    for name, scheme in folds.items():
+        if "stratify" not in (given.get(name) or {}):
+            scheme["stratify"] = maskless.balanced_by(data)
 
 
 def _schema_errors(

@@ -19,7 +19,8 @@ BASE = "base"
 """Name of the recipe itself among its variants."""
 
 _NO_MASKS = (
-    "{} predicts labels and no masks, so the metric cannot score it alone; vary a model of masks"
+    "{} predicts no masks, and variants are compared by the score of their masks so far; vary a "
+    "model of masks"
 )
 _FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
 _FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}

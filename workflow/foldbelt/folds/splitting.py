@@ -56,7 +56,7 @@ def split(
     ------
     InputError
         If columns are missing, ids occur twice, there are fewer groups than folds, or (where the
-        table has `empty` or `coverage`) a fold is left without an image that is not empty.
+        table has `empty`, `coverage` or `boxes`) a fold is left without an image that is not empty.
     """
     return _plan(table, count, stratify, group, seed)[["id", "fold"]]
 
@@ -103,6 +103,8 @@ def run(
         lacks images.
     """
     table = _with_truth(store.table(train))
+    if store.has(train, "boxes"):
+        table = _counted(table)
     group = scheme["group"]
     if group == "mosaic":
         table["mosaic"] = _mosaics(mosaic, table["id"])
@@ -163,16 +165,24 @@ def balance(folds: PathLike, data: PathLike) -> pd.DataFrame:
     -------
     pd.DataFrame
         One row a fold: fold, images, groups, and the mean of each numeric column of the data's
-        table (of `empty`, the share of empty images), in the table's order.
+        table (of `empty`, the share of empty images), in the table's order; of the numbers of
+        boxes, that of the images of which it is known.
     """
     table = _read(folds)
     columns = store.table(data, table["id"].tolist()).drop(columns=["id", "fold"], errors="ignore")
+    if store.has(data, "boxes"):
+        columns = _counted(columns)
     numeric = columns.select_dtypes(["number", "bool"]).astype(np.float64)
     by = table.groupby("fold")
     sizes = pd.DataFrame({"images": by.size(), "groups": by["group"].nunique()})
     means = numeric.groupby(table["fold"]).mean()
     clash = {name: f"{name} (column)" for name in means if name in sizes}
     return sizes.join(means.rename(columns=clash)).reset_index()
+
+
+def _counted(table: pd.DataFrame) -> pd.DataFrame:
+    """Take the number of boxes out where nobody knows it, which the data write as -1."""
+    return table.assign(boxes=table["boxes"].where(table["boxes"] >= 0))
 
 
 def _with_truth(table: pd.DataFrame) -> pd.DataFrame:
@@ -260,18 +270,21 @@ def _check_columns(
 
 
 def _check_positives(rows: pd.DataFrame, folds: np.ndarray, count: int) -> None:
+    column, what = "empty", "are not empty"
     if "empty" in rows:
         positive = rows["empty"].to_numpy(np.float64) == 0
     elif "coverage" in rows:
         positive = rows["coverage"].to_numpy(np.float64) > 0
+    elif "boxes" in rows and pd.api.types.is_numeric_dtype(rows["boxes"]):
+        positive, column, what = rows["boxes"].to_numpy(np.float64) > 0, "boxes", "have boxes"
     else:
         return
     without = np.flatnonzero(np.bincount(folds[positive], minlength=count) == 0)
     if len(without):
         raise InputError(
             f"folds: no positive image in fold {', '.join(map(str, without))} of {count} "
-            f"({positive.sum()} of {len(rows)} images are not empty). Ask for fewer folds, "
-            "stratify by `empty`, or try another seed."
+            f"({positive.sum()} of {len(rows)} images {what}). Ask for fewer folds, "
+            f"stratify by `{column}`, or try another seed."
         )
 
 

@@ -54,9 +54,9 @@ def run(
     out
         The file to write: `id`, `prob` u8 (N,h,w) or (N,h,w,K) if the model predicts masks,
         `label_prob` f32 (N,L) if it has a label head, and `boxes`, as `foldbelt.boxes` packs them
-        at original size, if it predicts boxes. Labels that do not say what masks hold are in
-        `labels` instead, so that nothing takes them for a gate of the masks. Its attribute
-        `made_on` lists what trained and what predicted.
+        at original size, with the columns height and width of that, if it predicts boxes. Labels
+        that do not say what masks hold are in `labels` instead, so that nothing takes them for a
+        gate of the masks. Its attribute `made_on` lists what trained and what predicted.
     cpu_threads
         Compute threads.
     device
@@ -114,7 +114,8 @@ def run(
         settings["label_names"] = metadata["label_names"]
     if probe.boxes is not None:
         settings["box_names"] = metadata["box_names"]
-    sizes_of = store.original_sizes(data, table["id"].tolist())
+        sizes_of = store.original_sizes(data, table["id"].tolist())
+        table = table.assign(height=sizes_of[:, 0], width=sizes_of[:, 1])
     with store.Writer(out, table, settings) as writer:
         if masks:
             writer.create("prob", source if classes == 1 else (*source, classes), "uint8")

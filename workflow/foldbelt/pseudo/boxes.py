@@ -37,8 +37,11 @@ def confidence(
 def columns(
     predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Give what the table of images says of them: how many boxes each has."""
-    return {"boxes": np.diff(_sure(predictions, ids, settings).start)}
+    """Give what the table of images says of them: how many boxes each has, and in what size."""
+    path = next(path for path in predictions if store.has(path, "boxes"))
+    sizes = store.original_sizes(path, ids.tolist())
+    counts = np.diff(_sure(predictions, ids, settings).start)
+    return {"boxes": counts, "height": sizes[:, 0], "width": sizes[:, 1]}
 
 
 def create(file: store.Writer, predictions: Sequence[PathLike]) -> None:

@@ -13,7 +13,8 @@
 - ``provenance``, and ``ablation`` where variants of a recipe were compared.
 
 Shared by several of them: ``pages`` (a page and its tables), ``classes`` and ``coverage`` (names
-and looks of the classes of masks, and of images by how much is covered), ``scored`` (images decided
+and looks of the classes of masks, and of images by how much is covered), ``known`` (boxes and
+labels of images without masks), ``scored`` (images decided
 and scored out of fold), ``scoreboard`` (the lines of the table of scores), and of labels and boxes
 ``outputs`` (what is read), ``box_pairs`` (which box is which), ``ranking`` (average precision),
 ``calibration`` (bins of a reliability diagram) and ``panels`` (a panel for each class).

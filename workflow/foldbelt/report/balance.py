@@ -1,5 +1,7 @@
 """How folds divide the images: a figure, and a page with the same as a table."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -8,8 +10,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foldbelt import store
-from foldbelt.report import classes, pages, style
+from foldbelt.report import classes, known, pages, style
 from foldbelt.report.scored import read_folds
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much there is to find in an image, in words."""
+
+    empty: str
+    where: str
+    unit: str
+    nothing: str
+    factor: float
+
+
+_COVERED = Amount(
+    "Empty images", "Coverage where not empty", "% of the image covered", "empty", 100
+)
+_COUNTED = Amount("Without boxes", "Boxes where any", "boxes in an image", "without boxes", 1)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Which kinds of things images hold: `there` (N, K) bool, in the order of the folds' table."""
+
+    title: str
+    heading: str
+    names: list[str]
+    there: np.ndarray
 
 
 def draw(folds: str, data: str, out: str, table: str) -> None:
@@ -28,15 +57,11 @@ def draw(folds: str, data: str, out: str, table: str) -> None:
     """
     from foldbelt.folds.splitting import balance as measure
 
-    scheme = read_folds(folds)
-    joined = scheme.merge(store.table(data)[["id", "coverage"]], on="id", validate="1:1")
-    title = _title(joined) if len(joined) else "No images in the folds"
-    count = classes.count(data)
+    joined, amount, held = _joined(read_folds(folds), data)
+    title = _title(joined, amount) if len(joined) else "No images in the folds"
     note = f"<p>{escape(title)}.</p>"
-    if count > 1 and len(joined):
-        names = classes.mask_names(data, count)
-        there = classes.presence(data, joined["id"].tolist())
-        note += _held(joined, there, names)
+    if len(joined):
+        note += "".join(_held(joined, one) for one in held)
     means = _means(measure(folds, data), store.table(data, joined["id"].tolist()))
     pages.page(table, "Balance of the folds", note + means)
     if not len(joined):
@@ -45,12 +70,12 @@ def draw(folds: str, data: str, out: str, table: str) -> None:
     numbers = np.sort(joined["fold"].unique())
     strata = sorted(joined["strata"].unique())
     # In inches, colour bars and tick labels included.
-    widths = [2.0, 2.3, 3.1, 3.8 if len(strata) > 1 else 2.6]
-    widths += [max(3.4, 2.0 + 0.34 * count)] if count > 1 else []
+    widths = [2.0, *([] if amount is None else [2.3, 3.1]), 3.8 if len(strata) > 1 else 2.6]
+    widths += [max(3.4, 2.0 + 0.34 * len(one.names)) for one in held]
     height = 2.0 + 0.36 * len(numbers)
     with style.figure(out, title, sum(widths), height) as made:
-        panels = made.subplots(1, len(widths), sharey=True, width_ratios=widths)
-        first, second, third, fourth = panels[:4]
+        panels = list(made.subplots(1, len(widths), sharey=True, width_ratios=widths))
+        first = panels.pop(0)
         parts = [joined[joined["fold"] == number] for number in numbers]
         sizes = [len(part) for part in parts]
         first.barh(numbers, sizes, color=style.SKY, edgecolor=style.BLUE, height=0.62)
@@ -58,17 +83,49 @@ def draw(folds: str, data: str, out: str, table: str) -> None:
             first.text(size / 2, number, f"{size:,}", ha="center", va="center")
         first.set(title="Size", xlabel="images", ylabel="fold", yticks=numbers)
         first.invert_yaxis()
-        _empties(second, joined, parts, numbers)
-        _quantiles(third, joined, parts, numbers)
-        _strata(made, fourth, joined, numbers, strata)
-        if count > 1:
-            held = np.stack([there[joined["fold"] == number].sum(axis=0) for number in numbers])
-            _heat(made, panels[4], held, np.array(sizes), numbers, names, most=40)
-            panels[4].set(title="Images with each class")
+        if amount is not None:
+            _empties(panels.pop(0), joined, parts, numbers, amount)
+            _quantiles(panels.pop(0), joined, parts, numbers, amount)
+        _strata(made, panels.pop(0), joined, numbers, strata)
+        for axes, one in zip(panels, held, strict=True):
+            counts = np.stack([one.there[joined["fold"] == n].sum(axis=0) for n in numbers])
+            _heat(made, axes, counts, np.array(sizes), numbers, one.names, most=40)
+            axes.set(title=one.title)
 
 
-def _held(joined: pd.DataFrame, there: np.ndarray, names: list[str]) -> str:
-    """Make the table of how many images hold each class, `there` (N, K), by fold."""
+def _joined(scheme: pd.DataFrame, data: str) -> tuple[pd.DataFrame, Amount | None, list[Held]]:
+    """Add to a table of folds the `amount` of what is to be found, and tell what images hold.
+
+    The amount is NaN where nobody knows it; there is none of labels alone.
+    """
+    if store.has(data, "mask"):
+        covered = store.table(data)[["id", "coverage"]].rename(columns={"coverage": "amount"})
+        joined = scheme.merge(covered, on="id", validate="1:1")
+        count = classes.count(data)
+        if count == 1 or not len(joined):
+            return joined, _COVERED, []
+        names = classes.mask_names(data, count)
+        there = classes.presence(data, joined["id"].tolist())
+        return joined, _COVERED, [
+            Held("Images with each class", "Images that hold each class", names, there)
+        ]  # fmt: skip
+    given = known.read(data, scheme["id"].tolist())
+    boxed = given.boxes is not None
+    counts = np.where(given.counts == known.UNKNOWN, np.nan, given.counts)
+    joined = scheme.assign(amount=counts)
+    held = []
+    if len(given.box_names) > 1:
+        heading = "Images that hold boxes of each class"
+        held.append(Held("Images with each class", heading, given.box_names, given.holds()))
+    if given.label_names:
+        heading = "Images that have each label"
+        held.append(Held("Images with each label", heading, given.label_names, given.has()))
+    return joined, _COUNTED if boxed else None, held
+
+
+def _held(joined: pd.DataFrame, held: Held) -> str:
+    """Make the table of how many images hold each of some kinds, by fold."""
+    there, names = held.there, held.names
     lines = [
         [fold, len(rows), *there[rows].sum(axis=0).tolist()]
         for fold, rows in joined.groupby("fold").indices.items()
@@ -76,8 +133,12 @@ def _held(joined: pd.DataFrame, there: np.ndarray, names: list[str]) -> str:
     lines.append(["all", len(joined), *there.sum(axis=0).tolist()])
     head = ["fold", "images", *names]
     made = pages.rows(head, lines, [True] * len(head), [len(lines) - 1])
-    note = "<p>An image that holds several classes counts in each of them.</p>"
-    return f"<h2>Images that hold each class</h2>{note}{made}"
+    several = held.title.rpartition(" ")[2]
+    several += "es" if several.endswith("s") else "s"
+    note = ""
+    if (there.sum(axis=1) > 1).any() or several == "classes":
+        note = f"<p>An image that holds several {several} counts in each of them.</p>"
+    return f"<h2>{held.heading}</h2>{note}{made}"
 
 
 def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
@@ -95,9 +156,10 @@ def _means(measured: pd.DataFrame, images: pd.DataFrame) -> str:
     return f"<h2>Sizes of the folds, and means over their images</h2>{pages.frame(measured)}{note}"
 
 
-def _title(joined: pd.DataFrame) -> str:
+def _title(joined: pd.DataFrame, amount: Amount | None) -> str:
     by = joined.groupby("fold")
-    sizes, empty = by.size(), by["coverage"].agg(lambda part: (part == 0).mean())
+    sizes = by.size()
+    empty = by["amount"].agg(lambda part: (part.dropna() == 0).mean())
     split = int((joined.groupby("group")["fold"].nunique() > 1).sum())
     largest = int(joined.groupby("group").size().max())
     shares = f"{style.percent(empty.min())} to {style.percent(empty.max())}"
@@ -111,29 +173,36 @@ def _title(joined: pd.DataFrame) -> str:
         grouping = "every image is its own group"
     many = f"{sizes.min():,} to {sizes.max():,}"
     many = many if sizes.min() < sizes.max() else f"{sizes.min():,}"
-    return (
-        f"{style.plural(by.ngroups, 'fold')} of {many} images, {shares} of them empty; {grouping}"
-    )
+    nothing = "" if amount is None else f", {shares} of them {amount.nothing}"
+    return f"{style.plural(by.ngroups, 'fold')} of {many} images{nothing}; {grouping}"
 
 
 def _empties(
-    axes: Axes, joined: pd.DataFrame, parts: list[pd.DataFrame], numbers: np.ndarray
+    axes: Axes,
+    joined: pd.DataFrame,
+    parts: Sequence[pd.DataFrame],
+    numbers: np.ndarray,
+    amount: Amount,
 ) -> None:
-    overall = 100 * float((joined["coverage"] == 0).mean())
-    shares = [100 * float((part["coverage"] == 0).mean()) for part in parts]
+    overall = 100 * float((joined["amount"].dropna() == 0).mean())
+    shares = [100 * float((part["amount"].dropna() == 0).mean()) for part in parts]
     axes.axvline(overall, color=style.GREY, linestyle="--", linewidth=1.2)
     axes.plot(shares, numbers, "o", color=style.BLUE, markersize=7)
     reach = max(5.0, 1.6 * max(abs(share - overall) for share in shares))
     axes.set_xlim(max(-1.0, overall - reach), min(101.0, overall + reach))
-    axes.set(title="Empty images", xlabel="% of the fold's images\n(dashed: all folds)")
+    axes.set(title=amount.empty, xlabel="% of the fold's images\n(dashed: all folds)")
 
 
 def _quantiles(
-    axes: Axes, joined: pd.DataFrame, parts: list[pd.DataFrame], numbers: np.ndarray
+    axes: Axes,
+    joined: pd.DataFrame,
+    parts: Sequence[pd.DataFrame],
+    numbers: np.ndarray,
+    amount: Amount,
 ) -> None:
-    """Show the coverage of non-empty images as median, middle half and middle 80 %."""
+    """Show the amounts of non-empty images as median, middle half and middle 80 %."""
     for part, number in zip(parts, numbers, strict=True):
-        filled = 100 * part.loc[part["coverage"] > 0, "coverage"].to_numpy(np.float64)
+        filled = amount.factor * part.loc[part["amount"] > 0, "amount"].to_numpy(np.float64)
         if not len(filled):
             axes.text(0, number, "no positives", va="center", color=style.RED)
             continue
@@ -143,13 +212,13 @@ def _quantiles(
             [lower, upper], [number, number], color=style.SKY, linewidth=7, solid_capstyle="butt"
         )
         axes.plot(middle, number, "o", color=style.BLUE, markersize=6)
-    covered = 100 * joined.loc[joined["coverage"] > 0, "coverage"]
-    if len(covered):
-        axes.axvline(covered.median(), color=style.GREY, linestyle="--", linewidth=1.2)
+    filled_all = amount.factor * joined.loc[joined["amount"] > 0, "amount"]
+    if len(filled_all):
+        axes.axvline(filled_all.median(), color=style.GREY, linestyle="--", linewidth=1.2)
     axes.set_xlim(left=0)
     axes.set(
-        title="Coverage where not empty",
-        xlabel="% of the image covered\n(median, middle 50 and 80 %)",
+        title=amount.where,
+        xlabel=f"{amount.unit}\n(median, middle 50 and 80 %)",
     )
 
 

@@ -186,19 +186,20 @@ def _boxes(
     """Draw boxes (m, 6) of an image: true solid, predicted dashed with class and score."""
     for boxes, line, width in ((truth, "-", 2.2), (pred, DASHED, 1.5)):
         for row in boxes:
-            _box(axes, row, _colour(int(row[0]), len(names), line == "-"), line, width)
+            outline(axes, row, colour_of(int(row[0]), len(names), line == "-"), line, width)
     taken: list[tuple[float, ...]] = []
     for row in pred:  # by falling score: where room is short, the surest are named
         name = "" if len(names) == 1 else style.fit(names[int(row[0])], 0.9, TEXT) + ": "
-        colour = _colour(int(row[0]), len(names), False)
+        colour = colour_of(int(row[0]), len(names), False)
         _name(axes, row, f"{name}{row[5]:.2f}", colour, scale, taken)
     if len(names) > 1:
         for row in truth:
             text = style.fit(names[int(row[0])], 1.2, TEXT)
-            _name(axes, row, text, _colour(int(row[0]), len(names), True), scale, taken)
+            _name(axes, row, text, colour_of(int(row[0]), len(names), True), scale, taken)
 
 
-def _box(axes: Axes, row: np.ndarray, colour: str, line: object, width: float) -> None:
+def outline(axes: Axes, row: np.ndarray, colour: str, line: object, width: float) -> None:
+    """Draw a box, (class, x1, y1, x2, y2, …), over an image, cased so that it shows on any."""
     x, y, x_end, y_end = row[1:5].tolist()
     shape = Rectangle((x, y), x_end - x, y_end - y, fill=False, edgecolor=colour, linewidth=width)
     shape.set_linestyle(line)  # type: ignore[arg-type]
@@ -247,7 +248,7 @@ def _touch(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _colour(k: int, classes: int, true: bool) -> str:
+def colour_of(k: int, classes: int, true: bool) -> str:
     """Colour of a class; where there is only one, truth and prediction have their own."""
     return SINGLE[0 if true else 1] if classes == 1 else look(k)[0]
 

@@ -26,11 +26,13 @@ def draw(data: str, channels: Mapping[str, str], out: str, count: int = 4) -> No
     count
         How many images.
     """
-    table = store.table(data).sort_values(["coverage", "id"], kind="stable", ignore_index=True)
+    table = store.table(data)
+    amount = [name for name in ("coverage", "boxes") if name in table][:1]
+    table = table.sort_values([*amount, "id"], kind="stable", ignore_index=True)
     if not len(table) or not channels:
         style.message(out, "No training images" if channels else "No channels")
         return
-    # Spread over the coverages, from the emptiest to the fullest.
+    # Spread over the coverages or counts of boxes, from the emptiest to the fullest.
     picks = np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).round().astype(int))
     ids = [str(name) for name in table["id"].to_numpy()[picks]]
     images = store.read(data, "image", ids)

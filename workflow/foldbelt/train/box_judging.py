@@ -12,9 +12,6 @@ from foldbelt.models._decoding import decode
 from foldbelt.train.box_targets import known
 from foldbelt.train.data import ImageSet
 
-METRIC = "mean_average_precision"
-"""Name of the metric by which boxes are judged."""
-
 
 class BoxJudge:
     """Gather boxes at network size, and score how well they are ranked over all images together."""

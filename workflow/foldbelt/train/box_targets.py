@@ -1,7 +1,7 @@
 """True boxes as a detector learns them: in pixels of the network's input, cut as the image is.
 
 A batch holds them as (N, M, 5): class, x1, y1, x2, y2. Rows that are no box have the class
-`foldbelt.train.boxes.PADDING`; where nobody knows an image's boxes, its first row is `UNKNOWN`.
+`PADDING`; where nobody knows an image's boxes, its first row is `UNKNOWN`.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,13 @@ from foldbelt import store
 from foldbelt.boxes import Boxes
 from foldbelt.channels._boxes import to_network
 from foldbelt.channels._resizing import Resizer
-from foldbelt.train.boxes import PADDING, UNKNOWN
 from foldbelt.train.data_source import Source
+
+PADDING, UNKNOWN = -1, -2
+"""Classes of rows of a target that are no boxes: one that fills up, and the first of an image of
+which nobody knows the boxes."""
+METRIC = "mean_average_precision"
+"""Name of the metric by which boxes are judged, in `foldbelt.train.box_judging`."""
 
 _NOBODY_KNOWS = np.array([[UNKNOWN, 0, 0, 0, 0]], np.float32)
 

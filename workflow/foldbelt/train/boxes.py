@@ -7,9 +7,8 @@ from torch import nn
 from torchvision.models.detection._utils import BoxLinearCoder
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 
-PADDING, UNKNOWN = -1, -2
-"""Classes of rows of a target that are no boxes: one that fills up, and the first of an image of
-which nobody knows the boxes."""
+from foldbelt.train.box_targets import PADDING as PADDING
+from foldbelt.train.box_targets import UNKNOWN as UNKNOWN
 
 _RADIUS = 1.5  # strides around a box's middle within which anchors are to find it (Tian et al.)
 _MADE = ("logits", "offsets", "centreness")

@@ -116,7 +116,9 @@ class ImageSet:
         self.resizer, self.planes, self.classes, self.labels = resizer, planes, classes, labels
         self.depth = depth
         self.x = Column(source.channels, "x", self.ids, memory)
-        self.mask = Column(source.masks, "mask", self.ids, memory) if classes else None
+        # Pseudo-labels of labels or boxes alone have no masks; nobody learns any from them then.
+        masks = classes > 0 and store.has(source.masks, "mask")
+        self.mask = Column(source.masks, "mask", self.ids, memory) if masks else None
         ignore = planes > classes and source.has_ignore()
         self.ignore = Column(source.masks, "ignore", self.ids, memory) if ignore else None
         self.target = self._fitted(np.arange(len(self.ids))) if memory else None
@@ -140,7 +142,7 @@ class ImageSet:
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Give masks (n,h,w,K) and ignored pixels (n,h,w) at storage size; K may be 0."""
         if self.mask is None:
-            return np.zeros((len(rows), *self.resizer.source, 0), np.uint8), None
+            return np.zeros((len(rows), *self.resizer.source, self.classes), np.uint8), None
         mask = self.mask.take(rows)
         ignore = None if self.ignore is None else self.ignore.take(rows)
         return mask.reshape(*mask.shape[:3], self.classes), ignore

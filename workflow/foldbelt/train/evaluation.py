@@ -1,14 +1,15 @@
 """Passes over images that teach nothing: validation, per-image errors, batch-norm statistics."""
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from foldbelt import registry
 from foldbelt.files import seed_for
 from foldbelt.train import labels, masks
-from foldbelt.train.box_judging import BoxJudge
 from foldbelt.train.checkpoint_averaging import EpochAverage
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.stepping import Batch, Stepper
@@ -32,10 +33,17 @@ LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
 LEAST_ERROR = 0.01
 """Of the mean error: what an image without any is taken to have, so that it may still be drawn."""
+
+
+def _box_judge(valid: ImageSet, metric: str) -> Judge:
+    judge: Judge = importlib.import_module(registry.BOX_LEARNING[1]).BoxJudge(valid, metric)
+    return judge
+
+
 JUDGES: dict[str, Callable[[ImageSet, str], Judge]] = {
     "mask": masks.MaskJudge,
     "label": labels.LabelJudge,
-    "box": BoxJudge,
+    "box": _box_judge,
 }
 """Main output → what gathers the predictions of a pass and scores them."""
 WRONG: dict[str, Callable[[Mapping[str, Any], Batch], float]] = {
@@ -58,7 +66,7 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
     """Loss at network size, and metric of a model's predictions.
 
     Masks are judged at storage size by the task's metric at threshold .5; labels and boxes, where a
-    model gives them alone, by how well they are ranked (:class:`LabelJudge`, `BoxJudge`).
+    model gives them alone, by how well they are ranked (`LabelJudge`, `BoxJudge`).
 
     Parameters
     ----------

@@ -12,14 +12,14 @@ from foldbelt.config import stages
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.store import weights as weights_files
-from foldbelt.train import box_judging, labels, state
+from foldbelt.train import box_targets, labels, state
 from foldbelt.train.arguments import Inputs, Job, Machine, Outputs
 from foldbelt.train.loop import Trainer
 from foldbelt.train.task import Task, load, network, sources_of, split
 
 Log = Callable[[str], None]
 
-JUDGED = {"mask": "", "label": labels.METRIC, "box": box_judging.METRIC}
+JUDGED = {"mask": "", "label": labels.METRIC, "box": box_targets.METRIC}
 """Main output → what it is judged by where the config has no say."""
 
 

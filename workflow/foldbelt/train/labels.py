@@ -116,12 +116,12 @@ def of_pseudo_masks(source: Source, count: int, derived: bool) -> np.ndarray:
     count
         How many labels an image has.
     derived
-        Whether they follow from masks; if not, they are NaN, unknown.
+        Whether they follow from masks; if not, or without masks, they are NaN, unknown.
     """
     if store.has(source.masks, "labels"):
         return given(source, count)
     labels = np.full((len(source.ids), count), np.nan, np.float32)
-    if not derived:
+    if not derived or not store.has(source.masks, "mask"):
         return labels
     for rows, block in store.blocks(source.masks, "mask", source.ids):
         labels[rows] = of_masks(block, count)

@@ -1,5 +1,6 @@
 """What a stage minimises: the losses of a model's outputs, and what its other heads add."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from foldbelt import registry
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError
-from foldbelt.train.boxes import BoxLoss
 from foldbelt.train.labels import LabelLoss
 from foldbelt.train.masks import MaskLoss
 
@@ -34,7 +35,9 @@ class Objective(nn.Module):
         super().__init__()
         self.mask = MaskLoss(stage.loss.terms("mask", main), classes) if main == "mask" else None
         self.label = LabelLoss(stage.loss.terms("label", main), main == "label")
-        self.box = BoxLoss(stage.loss.box)
+        # Found by name, so that other models are not trained again when it changes.
+        boxes = importlib.import_module(registry.BOX_LEARNING[0]) if main == "box" else None
+        self.box = boxes.BoxLoss(stage.loss.box) if boxes else None
         self.depth_weight, self.deep_weight = stage.depth_weight, stage.deep_weight
         self.deep_nonempty = stage.deep_images == "nonempty"
 
@@ -77,7 +80,7 @@ class Objective(nn.Module):
             terms.append(self.mask(outputs["mask"], target))
         if "label" in outputs and self.label.taught:
             terms.append(self.label(outputs["label"], label))
-        if "box" in outputs:
+        if self.box is not None:
             terms.append(self.box(outputs["box"], box))
         if self.mask is not None and "deep" in outputs and self.deep_weight:
             deep = self.mask.deep(outputs["deep"], target, self.deep_nonempty)

@@ -42,6 +42,8 @@ from foldbelt.store.layout import KNOWN
 
 _RESERVED = {"height", "width", "coverage", "empty", KNOWN}
 _LOSSY = (".jpg", ".jpeg")
+ONE = "object"
+"""The class of every value above zero, where `data.classes` names none."""
 
 
 class Truth(NamedTuple):
@@ -124,7 +126,7 @@ def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
     if ignore == 0:
         raise InputError("data.ignore is 0, which is the background; choose the unlabelled value.")
     if classes is None:
-        return {"object": None}
+        return {ONE: None}
     values = list(classes.values())
     wrong = [
         f"{name}: {value}"
@@ -325,7 +327,8 @@ def read_truth(
     shape
         (height, width) of every mask.
     classes
-        Names of the classes, in order; by default those that the table names, sorted.
+        Names of the classes, in order; by default those that the table names, sorted. A single
+        class `ONE` that the table does not name is all of them together.
 
     Yields
     ------
@@ -341,9 +344,12 @@ def read_truth(
     table, findings = csv_files.read_table(path.parent, path.name, ("id", "rle"))
     runs: dict[tuple[str, str], str] = {}
     names = list(classes or [])
+    # Where every value of a mask is one class, so is every class of the truth.
+    joined = table is not None and names == [ONE] and ONE not in {*table.get("class", [ONE])}
+    names = [] if joined else names
     if table is not None:
         if "class" not in table and len(names) <= 1:
-            names = names or ["object"]
+            names = names or [ONE]
             table["class"] = names[0]
         elif "class" not in table:
             findings.append(Finding(path.name, "lacks the column class, though there are several"))
@@ -364,4 +370,5 @@ def read_truth(
                 findings.append(Finding(path.name, f"id {key} {name}: {error}"))
     problems = [Problem(finding.file, finding.reason) for finding in findings]
     raise_all(problems, f"The truth {path} cannot be used")
-    return (np.stack([decode(runs[key, name], shape) for name in names], axis=-1) for key in ids)
+    masks = (np.stack([decode(runs[key, name], shape) for name in names], axis=-1) for key in ids)
+    return (mask.max(axis=-1, keepdims=True) for mask in masks) if joined else masks
