@@ -400,6 +400,16 @@ def test_labels_that_do_not_exclude_each_other_are_told_from_those_that_do() -> 
     config.resolve(given)
 
 
+def test_labels_of_their_own_admit_no_pseudo_masks() -> None:
+    given = changed("models/net/architecture", {"name": "vanilla", "label_head": True})
+    given["competition"] = "folder"
+    given["pseudo"] = {"rounds": 1, "rule": "labels"}
+    config.resolve(given)
+    given["data"]["label"] = "view"
+    with pytest.raises(InputError, match=r"pseudo\.rule: labels: .*data\.label"):
+        config.resolve(given)
+
+
 def test_a_detector_without_boxes_is_not_said_to_predict_labels() -> None:
     given = changed("models/net/architecture", {"name": "detector"})
     given["stages"]["one"]["loss"] = {"box": 1}

@@ -130,7 +130,7 @@ def test_the_kind_of_the_dataset_follows_from_the_images_that_are_left(root: Pat
             r"column same holds 'x' alone; there is nothing",
         ),
         ({**PAIR, "columns": ["blank"]}, r"column blank says nothing of any"),
-        ("view", r"meta\.csv: is missing"),
+        ("view", r"meta\.csv: is missing.* the columns id, view"),
     ],
 )
 def test_labels_that_are_not_there_are_fatal(root: Path, label: Any, reason: str) -> None:

@@ -231,6 +231,12 @@ def _blend(config: Config) -> Iterator[Problem]:
             f"labels: none of {', '.join(models)} predicts labels; add a label_head or classifier"
         )
         yield Problem("pseudo.rule", reason)
+    elif pseudo["rounds"] and pseudo["rule"] == "labels" and own_labels:
+        reason = (
+            "labels: it asks whether masks show what their labels say, and those of data.label say "
+            "something of their own; take confidence or everything"
+        )
+        yield Problem("pseudo.rule", reason)
     if pseudo["rounds"] and not masked and list(outputs.models_of(config)) == ["masks"]:
         reason = (
             f"{pseudo['rounds']}, but {', '.join(models)} predict labels and no masks, and "

@@ -37,7 +37,8 @@ def read_table(
     """
     path = root / name
     if not path.is_file():
-        reason = f"is missing; it must be a csv with the columns {', '.join(columns)}"
+        which = f"the column{'s' * (len(columns) > 1)} {', '.join(columns)}"
+        reason = f"is missing; it must be a csv with {which}"
         return None, [Finding(name, reason)] if needed else []
     try:
         table = read_text(path)

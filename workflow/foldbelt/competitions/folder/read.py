@@ -197,8 +197,10 @@ def _read_meta(
     """Give id → columns of every image, and findings."""
     columns: dict[str, dict[str, Any]] = {key: {} for key in (*images, *test)}
     spec = label_spec(settings["label"])
-    needed = spec is not None and spec.table == META
-    table, findings = csv_files.read_table(root, META, ("id",), needed=needed)
+    labels = (spec.columns or [spec.column]) if spec is not None and spec.table == META else []
+    # Labels that the table lacks are told with the other labels; here what a missing table needs.
+    wanted = ("id",) if (root / META).is_file() else ("id", *labels)
+    table, findings = csv_files.read_table(root, META, wanted, needed=bool(labels))
     if table is None:
         return columns, findings
     findings += csv_files.check_ids(table, META, columns, "images/ or the test folder")
