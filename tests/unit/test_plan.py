@@ -86,6 +86,8 @@ def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
     ]
     everyone = plan(pseudo={"source": "all"})
     assert len(everyone.labellers("net", 0, 2)) == 3 * len(made.members)
+    # As Snakemake asks, whose wildcards are text.
+    assert made.labellers("net", "0", "2") == made.labellers("net", 0, 2)
 
 
 OUTPUTS: dict[str, Any] = {

@@ -328,7 +328,7 @@ class Plan(VariantFiles):
         some folds alone (`only_folds`) for these; a variant of an ablation labels for itself.
         """
         everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
-        folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [fold]
+        folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [int(fold)]
         together = self.models if model in self.models else [model]
         made = [(m, f) for m in together for f in folds if f in self.folds_of(m)]
         return [path for m, f in made for path in self.predictions(m, round, f, "test")]
