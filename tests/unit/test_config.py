@@ -478,6 +478,7 @@ def test_folds_without_masks_are_balanced_by_what_there_is(
         ("stages.box.blackout", {"stage": {"blackout": 0.1}}),
         ("stages.box.sampler.name", {"stage": {"sampler": {"name": "balanced"}}}),
         ("decision.steps.holes", {"decision": {"steps": {"holes": None}}}),
+        ("decision.space.min_area", {"decision": {"space": {"min_area": [0, 5]}}}),
         ("blend.weights", {"blend": {"weights": {"net": 2}}}),
         ("blend.search", {"blend": {"search": False}}),
         ("blend.mean", {"blend": {"mean": "logit"}}),

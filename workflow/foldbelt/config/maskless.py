@@ -68,6 +68,13 @@ def problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _predictions(config)
 
 
+def searched(space: Mapping[str, Any], default: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is searched for masks other than by default."""
+    for key in (key for key, values in space.items() if values != default[key]):
+        reason = f"{_NONE}labels and boxes have grids of their own, see labels and boxes"
+        yield Problem(f"decision.space.{key}", reason)
+
+
 def _data(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what the data ask of masks."""
     if data["boxes"] == "from_masks":

@@ -78,7 +78,11 @@ def resolve(
         whole["decision"]["metric"] = registry.metric(whole["competition"])
     if not whole["data"]["masks"]:
         _balance_without_masks(whole["folds"], given.get("folds") or {}, whole["data"])
-    raise_all(list(consistency.references(whole)), "The config contradicts itself")
+    contradictions = list(consistency.references(whole))
+    if not whole["data"]["masks"]:
+        default = complete("decision", {})["space"]
+        contradictions += maskless.searched(whole["decision"]["space"], default)
+    raise_all(contradictions, "The config contradicts itself")
     for model in whole["models"].values():
         options = consistency.options(model["architecture"])
         model["architecture"] = {k: v for k, v in model["architecture"].items() if k in options}
