@@ -154,6 +154,17 @@ def test_a_member_of_some_folds_is_missing_in_the_others(given):
         decide.search(**{**given, "known": nobody})
 
 
+def test_a_member_of_one_fold_weighs_as_the_others_there(given):
+    known = {**given["known"], "good": given["folds"] == 1}
+    decision, made = decide.search(**{**given, "known": known})
+    weights = [entry["params"]["weights"] for entry in decision["per_fold"]]
+    assert set(weights[1].values()) == {1 / 3}
+    assert weights[0] == weights[2] == decision["params"]["weights"]
+    rows = np.flatnonzero(given["folds"] == 1)
+    parts = {name: boxes.take(rows) for name, boxes in given["members"].items()}
+    assert same(made.take(rows), decide.apply(parts, decision["per_fold"][1]))
+
+
 def test_calibration_undoes_scores_on_another_scale(given):
     logit = np.log(given["members"]["good"].scores) - np.log1p(-given["members"]["good"].scores)
     scores = (1 / (1 + np.exp(4 - logit / 2))).astype(np.float32)

@@ -179,6 +179,18 @@ def test_a_member_of_some_folds_is_missing_in_the_others():
         decide.search(**{**given, "known": {"good": known, "fair": ~known}})
 
 
+def test_a_member_of_one_fold_weighs_as_the_others_there():
+    given = inputs()
+    known = given["folds"] == 1
+    good = np.where(known[:, None], given["members"]["good"], np.nan)
+    given |= {"members": {**given["members"], "good": good}, "known": {"good": known}}
+    decision, prob = decide.search(**{**given, "space": {"weights": "fitted", "step": 0.25}})
+    weights = [entry["params"]["weights"] for entry in decision["per_fold"]]
+    assert set(weights[1].values()) == {1 / 3}
+    assert weights[0]["good"] == weights[2]["good"] == decision["params"]["weights"]["good"] > 1 / 3
+    assert np.isfinite(prob).all()
+
+
 def first_of(given, truth):
     return decide.search(**{**given, "truth": truth})[0]
 

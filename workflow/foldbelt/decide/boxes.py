@@ -15,7 +15,7 @@ import numpy as np
 from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
 from foldbelt.boxes.fusion import FUSIONS, fuse
-from foldbelt.decide.outputs import check_folds, check_space, number_or_none
+from foldbelt.decide.outputs import check_folds, check_space, common, number_or_none
 from foldbelt.ensemble.calibration import Calibration, calibrate
 from foldbelt.ensemble.simplex import fitted
 from foldbelt.files import InputError, Problem, raise_all
@@ -60,6 +60,7 @@ def search(
     known
         Name → (N,) bool, which images the member predicted. Weights are fitted on the images that
         all of them predicted; where one is missing the others are fused with their share.
+        Without a fold there may be no such images: then members weigh alike in that fold.
     truth
         True boxes of the N images.
     labelled
@@ -224,12 +225,9 @@ def _choose(task: _Task, use: np.ndarray) -> dict[str, Any]:
     params = points[0]
     if task.space["weights"] == "equal" or len(names) == 1:
         return params
-    complete = np.flatnonzero(use & task.known.all(axis=0))
+    complete = common(task.known, task.counted, use, names)
     if not len(complete):
-        raise InputError(
-            "no image was predicted by all members, on which weights could be fitted "
-            f"({', '.join(names)}); set weights to equal."
-        )
+        return params
     whole = task.take(complete)
 
     def score(weights: tuple[float, ...]) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldbelt.bootstrap import SCORES, Resampling
-from foldbelt.decide.outputs import check_folds, check_space, number_or_none
+from foldbelt.decide.outputs import check_folds, check_space, common, number_or_none
 from foldbelt.ensemble.simplex import fitted
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.metrics import labels as metrics
@@ -56,6 +56,7 @@ def search(
     known
         Name → (N,) bool, which images the member predicted. Weights are fitted on the images that
         all of them predicted; where one is missing the others are averaged with their share.
+        Without a fold there may be no such images: then members weigh alike in that fold.
     truth
         (N, L), NaN where not known.
     names
@@ -302,12 +303,9 @@ def _choose(task: _Task, use: np.ndarray) -> dict[str, Any]:
 
 def _weights(task: _Task, use: np.ndarray, params: Mapping[str, Any]) -> dict[str, float]:
     """Fit the members' weights on those of some images that all members predicted."""
-    names, rows = list(task.members), np.flatnonzero(use & task.known.all(axis=0))
+    names, rows = list(task.members), common(task.known, task.counted, use, list(task.members))
     if not len(rows):
-        raise InputError(
-            "no image was predicted by all members, on which weights could be fitted "
-            f"({', '.join(names)}); set weights to equal."
-        )
+        return dict.fromkeys(names, 1 / len(names))
 
     def score(weights: tuple[float, ...]) -> float:
         return _worth(task, rows, {**params, "weights": dict(zip(names, weights, strict=True))})

@@ -95,6 +95,40 @@ def check_folds(
     return there, counted
 
 
+def common(
+    known: np.ndarray, counted: np.ndarray, use: np.ndarray, names: Sequence[str]
+) -> np.ndarray:
+    """Give the images, among some, on which weights can be fitted: those that all predicted.
+
+    Parameters
+    ----------
+    known
+        (members, N) bool, which images each member predicted.
+    counted, use
+        (N,) bool, the images that are scored, and those of them that may be looked at.
+    names
+        Of the members.
+
+    Returns
+    -------
+    (n,) int64 array
+        Where they are. There are none where a member was trained on a single fold and this one is
+        left out.
+
+    Raises
+    ------
+    InputError
+        If there are none even in all folds.
+    """
+    together = known.all(axis=0)
+    if not (together & counted).any():
+        raise InputError(
+            "no image was predicted by all members, on which weights could be fitted "
+            f"({', '.join(names)}); set weights to equal."
+        )
+    return np.flatnonzero(together & use)
+
+
 def number_or_none(value: float) -> float | None:
     """Give a number as JSON can hold it; None for NaN."""
     return None if np.isnan(value) else float(value)

@@ -110,6 +110,15 @@ def run(
     names = class_scores.names_of(data, areas.shape[1])
     machines = made_on([path for paths in members.values() for path in paths])
     groups = count_groups(last.images["group"], len(empty))
+    described = {name: of_rounds(paths) for name, paths in (outputs or {}).items()}
+    told = [
+        *notes,
+        *_worse(rounds, empty, {name: one.score for name, one in alone.items()}),
+        *ends.describe_ends(last.ends, names),
+        *filter(None, [mixed(machines), caution(groups)]),
+        *_unstated(members),
+    ]
+    of_outputs = [note for output in described.values() for note in output["notes"]]
     content = {
         "metric": last.metric,
         "score": last.score,
@@ -128,24 +137,15 @@ def run(
         "groups": groups,
         "made_on": machines,
         "select": dict(select),
-        "notes": [
-            *notes,
-            *_worse(rounds, empty, {name: one.score for name, one in alone.items()}),
-            *ends.describe_ends(last.ends, names),
-            *filter(None, [mixed(machines), caution(groups)]),
-            *_unstated(members),
-        ],
+        "notes": told + [note for note in of_outputs if note not in told],
         "seconds": seconds(benchmarks),
     }
     if areas.shape[1] > 1:
         content["classes"] = class_scores.by_class(last, names, areas, private, resampling)
     if likeness is not None:
         content["like_test"] = adversarial.weighted(last.images, likeness, settings.draws, seed)
-    if outputs:
-        described = {name: of_rounds(paths) for name, paths in outputs.items()}
+    if described:
         content["outputs"] = described
-        told = [note for output in described.values() for note in output["notes"]]
-        content["notes"] += [note for note in told if note not in content["notes"]]
     write_json(out, content)
 
 
