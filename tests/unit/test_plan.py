@@ -84,6 +84,7 @@ def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
     assert made.labellers("net", 0, 2) == [
         f"<results>/predictions/{member}/round0/fold2/test.h5" for member in made.members
     ]
+    assert made.labellers("net", "0", "2") == made.labellers("net", 0, 2), "as wildcards are"
     everyone = plan(pseudo={"source": "all"})
     assert len(everyone.labellers("net", 0, 2)) == 3 * len(made.members)
 
@@ -239,6 +240,16 @@ def test_benchmarks_of_an_ablation_are_those_of_the_jobs_that_do_the_work() -> N
                for paths in (*weights.values(), *oof.values()) for path in paths)  # fmt: skip
     assert made.variant_predictions("base", "0") == [
         f"<results>/predictions/net/round0/fold{fold}/oof.h5" for fold in made.folds
+    ]
+
+
+def test_a_variant_labels_in_all_folds_of_its_own_scheme() -> None:
+    variants = {"five": {"folds": {"base": {"count": 5}}}}
+    made = plan(ablation={"model": "net", "seeds": [0], "variants": variants})
+    (model,) = made.variants["five"].models.values()
+    assert made.folds_of(model) == [0, 1, 2, 3, 4]
+    assert made.labellers(model, "0", "4") == [
+        f"<results>/predictions/{model}/round0/fold4/test.h5"
     ]
 
 

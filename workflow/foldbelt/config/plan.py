@@ -140,8 +140,9 @@ class Plan(VariantFiles):
 
     def folds_of(self, member: str) -> list[int]:
         """Give the folds of a member: all, or those that its model is trained on alone."""
-        only = self.recipes.model(member).get("only_folds")
-        return self.folds if only is None else sorted(only)
+        settings = self.recipes.model(member)
+        only = settings.get("only_folds")
+        return self.fold_numbers(settings["folds"]) if only is None else sorted(only)
 
     def output_files(self, output: str, round: Number, part: str) -> list[str]:
         """Give the predictions of all members of an output, member by member, fold by fold."""
@@ -328,7 +329,7 @@ class Plan(VariantFiles):
         some folds alone (`only_folds`) for these; a variant of an ablation labels for itself.
         """
         everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
-        folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [fold]
+        folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [int(fold)]
         together = self.models if model in self.models else [model]
         made = [(m, f) for m in together for f in folds if f in self.folds_of(m)]
         return [path for m, f in made for path in self.predictions(m, round, f, "test")]
