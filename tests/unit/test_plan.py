@@ -92,6 +92,7 @@ def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
 OUTPUTS: dict[str, Any] = {
     "competition": "folder",
     "data": {"path": "somewhere", "masks": False, "label": "scene", "boxes": "boxes.csv"},
+    "boxes": {"weights": "equal"},
     "stages": {
         "labels": {"loss": {"label": {"cross_entropy": 1}}, "epochs": 1},
         "boxes": {"loss": {"box": 1}, "epochs": 1},
@@ -130,6 +131,26 @@ def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:
         config.resolve(wrong)
     with pytest.raises(ValueError, match=r"models\.net\.only_folds.*on all folds; leave it out"):
         plan(models={"net": {"only_folds": [0]}})
+
+
+@pytest.mark.parametrize(
+    ("some", "words"),
+    [([1], "have fold 1 alone in common"), ([0, 2], "have no fold in common"), ([1, 2], "")],
+)
+def test_weights_need_two_folds_that_all_models_predicted(some: list[int], words: str) -> None:
+    models = {"one": {"only_folds": some}, "two": {"from": "det", "only_folds": [1, 2]}}
+    models["two"]["only_folds"] = [1] if words.startswith("have no") else [1, 2]
+    recipe = {"run": "few", "folds": {"base": {"count": 3}}, **OUTPUTS}
+    changes = {"boxes": {"weights": "fitted"}, "models": models}
+    given = config.merge(copy.deepcopy(recipe), changes)
+    if words:
+        match = rf"models\.one, two\.only_folds: all models of boxes {words}.*boxes\.weights: equal"
+        with pytest.raises(ValueError, match=match):
+            config.resolve(given)
+    else:
+        config.resolve(given)
+    given["boxes"]["weights"] = "equal"
+    config.resolve(given)
 
 
 def test_snapshots_are_members_and_predict_with_their_model_s_last_weights() -> None:
