@@ -67,7 +67,7 @@ def test_weights_of_nothing_are_refused(classifier) -> None:
 
 
 def test_classifiers_alone_are_refused(classifier) -> None:
-    refused(recipe(), "models", "net, other predict labels and no masks")
+    refused(recipe(), "models", "net, other predict labels, which say nothing")
     external = {"kaggle": {"oof": "a.h5", "test": "b.h5"}}
     stages = {name: {"loss": {"bce": 1}, "epochs": 1} for name in RECIPE["stages"]}
     config.resolve(recipe(blend={"external": external}, stages=stages))

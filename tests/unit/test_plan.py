@@ -84,6 +84,7 @@ def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
     assert made.labellers("net", 0, 2) == [
         f"<results>/predictions/{member}/round0/fold2/test.h5" for member in made.members
     ]
+    assert made.labellers("net", "0", "2") == made.labellers("net", 0, 2), "as wildcards are"
     everyone = plan(pseudo={"source": "all"})
     assert len(everyone.labellers("net", 0, 2)) == 3 * len(made.members)
     # As Snakemake asks, whose wildcards are text.
@@ -93,6 +94,7 @@ def test_labels_for_a_fold_come_from_models_that_held_it_out() -> None:
 OUTPUTS: dict[str, Any] = {
     "competition": "folder",
     "data": {"path": "somewhere", "masks": False, "label": "scene", "boxes": "boxes.csv"},
+    "boxes": {"weights": "equal"},
     "stages": {
         "labels": {"loss": {"label": {"cross_entropy": 1}}, "epochs": 1},
         "boxes": {"loss": {"box": 1}, "epochs": 1},
@@ -131,6 +133,26 @@ def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:
         config.resolve(wrong)
     with pytest.raises(ValueError, match=r"models\.net\.only_folds.*on all folds; leave it out"):
         plan(models={"net": {"only_folds": [0]}})
+
+
+@pytest.mark.parametrize(
+    ("some", "words"),
+    [([1], "have fold 1 alone in common"), ([0, 2], "have no fold in common"), ([1, 2], "")],
+)
+def test_weights_need_two_folds_that_all_models_predicted(some: list[int], words: str) -> None:
+    models = {"one": {"only_folds": some}, "two": {"from": "det", "only_folds": [1, 2]}}
+    models["two"]["only_folds"] = [1] if words.startswith("have no") else [1, 2]
+    recipe = {"run": "few", "folds": {"base": {"count": 3}}, **OUTPUTS}
+    changes = {"boxes": {"weights": "fitted"}, "models": models}
+    given = config.merge(copy.deepcopy(recipe), changes)
+    if words:
+        match = rf"models\.one, two\.only_folds: all models of boxes {words}.*boxes\.weights: equal"
+        with pytest.raises(ValueError, match=match):
+            config.resolve(given)
+    else:
+        config.resolve(given)
+    given["boxes"]["weights"] = "equal"
+    config.resolve(given)
 
 
 def test_snapshots_are_members_and_predict_with_their_model_s_last_weights() -> None:
@@ -241,6 +263,16 @@ def test_benchmarks_of_an_ablation_are_those_of_the_jobs_that_do_the_work() -> N
                for paths in (*weights.values(), *oof.values()) for path in paths)  # fmt: skip
     assert made.variant_predictions("base", "0") == [
         f"<results>/predictions/net/round0/fold{fold}/oof.h5" for fold in made.folds
+    ]
+
+
+def test_a_variant_labels_in_all_folds_of_its_own_scheme() -> None:
+    variants = {"five": {"folds": {"base": {"count": 5}}}}
+    made = plan(ablation={"model": "net", "seeds": [0], "variants": variants})
+    (model,) = made.variants["five"].models.values()
+    assert made.folds_of(model) == [0, 1, 2, 3, 4]
+    assert made.labellers(model, "0", "4") == [
+        f"<results>/predictions/{model}/round0/fold4/test.h5"
     ]
 
 

@@ -271,6 +271,7 @@ def _outputs(config: Config) -> Iterator[Problem]:
         elif only is not None and max(only) >= count > 0:
             reason = f"{max(only)}, but the folds are 0 to {count - 1}"
             yield Problem(f"models.{name}.only_folds", reason)
+    yield from _common_folds(config, found)
     networks = [model["architecture"] for model in config["models"].values()]
     if not found and all(registry.main_output(network) == "label" for network in networks):
         names = ", ".join(config["models"])
@@ -279,6 +280,26 @@ def _outputs(config: Config) -> Iterator[Problem]:
             "masks, or labels of their own (data.label)"
         )
         yield Problem("models", reason)
+
+
+def _common_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Yield models of some folds that leave their output no images to fit weights on.
+
+    Weights are fitted without each fold in turn, on what all models predicted of the others.
+    """
+    for output in ("labels", "boxes"):
+        models = {name: config["models"][name] for name in found.get(output, [])}
+        some = {n: set(m["only_folds"]) for n, m in models.items() if m["only_folds"] is not None}
+        if not some or len(models) < 2 or config[output]["weights"] != "fitted":
+            continue
+        common = set.intersection(*some.values())
+        if len(common) < 2:
+            shared = f"fold {min(common)} alone" if common else "no fold"
+            reason = (
+                f"all models of {output} have {shared} in common, and weights that are fitted "
+                f"without each fold need two; name more folds, or set {output}.weights: equal"
+            )
+            yield Problem(f"models.{', '.join(some)}.only_folds", reason)
 
 
 def _looks(step: str) -> bool:

@@ -140,8 +140,9 @@ class Plan(VariantFiles):
 
     def folds_of(self, member: str) -> list[int]:
         """Give the folds of a member: all, or those that its model is trained on alone."""
-        only = self.recipes.model(member).get("only_folds")
-        return self.folds if only is None else sorted(only)
+        settings = self.recipes.model(member)
+        only = settings.get("only_folds")
+        return self.fold_numbers(settings["folds"]) if only is None else sorted(only)
 
     def output_files(self, output: str, round: Number, part: str) -> list[str]:
         """Give the predictions of all members of an output, member by member, fold by fold."""
