@@ -233,7 +233,9 @@ def _compare(axes: Axes, shares: Shares, room: float) -> None:
     style.named_ticks(axes, shares.names, 0.5)
     axes.set(xlabel=shares.what, ylabel="% of images")
     if room > 1:
-        axes.set_ylim(0, room * axes.get_ylim()[1])
+        top = room * axes.get_ylim()[1]
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= min(top, 100)])
+        axes.set_ylim(0, top)
     axes.legend(fontsize=9)
 
 
