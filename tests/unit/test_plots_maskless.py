@@ -326,7 +326,7 @@ def test_pseudo_labels_without_masks_are_set_beside_the_truth(
     shown: list[pseudo.Shares] = []
     compare = pseudo._compare
     monkeypatch.setattr(
-        pseudo, "_compare", lambda axes, one: (shown.append(one), compare(axes, one))
+        pseudo, "_compare", lambda axes, one, *more: (shown.append(one), compare(axes, one, *more))
     )
     pseudo.draw(files, paths["train"], str(tmp_path / "out.svg"))
     assert "0 to 4 of 9 test images" in texts(kept[0])

@@ -25,6 +25,7 @@ _ROWS_OF_CLASSES = (
     "share of all images that hold the class, be it their rarest or not."
 )
 _ROWS_OF_COUNTS = "Rows: how many boxes an image has; images drawn at random within a row."
+_ROWS_OF_ONE_LABEL = "Rows: the label of an image; images drawn at random within a row."
 _ROWS_OF_LABELS = (
     "Rows: the rarest label of an image, drawn at random within a row; in brackets the share of "
     "all images that have the label, be it their rarest or not."
@@ -156,7 +157,9 @@ def _without_masks(data: str, ids: list[str], sizes: np.ndarray) -> Sheet:
     words += [known.labels_in_words(given)] if given.label_names else []
     title = f"{style.plural(len(ids), 'training image')}: {'; '.join(words)}\n{_sizes(sizes)}. "
     if given.label_names:
-        return _by_kind(given.has(), given.unlabelled(), given.label_names, title, _ROWS_OF_LABELS)
+        one = (given.has().sum(axis=1) <= 1).all()
+        rows = _ROWS_OF_ONE_LABEL if one else _ROWS_OF_LABELS
+        return _by_kind(given.has(), given.unlabelled(), given.label_names, title, rows)
     unknown = given.counts == known.UNKNOWN
     if len(given.box_names) > 1:
         return _by_kind(given.holds(), unknown, given.box_names, title, _ROWS_OF_CLASSES)

@@ -61,7 +61,7 @@ def draw(files: Mapping[str, str], data: str | None, out: str) -> None:
         _counts(first, labels, folds)
         style.legend(made, first.get_legend_handles_labels()[0], 4)
         for axes, one in zip(others, shown, strict=True):
-            _compare(axes, one)
+            _compare(axes, one, 1.0 if masked else 1.25)
         levels = 100 * table["confidence"].to_numpy(np.float64)
         last.hist(levels, bins=20, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6)
         kinds = ["boxes", "labels"]
@@ -210,8 +210,8 @@ def _width(shares: Shares) -> float:
     return max(4.2, 0.42 * (names - 1))
 
 
-def _compare(axes: Axes, shares: Shares) -> None:
-    """Set the admitted images beside the training images."""
+def _compare(axes: Axes, shares: Shares, room: float) -> None:
+    """Set the admitted images beside the training images, with so much room for a legend."""
     shown = [("admitted", shares.admitted, style.SKY, style.BLUE, "")]
     if shares.training is not None:
         shown.insert(0, ("training", shares.training, "#f4d9a6", "#8a5f00", "///"))
@@ -232,6 +232,10 @@ def _compare(axes: Axes, shares: Shares) -> None:
         )
     style.named_ticks(axes, shares.names, 0.5)
     axes.set(xlabel=shares.what, ylabel="% of images")
+    if room > 1:
+        top = room * axes.get_ylim()[1]
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= min(top, 100)])
+        axes.set_ylim(0, top)
     axes.legend(fontsize=9)
 
 
