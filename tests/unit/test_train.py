@@ -358,7 +358,7 @@ class Plain(torch.nn.Module):
 
 
 def test_accumulated_batches_step_like_a_large_one(tiny, monkeypatch):
-    monkeypatch.setattr("foldbelt.models.build", lambda *_: Plain())
+    monkeypatch.setattr("foldbelt.models.build", lambda *_, **__: Plain())
     settings = {"optimizer": {"name": "sgd", "lr": 0.1}, "epochs": 2}
     found = []
     for size, accumulate in [(8, 1), (4, 2), (3, 2), (6, 1)]:

@@ -135,7 +135,7 @@ class Plain(torch.nn.Module):
 
 
 def test_a_target_steps_like_a_batch_of_that_size(tiny, monkeypatch):
-    monkeypatch.setattr("foldbelt.models.build", lambda *_: Plain())
+    monkeypatch.setattr("foldbelt.models.build", lambda *_, **__: Plain())
     settings = {"optimizer": {"name": "sgd", "lr": 0.1}, "epochs": 2}
     one, other, smaller = (
         train(tiny, batch_size=size, target_batch=target, **settings)[0]["conv.weight"]

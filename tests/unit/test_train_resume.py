@@ -9,7 +9,7 @@ import pytest
 import training
 from training import CLASSIFIER, DETECTOR, Competition, Objects
 
-from foldbelt.train import evaluation, masks
+from foldbelt.train import masks
 from foldbelt.train.loop import Trainer
 from foldbelt.train.state import Interrupted
 
@@ -122,7 +122,7 @@ def test_a_signal_at_any_step_changes_nothing(tiny, monkeypatch, settings):
 
 def test_a_signal_in_a_validation_changes_nothing(tiny, monkeypatch, settings):
     whole, _ = train(tiny, "a", **settings)
-    score = (evaluation, "score_images")
+    score = (masks, "score_images")
     interrupted(tiny, monkeypatch, *score, 3, **settings)  # of two batches each: the second's
     interrupted(tiny, monkeypatch, *score, 4, **settings)
     again, _ = train(tiny, "b", **settings)
