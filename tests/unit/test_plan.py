@@ -135,23 +135,19 @@ def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:
         plan(models={"net": {"only_folds": [0]}})
 
 
-@pytest.mark.parametrize(
-    ("some", "words"),
-    [([1], "have fold 1 alone in common"), ([0, 2], "have no fold in common"), ([1, 2], "")],
-)
-def test_weights_need_two_folds_that_all_models_predicted(some: list[int], words: str) -> None:
-    models = {"one": {"only_folds": some}, "two": {"from": "det", "only_folds": [1, 2]}}
-    models["two"]["only_folds"] = [1] if words.startswith("have no") else [1, 2]
+@pytest.mark.parametrize(("folds", "common"), [([0, 2], False), ([1], True), ([1, 2], True)])
+def test_fitted_weights_need_a_fold_that_all_models_predicted(
+    folds: list[int], common: bool
+) -> None:
     recipe = {"run": "few", "folds": {"base": {"count": 3}}, **OUTPUTS}
+    models = {"two": {"from": "det", "only_folds": folds}}
     changes = {"boxes": {"weights": "fitted"}, "models": models}
     given = config.merge(copy.deepcopy(recipe), changes)
-    if words:
-        match = rf"models\.one, two\.only_folds: all models of boxes {words}.*boxes\.weights: equal"
+    if not common:
+        match = r"models\.one, two\.only_folds: no fold is common.*boxes\.weights: equal"
         with pytest.raises(ValueError, match=match):
             config.resolve(given)
-    else:
-        config.resolve(given)
-    given["boxes"]["weights"] = "equal"
+        given["boxes"]["weights"] = "equal"
     config.resolve(given)
 
 

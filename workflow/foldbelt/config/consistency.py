@@ -283,21 +283,16 @@ def _outputs(config: Config) -> Iterator[Problem]:
 
 
 def _common_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
-    """Yield models of some folds that leave their output no images to fit weights on.
-
-    Weights are fitted without each fold in turn, on what all models predicted of the others.
-    """
+    """Yield models of some folds that have none in common, so that no weights can be fitted."""
     for output in ("labels", "boxes"):
         models = {name: config["models"][name] for name in found.get(output, [])}
         some = {n: set(m["only_folds"]) for n, m in models.items() if m["only_folds"] is not None}
         if not some or len(models) < 2 or config[output]["weights"] != "fitted":
             continue
-        common = set.intersection(*some.values())
-        if len(common) < 2:
-            shared = f"fold {min(common)} alone" if common else "no fold"
+        if not set.intersection(*some.values()):
             reason = (
-                f"all models of {output} have {shared} in common, and weights that are fitted "
-                f"without each fold need two; name more folds, or set {output}.weights: equal"
+                f"no fold is common to all models of {output}, and weights are fitted on images "
+                f"that all predicted; name a common fold, or set {output}.weights: equal"
             )
             yield Problem(f"models.{', '.join(some)}.only_folds", reason)
 
