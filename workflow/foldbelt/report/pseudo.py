@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -216,7 +217,7 @@ def _compare(axes: Axes, shares: Shares) -> None:
         shown.insert(0, ("training", shares.training, "#f4d9a6", "#8a5f00", "///"))
     count = len(shares.names)
     wide = 0.8 / len(shown)
-    how = {"linewidth": 0.8} if shares.what == _COVERAGE else {}
+    how: dict[str, Any] = {"linewidth": 0.8} if shares.what == _COVERAGE else {}
     for place, (name, share, face, edge, hatch) in enumerate(shown):
         at = np.arange(count) - 0.4 + wide * (place + 0.5)
         axes.bar(
