@@ -149,8 +149,8 @@ def _of_masks(files: Mapping[str, str], table: pd.DataFrame, data: str | None) -
 def _without_masks(files: Mapping[str, str], data: str | None) -> list[Shares]:
     """Count images by their boxes, or by the classes of these, and by their labels."""
     paths = [path for path in files.values() if store.length(path)]
-    admitted = [known.read(path, store.read(path, "id")) for path in paths]
-    training = None if data is None else known.read(data, store.read(data, "id"))
+    admitted = [known.read(path, store.read(path, "id").tolist()) for path in paths]
+    training = None if data is None else known.read(data, store.read(data, "id").tolist())
     if training is not None and not training.ids:
         training = None
     shown = []
