@@ -120,6 +120,7 @@ def test_of_a_model_of_some_folds_nothing_is_asked_in_the_others(source: str) ->
     assert {job[0] for job in jobs} == {(m, str(f)) for m, mine in folds.items() for f in mine}
     labellers = {re.findall(r"predictions/(\w+)/", path)[0] for path in made.labellers("cls", 0, 1)}
     assert labellers == ({"cls", "det", "one"} if source == "fold" else set(folds))
+    assert made.labellers("cls", "0", "1") == made.labellers("cls", 0, 1)
 
 
 def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:

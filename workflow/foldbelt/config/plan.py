@@ -330,7 +330,7 @@ class Plan(VariantFiles):
         everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
         folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [fold]
         together = self.models if model in self.models else [model]
-        made = [(m, f) for m in together for f in folds if f in self.folds_of(m)]
+        made = [(m, f) for m in together for f in folds if int(f) in self.folds_of(m)]
         return [path for m, f in made for path in self.predictions(m, round, f, "test")]
 
     def member_files(self, round: Number, part: str) -> list[str]:
