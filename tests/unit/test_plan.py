@@ -124,6 +124,7 @@ def test_of_a_model_of_some_folds_nothing_is_asked_in_the_others(source: str) ->
     assert {job[0] for job in jobs} == {(m, str(f)) for m, mine in folds.items() for f in mine}
     labellers = {re.findall(r"predictions/(\w+)/", path)[0] for path in made.labellers("cls", 0, 1)}
     assert labellers == ({"cls", "det", "one"} if source == "fold" else set(folds))
+    assert made.labellers("cls", "0", "1") == made.labellers("cls", 0, 1)
 
 
 def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:
@@ -131,6 +132,9 @@ def test_a_fold_that_there_is_not_and_masks_of_some_folds_are_refused() -> None:
     wrong = config.merge(copy.deepcopy(recipe), {"models": {"one": {"only_folds": [3]}}})
     with pytest.raises(ValueError, match=r"models\.one\.only_folds.*3, but the folds are 0 to 2"):
         config.resolve(wrong)
+    alone = config.merge(copy.deepcopy(recipe), {"models": {"det": {"only_folds": [1]}}})
+    with pytest.raises(ValueError, match=r"models\.det\.only_folds.*the boxes a single fold"):
+        config.resolve(alone)
     with pytest.raises(ValueError, match=r"models\.net\.only_folds.*on all folds; leave it out"):
         plan(models={"net": {"only_folds": [0]}})
 

@@ -272,6 +272,11 @@ def _outputs(config: Config) -> Iterator[Problem]:
             reason = f"{max(only)}, but the folds are 0 to {count - 1}"
             yield Problem(f"models.{name}.only_folds", reason)
     yield from _common_folds(config, found)
+    for output, members in found.items():
+        chosen = [config["models"][name]["only_folds"] for name in members]
+        if chosen and None not in chosen and len({fold for only in chosen for fold in only}) < 2:
+            reason = f"leaves the {output} a single fold, but scores leave out one of several; add "
+            yield Problem(f"models.{members[0]}.only_folds", reason + "a fold or a model")
     networks = [model["architecture"] for model in config["models"].values()]
     if not found and all(registry.main_output(network) == "label" for network in networks):
         names = ", ".join(config["models"])

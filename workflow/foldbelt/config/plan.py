@@ -331,7 +331,8 @@ class Plan(VariantFiles):
         everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
         folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [int(fold)]
         together = self.models if model in self.models else [model]
-        made = [(m, f) for m in together for f in folds if f in self.folds_of(m)]
+        only = {m: self.recipes.model(m).get("only_folds") for m in together}
+        made = [(m, f) for m in together for f in folds if only[m] is None or int(f) in only[m]]
         return [path for m, f in made for path in self.predictions(m, round, f, "test")]
 
     def member_files(self, round: Number, part: str) -> list[str]:
