@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import augmentation, maskless, outputs, stages
+from foldbelt.config import augmentation, maskless, outputs, predicted, stages
 from foldbelt.config.renamed import unknown_key
 from foldbelt.config.stage_settings import StageSettings, sides
 from foldbelt.files import InputError, Problem
@@ -217,7 +217,7 @@ def _blend(config: Config) -> Iterator[Problem]:
         labelled = [name for name in models if registry.predicts_labels(models[name])]
     except InputError:  # an unknown architecture is reported with the other references
         return
-    yield from _outputs(config)
+    yield from predicted.problems(config)
     others = list(spec["external"])  # may predict both
     own_labels = config["data"]["label"] is not None
     for members, what in ((masked, "masks"), ([] if own_labels else labelled, "labels")):
@@ -247,59 +247,6 @@ def _blend(config: Config) -> Iterator[Problem]:
         yield Problem(
             "pseudo.order", f"{LIKENESS} orders nothing without pseudo.max_images; set it"
         )
-
-
-def _outputs(config: Config) -> Iterator[Problem]:
-    """Yield what is predicted of the data, or of nothing that they have."""
-    found, data = outputs.models_of(config), config["data"]
-    needs = {"masks": "data.masks", "boxes": "data.boxes"}
-    has = {"masks": data["masks"], "boxes": data["boxes"] is not None}
-    for name, model in config["models"].items():
-        network = model["architecture"]
-        asked = {
-            "masks": registry.predicts_masks(network),
-            "boxes": registry.predicts_boxes(network),
-        }
-        for output in (o for o, predicted in asked.items() if predicted and not has[o]):
-            reason = f"{name} ({network['name']}) predicts {output}, and the data have none; see "
-            yield Problem(f"models.{name}.architecture", reason + needs[output])
-        only = model["only_folds"]
-        count = config["folds"].get(model["folds"], {}).get("count", 0)
-        if only is not None and name in found.get("masks", []):
-            reason = "members of a blend of masks are trained on all folds; leave it out"
-            yield Problem(f"models.{name}.only_folds", reason)
-        elif only is not None and max(only) >= count > 0:
-            reason = f"{max(only)}, but the folds are 0 to {count - 1}"
-            yield Problem(f"models.{name}.only_folds", reason)
-    yield from _common_folds(config, found)
-    for output, members in found.items():
-        chosen = [config["models"][name]["only_folds"] for name in members]
-        if chosen and None not in chosen and len({fold for only in chosen for fold in only}) < 2:
-            reason = f"leaves the {output} a single fold, but scores leave out one of several; add "
-            yield Problem(f"models.{members[0]}.only_folds", reason + "a fold or a model")
-    networks = [model["architecture"] for model in config["models"].values()]
-    if not found and all(registry.main_output(network) == "label" for network in networks):
-        names = ", ".join(config["models"])
-        reason = (
-            f"{names} predict labels, which say nothing without masks; add a model that predicts "
-            "masks, or labels of their own (data.label)"
-        )
-        yield Problem("models", reason)
-
-
-def _common_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
-    """Yield models of some folds that have none in common, so that no weights can be fitted."""
-    for output in ("labels", "boxes"):
-        models = {name: config["models"][name] for name in found.get(output, [])}
-        some = {n: set(m["only_folds"]) for n, m in models.items() if m["only_folds"] is not None}
-        if not some or len(models) < 2 or config[output]["weights"] != "fitted":
-            continue
-        if not set.intersection(*some.values()):
-            reason = (
-                f"no fold is common to all models of {output}, and weights are fitted on images "
-                f"that all predicted; name a common fold, or set {output}.weights: equal"
-            )
-            yield Problem(f"models.{', '.join(some)}.only_folds", reason)
 
 
 def _looks(step: str) -> bool:

@@ -331,9 +331,13 @@ class Plan(VariantFiles):
         everyone = self.recipes.model(model)["pseudo"]["source"] == "all"
         folds = self.fold_numbers(self.recipes.model(model)["folds"]) if everyone else [int(fold)]
         together = self.models if model in self.models else [model]
-        only = {m: self.recipes.model(m).get("only_folds") for m in together}
-        made = [(m, f) for m in together for f in folds if only[m] is None or int(f) in only[m]]
+        made = [(m, f) for m in together for f in folds if self._trains(m, f)]
         return [path for m, f in made for path in self.predictions(m, round, f, "test")]
+
+    def _trains(self, model: str, fold: int) -> bool:
+        """Tell whether a model is trained on a fold of its scheme."""
+        only = self.recipes.model(model).get("only_folds")
+        return only is None or fold in only
 
     def member_files(self, round: Number, part: str) -> list[str]:
         """Give the predictions of all members of the blend, member by member, fold by fold."""
