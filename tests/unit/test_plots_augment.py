@@ -202,4 +202,4 @@ def test_a_stage_of_crops_is_drawn_on_its_windows(tmp_path: Path) -> None:
     rows = list(preview.rows(["a"], spec, windows["a"]))
     assert "of a window of" in rows[0].label
     for row in rows[1:2]:
-        assert {image.shape[:2] for image, _ in row.samples[1:]} == {(height // 2, width // 2)}
+        assert {image.shape[:2] for image, *_ in row.samples[1:]} == {(height // 2, width // 2)}
