@@ -106,7 +106,7 @@ INGESTED = {"ingest_train", "ingest_test", "list_problems", "find_neighbours"} |
 INGESTED |= {"make_channels", "make_test_channels", "draw_augment"}
 
 EDITS = {
-    "the bootstrap": ("bootstrap.py", DECIDED),
+    "the bootstrap": ("bootstrap/__init__.py", DECIDED),
     "a log line": ("logs.py", set()),
     "run lengths, written": ("rle/encoding.py", SUBMITTED),
     "a metric that is not used": ("metrics/counts/mean_dice.py", set()),
