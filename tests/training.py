@@ -77,6 +77,8 @@ def _typed(given: dict[str, Any]) -> dict[str, Any]:
 class Competition:
     """18 train tiles in three folds, 10 test tiles, two channels; masks are bright squares."""
 
+    resize_mode = "pad-reflect"
+
     def __init__(self, root: Path, classes: int = 1, ignore: bool = False, seed: int = 0) -> None:
         self.root = root
         self.random = np.random.default_rng(seed)
@@ -120,12 +122,12 @@ class Competition:
         store.write(self.path["train.h5"], arrays, table, {}, self.classes)
         test = {"image": self.test_image[..., 0]}
         store.write(self.path["test.h5"], test, pd.DataFrame({"id": self.test_ids}), {})
-        fit = Resizer("pad-reflect", STORED, SIZE)
+        fit = Resizer(self.resize_mode, STORED, SIZE)
         attrs = {
             "names": ["image", "copy"],
             "scale": [1 / 64, 1 / 64],
             "offset": [-2.0, -2.0],
-            "resize_mode": "pad-reflect",
+            "resize_mode": self.resize_mode,
             "size": list(SIZE),
             "source": list(STORED),
         }
@@ -178,6 +180,8 @@ class Objects(Competition):
     There are two classes of squares. The labels say softly where a square lies, and exclude each
     other. Of every seventh image nobody knows boxes and labels.
     """
+
+    resize_mode = "pad-edge"  # a mirrored square would be no box
 
     def __init__(self, root: Path, seed: int = 0) -> None:
         super().__init__(root, classes=2, seed=seed)

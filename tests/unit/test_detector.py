@@ -154,7 +154,7 @@ def test_late_channels_enter_below_the_encoder():
             {"levels": [8, 24]},
             r"\[8, 24\] does not fit .* 'test_resnet'.* are 2, 4, 8, 16, 32 times",
         ),
-        ({"levels": [16, 8]}, "rising"),
+        ({"levels": [16, 8]}, "each twice the one before"),
         ({"levels": [8, 64]}, "each twice the one before"),
         ({"levels": [32, 64, 128, 256]}, "at most 2 more"),
         ({"levels": [64]}, "take some of these"),

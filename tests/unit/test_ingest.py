@@ -865,3 +865,11 @@ def test_an_image_that_cannot_be_read_is_one_problem_with_its_boxes(run):
     message = run.refused("folder", **spec)
     assert "id a is unknown" not in message
     assert "a.png: cannot be read as an image" in message
+
+
+def test_labels_named_as_the_classes_of_the_masks_are_refused(run):
+    make_folder(run.root, {name: (24, 24) for name in "ab"})
+    save_table(run.root / "meta.csv", {"id": ["a", "b"], "object": [0.3, 1]})
+    said = run.refused("folder", label={"table": "meta.csv", "column": None, "columns": ["object"],
+                                        "exclusive": False})  # fmt: skip
+    assert "named as the classes of the masks" in said

@@ -233,7 +233,7 @@ def test_labels_are_confused_as_they_are_decided():
     assert confusion.of_classes(truth, prob).tolist() == [[1, 0], [1, 1]]
     cut = np.array([[0.5, 0.5], [0.5, 0.6], [0.5, 0.5], [0.5, 0.5]])  # each fold has its own
     first, second = confusion.of_labels(truth, prob, cut).tolist()
-    assert first == [[1, 1], [0, 1]]
+    assert first == [[2, 0], [0, 1]]  # at the threshold a label is not given, as in the decision
     assert second == [[2, 0], [1, 1]]
 
 

@@ -182,3 +182,14 @@ def test_the_most_test_like_come_first(tmp_path):
     rows[2:].to_csv(path, index=False)
     with pytest.raises(InputError, match=r"(?s)x0 has no test_likeness.*x1 has no"):
         run(tmp_path, paths, SPEC, **given, likeness=path)
+
+
+def test_decided_labels_that_exclude_each_other_are_the_likeliest(tmp_path):
+    table = pd.DataFrame({"id": ["a", "b"]})
+    prob = np.array([[0.45, 0.3, 0.25], [0.1, 0.2, 0.7]], np.float32)
+    for exclusive, expected in ((True, [[1, 0, 0], [0, 0, 1]]), (False, [[0, 0, 0], [0, 0, 1]])):
+        path, out = str(tmp_path / "p.h5"), tmp_path / "out.h5"
+        store.write(path, {"labels": prob}, table, {"exclusive_labels": True} if exclusive else {})
+        given = {**SPEC, "rule": "everything", "soft": False, "box_score": 0.4}
+        pseudo.run(predictions=[path], settings=given, fold=0, round=0, out=str(out))
+        assert store.read(out, "labels").tolist() == expected

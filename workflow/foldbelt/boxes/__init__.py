@@ -94,6 +94,10 @@ class Boxes:
         start = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
         return Boxes(start, self.xyxy[rows], self.classes[rows], self.scores[rows])
 
+    def first(self, most: int) -> "Boxes":
+        """Keep so many boxes of each image, the first ones."""
+        return self.keep(np.arange(len(self.scores)) - self.start[self.of()] < most)
+
     def frame(self, ids: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
         """Give a table image, class, x1, y1, x2, y2, score, a row a box."""
         table = pd.DataFrame({"image": np.asarray(ids, object)[self.of()]})

@@ -78,14 +78,14 @@ def nms(images: Boxes, iou: float) -> Boxes:
     """
     image, xyxy = images.of(), images.xyxy.astype(np.float64)
     order, start, size = _queues(image, images.classes, images.scores)
-    kept, count = np.zeros(len(order), np.int64), np.zeros(len(start), np.int64)
+    kept, count = np.zeros((len(order), 4)), np.zeros(len(start), np.int64)
     stays = np.zeros(len(order), bool)
     for queues, rows in _rounds(start, size):
         new = order[rows]
-        _, best = _closest(xyxy[kept], start[queues], count[queues], xyxy[new])
+        _, best = _closest(kept, start[queues], count[queues], xyxy[new])
         free = best <= iou
         queues, new = queues[free], new[free]
-        kept[start[queues] + count[queues]] = new
+        kept[start[queues] + count[queues]] = xyxy[new]
         count[queues] += 1
         stays[new] = True
     rows = np.flatnonzero(stays)
@@ -271,12 +271,20 @@ def _closest(
     some = np.flatnonzero(count)
     if not len(some):
         return place, best
+    best[some], place[some] = 0, start[some]  # of those that meet none the first is as good
     count, first = count[some], np.cumsum(count[some]) - count[some]
     at = np.arange(first[-1] + count[-1]) + np.repeat(start[some] - first, count)
-    iou = overlaps(boxes[at], np.repeat(new[some], count, axis=0))
-    best[some] = np.maximum.reduceat(iou, first)
-    equal = np.where(iou == np.repeat(best[some], count), at, len(boxes))
-    place[some] = np.minimum.reduceat(equal, first)
+    mine = np.repeat(some, count)
+    for low, high in ((0, 2), (1, 3)):  # few boxes meet; only of these the IoU is computed
+        meet = (boxes[at, low] < new[mine, high]) & (boxes[at, high] > new[mine, low])
+        at, mine = at[meet], mine[meet]
+    if not len(at):
+        return place, best
+    iou = overlaps(boxes[at], new[mine])
+    first = np.flatnonzero(np.diff(mine, prepend=-1))
+    most = np.maximum.reduceat(iou, first)
+    equal = np.where(iou == np.repeat(most, np.diff(np.append(first, len(at)))), at, len(boxes))
+    best[mine[first]], place[mine[first]] = most, np.minimum.reduceat(equal, first)
     return place, best
 
 

@@ -27,6 +27,13 @@ def problems(config: Config) -> Iterator[Problem]:
         for output in (o for o, predicted in asked.items() if predicted and not has[o]):
             reason = f"{name} ({network['name']}) predicts {output}, and the data have none; see "
             yield Problem(f"models.{name}.architecture", reason + needs[output])
+    others = [output for output in found if output != "masks"]
+    if config["pseudo"]["rounds"] and config["pseudo"]["rule"] == "halves" and others:
+        reason = (
+            f"halves: only masks are predicted at the end by the models that did not train on an "
+            f"image, and the run has {' and '.join(others)}; take confidence or everything"
+        )
+        yield Problem("pseudo.rule", reason)
     yield from _some_folds(config, found)
     yield from _common_folds(config, found)
     networks = [model["architecture"] for model in config["models"].values()]

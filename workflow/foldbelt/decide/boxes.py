@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.bootstrap import Resampling
+from foldbelt.bootstrap import Resampling, count_groups
 from foldbelt.boxes import Boxes
 from foldbelt.boxes.fusion import FUSIONS, fuse
 from foldbelt.decide.outputs import check_folds, check_space, common, number_or_none
@@ -30,14 +30,14 @@ SPACE: dict[str, Any] = {
     "least": [0.0],
     "weights": "equal",
     "step": 0.25,
-    "calibrate": True,
+    "calibrate": [False, True],
 }
 """What is tried where `space` does not say.
 
 fusion: names of `foldbelt.boxes.fusion.FUSIONS`; iou: overlaps from which boxes are the same;
 least: scores below which boxes are left out, after calibration; weights: "equal" or "fitted", on a
 grid of that step, after the rest was found with equal ones; calibrate: whether the scores of
-several members are calibrated before.
+several members are calibrated before; a single answer need be no list.
 """
 
 
@@ -102,12 +102,13 @@ def search(
     final = _choose(task, task.counted)
     counted = np.flatnonzero(task.counted)
     ranking = task.ranking(boxes.take(counted), counted)
+    sample = resampling.take(counted)
     optimistic = task.ranking(_fused(task.take(counted), final), counted).score()
     decision = {
         "output": "boxes",
         "metric": METRIC,
         "score": ranking.score(),
-        "interval": resampling.take(counted).ranked(ranking.score, len(counted)),
+        "interval": sample.ranked(ranking.score, len(counted)),
         "optimistic": optimistic,
         "baseline": 0.0,
         "params": final,
@@ -115,6 +116,8 @@ def search(
         "members": {name: _alone(task, name) for name in task.members},
         "classes": dict(zip(names, map(number_or_none, ranking.classes()), strict=True)),
         "coverage": {name: float(task.known[m].mean()) for m, name in enumerate(task.members)},
+        "images": len(counted),
+        "groups": count_groups(sample.groups, len(counted)),
     }
     return decision, boxes
 
@@ -183,7 +186,10 @@ class _Task:
         folds: np.ndarray,
         space: Mapping[str, Any],
     ) -> "_Task":
-        whole = check_space(space, SPACE, {"fusion": FUSIONS})
+        given_space = dict(space)
+        if isinstance(space.get("calibrate"), bool):
+            given_space["calibrate"] = [space["calibrate"]]
+        whole = check_space(given_space, SPACE, {"fusion": FUSIONS})
         lengths = {f"boxes of {name}": len(boxes) for name, boxes in members.items()}
         lengths |= {f"known of {name}": len(known[name]) for name in members if name in known}
         there, counted = check_folds(members, known, labelled, folds, len(truth), lengths)
@@ -216,9 +222,12 @@ def _choose(task: _Task, use: np.ndarray) -> dict[str, Any]:
     rows = np.flatnonzero(use)
     part = task.take(rows)
     names = part.names
-    calibration = _calibrations(task, part, rows)
     equal = dict.fromkeys(names, 1 / len(names))
-    points = [{**point, "weights": equal, "calibration": calibration} for point in task.points()]
+    points = [
+        {**point, "weights": equal, "calibration": calibration}
+        for calibration in _calibrations(task, part, rows)
+        for point in task.points()
+    ]
     if len(points) > 1:
         scores = [task.ranking(_fused(part, point), rows).score() for point in points]
         points = points[_first_best(scores) :]
@@ -244,15 +253,18 @@ def _first_best(scores: Sequence[float]) -> int:
     return int((values >= values.max() - EQUAL).argmax())
 
 
-def _calibrations(task: _Task, part: _Part, rows: np.ndarray) -> dict[str, Any] | None:
-    """Calibrate every member on some images; None for one alone, whose order stays anyway."""
-    if not task.space["calibrate"] or len(part.names) == 1:
-        return None
+def _calibrations(task: _Task, part: _Part, rows: np.ndarray) -> list[dict[str, Any] | None]:
+    """Give what to try: every member calibrated on some images, or None where none is.
+
+    None for one alone, whose order stays anyway.
+    """
+    if not any(task.space["calibrate"]) or len(part.names) == 1:
+        return [None]
     made = {}
     for name, boxes in zip(part.names, part.boxes, strict=True):
         right = task.ranking(boxes, rows).right
         made[name] = calibrate(boxes.scores, right).to_dict()
-    return made
+    return [made if wanted else None for wanted in task.space["calibrate"]]
 
 
 def _fused(part: _Part, params: Mapping[str, Any]) -> Boxes:

@@ -13,6 +13,7 @@ from foldbelt.boxes.fusion import weighted_boxes_fusion
 from foldbelt.decide import boxes
 from foldbelt.files import PathLike
 
+MOST = 300  # boxes of an image: the many that hardly anybody saw are not worth their rows
 FOLDS_IOU = 0.55
 """Above it boxes by the models of several folds are of one object (Solovyev et al. 2021)."""
 
@@ -71,15 +72,23 @@ def apply(
             path = paths[list(folds[name]).index(fold)] if there else None
             rows = store.read(path, "boxes", ids) if path is not None else [b""] * len(ids)
             given[name], known[name] = Boxes.from_bytes(rows), np.full(len(ids), there)
-        made.append(boxes.apply(given, decision, known))
+        made.append(boxes.apply(given, decision, known).first(MOST))
     if len(made) == 1:
         return made[0]
-    return weighted_boxes_fusion(made, [1.0] * len(made), FOLDS_IOU)
+    return weighted_boxes_fusion(made, [1.0] * len(made), FOLDS_IOU).first(MOST)
 
 
-def write(path: PathLike, ids: Sequence[str], made: Boxes, names: Sequence[str]) -> None:
-    """Write the boxes of images."""
+def write(
+    path: PathLike,
+    ids: Sequence[str],
+    made: Boxes,
+    names: Sequence[str],
+    predicted: np.ndarray | None = None,
+) -> None:
+    """Write the boxes of images; a column says which a model predicted, if it was not all."""
     table = pd.DataFrame({"id": list(ids)})
+    if predicted is not None and not predicted.all():
+        table["predicted"] = predicted.astype(np.int64)
     store.write(path, {"boxes": made.to_bytes()}, table, {"box_names": list(names)})
 
 

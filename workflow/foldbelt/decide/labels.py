@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt.bootstrap import SCORES, Resampling
+from foldbelt.bootstrap import SCORES, Resampling, count_groups
 from foldbelt.decide.outputs import check_folds, check_space, common, number_or_none
 from foldbelt.ensemble.simplex import fitted
 from foldbelt.files import InputError, Problem, raise_all
@@ -102,12 +102,13 @@ def search(
     whole = _judged(task, _mixed(task, np.flatnonzero(use), final), final)
     classes = metrics.by_label(metric, rows, given, exclusive)
     worst = float(-np.log(metrics.LEAST))
+    sample = resampling.take(np.flatnonzero(use))
     bounds = (0.0, worst) if metric in metrics.FALLING else SCORES
     decision = {
         "output": "labels",
         "metric": metric,
         "score": middle,
-        "interval": resampling.take(np.flatnonzero(use)).ranked(score, len(rows), bounds),
+        "interval": sample.ranked(score, len(rows), bounds),
         "optimistic": metrics.score(metric, rows, whole, exclusive),
         "baseline": number_or_none(_baseline(task)),
         "exclusive": exclusive,
@@ -116,6 +117,8 @@ def search(
         "members": {name: _alone(task, name) for name in task.members},
         "classes": dict(zip(names, map(number_or_none, classes), strict=True)),
         "coverage": {name: float(task.known[m].mean()) for m, name in enumerate(task.members)},
+        "images": len(rows),
+        "groups": count_groups(sample.groups, len(rows)),
     }
     return decision, prob
 

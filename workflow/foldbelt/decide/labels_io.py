@@ -72,8 +72,14 @@ def apply(
     return labels.apply(given, decision)
 
 
-def write(path: PathLike, ids: Sequence[str], made: np.ndarray, names: Sequence[str]) -> None:
-    """Write the probabilities (N, L) of images."""
+def write(
+    path: PathLike,
+    ids: Sequence[str],
+    made: np.ndarray,
+    names: Sequence[str],
+    predicted: np.ndarray | None = None,
+) -> None:
+    """Write the probabilities (N, L) of images; those that no model predicted are NaN."""
     table = pd.DataFrame({"id": list(ids)})
     store.write(path, {"labels": made.astype(np.float32)}, table, {"label_names": list(names)})
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt import store
-from foldbelt.bootstrap import Resampling, count_groups
+from foldbelt.bootstrap import Resampling
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
 
 Members = Mapping[str, Sequence[PathLike]]
@@ -68,9 +68,8 @@ def run(
     resampling = Resampling(groups, draws, seed)
     numbers = table["fold"].to_numpy(np.int64)
     result, made = kind.search(data, ids, given, known, numbers, settings, resampling)
-    result |= {"images": len(ids), "groups": count_groups(groups, len(ids))}
     write_json(decision, result)
-    kind.write(blend, ids, made, kind.names_of(data))
+    kind.write(blend, ids, made, kind.names_of(data), np.any(list(known.values()), axis=0))
     print(
         f"{result['metric']} of the {output}, leave-one-fold-out: {result['score']:.4f} "
         f"(without any model {result['baseline']:.4f})"

@@ -98,7 +98,7 @@ def _notes(output: Mapping[str, Any]) -> Iterable[str]:
         yield f"{output['metric']} is no better than without any model ({output['baseline']:.4f})"
     for name, share in output["coverage"].items():
         if share < 1:
-            yield f"{name} predicted {share:.0%} of the images; its weight was fitted on these"
+            yield f"{name} predicted {share:.0%} of the images"
     few = caution(output["groups"])
     if few:
         yield few

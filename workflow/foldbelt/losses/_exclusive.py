@@ -29,7 +29,8 @@ def log_probabilities(logits: Tensor) -> Tensor:
     own = functional.logsigmoid(logits)
     likeliest = logits.argmax(dim=1, keepdim=True)
     rest = functional.logsigmoid(-logits.gather(1, likeliest))  # log(1 − p_m)
-    shares = (own - rest).exp()
-    others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, likeliest, False)
-    left = 1 - shares.where(others, torch.zeros_like(shares)).sum(dim=1, keepdim=True)
+    first = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, likeliest, True)
+    # Hidden before the exponential: beyond 88 it overflows, and infinity times 0 is NaN.
+    shares = (own - rest).masked_fill(first, float("-inf")).exp()
+    left = 1 - shares.sum(dim=1, keepdim=True)
     return torch.cat([rest + left.clamp(min=_LEAST).log(), own], dim=1)

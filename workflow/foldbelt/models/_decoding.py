@@ -8,7 +8,7 @@ from torchvision.models.detection._utils import BoxLinearCoder
 from torchvision.ops import clip_boxes_to_image, nms
 
 _LEAST = 0.01  # score: what is less sure is not worth its bytes
-_MOST = 300  # boxes of an image
+MOST = 300  # boxes of an image
 _IOU = 0.6  # above which, of two boxes of a class, the surer one stays
 _CANDIDATES = 2000  # boxes of an image that are compared with each other
 
@@ -18,7 +18,7 @@ def decode(
     outputs: Mapping[str, torch.Tensor],
     size: tuple[int, int],
     least: float = _LEAST,
-    most: int = _MOST,
+    most: int = MOST,
     iou: float = _IOU,
     candidates: int = _CANDIDATES,
 ) -> list[np.ndarray]:

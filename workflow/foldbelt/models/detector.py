@@ -175,10 +175,10 @@ def build(
     pyramid_channels
         Channels of the pyramid and the head, a multiple of 32 from 64 on (in the paper 256).
     levels
-        How many times smaller than the image the maps are that look for boxes, rising. A level of
-        stride s finds boxes of which a side lies up to 8 s from the middle, and the first one all
-        that are smaller, down to about 2 s; the last one all that are larger. Strides beyond the
-        encoder's deepest map double from there: one more is that map, thinned out (Lin et al.
+        How many times smaller than the image the maps are that look for boxes, each twice the one
+        before. A level of stride s finds boxes of which a side lies up to 8 s from the middle, and
+        the first one all that are smaller, down to about 2 s; the last one all that are larger.
+        Strides beyond the encoder's deepest map double from there: one more is that map, thinned out (Lin et al.
         2017, Feature pyramid networks), two more are convolved (Tian et al.).
     head_convs
         Convolutions in each of the head's two branches.
@@ -231,12 +231,14 @@ def _choose(levels: Sequence[int], strides: Sequence[int], encoder: str) -> tupl
     extra = len(levels) - len(used)
     deepest = strides[used[-1]] if used else 0
     doubled = [deepest * 2**number for number in range(1, extra + 1)]
-    rising = all(low < high for low, high in pairwise(levels))
-    if not used or not rising or extra > _EXTRA or list(levels)[len(used) :] != doubled:
+    # A level of stride s takes sides from 4 s to 8 s; between strides that do not double, boxes
+    # would belong to no level, and be learnt as background.
+    doubling = all(2 * low == high for low, high in pairwise(levels))
+    if not used or not doubling or extra > _EXTRA or list(levels)[len(used) :] != doubled:
         raise InputError(
             f"levels: {list(levels)} does not fit the encoder {encoder!r}, whose maps are "
             f"{', '.join(map(str, sorted(set(strides))))} times smaller than the image; take some "
-            f"of these, rising, and after them at most {_EXTRA} more, each twice the one before"
+            f"of these and after them at most {_EXTRA} more, each twice the one before"
         )
     return used, extra
 

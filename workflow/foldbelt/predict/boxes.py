@@ -8,6 +8,7 @@ from foldbelt.boxes import Boxes
 from foldbelt.boxes.fusion import nms, weighted_boxes_fusion
 from foldbelt.channels._boxes import to_original
 from foldbelt.channels._resizing import Resizer
+from foldbelt.models._decoding import MOST
 from foldbelt.models._decoding import decode as decode
 
 VIEWS_IOU, WINDOWS_IOU = 0.55, 0.6
@@ -79,7 +80,7 @@ def over_views(views: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         return list(views[0])
     given = [Boxes.join(images) for images in views]
     fused = weighted_boxes_fusion(given, [1.0] * len(given), VIEWS_IOU)
-    return [fused.image(number) for number in range(len(fused))]
+    return [fused.image(number)[:MOST] for number in range(len(fused))]
 
 
 def over_windows(windows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
@@ -90,7 +91,7 @@ def over_windows(windows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """
     images = [np.concatenate(parts) for parts in zip(*windows, strict=True)]
     kept = nms(Boxes.join(images), iou=WINDOWS_IOU)
-    return [kept.image(number) for number in range(len(kept))]
+    return [kept.image(number)[:MOST] for number in range(len(kept))]
 
 
 def at_original(images: Sequence[np.ndarray], resizer: Resizer, sizes: np.ndarray) -> Boxes:

@@ -111,6 +111,8 @@ def run(
         )
     if probe.labels is not None and labels == "labels":
         settings["label_names"] = metadata["label_names"]
+        if metadata.get("exclusive_labels"):
+            settings["exclusive_labels"] = True
     if probe.boxes is not None:
         settings["box_names"] = metadata["box_names"]
         sizes_of = store.original_sizes(data, table["id"].tolist())

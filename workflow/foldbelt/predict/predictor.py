@@ -143,6 +143,7 @@ class Predictor:
         self.views = {name: VIEWS[name] for name in tta}
         self.sizes = list(sizes or [self.resizer.size])
         self.windows = windows
+        self.exclusive = bool(getattr(getattr(module, "label", None), "exclusive", False))
 
     @property
     def kind(self) -> ModuleType:
@@ -200,6 +201,8 @@ class Predictor:
                 total[:, :, rows, columns] += mask * torch.from_numpy(weight).to(mask.device)
             if label is not None:
                 largest = label if largest is None else torch.maximum(largest, label)
+        if largest is not None and self.exclusive:  # shares of one, as those of whole images
+            largest = largest / largest.sum(dim=1, keepdim=True)
         return total, largest, self.kind.over_windows(found) if found else None
 
     def _probabilities(

@@ -19,12 +19,14 @@ def confidence(
 ) -> np.ndarray:
     """Give the share of the boxes of each image that are confident, (N,) float64.
 
-    What is surely no object is confident, too; an image of which nobody sees anything is wholly so.
+    What is surely no object does not count, for there are any number of such boxes, and a hundred
+    of them would outvote an object that is not sure; an image of which nobody sees anything else is
+    wholly confident.
     """
     boxes = _fused(predictions, ids)
-    sure = (boxes.scores < settings["low"]) | (boxes.scores > settings["high"])
+    boxes = boxes.keep(boxes.scores >= settings["low"])
     counts = np.diff(boxes.start)
-    hits = np.bincount(boxes.of(), sure, minlength=len(boxes))
+    hits = np.bincount(boxes.of(), boxes.scores > settings["high"], minlength=len(boxes))
     share: np.ndarray = np.divide(hits, counts, out=np.ones(len(boxes)), where=counts > 0)
     return share
 

@@ -37,9 +37,17 @@ def put(
     ids: np.ndarray,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write the labels of some images: probabilities, or 1 for all above one half."""
-    prob = _mean(predictions, ids)
-    labels = prob if settings["soft"] else (prob > 0.5).astype(np.float32)
+    """Write the labels of some images: probabilities, or decided ones.
+
+    Decided, an image has all above one half; or, where labels exclude each other, the likeliest.
+    """
+    labels = _mean(predictions, ids)
+    if not settings["soft"]:
+        path = next(path for path in predictions if store.has(path, "labels"))
+        decided = labels > 0.5
+        if store.attrs(path).get("exclusive_labels", False):
+            decided = np.arange(labels.shape[1]) == labels.argmax(axis=1)[:, None]
+        labels = decided.astype(np.float32)
     file.put("labels", 0, labels)
 
 

@@ -90,15 +90,15 @@ def of_labels(truth: np.ndarray, prob: np.ndarray, cut: np.ndarray) -> np.ndarra
     Parameters
     ----------
     truth, prob, cut
-        (N, L): truth above .5 has the label, NaN counts nowhere; a probability of at least the cut
-        gives it.
+        (N, L): truth above .5 has the label, NaN counts nowhere; a probability above the cut gives
+        it.
 
     Returns
     -------
     ndarray
         (L, 2, 2) int64: label × (without, with) in truth × in prediction.
     """
-    known, has, given = np.isfinite(truth), truth > 0.5, prob >= cut
+    known, has, given = np.isfinite(truth), truth > 0.5, prob > cut
     planes = [
         [(known & (has == true) & (given == found)).sum(axis=0) for found in (False, True)]
         for true in (False, True)

@@ -11,7 +11,7 @@ from foldbelt.report.outputs import Labels
 def given(labels: Labels) -> np.ndarray:
     """Tell which labels each image was given, (N, L) bool: the most probable, or all above."""
     if not labels.exclusive:
-        return labels.prob >= labels.cut
+        return labels.prob > labels.cut
     best = labels.prob.argmax(axis=1)
     return best[:, None] == np.arange(labels.prob.shape[1])
 

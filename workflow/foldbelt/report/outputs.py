@@ -100,6 +100,8 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
     """
     ids = [str(name) for name in store.read(blend_oof, "id")]
     truth = store.read(data, "labels", ids).astype(np.float64)
+    prob = store.read(blend_oof, "labels", ids).astype(np.float64)
+    truth[~np.isfinite(prob).all(axis=1)] = np.nan  # no model predicted them: they are not scored
     attrs = store.attrs(data)
     given = list(map(str, attrs.get("label_names") or range(1, truth.shape[1] + 1)))
     scheme = read_folds(folds).set_index("id").reindex(ids)
@@ -113,7 +115,7 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
     return Labels(
         ids,
         truth,
-        store.read(blend_oof, "labels", ids).astype(np.float64),
+        prob,
         spoken(given),
         bool(attrs.get("exclusive_labels", False)),
         np.array([[CUT] * len(given) if cut is None else cut for cut in cuts]).reshape(truth.shape),
@@ -147,6 +149,8 @@ def read_boxes(blend_oof: str, data: str, folds: str) -> Boxed:
     labelled = np.ones(len(ids), bool)
     if store.has(data, "table/boxes"):
         labelled = store.read(data, "table/boxes", ids) >= 0
+    if store.has(blend_oof, "table/predicted"):  # the others are not scored
+        labelled &= store.read(blend_oof, "table/predicted", ids) > 0
     scheme = read_folds(folds).set_index("id").reindex(ids)
     listed = spoken(list(map(str, names)))
     return Boxed(ids, truth, pred, listed, labelled, number_groups(scheme))

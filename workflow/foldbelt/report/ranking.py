@@ -27,7 +27,8 @@ class Curve:
     name
         Of the class.
     recall, precision
-        (P,) float64, rising recall; precision is the envelope: the best at this recall or more.
+        (P,) float64, rising recall; precision of boxes is the envelope: the best at this recall or
+        more.
     area
         Average precision; NaN where the class has no truth.
     interval
@@ -70,7 +71,8 @@ class _Ranking:
     """Predictions of one class by falling score.
 
     right (M,) float64 0/1; of (M,) the image of each; ends (E,) the places after which a cut is
-    possible; true (N,) the number of true ones in each image.
+    possible; true (N,) the number of true ones in each image. Average precision of boxes takes the
+    envelope of the precision (VOC 2010), that of labels does not (`foldbelt.metrics`).
     """
 
     scores: np.ndarray
@@ -78,6 +80,7 @@ class _Ranking:
     of: np.ndarray
     ends: np.ndarray
     true: np.ndarray
+    envelope: bool
 
 
 def of_boxes(
@@ -115,7 +118,7 @@ def of_boxes(
         rows = rows[np.argsort(-pred.scores[rows].astype(np.float64), kind="stable")]
         true = np.bincount(true_of[truth.classes == k], minlength=len(images))
         ends = np.arange(len(rows))  # equal scores stay in row order, as the metric counts them
-        rankings.append(_Ranking(pred.scores[rows], right[rows] * 1.0, of[rows], ends, true))
+        rankings.append(_Ranking(pred.scores[rows], right[rows] * 1.0, of[rows], ends, true, True))
     return _curves(rankings, names, _numbers(groups, count)[images], None, draws, seed)
 
 
@@ -142,7 +145,8 @@ def of_labels(
         of = known[np.argsort(-prob[known, k], kind="stable")]
         scores, has = prob[of, k], truth[:, k] > 0.5
         ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
-        rankings.append(_Ranking(scores, has[of] * 1.0, of, ends, has.astype(np.int64)))
+        true = has.astype(np.int64)
+        rankings.append(_Ranking(scores, has[of] * 1.0, of, ends, true, envelope=False))
         candidates.append(len(known))
     return _curves(rankings, names, _numbers(groups, len(truth)), candidates, draws, seed)
 
@@ -183,7 +187,9 @@ def _curve(
     true = int(ranking.true.sum())
     precision = hits / found
     recall = hits / max(true, 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    envelope = precision
+    if ranking.envelope:
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
     cut, at = None, None
     if true and hits.any():
         best = int((2 * hits / (found + true)).argmax())
@@ -213,8 +219,9 @@ def _areas(ranking: _Ranking, groups: np.ndarray, counts: np.ndarray) -> np.ndar
         hits = np.cumsum(found * ranking.right[: ends[-1] + 1], axis=1)[:, ends]
         found = np.cumsum(found, axis=1, out=found)[:, ends]
         precision = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        area = (np.diff(hits, axis=1, prepend=0) * envelope).sum(axis=1)
+        if ranking.envelope:
+            precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        area = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
     return np.divide(area, total, out=np.full(len(counts), np.nan), where=total > 0)
 
 

@@ -181,6 +181,12 @@ def load(
     objects = box_targets.names(train) if main == "box" else []
     _check_truth(main, classes, width, objects, train, model)
     pads = bool(resizer.padding().any())
+    if objects and pads and resizer.mode == "pad-reflect":
+        raise InputError(
+            f"{model['name']!r} would be taught that mirrored objects are none: {train.channels} "
+            "are padded by their mirror images, and boxes are not mirrored. Set the channels' "
+            "resize_mode to resize or pad-edge."
+        )
     planes = classes + (train.has_ignore() or pads)
     derived = labels.follow_from_masks(train, classes, width)
     if stage.blackout and width and not derived:

@@ -94,7 +94,8 @@ def read_labels(
 
 def _one_of(rows: pd.DataFrame, column: str, table: str) -> tuple[Labels, list[Finding]]:
     """Read a column that names one label an image, or nothing where it is unknown."""
-    texts = dict(zip(rows["id"], rows[column].str.strip(), strict=True))
+    known = rows[column].str.strip().map(lambda text: "" if text.lower() in _UNKNOWN else text)
+    texts = dict(zip(rows["id"], known, strict=True))
     names = sorted(set(texts.values()) - {""})
     if texts and not names:
         reason = f"column {column} is empty for all training images; data.label needs some labels"

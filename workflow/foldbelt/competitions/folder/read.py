@@ -86,6 +86,12 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     findings += wrong
     names = list(box_names or []) if settings["masks"] == FROM_BOXES else list(classes)
     findings += _check_sample(root, test, names) if settings["masks"] else []
+    if labels is not None and names and labels.names == names:
+        reason = (
+            f"the labels of data.label are named as the classes of the masks are "
+            f"({', '.join(names)}), so that they would be taken for what masks show; rename either"
+        )
+        findings.append(Finding("data.label", reason))
     train_items = [
         Item(
             key,

@@ -21,6 +21,8 @@ def read(root: Path, name: str) -> Listed:
     listed = Listed(findings=findings, partial=True)
     if table is None:
         return listed
+    if "score" in table:
+        listed.notes.append("scores are not looked at: every box is taken for true, however unsure")
     without: dict[str, str] = {}
     for line, cells in enumerate(_stripped(table, "class" in table), 2):  # after the header
         if csv_files.is_name(cells[0]) and not any(cells[2:]):
