@@ -178,7 +178,7 @@ def build(
         How many times smaller than the image the maps are that look for boxes, each twice the one
         before. A level of stride s finds boxes of which a side lies up to 8 s from the middle, and
         the first one all that are smaller, down to about 2 s; the last one all that are larger.
-        Strides beyond the encoder's deepest map double from there: one more is that map, thinned out (Lin et al.
+        Strides beyond the encoder's deepest map: one more is that map, thinned out (Lin et al.
         2017, Feature pyramid networks), two more are convolved (Tian et al.).
     head_convs
         Convolutions in each of the head's two branches.
