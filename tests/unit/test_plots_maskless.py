@@ -16,7 +16,7 @@ from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.folds import splitting
-from foldbelt.report import augment, balance, box_examples, examples, known, pseudo, style
+from foldbelt.report import augment, balance, box_drawing, examples, known, pseudo, style
 from foldbelt.report import channels as channels_figure
 
 COUNT = 24
@@ -123,7 +123,7 @@ def test_every_box_is_drawn_on_its_own_image(
     images = store.read(paths["train"], "image")
     drawn: dict[int, list[np.ndarray]] = {}
     shown: dict[int, int] = {}
-    outline, tile = box_examples.outline, style.tile
+    outline, tile = box_drawing.outline, style.tile
 
     def record_tile(axes: Any, image: np.ndarray, *more: Any, **how: Any) -> None:
         shown[id(axes)] = next(n for n, one in enumerate(images) if np.array_equal(one, image))
@@ -135,7 +135,7 @@ def test_every_box_is_drawn_on_its_own_image(
         outline(axes, row, *more)
 
     monkeypatch.setattr(style, "tile", record_tile)
-    monkeypatch.setattr(box_examples, "outline", record)
+    monkeypatch.setattr(box_drawing, "outline", record)
     examples.draw(paths["train"], str(tmp_path / "out.png"))
     truth = Boxes.from_bytes(list(store.read(paths["train"], "boxes")))
     assert drawn
@@ -206,7 +206,7 @@ class Drawn:
 def panels(monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
     """Record every panel."""
     drawn: list[Drawn] = []
-    tile, box, outline = style.tile, box_examples.outline, style.outline
+    tile, box, outline = style.tile, box_drawing.outline, style.outline
 
     def record_tile(axes: Any, image: np.ndarray, *more: Any, **how: Any) -> None:
         drawn.append(Drawn(axes, image))
@@ -222,7 +222,7 @@ def panels(monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
         outline(*given)
 
     monkeypatch.setattr(style, "tile", record_tile)
-    monkeypatch.setattr(box_examples, "outline", record_box)
+    monkeypatch.setattr(box_drawing, "outline", record_box)
     monkeypatch.setattr(style, "outline", record_outline)
     return drawn
 

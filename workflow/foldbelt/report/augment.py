@@ -20,7 +20,7 @@ from foldbelt.augment._transforms import Augment, images_of
 from foldbelt.channels._resizing import Resizer
 from foldbelt.config.stage_settings import CropSettings
 from foldbelt.files import PathLike, seed_for
-from foldbelt.report import box_examples, known, style
+from foldbelt.report import box_drawing, known, style
 from foldbelt.report.classes import kinds, mask_names, spoken
 from foldbelt.train import box_targets
 from foldbelt.train.crops import Crop
@@ -395,7 +395,7 @@ def _outlines(axes: Axes, masks: np.ndarray, dashed: bool) -> None:
 
 def _box(axes: Axes, box: np.ndarray, dashed: bool) -> None:
     line = DASHED if dashed else "-"
-    box_examples.outline(axes, box, _colour(int(box[0])), line, 1.4)
+    box_drawing.outline(axes, box, _colour(int(box[0])), line, 1.4)
 
 
 def _legend(made: Figure, preview: _Preview, ignored: bool) -> None:

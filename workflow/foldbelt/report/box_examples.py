@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from foldbelt import store
 from foldbelt.boxes import Boxes
 from foldbelt.files import seed_for
-from foldbelt.report import style
+from foldbelt.report import box_drawing, style
+from foldbelt.report.box_drawing import casing
 from foldbelt.report.box_pairs import partners
 from foldbelt.report.classes import look
 from foldbelt.report.confusion import above
@@ -186,7 +186,9 @@ def _boxes(
     """Draw boxes (m, 6) of an image: true solid, predicted dashed with class and score."""
     for boxes, line, width in ((truth, "-", 2.2), (pred, DASHED, 1.5)):
         for row in boxes:
-            outline(axes, row, colour_of(int(row[0]), len(names), line == "-"), line, width)
+            box_drawing.outline(
+                axes, row, colour_of(int(row[0]), len(names), line == "-"), line, width
+            )
     taken: list[tuple[float, ...]] = []
     for row in pred:  # by falling score: where room is short, the surest are named
         name = "" if len(names) == 1 else style.fit(names[int(row[0])], 0.9, TEXT) + ": "
@@ -196,15 +198,6 @@ def _boxes(
         for row in truth:
             text = style.fit(names[int(row[0])], 1.2, TEXT)
             _name(axes, row, text, colour_of(int(row[0]), len(names), True), scale, taken)
-
-
-def outline(axes: Axes, row: np.ndarray, colour: str, line: object, width: float) -> None:
-    """Draw a box, (class, x1, y1, x2, y2, …), over an image, cased so that it shows on any."""
-    x, y, x_end, y_end = row[1:5].tolist()
-    shape = Rectangle((x, y), x_end - x, y_end - y, fill=False, edgecolor=colour, linewidth=width)
-    shape.set_linestyle(line)  # type: ignore[arg-type]
-    shape.set_path_effects([withStroke(linewidth=width + 1.4, foreground=_casing(colour))])
-    axes.add_patch(shape)
 
 
 def _name(
@@ -237,7 +230,7 @@ def _name(
             line + 0.76 * height,
             text,
             size=TEXT,
-            color=_casing(colour),
+            color=casing(colour),
             ha="center",
             va="baseline",
         )
@@ -251,11 +244,6 @@ def _touch(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 def colour_of(k: int, classes: int, true: bool) -> str:
     """Colour of a class; where there is only one, truth and prediction have their own."""
     return SINGLE[0 if true else 1] if classes == 1 else look(k)[0]
-
-
-def _casing(colour: str) -> str:
-    light = colour in (style.YELLOW, style.WHITE, style.PALE, style.SKY, style.PURPLE)
-    return style.BLACK if light else style.WHITE
 
 
 def _legend(made: Figure, names: Sequence[str], there: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from foldbelt import store
-from foldbelt.report import box_examples, known, style
+from foldbelt.report import box_drawing, known, style
 from foldbelt.report import classes as classes_
 from foldbelt.report.coverage import BOUNDS, class_name, coverage_class
 from foldbelt.report.known import Known
@@ -229,7 +229,7 @@ class _Boxes:
         if self.known.boxes is None:
             return
         for row in self.known.boxes.image(at):
-            box_examples.outline(axes, row, *classes_.look(int(row[0])), 1.4)
+            box_drawing.outline(axes, row, *classes_.look(int(row[0])), 1.4)
 
     def handles(self) -> list[Any]:
         names = self.known.box_names
