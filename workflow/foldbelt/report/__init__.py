@@ -14,10 +14,10 @@
 
 Shared by several of them: ``pages`` (a page and its tables), ``classes`` and ``coverage`` (names
 and looks of the classes of masks, and of images by how much is covered), ``known`` (boxes and
-labels of images without masks), ``scored`` (images decided
-and scored out of fold), ``scoreboard`` (the lines of the table of scores), and of labels and boxes
-``outputs`` (what is read), ``box_pairs`` (which box is which), ``ranking`` (average precision),
-``calibration`` (bins of a reliability diagram) and ``panels`` (a panel for each class).
+labels of images without masks), ``scored`` (images decided and scored out of fold), ``scoreboard``
+(the lines of the table of scores), and of labels and boxes ``outputs`` (what is read),
+``box_drawing`` (a box over an image), ``box_pairs`` (which box is which), ``ranking`` (average
+precision), ``calibration`` (bins of a reliability diagram) and ``panels`` (a panel for each class).
 
 A script (``workflow/scripts/draw_*.py``) calls them, a rule in ``workflow/rules/figures.smk`` names
 their files and a caption in ``workflow/report/``. Line figures are SVG and image panels PNG; both
