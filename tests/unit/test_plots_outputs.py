@@ -15,6 +15,7 @@ from test_plots_crowded import check
 from foldbelt import store
 from foldbelt.boxes import Boxes
 from foldbelt.metrics.boxes import mean_average_precision
+from foldbelt.metrics.ranked import Ranking
 from foldbelt.report import (
     box_examples,
     box_pairs,
@@ -208,8 +209,8 @@ def test_a_true_box_is_claimed_once_and_by_the_surest():
         [1, 9, 9, 9, 9, 1],
     ]
     pred = Boxes.join([np.array(found)])
-    assert box_pairs.partners(truth, pred).tolist() == [-1, 0, -1, -1]
-    assert box_pairs.partners(truth, pred, across=True).tolist() == [-1, 0, 1, -1]
+    assert Ranking.match(truth, pred, 2).right.tolist() == [False, True, False, False]
+    assert box_pairs.partners(truth, pred).tolist() == [-1, 0, 1, -1]
     counts = confusion.of_boxes(truth, pred, 2, [0, 0])
     assert counts.tolist() == [[1, 0, 0], [1, 0, 0], [1, 1, 0]]
     above = confusion.of_boxes(truth, pred, 2, [0.4, None])

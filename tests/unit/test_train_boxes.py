@@ -217,14 +217,17 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("recipe", [PADDED, EVERYWHERE, {"resize_mode": "resize"}])
+RECIPES = [PADDED, EVERYWHERE, {"resize_mode": "resize"}]
+# Of the other recipes, the seam between these windows goes through boxes.
+PAIRS = [(recipe, view) for recipe in RECIPES for view in VIEWS]
+PAIRS = [pair for pair in PAIRS if pair[1] != "windows" or pair[0] == PADDED]
+
+
+@pytest.mark.parametrize(("recipe", "view"), PAIRS)
 def test_views_and_windows_see_boxes_where_they_are_in_the_original(
     tmp_path, monkeypatch, recipe, view
 ):
     _, boxes = write(tmp_path, recipe, alike=True)
-    if view == "windows" and recipe != PADDED:
-        pytest.skip("the windows' seam would go through boxes")
     made = found(tmp_path, monkeypatch, **VIEWS[view])
     for number, true in enumerate(boxes):
         given = made.image(number)

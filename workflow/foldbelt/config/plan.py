@@ -133,11 +133,6 @@ class Plan(VariantFiles):
         """Outputs beside masks."""
         return [output for output in self.by_output if output != "masks"]
 
-    @property
-    def main(self) -> str:
-        """The output that `score` in scores.json is of."""
-        return next(iter(self.by_output))
-
     def folds_of(self, member: str) -> list[int]:
         """Give the folds of a member: all, or those that its model is trained on alone."""
         settings = self.recipes.model(member)

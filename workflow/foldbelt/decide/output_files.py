@@ -16,6 +16,7 @@ import pandas as pd
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
+from foldbelt.search.oof import read_folds
 
 Members = Mapping[str, Sequence[PathLike]]
 
@@ -59,7 +60,7 @@ def run(
         If an image is predicted twice or never, or nobody knows any truth.
     """
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
-    table = _folds(folds)
+    table = read_folds(folds, data)
     ids, groups = table["id"].tolist(), table["group"].tolist()
     given, known = {}, {}
     for name, paths in members.items():
@@ -116,15 +117,6 @@ def apply(
     raise_all(problems, "test predictions", "Predict again.")
     made = kind.apply(members, folds, ids, decided)
     kind.write(out, ids, made, kind.names_of(paths[0]))
-
-
-def _folds(path: PathLike) -> pd.DataFrame:
-    """Read the folds: id, fold and group; an image without a group is its own."""
-    table = pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False)
-    if "group" not in table:
-        table["group"] = ""
-    table["group"] = table["group"].where(table["group"] != "", "id " + table["id"])
-    return table
 
 
 def _rows(

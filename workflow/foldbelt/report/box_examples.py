@@ -10,9 +10,9 @@ from matplotlib.patches import Rectangle
 from foldbelt import store
 from foldbelt.boxes import Boxes
 from foldbelt.files import seed_for
+from foldbelt.metrics.ranked import Ranking
 from foldbelt.report import box_drawing, style
 from foldbelt.report.box_drawing import casing
-from foldbelt.report.box_pairs import partners
 from foldbelt.report.classes import look
 from foldbelt.report.confusion import above
 from foldbelt.report.outputs import Boxed
@@ -37,7 +37,7 @@ def score_images(truth: Boxes, pred: Boxes) -> np.ndarray:
     """
     classes = 1 + max([0, *truth.classes.tolist(), *pred.classes.tolist()])
     size = len(truth) * classes
-    right = partners(truth, pred) >= 0
+    right = Ranking.match(truth, pred, classes).right
     cells = [boxes.of() * classes + boxes.classes for boxes in (truth, pred)]
     hits = np.bincount(cells[1][right], minlength=size)
     both = np.bincount(np.concatenate(cells), minlength=size)
@@ -116,7 +116,7 @@ def draw(
     sizes = store.original_sizes(data, shown)
     pictures = store.read(data, "image", shown)
     grid_ = Grid.of(sizes)
-    right = partners(truth, pred) >= 0
+    right = Ranking.match(truth, pred, len(boxed.names)).right
     title = _title(scores, picked, which, truth)
     with style.figure(out, title, grid_.width, grid_.height(2), **style.TIGHT) as made:
         cells = grid_.cells(made)

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from foldbelt.boxes import Boxes
 from foldbelt.level import LEVEL
-from foldbelt.report.box_pairs import partners
+from foldbelt.metrics.ranked import Ranking
 
 BINS = 10
 
@@ -88,7 +88,7 @@ def of_boxes(
     groups = np.arange(len(truth)) if groups is None else np.asarray(groups)
     images = np.arange(len(truth)) if labelled is None else np.flatnonzero(labelled)
     truth, pred = truth.take(images), pred.take(images)
-    right, of = partners(truth, pred) >= 0, groups[images][pred.of()]
+    right, of = Ranking.match(truth, pred, len(names)).right, groups[images][pred.of()]
     made = []
     for k, name in enumerate(names):
         rows = pred.classes == k

@@ -48,7 +48,7 @@ def of_boxes(
     """
     images = np.arange(len(truth)) if labelled is None else np.flatnonzero(labelled)
     truth, pred = truth.take(images), above(pred.take(images), cuts)
-    claimed = partners(truth, pred, across=True)
+    claimed = partners(truth, pred)
     there = np.full(len(pred.scores), classes)
     there[claimed >= 0] = truth.classes[claimed[claimed >= 0]]
     missed = np.ones(len(truth.scores), bool)

@@ -13,7 +13,7 @@ from scipy.special import ndtr, stdtrit
 from foldbelt.bootstrap import FEWEST, Interval
 from foldbelt.boxes import Boxes
 from foldbelt.level import LEVEL
-from foldbelt.report.box_pairs import partners
+from foldbelt.metrics.ranked import Ranking
 
 BLOCK = 2**22  # draws × predictions at a time
 
@@ -110,7 +110,7 @@ def of_boxes(
     count = len(truth)
     images = np.arange(count) if labelled is None else np.flatnonzero(labelled)
     truth, pred = truth.take(images), pred.take(images)
-    right = partners(truth, pred) >= 0
+    right = Ranking.match(truth, pred, len(names)).right
     of, true_of = pred.of(), truth.of()
     rankings = []
     for k in range(len(names)):

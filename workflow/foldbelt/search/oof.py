@@ -103,7 +103,7 @@ class OutOfFold:
     ) -> None:
         self.members = list(members)
         self.data = data
-        table = _read_folds(folds, data)
+        table = read_folds(folds, data)
         if only is not None:
             table = table[table["fold"].isin(only)].reset_index(drop=True)
         self.ids = table["id"].to_numpy()
@@ -244,7 +244,7 @@ def _blocks(
         yield from (None for _ in range(0, len(ids), size))
 
 
-def _read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
+def read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
     """Read the folds in the order of the data; ids are in both, and in the folds once."""
     table = pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False)
     missing = [column for column in ("id", "fold") if column not in table]
