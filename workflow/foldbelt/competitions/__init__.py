@@ -25,7 +25,8 @@ constants in its `__init__.py`
     ``METRIC``, the default metric, a name in `foldbelt.metrics`; ``SYNTHETIC``, the plug-in of
     `foldbelt.synthetic` that draws data in the competition's format, if there is one;
     ``LABEL_COLUMN``, whether the reader takes image labels from what `data.label` names;
-    ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`).
+    ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`);
+    ``OUTPUTS``, on which of masks, labels and boxes a run decides by default (else on all).
 
 A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
 several competitions share is in `foldbelt.formats`.
