@@ -525,3 +525,36 @@ def test_sections_of_a_valid_config_are_checked_again_only_where_they_changed() 
     wrong = {**copy.deepcopy(base), "unknown": 1}
     with pytest.raises(InputError, match="unknown"):
         config.resolve(wrong, valid=base)
+
+
+def test_a_run_decides_on_what_it_names() -> None:
+    given = changed("data/boxes", "boxes.csv")
+    given |= {"competition": "folder", "outputs": ["boxes"]}
+    given["data"]["label"] = "view"
+    given["stages"]["box"] = {"loss": {"box": 1}, "epochs": 1}
+    given["models"]["net"]["architecture"]["label_head"] = True
+    given["channels"] = {"base": {"resize_mode": "resize"}}
+    given["models"]["finder"] = {"stages": ["box"], "architecture": {"name": "detector"}}
+    with pytest.raises(InputError, match=r"net.*predicts none of boxes, on which the run decides"):
+        config.resolve(given)
+    given["outputs"] = ["labels", "boxes"]
+    expected = {"labels": ["net"], "boxes": ["finder"]}
+    assert outputs.models_of(config.resolve(given)) == expected
+    given["outputs"] = None
+    assert outputs.models_of(config.resolve(given)) == {"masks": ["net"], **expected}
+    given["outputs"], given["data"]["boxes"] = ["labels", "boxes"], None
+    del given["models"]["finder"], given["stages"]["box"]
+    with pytest.raises(InputError, match="outputs: boxes: no model predicts them"):
+        config.resolve(given)
+
+
+def test_a_competition_may_say_what_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    constant = registry.constant
+    asked = {"OUTPUTS": ("boxes", "labels")}
+    monkeypatch.setattr(
+        registry,
+        "constant",
+        lambda module, name, *default: asked.get(name, constant(module, name, *default)),
+    )
+    assert outputs.decided({"outputs": None, "competition": "folder"}) == ["labels", "boxes"]
+    assert outputs.decided({"outputs": ["masks"], "competition": "folder"}) == ["masks"]

@@ -37,8 +37,9 @@ constants in its `__init__.py`
     `foldbelt.synthetic` that draws data in the competition's format, if there is one;
     ``LABEL_COLUMN``, whether the reader takes image labels from what `data.label` names;
     ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`);
-    ``OUTPUTS``, what a run decides on by default; ``CLASSES``, the labels and classes of boxes
-    whose mean average precision is the score of a joint decision.
+    ``OUTPUTS``, on which of masks, labels and boxes a run decides by default (else on all);
+    ``CLASSES``, the labels and classes of boxes whose mean average precision is the score of a
+    joint decision.
 
 A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
 several competitions share is in `foldbelt.formats`.

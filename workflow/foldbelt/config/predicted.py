@@ -27,6 +27,7 @@ def problems(config: Config) -> Iterator[Problem]:
         for output in (o for o, predicted in asked.items() if predicted and not has[o]):
             reason = f"{name} ({network['name']}) predicts {output}, and the data have none; see "
             yield Problem(f"models.{name}.architecture", reason + needs[output])
+    yield from _undecided(config, found)
     others = [output for output in found if output != "masks"]
     if config["pseudo"]["rounds"] and config["pseudo"]["rule"] == "halves" and others:
         reason = (
@@ -44,6 +45,25 @@ def problems(config: Config) -> Iterator[Problem]:
             "masks, or labels of their own (data.label)"
         )
         yield Problem("models", reason)
+
+
+def _undecided(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Yield models that predict nothing of what is decided, and outputs that nobody predicts."""
+    allowed = outputs.decided(config)
+    if len(allowed) == len(outputs.OUTPUTS):
+        return
+    used = {name for names in found.values() for name in names}
+    for name in (name for name in config["models"] if name not in used):
+        network = config["models"][name]["architecture"]["name"]
+        reason = (
+            f"{name} ({network}) predicts none of {', '.join(allowed)}, on which the run decides "
+            "(outputs); take another architecture, or leave the model out"
+        )
+        yield Problem(f"models.{name}.architecture", reason)
+    for output in config["outputs"] or []:
+        if output not in found:
+            reason = f"{output}: no model predicts them, or the data have none; leave it out"
+            yield Problem("outputs", reason)
 
 
 def _some_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
