@@ -23,9 +23,10 @@ def draw(curves: Curves, what: str, out: str) -> None:
     Parameters
     ----------
     curves
-        From :func:`foldbelt.report.ranking.of_boxes` or ``of_labels``.
+        From :func:`foldbelt.report.ranking.of_boxes`, ``of_labels`` or
+        ``of_both``.
     what
-        'box' or 'label'.
+        'box', 'label', or 'class' where there are both.
     out
         An SVG.
     """
@@ -49,7 +50,8 @@ def draw(curves: Curves, what: str, out: str) -> None:
             last, first = place >= len(shown) - across, place % across == 0
             axes.tick_params(labelbottom=last, labelleft=first)  # all panels have the same axes
             if last:
-                axes.set_xlabel(f"recall (share of true {_plural(what)})")
+                true = "ones" if what == "class" else _plural(what)
+                axes.set_xlabel(f"recall (share of true {true})")
             if first:
                 axes.set_ylabel("precision (share right)")
         style.legend(made, _handles(shown, what), 4)
@@ -107,7 +109,7 @@ def _handles(shown: list[Curve], what: str) -> list[Line2D]:
         handles[0].set_label("this label")
     if len(shown) > 1:
         handles.append(Line2D([], [], color=style.PALE, label="the others"))
-    score = "score" if what == "box" else "probability"
+    score = "probability" if what == "label" else "score"
     text = f"highest F1, with the {score} from which on"
     dot = Line2D([], [], color=style.ORANGE, marker="o", markersize=7, linestyle="", label=text)
     dot.set_markeredgecolor(style.BLACK)
@@ -132,7 +134,7 @@ def _title(curves: Curves, what: str) -> str:
                 f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
             )
     how = "Out of fold. "
-    if what == "box":
+    if what != "label":
         how += "A box is right if its IoU with a true one of its class exceeds .5. "
     how += "The area below a curve is its average precision (AP)"
     if curves.groups >= FEWEST:
@@ -145,4 +147,4 @@ def _title(curves: Curves, what: str) -> str:
 
 
 def _plural(what: str) -> str:
-    return "boxes" if what == "box" else "labels"
+    return {"box": "boxes", "label": "labels", "class": "classes"}[what]
