@@ -160,7 +160,7 @@ def test_no_text_is_cut_or_runs_into_another(tmp_path, monkeypatch, boxes):
     precision_recall.draw(curves_of(files), "class", "a.svg")
     parts.draw(files[0], "b.svg")
     texts = [made.texts[0].get_text() for made in titles]
-    assert texts[0].startswith("Mean average precision of classes 0.")
+    assert texts[0].startswith("Mean average precision 0.")
     assert texts[1] == "Most is added by mixing negative and boxes into none: +0.0221"
 
 

@@ -82,8 +82,9 @@ def draw(decision: str, out: str) -> None:
             axes.plot(part.adds, place, "o", color=style.BLUE, mfc=face, markersize=8)
         axes.set_yticks(range(len(parts)), [style.fit(part.label, 3.2) for part in parts])
         axes.set_ylim(-0.6, len(parts) - 0.4)
-        reach = max(0.005, *(abs(end) for part in parts for end in _ends(part)))
-        axes.set_xlim(-1.08 * reach, 1.08 * reach)
+        ends = [0.0, *(end for part in parts for end in _ends(part))]
+        room = max(0.001, 0.06 * (max(ends) - min(ends)))
+        axes.set_xlim(min(ends) - room, max(ends) + room)
         axes.set_xlabel("adds to the mean average precision")
         axes.grid(axis="y", visible=False)
 

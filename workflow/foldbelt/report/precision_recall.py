@@ -34,12 +34,12 @@ def draw(curves: Curves, what: str, out: str) -> None:
     if not shown or not any(curve.true for curve in shown):
         style.message(out, f"No true {what} to rank", f"No image is known to have a {what}.")
         return
-    across = min(panels.ACROSS, len(shown))
+    across = _across(len(shown))
     side = ALONE if len(shown) == 1 else PANEL
     width = max(LEAST_WIDTH, across * side)
     height = -(-len(shown) // across) * (side + 0.65) + 0.8
     with style.figure(out, _title(curves, what), width, height) as made:
-        cells = panels.grid(made, len(shown))
+        cells = panels.grid(made, len(shown), across)
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
             others = [other for other in shown if other is not curve and other.true]
             rest = [_steps(other, COARSE) for other in others]
@@ -55,6 +55,12 @@ def draw(curves: Curves, what: str, out: str) -> None:
             if first:
                 axes.set_ylabel("precision (share right)")
         style.legend(made, _handles(shown, what), 4)
+
+
+def _across(count: int) -> int:
+    """Give how many panels stand side by side: 3 and 3 rather than 4 and 2."""
+    lines = -(-count // panels.ACROSS)
+    return -(-count // lines)
 
 
 def _curve(axes: Axes, curve: Curve, room: float) -> None:
@@ -121,7 +127,9 @@ def _handles(shown: list[Curve], what: str) -> list[Line2D]:
 
 def _title(curves: Curves, what: str) -> str:
     known = [curve for curve in curves.each if math.isfinite(curve.area)]
-    if len(curves.each) == 1:
+    if what == "class":
+        text = f"Mean average precision {curves.mean:.3f}"
+    elif len(curves.each) == 1:
         text = f"Average precision of {_plural(what)} {curves.mean:.3f}"
     else:
         text = f"Mean average precision of {_plural(what)} {curves.mean:.3f}"
