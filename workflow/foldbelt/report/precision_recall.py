@@ -142,7 +142,7 @@ def _title(curves: Curves, what: str) -> str:
                 f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
             )
     how = "Out of fold. "
-    if what != "label":
+    if any(curve.candidates is None for curve in curves.each):
         how += "A box is right if its IoU with a true one of its class exceeds .5. "
     how += "The area below a curve is its average precision (AP)"
     if curves.groups >= FEWEST:
