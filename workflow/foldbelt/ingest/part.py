@@ -24,6 +24,7 @@ import pandas as pd
 from foldbelt import competitions, store
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+from foldbelt.formats import dicom
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.ingest.streaming import Stream
@@ -48,7 +49,9 @@ class _Sources:
         """What the ids of test images can be, those that cannot be read included."""
         paths = [Path(name) for name in self.only_test]
         images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        return {path.stem for path in images} | {path.name for path in images}
+        names = {path.stem for path in images} | {path.name for path in images}
+        # A DICOM file may be named by a number with points, and have no suffix.
+        return names | {path.name for path in paths if dicom.has_mark(self.listing.root / path)}
 
     def part_of(self, finding: Finding) -> str:
         """Tell which part a finding is about: the one that cannot be stored because of it."""
