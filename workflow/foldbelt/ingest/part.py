@@ -117,6 +117,10 @@ def run(
     }
     if source.listing.exclusive:
         attrs["exclusive_labels"] = True
+    if source.listing.groups:
+        attrs["label_groups"] = source.listing.groups
+    if source.listing.levels:
+        attrs["label_levels"] = dict(source.listing.levels)
     if source.listing.boxes is not None:
         attrs["box_names"] = source.listing.boxes
     findings = _convert_usable(source, part, out, attrs)
@@ -140,6 +144,8 @@ def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
         labels=trained["label_names"],
         exclusive=trained.get("exclusive_labels", False),
         boxes=trained.get("box_names"),
+        groups=trained.get("label_groups", []),
+        levels=trained.get("label_levels", {}),
     )
 
 
