@@ -38,6 +38,10 @@ constants in its `__init__.py`
     ``LABEL_COLUMN``, whether the reader takes image labels from what `data.label` names;
     ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`);
     ``OUTPUTS``, on which of masks, labels and boxes a run decides by default (else on all);
+    ``LABELS`` and ``BOXES``, names of the image labels and of the classes of boxes where the
+    competition's own tables hold them; ``LABEL_GROUPS``, which of the labels exclude each other;
+    ``LABEL_LEVELS``, the column by which images share labels; ``MASKS``, ``GROUP`` and
+    ``STRATIFY``, defaults of `data.masks`, `folds.*.group` and `folds.*.stratify`;
     ``CLASSES``, the labels and classes of boxes whose mean average precision is the score of a
     joint decision.
 

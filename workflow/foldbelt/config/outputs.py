@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config import annotations
 
 OUTPUTS = ("masks", "labels", "boxes")
 """In this order the first that a run has is its main one: that of `score` in scores.json."""
@@ -61,7 +62,7 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
     """
     data, allowed = config["data"], decided(config)
     has_masks = bool(data["masks"]) and "masks" in allowed
-    own_labels = data["label"] is not None
+    own_labels = annotations.has_labels(config)
     found: dict[str, list[str]] = {output: [] for output in OUTPUTS}
     for name, model in config["models"].items():
         network = model["architecture"]
@@ -70,7 +71,7 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
             found["masks"].append(name)
         if own_labels and labels and "labels" in allowed:
             found["labels"].append(name)
-        has_boxes = data["boxes"] is not None and "boxes" in allowed
+        has_boxes = annotations.has_boxes(config) and "boxes" in allowed
         if has_boxes and registry.predicts_boxes(network):
             found["boxes"].append(name)
     masked = [
