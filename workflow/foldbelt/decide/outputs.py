@@ -79,6 +79,35 @@ def shares(weights: str | Mapping[str, float], names: Sequence[str]) -> dict[str
     return {name: weight / total for name, weight in given.items()}
 
 
+def scaled(weights: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, float]:
+    """Give weights of a decision beside those of members that it does not know.
+
+    Parameters
+    ----------
+    weights
+        Which sum to 1.
+    shares
+        Of the others.
+
+    Raises
+    ------
+    InputError
+        If they take all, or more.
+
+    Examples
+    --------
+    >>> scaled({"a": 0.5, "b": 0.5}, {"c": 0.5})
+    {'a': 0.25, 'b': 0.25, 'c': 0.5}
+    """
+    rest = 1 - sum(shares.values())
+    if not rest > 0:
+        raise InputError(
+            f"{', '.join(shares)}: their weights sum to {1 - rest:g} and leave the others nothing; "
+            "lower them."
+        )
+    return {name: weight * rest for name, weight in weights.items()} | dict(shares)
+
+
 def check_folds(
     members: Mapping[str, Any],
     known: Mapping[str, np.ndarray],
