@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from foldbelt.bootstrap import Resampling
+from foldbelt.decide import label_task
 from foldbelt.decide import labels as decide
 from foldbelt.files import InputError
 from foldbelt.metrics import labels as metrics
@@ -106,7 +107,7 @@ def test_thresholds_are_the_best_of_the_other_folds():
     given = inputs() | {"metric": "balanced_accuracy"}
     given["members"] = {"good": given["members"]["good"]}
     decision, _ = decide.search(**given)
-    tried = decide.SPACE["threshold"]
+    tried = label_task.SPACE["threshold"]
     for entry in decision["per_fold"]:
         rows = given["folds"] != entry["fold"]
         for k, limit in enumerate(entry["params"]["threshold"]):

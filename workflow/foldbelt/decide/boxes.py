@@ -15,7 +15,14 @@ import numpy as np
 from foldbelt.bootstrap import Resampling, count_groups
 from foldbelt.boxes import Boxes
 from foldbelt.boxes.fusion import FUSIONS, fuse
-from foldbelt.decide.outputs import check_folds, check_space, common, number_or_none
+from foldbelt.decide.outputs import (
+    check_folds,
+    check_space,
+    common,
+    number_or_none,
+    scaled,
+    shares,
+)
 from foldbelt.ensemble.calibration import Calibration, calibrate
 from foldbelt.ensemble.simplex import fitted
 from foldbelt.files import InputError, Problem, raise_all
@@ -36,8 +43,8 @@ SPACE: dict[str, Any] = {
 
 fusion: names of `foldbelt.boxes.fusion.FUSIONS`; iou: overlaps from which boxes are the same;
 least: scores below which boxes are left out, after calibration; weights: "equal" or "fitted", on a
-grid of that step, after the rest was found with equal ones; calibrate: whether the scores of
-several members are calibrated before; a single answer need be no list.
+grid of that step, after the rest was found with equal ones, or a number a member; calibrate:
+whether the scores of several members are calibrated before; a single answer need be no list.
 """
 
 
@@ -126,6 +133,7 @@ def apply(
     members: Mapping[str, Boxes],
     decision: Mapping[str, Any],
     known: Mapping[str, np.ndarray] | None = None,
+    extra: Mapping[str, tuple[Boxes, float]] | None = None,
 ) -> Boxes:
     """Fuse the boxes of other images by a decision.
 
@@ -137,6 +145,9 @@ def apply(
         Of :func:`search`.
     known
         Name → (N,) bool, which images a member predicted; None: all.
+    extra
+        Members that the decision does not know: name → its boxes of all images, and the share of
+        the weights that is its own. The others' shrink by as much. Their scores stay as they are.
 
     Raises
     ------
@@ -151,7 +162,15 @@ def apply(
     raise_all(wrong, "members of the fusion", "Predict with all of them, or decide again.")
     used = [name for name in params["weights"] if name in members]
     there = None if known is None else np.stack([known[name] for name in used])
-    return _fused(_Part([members[name] for name in used], used, there), params)
+    given = [members[name] for name in used]
+    if extra:
+        weights = scaled(params["weights"], {name: share for name, (_, share) in extra.items()})
+        params = {**params, "weights": weights}
+        given += [boxes for boxes, _ in extra.values()]
+        used += list(extra)
+        if there is not None:
+            there = np.concatenate([there, np.ones((len(extra), there.shape[1]), bool)])
+    return _fused(_Part(given, used, there), params)
 
 
 @dataclass(frozen=True)
@@ -222,9 +241,9 @@ def _choose(task: _Task, use: np.ndarray) -> dict[str, Any]:
     rows = np.flatnonzero(use)
     part = task.take(rows)
     names = part.names
-    equal = dict.fromkeys(names, 1 / len(names))
+    weights = shares(task.space["weights"], names)
     points = [
-        {**point, "weights": equal, "calibration": calibration}
+        {**point, "weights": weights, "calibration": calibration}
         for calibration in _calibrations(task, part, rows)
         for point in task.points()
     ]
@@ -232,7 +251,7 @@ def _choose(task: _Task, use: np.ndarray) -> dict[str, Any]:
         scores = [task.ranking(_fused(part, point), rows).score() for point in points]
         points = points[_first_best(scores) :]
     params = points[0]
-    if task.space["weights"] == "equal" or len(names) == 1:
+    if task.space["weights"] != "fitted" or len(names) == 1:
         return params
     complete = common(task.known, task.counted, use, names)
     if not len(complete):
@@ -271,10 +290,12 @@ def _fused(part: _Part, params: Mapping[str, Any]) -> Boxes:
     """Calibrate and fuse the boxes of some images."""
     boxes = part.boxes
     if params["calibration"] is not None:
-        maps = [Calibration.of(params["calibration"][name]) for name in part.names]
+        fitted_to = params["calibration"]  # not to members that joined after the search
         boxes = [
-            Boxes(one.start, one.xyxy, one.classes, curve(one.scores))
-            for one, curve in zip(boxes, maps, strict=True)
+            Boxes(one.start, one.xyxy, one.classes, Calibration.of(fitted_to[name])(one.scores))
+            if name in fitted_to
+            else one
+            for name, one in zip(part.names, boxes, strict=True)
         ]
     weights = [params["weights"][name] for name in part.names]
     return fuse(boxes, weights, params["fusion"], params["iou"], params["least"], part.known)

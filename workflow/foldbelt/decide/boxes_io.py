@@ -41,7 +41,8 @@ def search(
     truth = Boxes.from_bytes(store.read(data, "boxes", ids))
     labelled = store.read(data, "table/boxes", ids) >= 0
     names = store.attrs(data)["box_names"]
-    return boxes.search(given, known, truth, labelled, names, folds, settings, resampling)
+    space = {key: value for key, value in settings.items() if key != "external"}
+    return boxes.search(given, known, truth, labelled, names, folds, space, resampling)
 
 
 def apply(
@@ -49,6 +50,8 @@ def apply(
     folds: Mapping[str, Sequence[int]],
     ids: Sequence[str],
     decision: Mapping[str, Any],
+    data: PathLike,
+    extra: Mapping[str, tuple[PathLike, float]],
 ) -> Boxes:
     """Fuse the boxes of test images.
 
@@ -63,7 +66,15 @@ def apply(
         The images.
     decision
         As `search` gave it.
+    data
+        Not looked at; labels have units.
+    extra
+        Members that the decision does not know: name → its file, and its share.
     """
+    more = {
+        name: (Boxes.from_bytes(store.read(path, "boxes", ids)), share)
+        for name, (path, share) in extra.items()
+    }
     made = []
     for fold in sorted({fold for numbers in folds.values() for fold in numbers}):
         given, known = {}, {}
@@ -72,7 +83,7 @@ def apply(
             path = paths[list(folds[name]).index(fold)] if there else None
             rows = store.read(path, "boxes", ids) if path is not None else [b""] * len(ids)
             given[name], known[name] = Boxes.from_bytes(rows), np.full(len(ids), there)
-        made.append(boxes.apply(given, decision, known).first(MOST))
+        made.append(boxes.apply(given, decision, known, more).first(MOST))
     if len(made) == 1:
         return made[0]
     return weighted_boxes_fusion(made, [1.0] * len(made), FOLDS_IOU).first(MOST)

@@ -8,7 +8,8 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
-from foldbelt.decide import labels
+from foldbelt.decide import label_blocks, labels
+from foldbelt.decide import units as unit
 from foldbelt.files import PathLike
 
 
@@ -30,20 +31,31 @@ def search(
     settings: Mapping[str, Any],
     resampling: Resampling,
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Decide how labels are blended; see :func:`foldbelt.decide.labels.search`."""
+    """Decide how labels are blended.
+
+    Where all labels are of one kind, and all members predict all of them, they are searched
+    together (:func:`foldbelt.decide.labels.search`), else block by block
+    (:func:`foldbelt.decide.label_blocks.search`).
+    """
     content = store.attrs(data)
-    space = {key: value for key, value in settings.items() if key != "metric"}
-    return labels.search(
-        given,
-        known,
-        store.read(data, "labels", ids).astype(np.float64),
-        content["label_names"],
-        content.get("exclusive_labels", False),
-        folds,
-        space,
-        settings["metric"],
-        resampling,
+    names, metric = content["label_names"], settings["metric"]
+    levels = content.get("label_levels", {})
+    space = {key: value for key, value in settings.items() if key not in _NOT_SEARCHED}
+    truth = store.read(data, "labels", ids).astype(np.float64)
+    exclusive = content.get("exclusive_labels", False)
+    groups = [names] if exclusive else content.get("label_groups", [])
+    blocks = label_blocks.blocks_of(given, names, groups, levels)
+    if len(blocks) == 1 and len(blocks[0].labels) == len(names) and not levels:
+        return labels.search(
+            given, known, truth, names, blocks[0].exclusive, folds, space, metric, resampling
+        )
+    units = {level: unit.read(data, level, ids) for level in levels}
+    return label_blocks.search(
+        given, known, truth, names, blocks, units, folds, space, metric, resampling
     )
+
+
+_NOT_SEARCHED = ("metric", "external")
 
 
 def apply(
@@ -51,6 +63,8 @@ def apply(
     folds: Mapping[str, Sequence[int]],
     ids: Sequence[str],
     decision: Mapping[str, Any],
+    data: PathLike,
+    extra: Mapping[str, tuple[PathLike, float]],
 ) -> np.ndarray:
     """Blend the labels of test images: of each member the mean over its folds, as was decided.
 
@@ -62,6 +76,10 @@ def apply(
         The images.
     decision
         As `search` gave it.
+    data
+        ``test.h5``, for the units of images.
+    extra
+        Members that the decision does not know: name → its file, and its share.
     """
     given = {
         name: np.stack([store.read(path, "labels", ids) for path in paths]).mean(
@@ -69,7 +87,11 @@ def apply(
         )
         for name, paths in members.items()
     }
-    return labels.apply(given, decision)
+    levels = {block["level"] for block in decision.get("blocks", [])} - {None}
+    units = {level: unit.read(data, level, ids) for level in sorted(levels)}
+    more = {name: (store.read(path, "labels", ids), share) for name, (path, share) in extra.items()}
+    first = next(path for paths in members.values() for path in paths)
+    return label_blocks.apply(given, decision, names_of(first), units, more)
 
 
 def write(

@@ -17,6 +17,7 @@ from foldbelt import store
 from foldbelt.bootstrap import Resampling
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json
 from foldbelt.search.oof import read_folds
+from foldbelt.store.predictions import CURE, states_folds, wrong_folds
 
 Members = Mapping[str, Sequence[PathLike]]
 
@@ -32,6 +33,7 @@ def run(
     seed: int,
     decision: PathLike,
     blend: PathLike,
+    unscored: Mapping[str, float] | None = None,
 ) -> None:
     """Decide on one output, and score it leave-one-fold-out.
 
@@ -40,7 +42,7 @@ def run(
     output
         ``labels`` or ``boxes``.
     members
-        Name → ``oof.h5`` of its folds.
+        Name → ``oof.h5`` of its folds, or one file of all images.
     data, folds
         ``train.h5``, and the csv with id, fold and group.
     settings
@@ -53,11 +55,16 @@ def run(
     blend
         The file to write: of every image what was predicted with parameters fitted without its
         fold.
+    unscored
+        Members that predict the test images alone: name → their share of the test blend. The
+        decision says of them that nobody can score them; a note tells of those that do not say
+        which fold an image was held out in.
 
     Raises
     ------
     InputError
-        If an image is predicted twice or never, or nobody knows any truth.
+        If an image is predicted twice or never, one was held out with images of other folds, or
+        nobody knows any truth.
     """
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     table = read_folds(folds, data)
@@ -65,11 +72,15 @@ def run(
     given, known = {}, {}
     for name, paths in members.items():
         rows, known[name] = _rows(name, paths, ids)
+        if len(paths) == 1 and states_folds(paths[0]):
+            fold_of = pd.Series(table["fold"].to_numpy(), index=ids)
+            raise_all(wrong_folds(paths[0], fold_of), f"predictions of {name}", CURE)
         given[name] = kind.gather(rows, len(ids))
     resampling = Resampling(groups, draws, seed)
     numbers = table["fold"].to_numpy(np.int64)
     result, made = kind.search(data, ids, given, known, numbers, settings, resampling)
-    write_json(decision, result)
+    notes = [*_unstated(members), *_unscored(unscored or {})]
+    write_json(decision, result | ({"notes": notes} if notes else {}))
     kind.write(blend, ids, made, kind.names_of(data), np.any(list(known.values()), axis=0))
     print(
         f"{result['metric']} of the {output}, leave-one-fold-out: {result['score']:.4f} "
@@ -83,7 +94,9 @@ def apply(
     members: Members,
     folds: Mapping[str, Sequence[int]],
     decision: PathLike,
+    data: PathLike,
     out: PathLike,
+    extra: Mapping[str, tuple[PathLike, float]] | None = None,
 ) -> None:
     """Blend the test predictions as was decided.
 
@@ -97,8 +110,12 @@ def apply(
         Name → the folds that these are of.
     decision
         What `run` wrote.
+    data
+        ``test.h5``.
     out
         The file to write.
+    extra
+        Members that predict the test images alone: name → file, and its share of the blend.
 
     Raises
     ------
@@ -108,6 +125,7 @@ def apply(
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     decided = json.loads(Path(decision).read_text(encoding="utf-8"))
     paths = [path for files in members.values() for path in files]
+    paths += [path for path, _ in (extra or {}).values()]
     ids = sorted(store.read(paths[0], "id").astype(str).tolist())
     problems = [
         Problem(str(path), "holds other images than the first")
@@ -115,8 +133,28 @@ def apply(
         if sorted(store.read(path, "id").astype(str).tolist()) != ids
     ]
     raise_all(problems, "test predictions", "Predict again.")
-    made = kind.apply(members, folds, ids, decided)
+    made = kind.apply(members, folds, ids, decided, data, extra or {})
     kind.write(out, ids, made, kind.names_of(paths[0]))
+
+
+def _unstated(members: Members) -> list[str]:
+    """Name members made elsewhere of which nobody knows what they have seen."""
+    single = {name: paths[0] for name, paths in members.items() if len(paths) == 1}
+    return [
+        f"{name} was made elsewhere and does not state its folds (a column `fold` beside its ids): "
+        "its score may be that of images it was trained on"
+        for name, path in single.items()
+        if store.attrs(path).get("external") and not states_folds(path)
+    ]
+
+
+def _unscored(shares: Mapping[str, float]) -> list[str]:
+    """Say which members of the test blend are in no score."""
+    return [
+        f"{name} was made elsewhere and predicts the test images alone: it has {share:g} of their "
+        "blend, and is in no score"
+        for name, share in shares.items()
+    ]
 
 
 def _rows(

@@ -38,7 +38,8 @@ def check_space(
     for key, value in default.items():
         if isinstance(value, list) and (not isinstance(whole[key], list) or not whole[key]):
             wrong.append(Problem(key, f"is {whole[key]!r}; give a list of values"))
-    for key, known in {**choices, "weights": WEIGHTS}.items():
+    given = isinstance(whole["weights"], Mapping)
+    for key, known in (choices if given else {**choices, "weights": WEIGHTS}).items():
         values = whole[key] if isinstance(whole[key], list) else [whole[key]]
         wrong += [
             Problem(key, f"{value!r} is unknown; choose of {', '.join(known)}")
@@ -47,6 +48,64 @@ def check_space(
         ]
     raise_all(wrong, "what to try in a decision")
     return whole
+
+
+def shares(weights: str | Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Give the members' weights as they are given, which sum to 1; equal ones where none are.
+
+    Parameters
+    ----------
+    weights
+        Of a space: a word, or a number by name; members that it does not name weigh 1.
+    names
+        Of the members.
+
+    Raises
+    ------
+    InputError
+        If all members weigh 0.
+
+    Examples
+    --------
+    >>> shares({"a": 3}, ["a", "b"]), shares("fitted", ["a", "b"])
+    ({'a': 0.75, 'b': 0.25}, {'a': 0.5, 'b': 0.5})
+    """
+    if isinstance(weights, str):
+        return dict.fromkeys(names, 1 / len(names))
+    given = {name: float(weights.get(name, 1)) for name in names}
+    total = sum(given.values())
+    if not total > 0:
+        raise InputError(f"weights: {', '.join(names)} all weigh 0; raise one, or name others.")
+    return {name: weight / total for name, weight in given.items()}
+
+
+def scaled(weights: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, float]:
+    """Give weights of a decision beside those of members that it does not know.
+
+    Parameters
+    ----------
+    weights
+        Which sum to 1.
+    shares
+        Of the others.
+
+    Raises
+    ------
+    InputError
+        If they take all, or more.
+
+    Examples
+    --------
+    >>> scaled({"a": 0.5, "b": 0.5}, {"c": 0.5})
+    {'a': 0.25, 'b': 0.25, 'c': 0.5}
+    """
+    rest = 1 - sum(shares.values())
+    if not rest > 0:
+        raise InputError(
+            f"{', '.join(shares)}: their weights sum to {1 - rest:g} and leave the others nothing; "
+            "lower them."
+        )
+    return {name: weight * rest for name, weight in weights.items()} | dict(shares)
 
 
 def check_folds(
