@@ -11,7 +11,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import annotations, augmentation, maskless, outputs, predicted, stages
+from foldbelt.config import (
+    annotations,
+    augmentation,
+    maskless,
+    outputs,
+    predicted,
+    stages,
+    teaching,
+)
 from foldbelt.config.renamed import unknown_key
 from foldbelt.config.stage_settings import StageSettings, sides
 from foldbelt.files import InputError, Problem
@@ -52,6 +60,7 @@ def references(config: Config) -> Iterator[Problem]:
     yield from _blend(config)
     yield from _data(config)
     yield from _folds(config)
+    yield from teaching.problems(config)
     if not config["data"]["masks"]:
         yield from maskless.problems(config)
 
@@ -210,7 +219,8 @@ def _series(pattern: str) -> Iterator[Problem]:
 
 def _blend(config: Config) -> Iterator[Problem]:
     """Yield what keeps the models from being blended, and from labelling together."""
-    spec, models = config["blend"], {n: m["architecture"] for n, m in config["models"].items()}
+    spec = config["blend"]
+    models = {n: outputs.network_of(m, config) for n, m in config["models"].items()}
     step = spec["step"]
     if abs(round(1 / step) * step - 1) > 1e-6:
         yield Problem("blend.step", f"{step} does not divide 1; take 0.1, 0.2, 0.25 …")
@@ -291,8 +301,9 @@ def _stages_of(name: str, model: Mapping[str, Any], config: Config) -> Iterator[
             given = (sides(recipe["size"]), recipe["use"], recipe["whiten"])
             reasons += stages.missing_in_images(settings, *given)
         if known:
-            exclusive = outputs.exclusive_labels(config["data"]["label"])
-            reasons += stages.unlearnable(settings, model["architecture"], exclusive)
+            exclusive = outputs.are_exclusive(model, config)
+            network = outputs.network_of(model, config)
+            reasons += stages.unlearnable(settings, network, exclusive)
         for key, reason in reasons:
             yield Problem(f"stages.{stage}.{key}", f"{reason} (model {name!r})")
 
