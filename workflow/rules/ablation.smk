@@ -20,11 +20,13 @@ rule score_variant:
         mem_mb=memory(4000, 0.5),
         runtime=minutes(240),
     params:
-        code=lambda wildcards: code("score_variant", METRIC, *PLAN.variant_steps(wildcards.variant)),
+        code=lambda wildcards: code("score_variant", *PLAN.variant_code(wildcards.variant, METRIC)),
+        output=lambda wildcards: PLAN.variants[wildcards.variant].output,
         snapshots=lambda wildcards: len(PLAN.variant_members(**wildcards)),
-        decision=lambda wildcards: PLAN.variants[wildcards.variant].decision,
+        decision=lambda wildcards: PLAN.variants[wildcards.variant].settings,
         forced=lambda wildcards: PLAN.forced(wildcards.variant),
         only=config["ablation"]["folds"],
+        draws=config["decision"]["bootstrap"],
         seed=config["seed"],
     message:
         "Score the variant {wildcards.variant}, seed {wildcards.seed}"

@@ -26,6 +26,7 @@ from foldbelt.bootstrap._drawing import Interval as Interval
 from foldbelt.bootstrap._drawing import blocks, ends, numbered
 from foldbelt.bootstrap.ranked import MANY as MANY
 from foldbelt.bootstrap.ranked import Statistic as Statistic
+from foldbelt.bootstrap.ranked import contributions as contributions
 from foldbelt.bootstrap.ranked import ranked_interval as ranked_interval
 from foldbelt.bootstrap.ranked import ranked_paired as ranked_paired
 from foldbelt.files import InputError, seed_for

@@ -128,6 +128,46 @@ def ranked_paired(
     return whole, ranked_interval(difference, groups, n, seed, level, bounds)
 
 
+def contributions(statistic: Statistic, groups: Any) -> np.ndarray:
+    """Give what every image contributes to a score that ranks a whole set, (N,) float64.
+
+    Their mean is the score, and over groups they spread as the jackknife's pseudo-values do (Efron
+    and Tibshirani, 1993, 11.5): what is known of means over images (:func:`paired`, say, and
+    :func:`standard_error`) then holds for the score, and differences may be taken image by image.
+    Images of a group contribute alike, for the score knows them together alone.
+
+    Parameters
+    ----------
+    statistic, groups
+        As for :func:`ranked_interval`. It is called once a group.
+
+    Raises
+    ------
+    InputError
+        If the set, or all of it but a group, has no score.
+
+    Examples
+    --------
+    >>> values = np.array([0.0, 1.0, 1.0, 4.0])
+    >>> made = contributions(lambda count: np.average(values, weights=count), range(4))
+    >>> made.round(9).tolist()
+    [0.0, 1.0, 1.0, 4.0]
+    """
+    index = numbered(groups, len(groups))
+    size = np.bincount(index)
+    middle = float(statistic(np.ones(len(index))))
+    if len(size) < 2:
+        return np.full(len(index), middle)
+    without = np.array([statistic((index != group) * 1.0) for group in range(len(size))])
+    if np.isnan(middle) or np.isnan(without).any():
+        raise InputError(
+            "a set has no score once a group is left out: all that is to be found lies in it. Give "
+            "more images or groups."
+        )
+    own = (len(size) - 1) * (without.mean() - without)  # less their mean, which is the bias
+    return middle + (len(index) / len(size)) * (own / size)[index]
+
+
 def _jackknifed(statistic: Statistic, index: np.ndarray, count: np.ndarray) -> float:
     """Give the standard error of a draw by leaving out one of its groups at a time.
 

@@ -133,6 +133,3 @@ def _predictions(config: Mapping[str, Any]) -> Iterator[Problem]:
             "pseudo-labels may name test_likeness all the same"
         )
         yield Problem("adversarial.enabled", reason)
-    if config["ablation"] is not None:
-        reason = f"{_NONE}variants are compared by the score of their masks so far; leave it out"
-        yield Problem("ablation", reason)

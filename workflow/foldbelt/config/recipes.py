@@ -29,6 +29,10 @@ class Variant:
         Name of its fold scheme.
     seen
         Names of what it sees of the truth by which it is scored; see :mod:`foldbelt.config.sight`.
+    output
+        What it is scored by: masks, labels or boxes.
+    settings
+        How these are decided: `decision`, or the section of the output's name.
     """
 
     models: dict[int, str]
@@ -36,6 +40,8 @@ class Variant:
     rounds: int
     folds: str
     seen: list[str] = field(default_factory=list)
+    output: str = "masks"
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

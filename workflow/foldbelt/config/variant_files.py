@@ -38,6 +38,13 @@ class VariantFiles:
         """Modules of the steps of a variant's decision."""
         return registry.steps(self.variants[variant].decision["steps"])
 
+    def variant_code(self, variant: str, metric: str) -> list[str]:
+        """Name the modules behind a variant's score; `metric` is that of masks."""
+        output = self.variants[variant].output
+        if output == "masks":
+            return [metric, *self.variant_steps(variant)]
+        return [f"foldbelt.decide.{output}_io"]
+
     def forced(self, variant: str) -> list[str]:
         """Name what of a variant's decision is tried on it: its own steps, axes with own values.
 
@@ -104,4 +111,5 @@ class VariantFiles:
 
     def _variant_folds(self, variant: str) -> list[int]:
         chosen = self.config["ablation"]["folds"]
-        return chosen or self.fold_numbers(self.variants[variant].folds)
+        model = self.recipes.model(next(iter(self.variants[variant].models.values())))
+        return chosen or model.get("only_folds") or self.fold_numbers(self.variants[variant].folds)

@@ -18,10 +18,15 @@ from foldbelt.files import InputError, Problem, raise_all
 BASE = "base"
 """Name of the recipe itself among its variants."""
 
-_NO_MASKS = (
-    "{} predicts no masks, and variants are compared by the score of their masks so far; vary a "
-    "model of masks"
+_NOT_IT = (
+    "{} predicts no {}, by which variants are compared: the first of what the recipe's model "
+    "predicts and the run decides on"
 )
+_DECIDED_LABELS = (
+    "variants are compared by how they rank or by log_loss, and {} needs thresholds; take "
+    "mean_average_precision, auc or log_loss for an ablation of labels"
+)
+_THRESHOLDED = ("accuracy", "balanced_accuracy")
 _FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
 _FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}
 _FIXED |= {"loader_workers", "retries", "keep"}
@@ -56,20 +61,34 @@ def expand(config: Mapping[str, Any]) -> Recipes:
     base = {key: value for key, value in config.items() if key != "ablation"}
     base["models"] = {model: config["models"][model]}
     base["blend"] = {**config["blend"], "external": {}, "weights": {}}  # a variant stands alone
+    for output in ("labels", "boxes"):
+        base[output] = {**config[output], "weights": "equal"}
+        base[output].update({"external": {}} if "external" in config[output] else {})
+    output = compared_by(config, model) or "masks"
     asked = {name: over for name, over in ablation["variants"].items() if over is not None}
     for name, overlay in {BASE: {}, **asked}.items():
         try:
-            recipe = overlaid(base, overlay, model)
+            recipe = overlaid(base, overlay, model, output)
             _same_images(_scheme(recipe, model), _scheme(base, model), ablation["folds"])
         except InputError as error:
             problems.append(Problem(f"ablation.variants.{name}", str(error)))
             continue
-        made.variants[name] = _add_variant(made, name, recipe, model, ablation["seeds"])
+        made.variants[name] = _add_variant(made, name, recipe, model, output, ablation["seeds"])
     raise_all(problems, "The ablation cannot be made")
     return made
 
 
-def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) -> dict[str, Any]:
+def compared_by(config: Mapping[str, Any], model: str) -> str | None:
+    """Name the output by which variants of a model are compared; None where it predicts none."""
+    network = outputs.network_of(config["models"][model], config)
+    masks = registry.predicts_masks(network)
+    found = [output for output, models in outputs.models_of(config).items() if model in models]
+    return next((output for output in found if output != "masks" or masks), None)
+
+
+def overlaid(
+    base: Mapping[str, Any], overlay: Mapping[str, Any], model: str, output: str = "masks"
+) -> dict[str, Any]:
     """Lay a variant over the recipe and check the result.
 
     Parameters
@@ -81,6 +100,8 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
         for the model.
     model
         The model that is varied.
+    output
+        By which variants are compared.
     """
     fixed = sorted(set(overlay) & _FIXED)
     if fixed:
@@ -92,11 +113,16 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
     other = sorted(set(over["models"]) - {model})
     if other:
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
-    if not registry.predicts_masks(outputs.network_of(varied, base)):
-        raise InputError(_NO_MASKS.format(model))
+    if output == "masks" and not registry.predicts_masks(outputs.network_of(varied, base)):
+        raise InputError(_NOT_IT.format(model, output))
     recipe = settings.resolve(settings.merge(dict(base), over), valid=base)
-    if recipe["decision"]["metric"] != base["decision"]["metric"]:
-        raise InputError("variants share decision.metric; leave it out")
+    if output not in outputs.models_of(recipe):
+        raise InputError(_NOT_IT.format(model, output))
+    for section in ("decision", "labels"):
+        if recipe[section]["metric"] != base[section]["metric"]:
+            raise InputError(f"variants share {section}.metric; leave it out")
+    if output == "labels" and recipe["models"][model]["labels"] != base["models"][model]["labels"]:
+        raise InputError(f"variants share models.{model}.labels, by which they are scored")
     return recipe
 
 
@@ -125,7 +151,12 @@ def _spread(part: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, A
 
 
 def _add_variant(
-    made: Recipes, variant: str, recipe: Mapping[str, Any], model: str, seeds: Iterable[int]
+    made: Recipes,
+    variant: str,
+    recipe: Mapping[str, Any],
+    model: str,
+    output: str,
+    seeds: Iterable[int],
 ) -> Variant:
     varied = dict(recipe["models"][model])
     for room, table in (("channels", made.channels), ("folds", made.folds)):
@@ -145,7 +176,8 @@ def _add_variant(
     rounds = recipe["pseudo"]["rounds"]
     seen = sight.of_stages(made.stages[stage] for stage in varied["stages"])
     seen += sight.of_pseudo(recipe["pseudo"])
-    return Variant(names, recipe["decision"], rounds, varied["folds"], seen)
+    section = recipe["decision" if output == "masks" else output]
+    return Variant(names, recipe["decision"], rounds, varied["folds"], seen, output, section)
 
 
 def _name(table: dict[str, Any], name: str, value: Any, variant: str) -> str:
@@ -182,8 +214,12 @@ def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
     beyond = [fold for fold in ablation["folds"] or [] if fold >= count]
     if beyond:
         yield Problem("ablation.folds", f"{beyond} are too high: there are {count} folds, from 0")
-    if not registry.predicts_masks(outputs.network_of(config["models"][model], config)):
-        yield Problem("ablation.model", _NO_MASKS.format(model))
+    output = compared_by(config, model)
+    if output is None:
+        decided = ", ".join(outputs.decided(config))
+        yield Problem("ablation.model", _NOT_IT.format(model, f"of {decided}"))
+    if output == "labels" and config["labels"]["metric"] in _THRESHOLDED:
+        yield Problem("labels.metric", _DECIDED_LABELS.format(config["labels"]["metric"]))
     if BASE in ablation["variants"]:
         yield Problem(f"ablation.variants.{BASE}", "this is the name of the recipe itself")
     for room in ("channels", "folds", "stages", "models"):
