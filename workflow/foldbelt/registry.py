@@ -203,14 +203,35 @@ def models(architecture: Mapping[str, Any]) -> list[str]:
 
 
 def predicts_masks(architecture: Mapping[str, Any]) -> bool:
-    """Tell whether the model that an architecture describes gives masks.
+    """Tell whether the model that an architecture describes gives masks as an answer.
+
+    Where a run does not decide on masks, they only teach (`auxiliary`, see
+    `foldbelt.config.outputs.network_of`).
 
     Examples
     --------
     >>> predicts_masks({"name": "unet"}), predicts_masks({"name": "classifier"})
     (True, False)
+    >>> predicts_masks({"name": "unet", "label_head": True, "auxiliary": ["mask"]})
+    False
     """
-    return constant(models(architecture)[0], "MASKS", True)
+    module = models(architecture)[0]
+    return "mask" not in architecture.get("auxiliary", ()) and constant(module, "MASKS", True)
+
+
+def teaches_masks(architecture: Mapping[str, Any]) -> bool:
+    """Tell whether a model learns masks that are not its answer, beside its labels.
+
+    Examples
+    --------
+    >>> teaches_masks({"name": "classifier", "mask_reduction": 16})
+    True
+    >>> teaches_masks({"name": "unet", "label_head": True, "auxiliary": ["mask"]})
+    True
+    >>> teaches_masks({"name": "unet"}), teaches_masks({"name": "classifier"})
+    (False, False)
+    """
+    return bool(architecture.get("mask_reduction")) or "mask" in architecture.get("auxiliary", ())
 
 
 def predicts_boxes(architecture: Mapping[str, Any]) -> bool:
@@ -287,6 +308,13 @@ def writer(name: str) -> str:
 def reads_truth(name: str) -> bool:
     """Tell whether a competition says how a table of hidden truth is read."""
     return name in known("competitions") and _arguments(reader(name), "read_truth") is not None
+
+
+def scores_truth(name: str) -> bool:
+    """Tell whether a competition scores a submission on a table of hidden truth by itself."""
+    if name not in known("competitions"):
+        return False
+    return _arguments(f"{competition(name)}.truth", "hidden_score") is not None
 
 
 def metric(name: str) -> str | None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config import annotations
+from foldbelt.label_groups import are_one_group
 
 OUTPUTS = ("masks", "labels", "boxes")
 """In this order the first that a run has is its main one: that of `score` in scores.json."""
@@ -61,7 +63,7 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
     """
     data, allowed = config["data"], decided(config)
     has_masks = bool(data["masks"]) and "masks" in allowed
-    own_labels = data["label"] is not None
+    own_labels = annotations.has_labels(config)
     found: dict[str, list[str]] = {output: [] for output in OUTPUTS}
     for name, model in config["models"].items():
         network = model["architecture"]
@@ -70,7 +72,7 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
             found["masks"].append(name)
         if own_labels and labels and "labels" in allowed:
             found["labels"].append(name)
-        has_boxes = data["boxes"] is not None and "boxes" in allowed
+        has_boxes = annotations.has_boxes(config) and "boxes" in allowed
         if has_boxes and registry.predicts_boxes(network):
             found["boxes"].append(name)
     masked = [
@@ -83,6 +85,70 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
         for output, names in found.items()
         if names or (output == "masks" and has_masks and config["blend"]["external"])
     }
+
+
+def network_of(model: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a model's architecture with what the run makes of it, where that says something.
+
+    Parameters
+    ----------
+    model
+        Of the config's `models`.
+    config
+        With all its defaults.
+
+    Returns
+    -------
+    dict
+        The architecture, with `labels`, which of the data's labels the model predicts, where these
+        are not all; and ``auxiliary: [mask]`` where the run does not decide on masks, so that those
+        of a model with a label head only teach.
+
+    Examples
+    --------
+    >>> unet = {"architecture": {"name": "unet", "label_head": True}, "labels": ["none"]}
+    >>> network_of(unet, {"outputs": ["labels"], "competition": "folder"})
+    {'name': 'unet', 'label_head': True, 'labels': ['none'], 'auxiliary': ['mask']}
+    """
+    network = dict(model["architecture"])
+    if model.get("labels") is not None:
+        network["labels"] = list(model["labels"])
+    if "masks" in decided(config) or not network.get("label_head"):
+        return network
+    name = str(network.get("name")).partition("/")[0]
+    known = name in registry.known("models")  # others are reported with the other references
+    if known and registry.predicts_masks(network):
+        network["auxiliary"] = ["mask"]
+    return network
+
+
+def labels_of(config: Mapping[str, Any]) -> list[str] | None:
+    """Name the data's labels, where that is known before the data are read; else None.
+
+    A competition says so by the constant ``LABELS`` of its package; a table's columns do.
+    """
+    competition, label = config["competition"], config["data"]["label"]
+    if competition in registry.known("competitions"):
+        names = registry.constant(registry.competition(competition), "LABELS")
+        if names is not None:
+            return list(names)
+    columns = label["columns"] if isinstance(label, Mapping) else None
+    return None if columns is None else list(columns)
+
+
+def are_exclusive(model: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Tell whether the labels that a model predicts exclude each other.
+
+    A competition says which do by the constant ``LABEL_GROUPS`` of its package, lists of names.
+    """
+    competition = config["competition"]
+    if competition in registry.known("competitions"):
+        package = registry.competition(competition)
+        groups = registry.constant(package, "LABEL_GROUPS", ())
+        chosen = model.get("labels") or registry.constant(package, "LABELS", ())
+        if groups:
+            return are_one_group(chosen, groups)
+    return exclusive_labels(config["data"]["label"])
 
 
 def exclusive_labels(label: str | Mapping[str, Any] | None) -> bool:

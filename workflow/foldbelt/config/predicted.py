@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import outputs
+from foldbelt.config import annotations, outputs
 from foldbelt.files import Problem
 
 Config = Mapping[str, Any]
@@ -17,7 +17,7 @@ def problems(config: Config) -> Iterator[Problem]:
     """Yield what is predicted of the data, or of nothing that they have."""
     found, data = outputs.models_of(config), config["data"]
     needs = {"masks": "data.masks", "boxes": "data.boxes"}
-    has = {"masks": data["masks"], "boxes": data["boxes"] is not None}
+    has = {"masks": data["masks"], "boxes": annotations.has_boxes(config)}
     for name, model in config["models"].items():
         network = model["architecture"]
         asked = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config import outputs
 
 
 @dataclass
@@ -46,7 +47,8 @@ class Recipes:
     channels, folds, stages
         Settings by name: the config's, and those that variants add.
     models
-        Settings by name. Beside the config's: `predict`, `pseudo`; `stream`, the name from which
+        Settings by name, an architecture as `foldbelt.config.outputs.network_of` has it. Beside
+        the config's: `predict`, `pseudo`; `stream`, the name from which
         the random streams derive (variants share their base's, so that they differ in what they
         change and not in luck); `weights` (for each round, by stage) and `predictions` (for each
         round), which say whose files are this model's, too.
@@ -76,6 +78,7 @@ class Recipes:
     ) -> None:
         """Add a model with the settings of its config."""
         settings = copy.deepcopy(dict(model)) | {"stream": stream}
+        settings["architecture"] = outputs.network_of(settings, config)
         settings["predict"], settings["pseudo"] = config["predict"], config["pseudo"]
         self.models[name] = settings
         alone = name not in self.blend or len(self.blend) == 1
@@ -129,9 +132,16 @@ class Recipes:
         return {k: v for k, v in settings.items() if k not in later or int(round)}
 
     def architecture(self, model: str) -> dict[str, Any]:
-        """A model's network, less where its pretrained weights come from: they are an input."""
+        """A model's network, less where its pretrained weights come from: they are an input.
+
+        Options that came after others are left out where they are idle: a job is not to be another
+        for them.
+        """
         architecture = self.model(model)["architecture"]
-        return {k: v for k, v in architecture.items() if k not in ("weights", "sha256")}
+        idle = ["weights", "sha256"]
+        idle += [] if architecture.get("mask_reduction") else ["mask_reduction", "mask_width"]
+        idle += [] if architecture.get("checkpointing") else ["checkpointing"]
+        return {k: v for k, v in architecture.items() if k not in idle}
 
     def pseudo(self, model: str) -> dict[str, Any]:
         """Settings of pseudo-labels at which the rule that admits them looks."""

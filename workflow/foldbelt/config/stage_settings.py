@@ -32,6 +32,17 @@ def sides(size: int | Sequence[int]) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def weight_of(term: object) -> float:
+    """Weight of a loss, which may be given alone or with options.
+
+    Examples
+    --------
+    >>> weight_of(2), weight_of({"weight": 0.5, "gamma": 2})
+    (2.0, 0.5)
+    """
+    return float(term["weight"] if isinstance(term, dict) else term)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class LossSettings:
     """Losses by output, or, in the short form, of the model's main output.
@@ -70,6 +81,20 @@ class LossSettings:
         """Weight of the boxes' losses."""
         weight = self.by_output.get("box", 1.0)
         return float(weight)  # type: ignore[arg-type]
+
+    @property
+    def auxiliary(self) -> Terms:
+        """Losses of masks that are not a model's answer; empty where they teach nothing.
+
+        Examples
+        --------
+        >>> LossSettings.of({"label": {"bce": 1}, "mask": {"bce": 4, "dice": 0}}).auxiliary
+        {'bce': 4, 'dice': 0}
+        >>> LossSettings.of({"bce": 1}).auxiliary
+        {}
+        """
+        terms = self.by_output.get("mask", {})
+        return terms if any(weight_of(term) for term in terms.values()) else {}
 
     def terms(self, output: str, main: str) -> Terms:
         """Give the losses of one output; empty where it teaches nothing.

@@ -118,7 +118,7 @@ def unlearnable(
     architecture
         A model's, as in the config.
     exclusive_labels
-        Whether image labels exclude each other.
+        Whether the image labels that the model predicts exclude each other, all of them.
 
     Yields
     ------
@@ -136,6 +136,8 @@ def unlearnable(
     if main == "mask":
         key = short or "loss.mask."
         yield from _of_masks(loss.terms("mask", main), key, architecture)
+    elif registry.teaches_masks(architecture):
+        yield from _of_masks(loss.auxiliary, "loss.mask.", architecture)
     if main == "label" or "label" in loss.by_output:
         key = short or "loss.label."
         yield from _of_labels(loss.terms("label", main), key, architecture, exclusive_labels)
@@ -145,10 +147,9 @@ def _of_masks(terms: Terms, key: str, architecture: Mapping[str, Any]) -> Iterat
     """Yield losses of exclusive classes where a network has others."""
     for name in _known(terms):
         if _says(name, "EXCLUSIVE") and not architecture.get("exclusive"):
-            yield (
-                f"{key}{name}",
-                "is a loss of exclusive classes; set architecture.exclusive: true, or take another",
-            )
+            able = "exclusive" in registry.options(registry.models(architecture)[0])
+            cure = "set architecture.exclusive: true, or take another" if able else "take another"
+            yield f"{key}{name}", f"is a loss of exclusive classes; {cure}"
 
 
 def _of_labels(
@@ -165,7 +166,8 @@ def _of_labels(
         if _says(name, "EXCLUSIVE_LABELS"):
             reason = (
                 "is a loss of labels that exclude each other, as one column of data.label holds "
-                f"them; these need not, so take {' or '.join(able)}"
+                f"them; these need not, so take {' or '.join(able)}, or let the model's labels be "
+                "of one group (models.<name>.labels)"
             )
             yield f"{key}{name}", reason
             continue

@@ -11,7 +11,7 @@ from typing import Any
 
 from foldbelt import config as settings
 from foldbelt import registry
-from foldbelt.config import sight
+from foldbelt.config import outputs, sight
 from foldbelt.config.recipes import Recipes, Variant
 from foldbelt.files import InputError, Problem, raise_all
 
@@ -92,7 +92,7 @@ def overlaid(base: Mapping[str, Any], overlay: Mapping[str, Any], model: str) ->
     other = sorted(set(over["models"]) - {model})
     if other:
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
-    if not registry.predicts_masks(varied["architecture"]):
+    if not registry.predicts_masks(outputs.network_of(varied, base)):
         raise InputError(_NO_MASKS.format(model))
     recipe = settings.resolve(settings.merge(dict(base), over), valid=base)
     if recipe["decision"]["metric"] != base["decision"]["metric"]:
@@ -182,7 +182,7 @@ def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
     beyond = [fold for fold in ablation["folds"] or [] if fold >= count]
     if beyond:
         yield Problem("ablation.folds", f"{beyond} are too high: there are {count} folds, from 0")
-    if not registry.predicts_masks(config["models"][model]["architecture"]):
+    if not registry.predicts_masks(outputs.network_of(config["models"][model], config)):
         yield Problem("ablation.model", _NO_MASKS.format(model))
     if BASE in ablation["variants"]:
         yield Problem(f"ablation.variants.{BASE}", "this is the name of the recipe itself")

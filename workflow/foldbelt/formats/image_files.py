@@ -1,7 +1,8 @@
 """Image files: listed, measured by their headers, decoded to u8 grey or RGB.
 
 Orientation tags (EXIF) are ignored everywhere: a mask has none, so image and mask would no longer
-match if only the image were rotated. TIFF files of several pages are refused.
+match if only the image were rotated. TIFF files of several pages are refused. DICOM files are known
+by their content, whatever their names are; `foldbelt.formats.dicom` reads them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,17 +13,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from foldbelt.formats.findings import Finding
+from foldbelt.formats import dicom
+from foldbelt.formats.findings import Finding, Undecodable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-
-
-class Undecodable(ValueError):
-    """A file is not an image that can be used; the message says why."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", dicom.SUFFIX)
 
 
 def header(path: Path) -> tuple[int, int]:
     """Read (height, width) from a file's header; `Undecodable` if it has none."""
+    if dicom.is_dicom(path):
+        return dicom.header(path).size
     try:
         with Image.open(path) as image:
             pages = getattr(image, "n_frames", 1)
@@ -40,8 +40,10 @@ def header(path: Path) -> tuple[int, int]:
 def decode(path: Path) -> np.ndarray:
     """Decode a file as it is: (h, w) or (h, w, 3), u8 or u16; colours as RGB, alpha left out.
 
-    A palette becomes its colours. Raises `Undecodable`.
+    A palette becomes its colours, and DICOM what a screen shows. Raises `Undecodable`.
     """
+    if dicom.is_dicom(path):
+        return dicom.decode(path)
     data = np.fromfile(path, np.uint8)  # imread does not say whether a file is missing or broken
     try:
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
@@ -89,6 +91,8 @@ def decode_values(path: Path) -> np.ndarray:
     One channel gives its values, three equal channels one of them, a palette its indices (as in
     PASCAL VOC), one bit 0 and 255. Raises `Undecodable` on coloured pixels.
     """
+    if dicom.is_dicom(path):
+        raise Undecodable("is DICOM, whose values are scaled; save masks as PNG or TIFF")
     with Image.open(path) as image:
         if image.mode in ("P", "PA"):
             try:
@@ -174,7 +178,12 @@ def by_stem(
     files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
 ) -> tuple[dict[str, Path], list[Finding]]:
     """Give id → file for one folder; other files, bad names and duplicates are findings."""
-    return _by(lambda path: path.stem, files, root, suffixes)
+    return _by(lambda path: _stem(path, suffixes), files, root, suffixes)
+
+
+def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
+    """Give a name without its suffix; what ends in a part of a DICOM file's number has none."""
+    return path.stem if path.suffix.lower() in suffixes else path.name
 
 
 def by_name(
@@ -191,7 +200,7 @@ def _by(
     findings = []
     for path in files:
         name = identity(path)
-        if path.suffix.lower() not in suffixes:
+        if path.suffix.lower() not in suffixes and not _is_unnamed_dicom(path, suffixes):
             reason = f"is an extra file, none of {', '.join(suffixes)}; move it away"
             findings.append(Finding(relative(path, root), reason, path.name))
         elif not _utf8(name):
@@ -203,6 +212,11 @@ def _by(
         else:
             file_of[name] = path
     return file_of, findings
+
+
+def _is_unnamed_dicom(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Tell whether a file without a known suffix is DICOM, where that may be."""
+    return dicom.SUFFIX in suffixes and dicom.has_mark(path)
 
 
 def _utf8(name: str) -> bool:

@@ -24,6 +24,7 @@ import pandas as pd
 from foldbelt import competitions, store
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+from foldbelt.formats import dicom
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.ingest.streaming import Stream
@@ -48,7 +49,9 @@ class _Sources:
         """What the ids of test images can be, those that cannot be read included."""
         paths = [Path(name) for name in self.only_test]
         images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        return {path.stem for path in images} | {path.name for path in images}
+        names = {path.stem for path in images} | {path.name for path in images}
+        # A DICOM file may be named by a number with points, and have no suffix.
+        return names | {path.name for path in paths if dicom.has_mark(self.listing.root / path)}
 
     def part_of(self, finding: Finding) -> str:
         """Tell which part a finding is about: the one that cannot be stored because of it."""
@@ -114,6 +117,10 @@ def run(
     }
     if source.listing.exclusive:
         attrs["exclusive_labels"] = True
+    if source.listing.groups:
+        attrs["label_groups"] = source.listing.groups
+    if source.listing.levels:
+        attrs["label_levels"] = dict(source.listing.levels)
     if source.listing.boxes is not None:
         attrs["box_names"] = source.listing.boxes
     findings = _convert_usable(source, part, out, attrs)
@@ -137,6 +144,8 @@ def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
         labels=trained["label_names"],
         exclusive=trained.get("exclusive_labels", False),
         boxes=trained.get("box_names"),
+        groups=trained.get("label_groups", []),
+        levels=trained.get("label_levels", {}),
     )
 
 

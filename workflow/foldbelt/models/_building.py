@@ -1,7 +1,7 @@
 """The network that a model's architecture describes."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -10,7 +10,9 @@ from foldbelt import registry
 from foldbelt.files import InputError
 
 _SIZES = ("in_channels", "mask_channels", "label_classes", "box_classes", "variant")
-_OTHERS = ("name", "sha256")  # keys of a spec that are no argument; the digest is for the fetching
+# Keys of a spec that are no argument. The digest is for the fetching; the last two say what the
+# network is for, see `foldbelt.config.outputs.network_of`.
+_OTHERS = ("name", "sha256", "labels", "auxiliary")
 
 
 def build(
@@ -19,7 +21,7 @@ def build(
     mask_channels: int,
     label_classes: int,
     box_classes: int = 0,
-    exclusive_labels: bool = False,
+    label_groups: Sequence[Sequence[int]] = (),
 ) -> nn.Module:
     """Make a network with random weights, drawn from torch's global generator: seed it first.
 
@@ -33,11 +35,12 @@ def build(
     mask_channels
         K, classes of the masks; may be 0 where the network predicts none.
     label_classes
-        L, labels of an image; may be 0.
+        L, labels of an image that are predicted; may be 0.
     box_classes
         Classes of boxes; may be 0, but for a detector.
-    exclusive_labels
-        Whether one of an image's labels holds and no other, so that their probabilities sum to 1.
+    label_groups
+        Places among the L labels of those of which one holds and no other, so that their
+        probabilities sum to 1.
 
     Returns
     -------
@@ -45,8 +48,9 @@ def build(
         ``forward(x)``, x (N, C, H, W) floating, gives a dict with "mask" logits (N, K, H, W); if
         `label_head` and L > 0, "label" logits (N, L); if `depth_head`, "depth" (N, 1); and if
         `deep_supervision`, in training mode, "deep": mask logits (N, K, H, W) of every deeper
-        level of the decoder, from deep to shallow. `classifier` gives "label" alone, and
-        `detector` "box", a dict that `foldbelt.models.detector` describes.
+        level of the decoder, from deep to shallow. `classifier` gives "label" and, with
+        `mask_reduction`, "aux": mask logits (N, K, h, w) at the size of the encoder's map.
+        `detector` gives "box", a dict that `foldbelt.models.detector` describes.
         Parameters of an encoder are those of ``model.encoder``; `vanilla` has none apart.
 
     Raises
@@ -67,7 +71,7 @@ def build(
     unknown = [key for key in spec if key not in known and key not in _OTHERS]
     if unknown:
         raise InputError(registry.unknown_names("option of an architecture", unknown, known))
-    masks = registry.predicts_masks(spec)
+    masks = registry.predicts_masks(spec) or registry.teaches_masks(spec)
     if in_channels < 1 or mask_channels < masks or min(label_classes, box_classes) < 0:
         raise InputError(
             "a network needs at least one input channel, one of masks at least a mask channel, and "
@@ -89,6 +93,6 @@ def build(
         in_channels, mask_channels, label_classes, **options
     )
     head = getattr(network, "label", None)
-    if exclusive_labels and head is not None:
-        head.exclusive = True
+    if label_groups and head is not None:
+        head.groups = [list(group) for group in label_groups]
     return network

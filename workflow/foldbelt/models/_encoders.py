@@ -4,15 +4,23 @@ import importlib
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from foldbelt import registry
 from foldbelt.files import InputError
 from foldbelt.models import _pretrained as files
+from foldbelt.models._checkpointing import checkpoint
 
 
-def make_encoder(name: str, in_channels: int, weights: str | None, stem_pool: bool) -> nn.Module:
+def make_encoder(
+    name: str,
+    in_channels: int,
+    weights: str | None,
+    stem_pool: bool,
+    checkpointing: bool = False,
+) -> nn.Module:
     """Make an encoder that gives its maps from shallow to deep.
 
     Parameters
@@ -25,12 +33,15 @@ def make_encoder(name: str, in_channels: int, weights: str | None, stem_pool: bo
         A file of pretrained weights, or None for random ones.
     stem_pool
         False takes the first max-pool away: every map after it is twice as high and wide.
+    checkpointing
+        Whether its maps are computed again in the backward pass; see
+        `foldbelt.models._checkpointing`.
 
     Raises
     ------
     InputError
         For models that timm does not know, that need one image size or have no max-pool to take
-        away, and for weights that do not fit.
+        away, or that cannot compute maps again, and for weights that do not fit.
     """
     if name in registry.known("models/encoders"):
         if weights is not None:
@@ -40,6 +51,8 @@ def make_encoder(name: str, in_channels: int, weights: str | None, stem_pool: bo
         encoder = _from_timm(name, in_channels, weights)
     if not stem_pool:
         _remove_stem_pool(encoder, name)
+    if checkpointing:
+        checkpoint(encoder, name)
     return encoder
 
 
@@ -47,6 +60,20 @@ def levels(encoder: nn.Module) -> tuple[list[int], list[int]]:
     """Channels of an encoder's maps, and how many times smaller than the image they are."""
     info: Any = encoder.feature_info  # which torch's types take for a submodule
     return info.channels(), info.reduction()
+
+
+def measured_strides(encoder: nn.Module, in_channels: int) -> list[int]:
+    """Measure how many times smaller than the image an encoder's maps are.
+
+    Its description does not know whether the first max-pool was taken away.
+    """
+    side = 2 * max(levels(encoder)[1])
+    training = encoder.training
+    encoder.eval()  # so that batch norms learn nothing of it
+    with torch.no_grad():
+        maps = encoder(torch.zeros(1, in_channels, side, side))
+    encoder.train(training)
+    return [side // int(each.shape[-1]) for each in maps]
 
 
 def _from_timm(name: str, in_channels: int, weights: str | None) -> nn.Module:

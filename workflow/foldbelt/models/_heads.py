@@ -1,9 +1,12 @@
 """What a network says: a mask, and numbers of the image (its labels, its depth)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from foldbelt.models._blocks import conv_norm_act, initialise
 
 
 def mask_head(channels: int, classes: int, prior: float | None = None) -> nn.Conv2d:
@@ -96,6 +99,46 @@ def shares(logits: Tensor) -> Tensor:
     return torch.cat(each, dim=1)
 
 
+def within(numbers: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    """Make logits such that sigmoids of each group's are their softmax; the others stay.
+
+    Parameters
+    ----------
+    numbers
+        (N, L), any floating dtype; computed in float32.
+    groups
+        Places among the L of labels that exclude each other; none is in two groups.
+
+    Returns
+    -------
+    (N, L) float32 tensor
+
+    Examples
+    --------
+    >>> numbers = torch.tensor([[1.0, 3.0, 2.0]])
+    >>> probability = within(numbers, [[0, 2]]).sigmoid()
+    >>> torch.allclose(probability[:, [0, 2]], numbers[:, [0, 2]].softmax(dim=1))
+    True
+    >>> torch.allclose(probability[:, 1], numbers[:, 1].sigmoid())
+    True
+    """
+    columns = list(numbers.float().unbind(dim=1))
+    for group in groups:
+        for place, column in zip(group, shares(numbers[:, group]).unbind(dim=1), strict=True):
+            columns[place] = column
+    return torch.stack(columns, dim=1)
+
+
+def auxiliary_head(channels: int, width: int, classes: int) -> nn.Sequential:
+    """Masks from a map of an encoder, at its size: (3×3 convolution, batch norm, ReLU) twice, 1×1.
+
+    So the sixth place of SIIM-FISABIO-RSNA COVID-19 (Heng) taught classifiers where to look.
+    """
+    convs = nn.Sequential(conv_norm_act(channels, width), conv_norm_act(width, width))
+    initialise(convs)
+    return nn.Sequential(*convs, mask_head(width, classes))
+
+
 class ImageHead(nn.Module):
     """Numbers from the deepest map: mean and maximum over pixels, dropout, one linear layer.
 
@@ -112,11 +155,11 @@ class ImageHead(nn.Module):
 
     Attributes
     ----------
-    exclusive
-        Whether the numbers are logits of labels of which one holds; see `shares`.
+    groups
+        Places of numbers that are logits of labels of which one holds; see `within`.
     """
 
-    exclusive: bool = False
+    groups: Sequence[Sequence[int]] = ()
 
     def __init__(self, channels: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -129,4 +172,8 @@ class ImageHead(nn.Module):
         """Numbers (N, outputs) of maps (N, C, h, w)."""
         pooled = torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
         numbers = self.linear(self.dropout(pooled))
-        return shares(numbers) if self.exclusive else numbers
+        if not self.groups:
+            return numbers
+        if list(self.groups) == [list(range(numbers.shape[1]))]:
+            return shares(numbers)
+        return within(numbers, self.groups)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from foldbelt import label_groups
 from foldbelt.files import InputError, PathLike
 from foldbelt.models._building import build
 from foldbelt.store.weights import load
@@ -43,10 +44,29 @@ def load_model(
         mask_channels=metadata["mask_channels"],
         label_classes=metadata["label_classes"],
         box_classes=len(metadata.get("box_names", [])),
-        exclusive_labels=metadata.get("exclusive_labels", False),
+        label_groups=groups_among(metadata),
     )
     fill(module, tensors, path)
     return module.eval(), metadata
+
+
+def groups_among(metadata: Mapping[str, Any]) -> list[list[int]]:
+    """Give the places of labels that exclude each other among those that a model predicts.
+
+    Parameters
+    ----------
+    metadata
+        Of a weights file: `label_names` and the groups of the data's labels (see
+        `foldbelt.label_groups`), and `labels`, those that are predicted, where these are not all.
+
+    Examples
+    --------
+    >>> metadata = {"label_names": ["a", "b", "c"], "label_groups": [["a", "c"]]}
+    >>> groups_among(metadata), groups_among(metadata | {"labels": ["b", "c", "a"]})
+    ([[0, 2]], [[1, 2]])
+    """
+    chosen = metadata.get("labels") or metadata.get("label_names", [])
+    return label_groups.places(chosen, label_groups.groups_of(metadata))
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: PathLike) -> None:

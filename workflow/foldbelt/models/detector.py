@@ -26,7 +26,7 @@ from torchvision.ops.feature_pyramid_network import (
 from foldbelt.files import InputError
 from foldbelt.models._blocks import LateChannels
 from foldbelt.models._encoders import levels as described
-from foldbelt.models._encoders import make_encoder
+from foldbelt.models._encoders import make_encoder, measured_strides
 from foldbelt.models._network import entering
 
 MASKS = False
@@ -154,6 +154,7 @@ def build(
     encoder: str = "resnet34",
     weights: str | None = None,
     stem_pool: bool = True,
+    checkpointing: bool = False,
     pyramid_channels: int = 128,
     levels: Sequence[int] = (8, 16, 32, 64),
     head_convs: int = 4,
@@ -170,7 +171,7 @@ def build(
         C of the data; the other two change nothing.
     box_classes
         Classes of the boxes.
-    encoder, weights, stem_pool, late_channels
+    encoder, weights, stem_pool, checkpointing, late_channels
         As of `foldbelt.models.unet.build`.
     pyramid_channels
         Channels of the pyramid and the head, a multiple of 32 from 64 on (in the paper 256).
@@ -191,8 +192,8 @@ def build(
     """
     _check(pyramid_channels, head_convs)
     count = entering(in_channels, late_channels)
-    body = make_encoder(encoder, count, weights, stem_pool)
-    used, extra = _choose(levels, _strides(body, count), encoder)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
+    used, extra = _choose(levels, measured_strides(body, count), encoder)
     channels = [described(body)[0][number] for number in used]
     late = LateChannels(late_channels, channels[-1]) if late_channels else None
     channels[-1] += late.width if late is not None else 0
@@ -241,17 +242,3 @@ def _choose(levels: Sequence[int], strides: Sequence[int], encoder: str) -> tupl
             f"of these and after them at most {_EXTRA} more, each twice the one before"
         )
     return used, extra
-
-
-def _strides(encoder: nn.Module, in_channels: int) -> list[int]:
-    """Measure how many times smaller than the image an encoder's maps are.
-
-    Its description does not know whether the first max-pool was taken away.
-    """
-    side = 2 * max(described(encoder)[1])
-    training = encoder.training
-    encoder.eval()  # so that batch norms learn nothing of it
-    with torch.no_grad():
-        maps = encoder(torch.zeros(1, in_channels, side, side))
-    encoder.train(training)
-    return [side // int(each.shape[-1]) for each in maps]

@@ -113,6 +113,7 @@ def build(
     encoder: str = "resnet34",
     weights: str | None = None,
     stem_pool: bool = True,
+    checkpointing: bool = False,
     pyramid_channels: int = 128,
     norm: str = "batch",
     deep_supervision: bool = False,
@@ -134,7 +135,7 @@ def build(
     ----------
     in_channels, mask_channels, label_classes
         C, K and L of the data.
-    encoder, weights, stem_pool, late_channels, exclusive, prior, label_head
+    encoder, weights, stem_pool, checkpointing, late_channels, exclusive, prior, label_head
         As of `foldbelt.models.unet.build`.
     depth_head, label_dropout
         As of `foldbelt.models.unet.build`.
@@ -152,7 +153,8 @@ def build(
     InputError
         See `make_encoder` and `entering`.
     """
-    body = make_encoder(encoder, entering(in_channels, late_channels), weights, stem_pool)
+    count = entering(in_channels, late_channels)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
     channels = levels(body)[0][-_LEVELS:]
     late = LateChannels(late_channels, channels[-1]) if late_channels else None
     joined = channels[-1] + (late.width if late is not None else 0)

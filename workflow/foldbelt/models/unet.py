@@ -92,6 +92,7 @@ def build(
     encoder: str = "resnet34",
     weights: str | None = None,
     stem_pool: bool = True,
+    checkpointing: bool = False,
     decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
     norm: str = "batch",
     attention: bool = False,
@@ -119,6 +120,9 @@ def build(
     stem_pool
         Whether the encoder keeps its first max-pool. Going without gained .010 in all five folds of
         one author on the 101-pixel tiles of TGS, for about four times the computing.
+    checkpointing
+        Whether the encoder's maps are computed again in the backward pass instead of being kept;
+        see `foldbelt.models._checkpointing`.
     decoder_channels
         Channels of the decoder's blocks, deep to shallow. An encoder with fewer levels takes the
         last of them.
@@ -150,7 +154,8 @@ def build(
     InputError
         See `make_encoder`, `Decoder` and `entering`.
     """
-    body = make_encoder(encoder, entering(in_channels, late_channels), weights, stem_pool)
+    count = entering(in_channels, late_channels)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
     channels, reductions = levels(body)
     late = LateChannels(late_channels, channels[-1]) if late_channels else None
     joined = channels[-1] + (late.width if late is not None else 0)

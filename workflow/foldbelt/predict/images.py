@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt import runtime, store
+from foldbelt import label_groups, runtime, store
 from foldbelt.channels._resizing import centre
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
@@ -55,7 +55,8 @@ def run(
         `label_prob` f32 (N,L) if it has a label head, and `boxes`, as `foldbelt.boxes` packs them
         at original size, with the columns height and width of that, if it predicts boxes. Labels
         that do not say what masks hold are in `labels` instead, so that nothing takes them for a
-        gate of the masks. Its attribute `made_on` lists what trained and what predicted.
+        gate of the masks: all those of the data, NaN where the model does not predict them. Its
+        attribute `made_on` lists what trained and what predicted.
     cpu_threads
         Compute threads.
     device
@@ -94,9 +95,9 @@ def run(
     if store.length(data) and store.stored_size(data) != source:
         raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
     sizes = sizes_at(attrs["size"], scales)
-    predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows))
-    table = store.table(channels, ids)[["id"]]
     classes, masks = metadata["mask_channels"], metadata.get("masks", True)
+    predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows), masks)
+    table = store.table(channels, ids)[["id"]]
     # A blank image shows what there is, even if there are no images.
     probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
     labels = "labels" if "label_names" in metadata else "label_prob"
@@ -109,10 +110,10 @@ def run(
         raise InputError(
             f"{weights}: this model predicts neither masks nor labels nor boxes. Train it again."
         )
+    among: _Columns | None = None
     if probe.labels is not None and labels == "labels":
-        settings["label_names"] = metadata["label_names"]
-        if metadata.get("exclusive_labels"):
-            settings["exclusive_labels"] = True
+        among = _Columns(metadata)
+        settings |= among.attrs
     if probe.boxes is not None:
         settings["box_names"] = metadata["box_names"]
         sizes_of = store.original_sizes(data, table["id"].tolist())
@@ -121,7 +122,8 @@ def run(
         if masks:
             writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
         if probe.labels is not None:
-            writer.create(labels, probe.labels.shape[1:], "float32")
+            count = probe.labels.shape[1] if among is None else len(among.names)
+            writer.create(labels, (count,), "float32")
         if probe.boxes is not None:
             writer.create("boxes", (), store.BYTES)
         for rows, x in store.blocks(channels, "x", ids, batch_size):
@@ -130,7 +132,38 @@ def run(
                 prob = given.masks
                 writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
             if given.labels is not None:
-                writer.put(labels, rows.start, given.labels)
+                values = given.labels if among is None else among.spread(given.labels)
+                writer.put(labels, rows.start, values)
             if given.boxes is not None:
                 placed = predictor.kind.at_original(given.boxes, predictor.resizer, sizes_of[rows])
                 writer.put("boxes", rows.start, placed.to_bytes())
+
+
+class _Columns:
+    """Where a model's labels stand among all those of the data.
+
+    Parameters
+    ----------
+    metadata
+        Of its weights file.
+
+    Attributes
+    ----------
+    names
+        Of all labels.
+    attrs
+        What the file of predictions says of them.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self.names: list[str] = metadata["label_names"]
+        groups = label_groups.groups_of(metadata)
+        self.attrs = {"label_names": self.names, **label_groups.told(self.names, groups)}
+        chosen = metadata.get("labels", self.names)
+        self.places = [self.names.index(name) for name in chosen]
+
+    def spread(self, predicted: np.ndarray) -> np.ndarray:
+        """Bring what is predicted, (N,L') f32, to all labels, (N,L) f32 with NaN elsewhere."""
+        whole = np.full((len(predicted), len(self.names)), np.nan, np.float32)
+        whole[:, self.places] = predicted
+        return whole

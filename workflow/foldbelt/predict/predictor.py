@@ -124,6 +124,8 @@ class Predictor:
         Sizes (H, W) at which to predict; None for the network's own alone.
     windows
         Windows in which to predict; None for whole images.
+    masks
+        Whether to give the network's masks, if it has any; False where they only taught.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class Predictor:
         device: torch.device,
         sizes: Sequence[tuple[int, int]] | None = None,
         windows: Windows | None = None,
+        masks: bool = True,
     ) -> None:
         self.module = module.eval().to(device)
         if device.type == "cuda":
@@ -143,7 +146,8 @@ class Predictor:
         self.views = {name: VIEWS[name] for name in tta}
         self.sizes = list(sizes or [self.resizer.size])
         self.windows = windows
-        self.exclusive = bool(getattr(getattr(module, "label", None), "exclusive", False))
+        self.masks = masks
+        self.groups = list(getattr(getattr(module, "label", None), "groups", ()))
 
     @property
     def kind(self) -> ModuleType:
@@ -201,14 +205,17 @@ class Predictor:
                 total[:, :, rows, columns] += mask * torch.from_numpy(weight).to(mask.device)
             if label is not None:
                 largest = label if largest is None else torch.maximum(largest, label)
-        if largest is not None and self.exclusive:  # shares of one, as those of whole images
-            largest = largest / largest.sum(dim=1, keepdim=True)
+        if largest is not None:
+            for group in self.groups:  # shares of one, as those of whole images
+                largest[:, group] = largest[:, group] / largest[:, group].sum(dim=1, keepdim=True)
         return total, largest, self.kind.over_windows(found) if found else None
 
     def _probabilities(
         self, images: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, list[np.ndarray] | None]:
         outputs = self.module(images)
+        if not self.masks:
+            outputs.pop("mask", None)
         logits = (outputs.get(name) for name in ("mask", "label"))
         mask, label = (None if x is None else torch.sigmoid(x.float()) for x in logits)
         size = (images.shape[2], images.shape[3])

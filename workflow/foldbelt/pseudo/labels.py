@@ -5,16 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt import store
+from foldbelt import label_groups, store
 from foldbelt.files import PathLike
 
 
 def confidence(
     predictions: Sequence[PathLike], ids: np.ndarray, settings: Mapping[str, Any]
 ) -> np.ndarray:
-    """Give the share of the labels of each image that are confident, (N,) float64."""
+    """Give the share of the labels of each image that are confident, (N,) float64.
+
+    Labels that no model predicts are none of them.
+    """
     prob = _mean(predictions, ids)
-    share: np.ndarray = ((prob < settings["low"]) | (prob > settings["high"])).mean(axis=1)
+    sure = (prob < settings["low"]) | (prob > settings["high"])
+    share: np.ndarray = sure[:, ~np.isnan(prob).all(axis=0)].mean(axis=1)
     return share
 
 
@@ -39,21 +43,36 @@ def put(
 ) -> None:
     """Write the labels of some images: probabilities, or decided ones.
 
-    Decided, an image has all above one half; or, where labels exclude each other, the likeliest.
+    Decided, an image has all above one half; or, of labels that exclude each other, the likeliest.
+    What no model predicts is not known.
     """
     labels = _mean(predictions, ids)
     if not settings["soft"]:
         path = next(path for path in predictions if store.has(path, "labels"))
-        decided = labels > 0.5
-        if store.attrs(path).get("exclusive_labels", False):
-            decided = np.arange(labels.shape[1]) == labels.argmax(axis=1)[:, None]
-        labels = decided.astype(np.float32)
+        labels = _decided(labels, store.attrs(path))
     file.put("labels", 0, labels)
 
 
+def _decided(labels: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
+    """Decide labels (N, L), those that exclude each other (`foldbelt.label_groups`) together."""
+    decided = np.where(np.isnan(labels), np.nan, labels > 0.5).astype(np.float32)
+    names = attrs.get("label_names", [])
+    for group in label_groups.groups_of(attrs):
+        places = [p for p in map(names.index, group) if not np.isnan(labels[:, p]).all()]
+        if places:
+            likeliest = labels[:, places].argmax(axis=1)
+            decided[:, places] = np.arange(len(places)) == likeliest[:, None]
+    return decided
+
+
 def _mean(predictions: Sequence[PathLike], ids: np.ndarray) -> np.ndarray:
-    """Give the mean over the files that hold labels, (N, L) float32."""
+    """Give the mean over the files that hold labels, (N, L) float32; NaN where none predicts."""
     paths = [path for path in predictions if store.has(path, "labels")]
     parts = [store.read(path, "labels", ids.tolist()).astype(np.float64) for path in paths]
-    mean: np.ndarray = np.mean(parts, axis=0)
-    return mean.astype(np.float32)
+    known = [~np.isnan(part) for part in parts]
+    if all(map(np.all, known)):
+        whole: np.ndarray = np.mean(parts, axis=0)
+        return whole.astype(np.float32)
+    number = np.sum(known, axis=0)
+    total = np.sum([np.nan_to_num(part) for part in parts], axis=0)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan).astype(np.float32)

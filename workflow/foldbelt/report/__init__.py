@@ -10,6 +10,7 @@
   ``score_by``;
 - results of labels and of boxes: ``precision_recall``, ``reliability``, ``confusion``,
   ``label_examples``, ``box_examples`` and the page ``decision_page``;
+- results of both together: ``precision_recall`` again, ``parts`` and the page ``joint_page``;
 - ``provenance``, and ``ablation`` where variants of a recipe were compared.
 
 Shared by several of them: ``pages`` (a page and its tables), ``classes`` and ``coverage`` (names

@@ -24,13 +24,14 @@ def write(decision: str, out: str) -> None:
         An HTML page.
     """
     content = json.loads(Path(decision).read_text(encoding="utf-8"))
-    body = _scores(content) + _classes(content) + _members(content) + _folds(content)
+    body = scores(content) + _classes(content) + members(content) + parameters(content)
     what = str(content.get("output") or "scores").capitalize()
     metric = str(content.get("metric") or "score").replace("_", " ")
     page(out, f"{what}: {metric} {_number(content.get('score')) or 'not known'}", body)
 
 
-def _scores(content: Mapping[str, Any]) -> str:
+def scores(content: Mapping[str, Any]) -> str:
+    """Make the table of a decision's score beside the baseline."""
     score, baseline = content.get("score"), content.get("baseline")
     width = content.get("interval")
     interval = None if width is None else f"{width[0]:.4f} – {width[1]:.4f}"
@@ -66,16 +67,16 @@ def _classes(content: Mapping[str, Any]) -> str:
     return f"<h2>By class</h2>{note}" + rows(["", "score"], lines, [False, True])
 
 
-def _members(content: Mapping[str, Any]) -> str:
+def members(content: Mapping[str, Any]) -> str:
     """Make the table of the members alone, and how many images each predicted."""
-    members, coverage = content.get("members") or {}, content.get("coverage") or {}
-    names = list(dict.fromkeys([*members, *coverage]))
+    alone, coverage = content.get("members") or {}, content.get("coverage") or {}
+    names = list(dict.fromkeys([*alone, *coverage]))
     if not names:
         return ""
     lines = [
         [
             name.replace("/round", ", round "),
-            _number(members.get(name)),
+            _number(alone.get(name)),
             style.percent(coverage[name]) if coverage.get(name) is not None else None,
         ]
         for name in names
@@ -91,7 +92,7 @@ def _members(content: Mapping[str, Any]) -> str:
     return f"<h2>Members alone</h2>{note}" + rows(head, lines, [False, True, True])
 
 
-def _folds(content: Mapping[str, Any]) -> str:
+def parameters(content: Mapping[str, Any]) -> str:
     """Make the table of the parameters: of all folds, and of each decided without it."""
     entries = content.get("per_fold") or []
     params = content.get("params") or {}

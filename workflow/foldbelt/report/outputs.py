@@ -1,7 +1,7 @@
 """Labels and boxes of the blend as the figures take them: truth beside out-of-fold prediction."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ class Labels:
     ids
         (N,) str.
     truth
-        (N, L) float64, from 0 to 1; NaN where nobody said.
+        (N, L) float64, from 0 to 1; NaN where nobody said. Labels of a unit of several images (a
+        study) stand beside its first image alone, so that a unit counts once.
     prob
         (N, L) float64, out of fold.
     names
@@ -101,9 +102,10 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
     ids = [str(name) for name in store.read(blend_oof, "id")]
     truth = store.read(data, "labels", ids).astype(np.float64)
     prob = store.read(blend_oof, "labels", ids).astype(np.float64)
-    truth[~np.isfinite(prob).all(axis=1)] = np.nan  # no model predicted them: they are not scored
+    truth[~np.isfinite(prob)] = np.nan  # no model predicted them: they are not scored
     attrs = store.attrs(data)
     given = list(map(str, attrs.get("label_names") or range(1, truth.shape[1] + 1)))
+    truth = _once_a_unit(truth, data, ids, given)
     scheme = read_folds(folds).set_index("id").reindex(ids)
     content = json.loads(Path(decision).read_text(encoding="utf-8"))
     whole = _thresholds(content.get("params") or {}, given)
@@ -122,6 +124,37 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
         whole is not None,
         number_groups(scheme),
     )
+
+
+def _once_a_unit(
+    truth: np.ndarray, data: str, ids: Sequence[str], names: Sequence[str]
+) -> np.ndarray:
+    """Move labels of a unit of several images to its first image; they are NaN at the others."""
+    levels: Mapping[str, Sequence[str]] = store.attrs(data).get("label_levels") or {}
+    truth = truth.copy()
+    for column, members in levels.items():
+        units = pd.factorize(pd.Series(store.read(data, f"table/{column}", ids)))[0]
+        for label in (names.index(name) for name in members):
+            said = pd.Series(truth[:, label]).groupby(units).first()  # the first that is known
+            truth[:, label] = np.nan
+            first = np.unique(units, return_index=True)[1]
+            truth[first, label] = said.to_numpy()
+    return truth
+
+
+def read_joint(decision: str, blend_oof: str, data: str, folds: str) -> tuple[Labels, Boxed | None]:
+    """Read labels and boxes that were decided together; no boxes where the run has none.
+
+    Parameters
+    ----------
+    decision, blend_oof
+        decision/joint/round{r}.json and blend/joint/round{r}/oof.h5.
+    data, folds
+        As for `read_labels`.
+    """
+    labels = read_labels(decision, blend_oof, data, folds)
+    boxed = store.has(blend_oof, "boxes") and store.has(data, "boxes")
+    return labels, read_boxes(blend_oof, data, folds) if boxed else None
 
 
 def read_boxes(blend_oof: str, data: str, folds: str) -> Boxed:

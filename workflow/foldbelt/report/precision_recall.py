@@ -23,9 +23,10 @@ def draw(curves: Curves, what: str, out: str) -> None:
     Parameters
     ----------
     curves
-        From :func:`foldbelt.report.ranking.of_boxes` or ``of_labels``.
+        From :func:`foldbelt.report.ranking.of_boxes`, ``of_labels`` or
+        ``of_both``.
     what
-        'box' or 'label'.
+        'box', 'label', or 'class' where there are both.
     out
         An SVG.
     """
@@ -33,12 +34,12 @@ def draw(curves: Curves, what: str, out: str) -> None:
     if not shown or not any(curve.true for curve in shown):
         style.message(out, f"No true {what} to rank", f"No image is known to have a {what}.")
         return
-    across = min(panels.ACROSS, len(shown))
+    across = _across(len(shown))
     side = ALONE if len(shown) == 1 else PANEL
     width = max(LEAST_WIDTH, across * side)
     height = -(-len(shown) // across) * (side + 0.65) + 0.8
     with style.figure(out, _title(curves, what), width, height) as made:
-        cells = panels.grid(made, len(shown))
+        cells = panels.grid(made, len(shown), across)
         for place, ((axes,), curve) in enumerate(zip(cells, shown, strict=True)):
             others = [other for other in shown if other is not curve and other.true]
             rest = [_steps(other, COARSE) for other in others]
@@ -49,10 +50,17 @@ def draw(curves: Curves, what: str, out: str) -> None:
             last, first = place >= len(shown) - across, place % across == 0
             axes.tick_params(labelbottom=last, labelleft=first)  # all panels have the same axes
             if last:
-                axes.set_xlabel(f"recall (share of true {_plural(what)})")
+                true = "ones" if what == "class" else _plural(what)
+                axes.set_xlabel(f"recall (share of true {true})")
             if first:
                 axes.set_ylabel("precision (share right)")
         style.legend(made, _handles(shown, what), 4)
+
+
+def _across(count: int) -> int:
+    """Give how many panels stand side by side: 3 and 3 rather than 4 and 2."""
+    lines = -(-count // panels.ACROSS)
+    return -(-count // lines)
 
 
 def _curve(axes: Axes, curve: Curve, room: float) -> None:
@@ -107,7 +115,7 @@ def _handles(shown: list[Curve], what: str) -> list[Line2D]:
         handles[0].set_label("this label")
     if len(shown) > 1:
         handles.append(Line2D([], [], color=style.PALE, label="the others"))
-    score = "score" if what == "box" else "probability"
+    score = "probability" if what == "label" else "score"
     text = f"highest F1, with the {score} from which on"
     dot = Line2D([], [], color=style.ORANGE, marker="o", markersize=7, linestyle="", label=text)
     dot.set_markeredgecolor(style.BLACK)
@@ -119,7 +127,9 @@ def _handles(shown: list[Curve], what: str) -> list[Line2D]:
 
 def _title(curves: Curves, what: str) -> str:
     known = [curve for curve in curves.each if math.isfinite(curve.area)]
-    if len(curves.each) == 1:
+    if what == "class":
+        text = f"Mean average precision {curves.mean:.3f}"
+    elif len(curves.each) == 1:
         text = f"Average precision of {_plural(what)} {curves.mean:.3f}"
     else:
         text = f"Mean average precision of {_plural(what)} {curves.mean:.3f}"
@@ -132,7 +142,7 @@ def _title(curves: Curves, what: str) -> str:
                 f"; {best.name} does best ({best.area:.2f}), {worst.name} worst ({worst.area:.2f})"
             )
     how = "Out of fold. "
-    if what == "box":
+    if any(curve.candidates is None for curve in curves.each):
         how += "A box is right if its IoU with a true one of its class exceeds .5. "
     how += "The area below a curve is its average precision (AP)"
     if curves.groups >= FEWEST:
@@ -145,4 +155,4 @@ def _title(curves: Curves, what: str) -> str:
 
 
 def _plural(what: str) -> str:
-    return "boxes" if what == "box" else "labels"
+    return {"box": "boxes", "label": "labels", "class": "classes"}[what]

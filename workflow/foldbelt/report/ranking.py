@@ -109,16 +109,7 @@ def of_boxes(
     """
     count = len(truth)
     images = np.arange(count) if labelled is None else np.flatnonzero(labelled)
-    truth, pred = truth.take(images), pred.take(images)
-    right = Ranking.match(truth, pred, len(names)).right
-    of, true_of = pred.of(), truth.of()
-    rankings = []
-    for k in range(len(names)):
-        rows = np.flatnonzero(pred.classes == k)
-        rows = rows[np.argsort(-pred.scores[rows].astype(np.float64), kind="stable")]
-        true = np.bincount(true_of[truth.classes == k], minlength=len(images))
-        ends = np.arange(len(rows))  # equal scores stay in row order, as the metric counts them
-        rankings.append(_Ranking(pred.scores[rows], right[rows] * 1.0, of[rows], ends, true, True))
+    rankings = _rank_boxes(truth.take(images), pred.take(images), len(names))
     return _curves(rankings, names, _numbers(groups, count)[images], None, draws, seed)
 
 
@@ -139,16 +130,72 @@ def of_labels(
     names, groups, draws, seed
         As for `of_boxes`.
     """
+    rankings, candidates = _rank_labels(truth, prob)
+    return _curves(rankings, names, _numbers(groups, len(truth)), candidates, draws, seed)
+
+
+def of_both(
+    labels: tuple[np.ndarray, np.ndarray, Sequence[str]],
+    boxes: tuple[Boxes, Boxes, Sequence[str], np.ndarray] | None,
+    groups: np.ndarray | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Curves:
+    """Rank labels and boxes of the same N images; their mean is over the classes of both.
+
+    Precision of a label is the envelope, too, as where a label is scored like a box.
+
+    Parameters
+    ----------
+    labels
+        truth, prob and names, as for `of_labels`.
+    boxes
+        truth, pred, names and labelled, as for `of_boxes`; None: there are none.
+    groups, draws, seed
+        As for `of_boxes`.
+    """
+    truth, prob, label_names = labels
+    rankings, candidates = _rank_labels(truth, prob, envelope=True)
+    sizes: list[int | None] = [*candidates]
+    names = list(label_names)
+    if boxes is not None:
+        true, pred, box_names, labelled = boxes
+        there = np.asarray(labelled, bool)
+        # Images that nobody labelled stay in the count, so that both have the same groups.
+        kept = true.keep(there[true.of()]), pred.keep(there[pred.of()])
+        rankings += _rank_boxes(*kept, len(box_names))
+        sizes += [None] * len(box_names)
+        names += list(box_names)
+    return _curves(rankings, names, _numbers(groups, len(truth)), sizes, draws, seed)
+
+
+def _rank_boxes(truth: Boxes, pred: Boxes, classes: int) -> list[_Ranking]:
+    right = Ranking.match(truth, pred, classes).right
+    of, true_of = pred.of(), truth.of()
+    rankings = []
+    for k in range(classes):
+        rows = np.flatnonzero(pred.classes == k)
+        rows = rows[np.argsort(-pred.scores[rows].astype(np.float64), kind="stable")]
+        true = np.bincount(true_of[truth.classes == k], minlength=len(truth))
+        ends = np.arange(len(rows))  # equal scores stay in row order, as the metric counts them
+        rankings.append(_Ranking(pred.scores[rows], right[rows] * 1.0, of[rows], ends, true, True))
+    return rankings
+
+
+def _rank_labels(
+    truth: np.ndarray, prob: np.ndarray, envelope: bool = False
+) -> tuple[list[_Ranking], list[int]]:
+    """Rank images label by label; give of each label how many images it is known of, too."""
     rankings, candidates = [], []
-    for k in range(len(names)):
+    for k in range(truth.shape[1]):
         known = np.flatnonzero(np.isfinite(truth[:, k]))
         of = known[np.argsort(-prob[known, k], kind="stable")]
         scores, has = prob[of, k], truth[:, k] > 0.5
         ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
         true = has.astype(np.int64)
-        rankings.append(_Ranking(scores, has[of] * 1.0, of, ends, true, envelope=False))
+        rankings.append(_Ranking(scores, has[of] * 1.0, of, ends, true, envelope))
         candidates.append(len(known))
-    return _curves(rankings, names, _numbers(groups, len(truth)), candidates, draws, seed)
+    return rankings, candidates
 
 
 def _numbers(groups: np.ndarray | None, count: int) -> np.ndarray:
@@ -159,7 +206,7 @@ def _curves(
     rankings: Sequence[_Ranking],
     names: Sequence[str],
     groups: np.ndarray,
-    candidates: Sequence[int] | None,
+    candidates: Sequence[int | None] | None,
     draws: int,
     seed: int,
 ) -> Curves:

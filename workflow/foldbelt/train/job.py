@@ -70,7 +70,7 @@ def run(
     """
     device = runtime.prepare(machine.cpu_threads, machine.device)
     train_ids, valid_ids = split(inputs.folds, job.fold)
-    check_stage(stage, job, model, store.attrs(inputs.data).get("exclusive_labels", False))
+    check_stage(stage, job, model, labels.are_exclusive(store.attrs(inputs.data), model))
     _check_images(stage, job, train_ids, valid_ids, inputs)
     judged = JUDGED[registry.main_output(model)]
     metric = judged or str(metric)
@@ -184,6 +184,10 @@ def _metadata(
     architecture = {**model, "weights": None} if "weights" in model else dict(model)
     if not architecture.get("exclusive"):
         architecture.pop("exclusive", None)  # files of before there was the option stay the same
+    if not architecture.get("mask_reduction"):
+        for key in ("mask_reduction", "mask_width"):
+            architecture.pop(key, None)
+    architecture.pop("checkpointing", None)  # says how it was trained, and changes no weight
     return {
         **({} if task.main == "mask" else {"masks": False}),
         **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),

@@ -1,6 +1,6 @@
 """Image labels: where they come from, what they add to the loss, how they are judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from foldbelt import store
-from foldbelt.config.stage_settings import Terms
+from foldbelt import label_groups, store
+from foldbelt.config.stage_settings import Terms, weight_of
+from foldbelt.files import InputError
 from foldbelt.losses import build
 from foldbelt.metrics.average_precision import average_precision as average_precision
 from foldbelt.train.data import ImageSet
@@ -36,7 +37,7 @@ class LabelLoss(nn.Module):
 
     def __init__(self, terms: Terms, main: bool) -> None:
         super().__init__()
-        weights = {name: _weight(term) for name, term in terms.items()}
+        weights = {name: weight_of(term) for name, term in terms.items()}
         plain = list(terms) == ["bce"] and _options(terms["bce"]) == set()
         self.weight = weights["bce"] if plain and not main else None
         self.taught = main or any(weights.values())
@@ -56,10 +57,6 @@ class LabelLoss(nn.Module):
             logits[..., None, None], label[..., None, None].nan_to_num(), ignore
         )
         return loss
-
-
-def _weight(term: object) -> float:
-    return float(term["weight"] if isinstance(term, dict) else term)  # type: ignore[arg-type]
 
 
 def _options(term: object) -> set[str]:
@@ -88,15 +85,96 @@ def follow_from_masks(source: Source, classes: int, count: int) -> bool:
     return count in (1, classes) and store.labels_are_classes(source.masks)
 
 
-def described(source: Source, derived: bool) -> dict[str, Any]:
-    """Say what a weights file must tell of labels that do not follow from masks; else nothing."""
-    if derived or not width(source):
-        return {}
+def described(source: Source, derived: bool, chosen: Sequence[str] | None = None) -> dict[str, Any]:
+    """Say what a weights file must tell of labels that do not follow from masks; else nothing.
+
+    Parameters
+    ----------
+    source
+        The images.
+    derived
+        Whether the labels follow from masks.
+    chosen
+        Names of the labels that the model predicts; None: all.
+
+    Returns
+    -------
+    dict
+        `label_names`, of all the data's labels; which of them exclude each other, as
+        `foldbelt.label_groups` tells it; and `labels`, those predicted, where these are not all.
+
+    Raises
+    ------
+    InputError
+        If labels are chosen that the data do not have.
+    """
     content = store.attrs(source.masks)
-    if content.get("label_names") == content.get("class_names"):
+    names = content.get("label_names", [])
+    own = bool(width(source)) and not derived and names != content.get("class_names")
+    _check_chosen(chosen or [], names if own else [], source)
+    if not own:
         return {}
-    exclusive = {"exclusive_labels": True} if content.get("exclusive_labels") else {}
-    return {"label_names": content["label_names"], **exclusive}
+    groups = label_groups.told(names, label_groups.groups_of(content))
+    predicted = {} if chosen is None or list(chosen) == names else {"labels": list(chosen)}
+    return {"label_names": names, **groups, **predicted}
+
+
+def _check_chosen(chosen: Sequence[str], names: Sequence[str], source: Source) -> None:
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise InputError(
+            f"models.*.labels: {source.masks} has no label {', '.join(map(repr, unknown))} of its "
+            f"own, beside masks; it has {', '.join(names) or 'none'}"
+        )
+
+
+def are_exclusive(content: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+    """Tell whether the labels that a model predicts exclude each other, all of them.
+
+    Parameters
+    ----------
+    content
+        Attributes of the data file.
+    model
+        The architecture, with `labels`, those that it predicts, where these are not all.
+    """
+    chosen = model.get("labels") or content.get("label_names", [])
+    return label_groups.are_one_group(chosen, label_groups.groups_of(content))
+
+
+def predicted(values: np.ndarray, shape: Mapping[str, Any]) -> np.ndarray:
+    """Take the labels that a model predicts, as it can learn them.
+
+    A group of labels that exclude each other is known as a whole or not at all. Where some of its
+    members are predicted, and not all, the model tells these apart, and an image of which none of
+    them holds says nothing of that: they are unknown.
+
+    Parameters
+    ----------
+    values
+        (N,L) f32 of the data's labels, NaN where not known.
+    shape
+        What `described` says.
+
+    Returns
+    -------
+    (N,L') f32 array
+    """
+    names = shape.get("label_names")
+    groups = label_groups.groups_of(shape)
+    if names is None or (not groups and "labels" not in shape):
+        return values
+    chosen = shape.get("labels", names)
+    taken = values[:, [names.index(name) for name in chosen]]
+    for group in groups:
+        members = [place for place, name in enumerate(chosen) if name in group]
+        if len(members) < 2:
+            continue
+        unknown = np.isnan(taken[:, members]).any(axis=1)
+        if len(members) < len(group):
+            unknown |= taken[:, members].sum(axis=1) == 0
+        taken[np.ix_(unknown, members)] = np.nan
+    return taken
 
 
 def given(source: Source, count: int) -> np.ndarray:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from foldbelt import files, runtime
+from foldbelt import files, runtime, store
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, seed_for
-from foldbelt.train import evaluation
+from foldbelt.train import evaluation, labels
 from foldbelt.train.arguments import Inputs, Job, Machine
 from foldbelt.train.job import check_stage
 from foldbelt.train.loading import Plan, loader
@@ -80,7 +80,7 @@ def run(
             f"a range test needs rates 0 < lowest < highest and 3 steps at least, not {lowest}, "
             f"{highest} and {steps}"
         )
-    check_stage(stage, job, model)
+    check_stage(stage, job, model, labels.are_exclusive(store.attrs(inputs.data), model))
     device = runtime.prepare(machine.cpu_threads, machine.device)
     sources = sources_of(inputs, *split(inputs.folds, job.fold))[:2]
     task, shape = load(sources, job, stage, model, "", machine.memory_gib, device)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from foldbelt.config.stage_settings import Terms
 from foldbelt.losses import build
@@ -32,6 +33,15 @@ class MaskLoss(nn.Module):
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Loss of logits (N,K,H,W) against a target (N,P,H,W), P ≥ K; a scalar."""
         loss: torch.Tensor = self.terms(logits.float(), *self._split(target))
+        return loss
+
+    def of_map(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Loss of logits (N,K,h,w) of a smaller map against a target (N,P,H,W); a scalar.
+
+        See `at_map` for the target at the map's size.
+        """
+        size = (logits.shape[2], logits.shape[3])
+        loss: torch.Tensor = self.terms(logits.float(), *at_map(*self._split(target), size))
         return loss
 
     def deep(
@@ -63,6 +73,44 @@ class MaskLoss(nn.Module):
         """Give the classes as floats, and the ignored pixels, if they have a plane."""
         ignored = target[:, self.classes :].bool() if target.shape[1] > self.classes else None
         return target[:, : self.classes].to(torch.float32), ignored
+
+
+def at_map(
+    truth: torch.Tensor, ignore: torch.Tensor | None, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Bring masks to the size of a smaller map: of each cell the share that is of a class.
+
+    Parameters
+    ----------
+    truth
+        (N,K,H,W) f32, 0 to 1.
+    ignore
+        (N,1,H,W) bool, the ignored pixels (padding among them), or None.
+    size
+        (h, w) of the map.
+
+    Returns
+    -------
+    truth, ignore
+        (N,K,h,w) f32 and (N,1,h,w) bool or None. A share is one of the pixels that are not ignored,
+        however few: a cell is ignored where there are none.
+
+    Examples
+    --------
+    >>> truth = torch.tensor([[[[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]]])
+    >>> ignore = torch.tensor([[[[False, True, True, True], [False, True, True, True]]]])
+    >>> at_map(truth, None, (1, 2))[0].tolist()
+    [[[[0.25, 1.0]]]]
+    >>> [part.tolist() for part in at_map(truth, ignore, (1, 2))]
+    [[[[[0.5, 0.0]]]], [[[[False, True]]]]]
+    """
+    if ignore is None:
+        return functional.adaptive_avg_pool2d(truth, size), None
+    known = (~ignore).to(torch.float32)
+    share = functional.adaptive_avg_pool2d(known, size)
+    shown = functional.adaptive_avg_pool2d(truth.masked_fill(ignore, 0), size)
+    hidden = share == 0
+    return shown / share.masked_fill(hidden, 1), hidden
 
 
 def false_positives(logits: torch.Tensor, target: torch.Tensor) -> float:

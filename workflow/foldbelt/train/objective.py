@@ -18,8 +18,9 @@ from foldbelt.train.masks import MaskLoss
 class Objective(nn.Module):
     """Losses of the outputs that the model has, plus the weighted losses of its other heads.
 
-    These are the mask loss at every deeper scale and the smooth L1 loss of the image's depth
-    (Girshick 2015).
+    These are the mask loss at every deeper scale, the smooth L1 loss of the image's depth
+    (Girshick 2015), and the loss of masks that only teach: of a network with masks that the run
+    does not decide on, or of a classifier, at the size of one of its maps.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ class Objective(nn.Module):
 
     def __init__(self, stage: StageSettings, classes: int, main: str = "mask") -> None:
         super().__init__()
-        self.mask = MaskLoss(stage.loss.terms("mask", main), classes) if main == "mask" else None
+        masks = stage.loss.terms("mask", main) if main == "mask" else stage.loss.auxiliary
+        self.mask = MaskLoss(masks, classes) if main == "mask" or (masks and classes) else None
         self.label = LabelLoss(stage.loss.terms("label", main), main == "label")
         # Found by name, so that other models are not trained again when it changes.
         boxes = importlib.import_module(registry.BOX_LEARNING[0]) if main == "box" else None
@@ -55,8 +57,8 @@ class Objective(nn.Module):
         ----------
         outputs
             What the model gives: ``mask`` (N,K,H,W) logits, perhaps ``label`` (N,L) logits,
-            ``deep``, a list of (N,K,H,W) logits, and ``depth`` (N,1); or ``label`` or ``box`` (see
-            `foldbelt.models.detector`) alone.
+            ``deep``, a list of (N,K,H,W) logits, and ``depth`` (N,1); or ``label`` and perhaps
+            ``aux`` (N,K,h,w) logits; or ``box`` (see `foldbelt.models.detector`) alone.
         target
             (N,P,H,W), u8 or floating, 0 to 1: the classes, then the ignored pixels if P > K.
         label
@@ -76,7 +78,7 @@ class Objective(nn.Module):
             If the model predicts a depth and there is none to compare it with.
         """
         terms: list[torch.Tensor] = []
-        if self.mask is not None:
+        if self.mask is not None and "mask" in outputs:
             terms.append(self.mask(outputs["mask"], target))
         if "label" in outputs and self.label.taught:
             terms.append(self.label(outputs["label"], label))
@@ -85,6 +87,8 @@ class Objective(nn.Module):
         if self.mask is not None and "deep" in outputs and self.deep_weight:
             deep = self.mask.deep(outputs["deep"], target, self.deep_nonempty)
             terms.append(self.deep_weight * deep)
+        if self.mask is not None and "aux" in outputs:
+            terms.append(self.mask.of_map(outputs["aux"], target))
         total = sum(terms[1:], terms[0])
         if "depth" in outputs and self.depth_weight:
             if depth is None:

@@ -14,7 +14,7 @@ from foldbelt.channels._resizing import Resizer
 from foldbelt.config import stages
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.files import InputError, Problem, raise_all, seed_for
-from foldbelt.models._saved import fill
+from foldbelt.models._saved import fill, groups_among
 from foldbelt.runtime import Normaliser
 from foldbelt.store import weights as weights_files
 from foldbelt.train import box_targets, image_statistics, labels, samplers
@@ -189,6 +189,7 @@ def load(
         )
     planes = classes + (train.has_ignore() or pads)
     derived = labels.follow_from_masks(train, classes, width)
+    told = labels.described(train, derived, model.get("labels"))
     if stage.blackout and width and not derived:
         raise InputError(
             f"stages.{job.stage}.blackout is {stage.blackout}, but the labels of {train.masks} are "
@@ -203,6 +204,7 @@ def load(
             label = labels.given(source, width)
         else:
             label = labels.of_pseudo_masks(source, width, derived)
+        label = labels.predicted(label, told)
         depth = depths[place] if depths else None
         # What is mirrored around an image is no evidence; validation never counts it.
         padding = pads and (place == 1 or not stage.loss_on_padding)
@@ -240,7 +242,7 @@ def load(
     shape = {
         "in_channels": len(attrs["names"]),
         "mask_channels": classes,
-        "label_classes": width,
+        "label_classes": len(told.get("labels", range(width))),
         "channels": attrs["names"],
         "scale": attrs["scale"],
         "offset": attrs["offset"],
@@ -248,9 +250,7 @@ def load(
         "size": attrs["size"],
         "source": attrs["source"],
     }
-    return task, shape | labels.described(train, derived) | (
-        {"box_names": objects} if objects else {}
-    )
+    return task, shape | told | ({"box_names": objects} if objects else {})
 
 
 def _check_truth(
@@ -268,6 +268,11 @@ def _check_truth(
         raise InputError(
             f"{model['name']!r} predicts a {main}, and {train.masks} has none to learn from; see "
             f"{cures[main]}, or take another architecture."
+        )
+    if registry.teaches_masks(model) and not classes:
+        raise InputError(
+            f"{model['name']!r} is to learn masks, too, and {train.masks} has none; draw them from "
+            "boxes (data.masks: from_boxes), or leave out mask_reduction."
         )
 
 
@@ -307,7 +312,7 @@ def network(
         shape["mask_channels"],
         shape["label_classes"],
         box_classes=len(shape.get("box_names", [])),
-        exclusive_labels=shape.get("exclusive_labels", False),
+        label_groups=groups_among(shape),
     )
     if start:
         tensors, metadata = weights_files.load(start)

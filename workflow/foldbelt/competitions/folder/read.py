@@ -2,9 +2,10 @@
 
 Layout: ``images/`` and ``masks/`` (unless `data.masks` is false), optionally ``test/`` or
 ``test_images/`` (images alone), ``meta.csv`` (id and any columns: strata, groups) and
-``sample_submission.csv``. PNG, JPEG or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; sizes
-may be mixed if `data.size` is set. The id of an image is its file name without the suffix, and its
-mask has the same id. Nested folders are not followed. `foldbelt.formats.image_files` describes how
+``sample_submission.csv``. PNG, JPEG or TIFF; grey, RGB, palette or with alpha; 8 or 16 bit; or
+DICOM, which gives the columns `patient` and `study` where meta.csv does not. Sizes may be mixed if
+`data.size` is set. The id of an image is its file name without the suffix, and its mask has the
+same id. Nested folders are not followed. `foldbelt.formats.image_files` describes how
 pixels become u8.
 
 A class is a value in the masks: `data.classes` maps names to values. Without it there is one
@@ -34,7 +35,7 @@ from foldbelt.competitions.folder.files import (
 from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.competitions.folder.sample import sample_fault
 from foldbelt.files import InputError, Problem, raise_all
-from foldbelt.formats import csv_files, image_files
+from foldbelt.formats import csv_files, dicom, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.folders import files_in
 from foldbelt.rle import decode
@@ -77,6 +78,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
     columns, wrong = _read_meta(root, settings, images, test)
+    _add_patients(columns, images, test)
     findings += wrong
     labels, wrong = read_labels(root, settings["label"], images, test)
     findings += wrong
@@ -227,6 +229,21 @@ def _read_meta(
             if key in images or (key in test and covered):
                 columns[key].setdefault(name, value)
     return columns, findings
+
+
+def _add_patients(
+    columns: Mapping[str, dict[str, Any]], images: Mapping[str, Path], test: Mapping[str, Path]
+) -> None:
+    """Take the columns `patient` and `study` of DICOM headers, where no table has them.
+
+    A column is that of a whole part: images that do not say it have "".
+    """
+    for files in (images, test):
+        said = dicom.patient_columns(files)
+        for name in sorted({name for given in said.values() for name in given}):
+            if not any(name in columns[key] for key in files):
+                for key in files:
+                    columns[key][name] = said.get(key, {}).get(name, "")
 
 
 def read(item: Item, listing: Listing) -> Sample:

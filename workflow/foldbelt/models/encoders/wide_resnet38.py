@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from timm.models import FeatureInfo
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from foldbelt.models._blocks import initialise
 
@@ -80,6 +81,7 @@ class WideResNet38(nn.Module):
             before = widths[-1]
         self.group2, self.group3, self.group4, self.group5, self.group6, self.group7 = groups
         self.last = _norm_relu(before)
+        self.grad_checkpointing = False
         initialise(self)
         channels = (_STEM, 128, 256, 512, 1024, 4096)
         places = ("stem", "group2", "group3", "group4", "group5", "last")
@@ -92,12 +94,23 @@ class WideResNet38(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Maps of images (N, C, H, W): 64, 128, 256, 512, 1024 and 4096 channels, each halved."""
         maps = [self.stem(x)]
-        maps.append(self.group2(self.pool2(maps[-1])))
-        maps.append(self.group3(self.pool3(maps[-1])))
-        maps.append(self.group4(maps[-1]))
-        maps.append(self.group5(maps[-1]))
-        maps.append(self.last(self.group7(self.group6(maps[-1]))))
+        maps.append(self._through(self.group2, self.pool2(maps[-1])))
+        maps.append(self._through(self.group3, self.pool3(maps[-1])))
+        maps.append(self._through(self.group4, maps[-1]))
+        maps.append(self._through(self.group5, maps[-1]))
+        deepest = self._through(self.group7, self._through(self.group6, maps[-1]))
+        maps.append(self.last(deepest))
         return maps
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Say whether the groups' maps are computed again in the backward pass, as timm's are."""
+        self.grad_checkpointing = enable
+
+    def _through(self, group: nn.Module, x: Tensor) -> Tensor:
+        if not self.grad_checkpointing:
+            return group(x)
+        found: Tensor = checkpoint(group, x, use_reentrant=False)
+        return found
 
 
 def _norm_relu(channels: int) -> nn.Sequential:
