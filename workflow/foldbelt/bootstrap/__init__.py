@@ -238,6 +238,11 @@ class Resampling:
         groups = np.arange(number) if self.groups is None else self.groups
         return ranked_interval(statistic, groups, self.draws, self.seed, bounds=bounds)
 
+    def ranked_paired(self, a: Statistic, b: Statistic, number: int) -> tuple[float, Interval]:
+        """Give a − b of two scores that rank so many images, and its interval."""
+        groups = np.arange(number) if self.groups is None else self.groups
+        return ranked_paired(a, b, groups, self.draws, self.seed)
+
 
 @dataclass(frozen=True)
 class _Ratio:

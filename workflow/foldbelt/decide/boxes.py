@@ -105,7 +105,7 @@ def search(
         places.append(rows)
         made = task.ranking(parts[-1], rows).score()
         per_fold.append({"fold": fold, "params": params, "score": number_or_none(made)})
-    boxes = _concatenated(parts).take(np.argsort(np.concatenate(places)))
+    boxes = concatenated(parts).take(np.argsort(np.concatenate(places)))
     final = _choose(task, task.counted)
     counted = np.flatnonzero(task.counted)
     ranking = task.ranking(boxes.take(counted), counted)
@@ -319,11 +319,11 @@ def _alone(task: _Task, name: str) -> float | None:
         parts.append(fused[best].take(places[-1]))
     if not parts:
         return None
-    boxes = _concatenated(parts).take(np.argsort(np.concatenate(places)))
+    boxes = concatenated(parts).take(np.argsort(np.concatenate(places)))
     return number_or_none(task.ranking(boxes, rows).score())
 
 
-def _concatenated(parts: Sequence[Boxes]) -> Boxes:
+def concatenated(parts: Sequence[Boxes]) -> Boxes:
     """Put the images of several sets one after the other."""
     sizes = [np.diff(part.start) for part in parts]
     start = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)

@@ -325,6 +325,6 @@ def apply(
         given |= {name: prob for name, (prob, _) in added.items()}
         one = {**block, "params": {**params, "weights": weights}}
         of_unit = None if block["level"] is None else unit.number(units[block["level"]])
-        seen = {name: _seen(prob, None) for name, prob in given.items()} if added else None
+        seen = {name: _seen(prob, None) for name, prob in given.items()}
         made[:, columns] = labels.apply(given, one, seen, of_unit)
     return made

@@ -223,7 +223,7 @@ def joined(
 
 def _summing_to_one(prob: np.ndarray) -> np.ndarray:
     total = prob.sum(axis=1, keepdims=True)
-    return np.divide(prob, total, out=prob, where=total > 0)
+    return np.divide(prob, total, out=prob.copy(), where=total > 0)
 
 
 def judge(task: Task, prob: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:

@@ -69,13 +69,11 @@ def run(
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     table = read_folds(folds, data)
     ids, groups = table["id"].tolist(), table["group"].tolist()
-    given, known = {}, {}
     for name, paths in members.items():
-        rows, known[name] = _rows(name, paths, ids)
         if len(paths) == 1 and states_folds(paths[0]):
             fold_of = pd.Series(table["fold"].to_numpy(), index=ids)
             raise_all(wrong_folds(paths[0], fold_of), f"predictions of {name}", CURE)
-        given[name] = kind.gather(rows, len(ids))
+    given, known = gathered(output, members, ids)
     resampling = Resampling(groups, draws, seed)
     numbers = table["fold"].to_numpy(np.int64)
     result, made = kind.search(data, ids, given, known, numbers, settings, resampling)
@@ -135,6 +133,38 @@ def apply(
     raise_all(problems, "test predictions", "Predict again.")
     made = kind.apply(members, folds, ids, decided, data, extra or {})
     kind.write(out, ids, made, kind.names_of(paths[0]))
+
+
+def gathered(
+    output: str, members: Members, ids: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read the out-of-fold predictions of members.
+
+    Parameters
+    ----------
+    output
+        ``labels`` or ``boxes``.
+    members
+        Name → ``oof.h5`` of its folds.
+    ids
+        The N images.
+
+    Returns
+    -------
+    given, known
+        Name → what it predicted of the images, and which it predicted, (N,) bool.
+
+    Raises
+    ------
+    InputError
+        If an image is predicted twice or is none of these.
+    """
+    kind = importlib.import_module(f"foldbelt.decide.{output}_io")
+    given, known = {}, {}
+    for name, paths in members.items():
+        rows, known[name] = _rows(name, paths, ids)
+        given[name] = kind.gather(rows, len(ids))
+    return given, known
 
 
 def _unstated(members: Members) -> list[str]:
