@@ -21,7 +21,8 @@ STUDY_COLUMNS = (
 NOTHING = "none 1 0 0 1 1"
 """What the image table says of an image without boxes, whether there is something in it or not."""
 
-_DIGITS = 5  # of coordinates
+DIGITS = 5
+"""After the point, of coordinates."""
 
 
 class Row(NamedTuple):
@@ -74,4 +75,4 @@ def _label(boxes: NDArray[np.float64]) -> str:
 
 
 def _rounded(value: float) -> float:
-    return round(float(value), _DIGITS)
+    return round(float(value), DIGITS)
