@@ -486,7 +486,6 @@ def test_folds_without_masks_are_balanced_by_what_there_is(
         ("pseudo.rule", {"pseudo": {"rounds": 1, "rule": "labels"}}),
         ("pseudo.rule", {"pseudo": {"rounds": 1, "rule": "halves"}}),
         ("adversarial.enabled", {"adversarial": {"enabled": True}}),
-        ("ablation", {"ablation": {"variants": {"other": {}}}}),
     ],
 )
 def test_what_asks_for_masks_is_refused_where_there_are_none(

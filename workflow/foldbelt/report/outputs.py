@@ -11,6 +11,7 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.boxes import Boxes
+from foldbelt.decide import units
 from foldbelt.report.classes import spoken
 from foldbelt.report.scored import read_folds
 
@@ -132,13 +133,12 @@ def _once_a_unit(
     """Move labels of a unit of several images to its first image; they are NaN at the others."""
     levels: Mapping[str, Sequence[str]] = store.attrs(data).get("label_levels") or {}
     truth = truth.copy()
-    for column, members in levels.items():
-        units = pd.factorize(pd.Series(store.read(data, f"table/{column}", ids)))[0]
-        for label in (names.index(name) for name in members):
-            said = pd.Series(truth[:, label]).groupby(units).first()  # the first that is known
-            truth[:, label] = np.nan
-            first = np.unique(units, return_index=True)[1]
-            truth[first, label] = said.to_numpy()
+    for level, members in levels.items():
+        columns = np.array([names.index(name) for name in members])
+        numbers = units.number(units.read(data, level, ids))
+        said, first = units.spread(truth[:, columns], numbers), units.once(numbers)
+        truth[:, columns] = np.nan
+        truth[np.ix_(first, columns)] = said[first]
     return truth
 
 
