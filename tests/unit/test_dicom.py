@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import save_dicom
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1
+from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGLosslessSV1
 from raw_folders import block, ingest_both, save, save_table
 
 from foldbelt import store
@@ -29,33 +29,6 @@ def sample(name: str) -> Path:
     if path is None:
         pytest.skip(f"{name}.dcm is in the package pydicom-data, which is not installed")
     return Path(path)
-
-
-def save_dicom(
-    path: Path,
-    pixels: np.ndarray,
-    bits: int = 16,
-    syntax: str = ExplicitVRLittleEndian,
-    **elements: object,
-) -> Path:
-    """Write stored values (h, w) of any integer type of 8 or 16 bits as DICOM."""
-    dataset = Dataset()
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    dataset.SOPInstanceUID = "1.2.3"
-    dataset.Rows, dataset.Columns = pixels.shape[:2]
-    dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
-    dataset.BitsStored, dataset.HighBit = bits, bits - 1
-    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    for name, value in elements.items():
-        setattr(dataset, name, value)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.PixelData = pixels.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def by_pydicom(path: Path) -> np.ndarray:

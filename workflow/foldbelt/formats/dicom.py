@@ -29,6 +29,7 @@ _TAGS = ["Rows", "Columns", "NumberOfFrames", "PatientID", "StudyInstanceUID", "
 _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")  # the first that can decodes
 _CURE = "pip install 'foldbelt[dicom]'"
 _CONVERT = "convert it to an uncompressed DICOM (`gdcmconv --raw`, `dcmdjpeg`), or to PNG"
+_ROWS = 256  # looked up at a time
 _THREADS = 8  # reading headers waits for the disk most of the time
 
 
@@ -131,6 +132,8 @@ def _read(path: Path, **options: Any) -> "Dataset":
     """Read a data set; `Undecodable` if it cannot be."""
     import pydicom
 
+    # Ids that are no numbers, as anonymised ones are, are no reason to say so thousands of times.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
         return pydicom.dcmread(path, force=path.suffix.lower() == SUFFIX, **options)
     except Exception as error:  # pydicom raises nearly anything on a broken file
@@ -155,17 +158,43 @@ def decode(path: Path) -> np.ndarray:
         return _colours(pixels, int(dataset.BitsStored))
     if pixels.ndim != 2:
         raise Undecodable(f"holds pixels of shape {pixels.shape}; grey and RGB can be used")
-    values = _apply("voi", _apply("modality", pixels, dataset), dataset)
-    return to_grey(values, inverted=colour == "MONOCHROME1")
+    return _shown(pixels, dataset, inverted=colour == "MONOCHROME1")
+
+
+def _shown(pixels: np.ndarray, dataset: "Dataset", inverted: bool) -> np.ndarray:
+    """Give what a screen shows of grey values (h, w), u8.
+
+    What becomes of a value does not depend on where it is, so that of 16 bits only the values are
+    transformed, and not the pixels: several times as fast, and in little memory.
+    """
+    if pixels.dtype.kind not in "iu" or pixels.dtype.itemsize > 2:
+        return to_grey(_transformed(pixels, dataset), inverted)
+    low, high = int(pixels.min()), int(pixels.max())
+    levels = np.arange(low, high + 1).astype(pixels.dtype)
+    there = np.zeros(len(levels), bool)
+    blocks = [slice(start, start + _ROWS) for start in range(0, len(pixels), _ROWS)]
+    for rows in blocks:
+        there[pixels[rows].astype(np.intp) - low] = True
+    shown = np.zeros(len(levels), np.uint8)
+    shown[there] = to_grey(_transformed(levels, dataset)[there], inverted)
+    grey = np.empty(pixels.shape, np.uint8)
+    for rows in blocks:
+        grey[rows] = shown[pixels[rows].astype(np.intp) - low]
+    return grey
+
+
+def _transformed(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
+    """Apply the modality's transformation, then that of the values of interest."""
+    return _apply("voi", _apply("modality", values, dataset), dataset)
 
 
 def to_grey(values: np.ndarray, inverted: bool = False) -> np.ndarray:
-    """Scale values (h, w) by their own minimum and maximum to u8 0 … 255; of one value to 0.
+    """Scale values by their own minimum and maximum to u8 0 … 255; where all are equal, to 0.
 
     Parameters
     ----------
     values
-        Of any integer or float type.
+        Of any shape, and of any integer or float type.
     inverted
         Whether the lowest values are white (MONOCHROME1).
 

@@ -1,5 +1,6 @@
 """The files of a folder that are somebody's data; only the standard library is imported here."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,21 @@ def files_in(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if not path.name.startswith(".") and path.name.lower() not in _LITTER and path.is_file()
     )
+
+
+def files_below(folder: Path) -> list[Path]:
+    """List the files of a folder and of all folders below it, sorted; see `files_in`."""
+    files: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, _ in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += files_in(Path(place))
+    return sorted(files)
 
 
 def tables_in(root: Path, names: Iterable[str]) -> list[Path]:
