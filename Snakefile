@@ -50,6 +50,13 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/decide.smk"
 include: "workflow/rules/outputs.smk"
+
+
+if PLAN.joint:
+
+    include: "workflow/rules/joint.smk"
+
+
 include: "workflow/rules/pseudo.smk"
 include: "workflow/rules/submit.smk"
 include: "workflow/rules/figures.smk"

@@ -46,13 +46,13 @@ def written_patterns() -> list[str]:
 
 def test_every_file_of_the_plan_is_written_by_one_rule() -> None:
     written = written_patterns()
-    # The scores are gathered by one rule where there are masks, and by another without.
+    # Scores and submission are made by one rule where there are masks, and by another without.
     twice = {name for name in written if written.count(name) > 1}
-    assert twice == {"<results>/scores.json"}
+    assert twice == {"<results>/scores.json", "<results>/submission.csv"}
     for kind, pattern in FILES.items():
         parts = ("train", "test") if kind == "channels" else ("oof", "test")
         names = [pattern.replace("{part}", part) for part in parts if "{part}" in pattern]
-        for name in names or [pattern]:
+        for name in [pattern] if pattern in written or not names else names:
             # One name is made of the plug-in's, not of a wildcard.
             name = name.replace("{beside}", "{registry.synthetic_beside(PLAN.synthetic)}")
             assert written.count(name) == 1, f"{kind}: {name}"

@@ -310,11 +310,21 @@ def reads_truth(name: str) -> bool:
     return name in known("competitions") and _arguments(reader(name), "read_truth") is not None
 
 
+def truth(name: str) -> str:
+    """Module that scores a competition's submission on a table of hidden truth."""
+    return f"{competition(name)}.truth"
+
+
+def writes_joint(name: str) -> bool:
+    """Tell whether a competition's submission holds labels and boxes that were decided together."""
+    return _arguments(writer(name), "write_joint") is not None
+
+
 def scores_truth(name: str) -> bool:
     """Tell whether a competition scores a submission on a table of hidden truth by itself."""
     if name not in known("competitions"):
         return False
-    return _arguments(f"{competition(name)}.truth", "hidden_score") is not None
+    return _arguments(truth(name), "hidden_score") is not None
 
 
 def metric(name: str) -> str | None:

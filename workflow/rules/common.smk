@@ -27,6 +27,14 @@ METRIC = registry.metric_module(config["decision"]["metric"])
 LISTER = registry.lister(config["competition"])
 WRITER = registry.writer(config["competition"])
 
+# A submission of labels and boxes that were decided together, and the module that scores it.
+JOINT_PRODUCT = PLAN.joint and not PLAN.masks and registry.writes_joint(config["competition"])
+JOINT_TRUTH = (
+    [registry.truth(config["competition"])]
+    if JOINT_PRODUCT and PLAN.truth and registry.scores_truth(config["competition"])
+    else []
+)
+
 # What jobs ask for. A network on a GPU, and workers who look for connected components beside it.
 GPUS = 0 if config["device"] == "cpu" else 1
 TABLE_WORKERS = 2 if PLAN.by_component else 1

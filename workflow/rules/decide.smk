@@ -143,7 +143,7 @@ rule blend:
         else [],
         expand(
             "<results>/blend/{output}/round{round}/{file}",
-            output=PLAN.others,
+            output=PLAN.scored,
             round=ROUNDS,
             file=["oof.h5", "test.h5"],
         ),
@@ -153,4 +153,4 @@ rule decide:
     input:
         expand("<results>/decision/round{round}.json", round=ROUNDS) if PLAN.masks else [],
         [PLAN.component_table(number) for number in ROUNDS] if PLAN.masks else [],
-        expand("<results>/decision/{output}/round{round}.json", output=PLAN.others, round=ROUNDS),
+        expand("<results>/decision/{output}/round{round}.json", output=PLAN.scored, round=ROUNDS),

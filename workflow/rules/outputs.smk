@@ -1,11 +1,38 @@
 """Labels and boxes: blended, decided on, scored, written and drawn, each by the modules of its name."""
 
 
+rule read_external:
+    input:
+        source=lambda wildcards: PLAN.elsewhere_source(**wildcards),
+        data="<results>/data/{part}.h5",
+        names="<results>/data/train.h5",
+    output:
+        predictions="<results>/external/{output}/{member}/{part}.h5",
+    log:
+        "<logs>/read_external/{output}/{member}/{part}.log",
+    benchmark:
+        "<benchmarks>/read_external/{output}/{member}/{part}.txt"
+    conda:
+        "../../envs/foldbelt.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000, 1),
+        runtime=minutes(30),
+    params:
+        code=lambda wildcards: code("read_external", WRITER),
+        competition=config["competition"],
+    message:
+        "Read the {wildcards.output} of the {wildcards.part} images that were predicted elsewhere: {wildcards.member}"
+    script:
+        "../scripts/read_external.py"
+
+
 rule decide_output:
     input:
         data="<results>/data/train.h5",
         folds=f"<results>/folds/{PLAN.scheme}.csv",
         oof=lambda wildcards: PLAN.output_files(wildcards.output, wildcards.round, "oof"),
+        external=lambda wildcards: PLAN.elsewhere_files(wildcards.output, "train"),
     output:
         decision="<results>/decision/{output}/round{round}.json",
         blend="<results>/blend/{output}/round{round}/oof.h5",
@@ -22,6 +49,8 @@ rule decide_output:
     params:
         code=lambda wildcards: code("decide_output", f"foldbelt.decide.{wildcards.output}_io"),
         members=lambda wildcards: PLAN.folds_a_member(wildcards.output),
+        external=lambda wildcards: PLAN.elsewhere(wildcards.output),
+        unscored=lambda wildcards: PLAN.unscored(wildcards.output),
         settings=lambda wildcards: config[wildcards.output],
         draws=config["decision"]["bootstrap"],
         seed=config["seed"],
@@ -34,6 +63,9 @@ rule decide_output:
 rule apply_output:
     input:
         test=lambda wildcards: PLAN.output_files(wildcards.output, wildcards.round, "test"),
+        external=lambda wildcards: PLAN.elsewhere_files(wildcards.output, "test"),
+        unscored=lambda wildcards: PLAN.elsewhere_files(wildcards.output, "test", scored=False),
+        data="<results>/data/test.h5",
         decision="<results>/decision/{output}/round{round}.json",
     output:
         blend="<results>/blend/{output}/round{round}/test.h5",
@@ -50,6 +82,8 @@ rule apply_output:
     params:
         code=lambda wildcards: code("apply_output", f"foldbelt.decide.{wildcards.output}_io"),
         members=lambda wildcards: PLAN.folds_a_member(wildcards.output),
+        external=lambda wildcards: PLAN.elsewhere(wildcards.output),
+        unscored=lambda wildcards: PLAN.unscored(wildcards.output),
     message:
         "Blend the {wildcards.output} of the test images, round {wildcards.round}"
     script:
@@ -211,7 +245,7 @@ if not PLAN.masks:  # with them, `summarise_scores` adds what is said here to th
 
     rule summarise_outputs:
         input:
-            decisions=[PLAN.decisions(output) for output in PLAN.others],
+            decisions=[PLAN.decisions(output) for output in PLAN.scored],
             oof=[
                 path
                 for output in PLAN.others
@@ -219,6 +253,8 @@ if not PLAN.masks:  # with them, `summarise_scores` adds what is said here to th
                 for path in PLAN.output_files(output, number, "oof")
             ],
             benchmarks=PLAN.benchmarks(),
+            submission="<results>/submission.csv" if JOINT_TRUTH else [],
+            truth=PLAN.truth if JOINT_TRUTH else [],
         output:
             scores="<results>/scores.json",
         log:
@@ -233,8 +269,9 @@ if not PLAN.masks:  # with them, `summarise_scores` adds what is said here to th
             mem_mb=memory(1000),
             runtime=20,
         params:
-            code=lambda wildcards: code("summarise_outputs"),
-            outputs=PLAN.others,
+            code=lambda wildcards: code("summarise_outputs", *JOINT_TRUTH),
+            competition=config["competition"],
+            outputs=PLAN.scored,
             rounds=ROUNDS,
             select={model: RECIPES.kept_weights(model) for model in PLAN.models},
             notes=PLAN.notes(),

@@ -46,7 +46,7 @@ rule summarise_scores:
         blend=f"<results>/blend/round{LAST}/test.h5",
         external=PLAN.external_files("oof"),
         submission="<results>/submission.csv",
-        outputs=[PLAN.decisions(output) for output in PLAN.others],
+        outputs=[PLAN.decisions(output) for output in PLAN.scored],
         benchmarks=PLAN.benchmarks(),
         truth=PLAN.truth,
         mosaic=PLAN.mosaic_of_steps(PLAN.steps),
@@ -68,7 +68,7 @@ rule summarise_scores:
         competition=config["competition"],
         members=PLAN.masks,
         external=PLAN.external,
-        outputs=PLAN.others,
+        outputs=PLAN.scored,
         rounds=ROUNDS,
         select={model: RECIPES.kept_weights(model) for model in PLAN.models},
         notes=PLAN.notes(),
@@ -106,6 +106,7 @@ rule write_config:
 rule submission:
     input:
         rules.write_submission.output if PLAN.masks else [],
+        rules.write_joint.output if JOINT_PRODUCT else [],
         expand("<results>/{output}.csv", output=PLAN.others),
         "<results>/scores.json",
         rules.write_config.output,

@@ -11,6 +11,12 @@ with job(snakemake.log[0]):
         snakemake.wildcards.output,
         members=in_turn(snakemake.input.test, numbers),
         folds=snakemake.params.members,
+        elsewhere=dict(zip(snakemake.params.external, snakemake.input.external, strict=True)),
+        unscored={
+            name: (path, snakemake.params.unscored[name])
+            for name, path in zip(snakemake.params.unscored, snakemake.input.unscored, strict=True)
+        },
+        data=snakemake.input.data,
         decision=snakemake.input.decision,
         out=snakemake.output.blend,
     )

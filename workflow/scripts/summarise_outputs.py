@@ -13,5 +13,8 @@ with job(snakemake.log[0]):
         select=snakemake.params.select,
         notes=snakemake.params.notes,
         benchmarks=snakemake.input.benchmarks,
+        competition=snakemake.params.competition,
+        submission=snakemake.input.submission or None,
+        truth=snakemake.input.truth or None,
         out=snakemake.output.scores,
     )

@@ -43,7 +43,7 @@ constants in its `__init__.py`
     ``LABEL_LEVELS``, the column by which images share labels; ``MASKS``, ``GROUP`` and
     ``STRATIFY``, defaults of `data.masks`, `folds.*.group` and `folds.*.stratify`;
     ``CLASSES``, the labels and classes of boxes whose mean average precision is the score of a
-    joint decision.
+    joint decision; ``JOINT``, what `joint` is by default.
 
 A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
 several competitions share is in `foldbelt.formats`.

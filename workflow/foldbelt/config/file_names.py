@@ -18,6 +18,7 @@ FILES = {
     "decision": "<results>/decision/round{round}.json",
     "decision_of": "<results>/decision/{output}/round{round}.json",
     "blend_of": "<results>/blend/{output}/round{round}/{part}.h5",
+    "elsewhere": "<results>/external/{output}/{member}/{part}.h5",
     "blend": "<results>/blend/round{round}/{part}.h5",
     "variant": "<results>/ablation/{variant}/seed{seed}.json",
     "curves": "<results>/figures/training/{model}_round{round}.svg",

@@ -15,8 +15,8 @@ from foldbelt import registry
 from foldbelt.config import outputs, sight
 from foldbelt.config.consistency import LIKENESS
 from foldbelt.config.file_names import BENCHMARKS, FILES, Number
+from foldbelt.config.output_files import OutputFiles, predictions
 from foldbelt.config.recipes import split
-from foldbelt.config.variant_files import VariantFiles
 from foldbelt.config.variants import expand
 
 _PARTS = ("train", "test")
@@ -24,7 +24,7 @@ _PSEUDO = {"labels": "soft", "boxes": "box_score"}
 _OF_OUTPUT = ("decide_output", "apply_output")
 
 
-class Plan(VariantFiles):
+class Plan(OutputFiles):
     """Everything that the rules ask of a config.
 
     Parameters
@@ -100,6 +100,7 @@ class Plan(VariantFiles):
         places += [f"make_channels/{name}/{part}" for name in self.channels for part in _PARTS]
         rules = ["blend_oof", "blend_test", "search_decision"] if self.masks else []
         rules += [f"{rule}/{output}" for output in self.others for rule in _OF_OUTPUT]
+        rules += ["decide_joint", "apply_joint"] if self.joint else []
         places += [f"{rule}/round{number}" for rule in rules for number in self.rounds]
         short = [f"results/{self.config['run']}/benchmarks/{place}.txt" for place in places]
         trained = [
@@ -128,38 +129,10 @@ class Plan(VariantFiles):
         """Members that predict masks, or labels by which masks are gated; none without masks."""
         return self.by_output.get("masks", [])
 
-    @property
-    def others(self) -> list[str]:
-        """Outputs beside masks."""
-        return [output for output in self.by_output if output != "masks"]
-
-    def folds_of(self, member: str) -> list[int]:
-        """Give the folds of a member: all, or those that its model is trained on alone."""
-        settings = self.recipes.model(member)
-        only = settings.get("only_folds")
-        return self.fold_numbers(settings["folds"]) if only is None else sorted(only)
-
-    def output_files(self, output: str, round: Number, part: str) -> list[str]:
-        """Give the predictions of all members of an output, member by member, fold by fold."""
-        return [
-            _predictions(member, round, fold, part)
-            for member in self.by_output[output]
-            for fold in self.folds_of(member)
-        ]
-
     def all_predictions(self) -> list[str]:
         """Give every prediction of the blend's models."""
         jobs = itertools.product(self.members, self.rounds, ("oof", "test"))
-        return [_predictions(m, n, f, p) for m, n, p in jobs for f in self.folds_of(m)]
-
-    def folds_a_member(self, output: str) -> dict[str, list[int]]:
-        """Give the folds of which each member of an output has a file in a round."""
-        return {member: self.folds_of(member) for member in self.by_output[output]}
-
-    def decisions(self, output: str) -> list[str]:
-        """Give the decisions on an output beside masks, round by round."""
-        kind = FILES["decision_of"]
-        return [kind.format(output=output, round=number) for number in self.rounds]
+        return [predictions(m, n, f, p) for m, n, p in jobs for f in self.folds_of(m)]
 
     # The raw files
 
@@ -309,7 +282,7 @@ class Plan(VariantFiles):
     def predictions(self, model: str, round: Number, fold: Number, part: str) -> list[str]:
         """Give a model's predictions, one file a snapshot; models that predict alike share them."""
         owner = self.recipes.model(model)["predictions"][int(round)]
-        return [_predictions(m, round, fold, part) for m in self.recipes.members(owner)]
+        return [predictions(m, round, fold, part) for m in self.recipes.members(owner)]
 
     @property
     def pseudo_modules(self) -> list[str]:
@@ -336,7 +309,7 @@ class Plan(VariantFiles):
 
     def member_files(self, round: Number, part: str) -> list[str]:
         """Give the predictions of all members of the blend, member by member, fold by fold."""
-        return [_predictions(m, round, f, part) for m in self.masks for f in self.folds]
+        return [predictions(m, round, f, part) for m in self.masks for f in self.folds]
 
     def external_files(self, part: str) -> list[str]:
         """Give the predictions made elsewhere that join the blend."""
@@ -385,7 +358,3 @@ class Plan(VariantFiles):
     def _names_likeness(self, scheme: str) -> bool:
         folds = self.recipes.folds[scheme]
         return LIKENESS in (*folds["stratify"], folds["first_fold_by"])
-
-
-def _predictions(member: str, round: Number, fold: Number, part: str) -> str:
-    return FILES["predictions"].format(member=member, round=round, fold=fold, part=part)

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from foldbelt import registry
-from foldbelt.config import annotations, consistency, maskless
+from foldbelt.config import annotations, consistency, joint, maskless
 from foldbelt.config.renamed import unknown_key
 from foldbelt.files import PathLike, Problem, raise_all
 
@@ -84,6 +84,10 @@ def resolve(
         default = complete("decision", {})["space"]
         contradictions += maskless.searched(whole["decision"]["space"], default)
     raise_all(contradictions, "The config contradicts itself")
+    if "joint" not in given:
+        whole["joint"] = joint.default(whole)
+        _fill(whole["joint"], schema["$defs"]["joint"], schema)
+    raise_all(list(joint.problems(whole)), "The config contradicts itself")
     for model in whole["models"].values():
         options = consistency.options(model["architecture"])
         model["architecture"] = {k: v for k, v in model["architecture"].items() if k in options}

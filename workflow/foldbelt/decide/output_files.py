@@ -94,7 +94,8 @@ def apply(
     decision: PathLike,
     data: PathLike,
     out: PathLike,
-    extra: Mapping[str, tuple[PathLike, float]] | None = None,
+    elsewhere: Mapping[str, PathLike] | None = None,
+    unscored: Mapping[str, tuple[PathLike, float]] | None = None,
 ) -> None:
     """Blend the test predictions as was decided.
 
@@ -112,7 +113,10 @@ def apply(
         ``test.h5``.
     out
         The file to write.
-    extra
+    elsewhere
+        Members made elsewhere that were decided on: name → the one file of all images, which stands
+        for each fold.
+    unscored
         Members that predict the test images alone: name → file, and its share of the blend.
 
     Raises
@@ -123,7 +127,10 @@ def apply(
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     decided = json.loads(Path(decision).read_text(encoding="utf-8"))
     paths = [path for files in members.values() for path in files]
-    paths += [path for path, _ in (extra or {}).values()]
+    paths += [*(elsewhere or {}).values(), *(path for path, _ in (unscored or {}).values())]
+    every = sorted({fold for numbers in folds.values() for fold in numbers})
+    given = {**members, **{name: [path] * len(every) for name, path in (elsewhere or {}).items()}}
+    of = {**folds, **dict.fromkeys(elsewhere or {}, every)}
     ids = sorted(store.read(paths[0], "id").astype(str).tolist())
     problems = [
         Problem(str(path), "holds other images than the first")
@@ -131,7 +138,7 @@ def apply(
         if sorted(store.read(path, "id").astype(str).tolist()) != ids
     ]
     raise_all(problems, "test predictions", "Predict again.")
-    made = kind.apply(members, folds, ids, decided, data, extra or {})
+    made = kind.apply(given, of, ids, decided, data, unscored or {})
     kind.write(out, ids, made, kind.names_of(paths[0]))
 
 

@@ -1,15 +1,18 @@
 """The scores of labels and boxes, from the decisions that scored them leave-one-fold-out."""
 
+import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from foldbelt import registry
 from foldbelt.bootstrap import caution
 from foldbelt.evaluate.durations import seconds
 from foldbelt.files import InputError, PathLike, write_json
 from foldbelt.store.predictions import made_on, mixed
 
+_MORE = ("without", "blocks")
 _KEPT = ("metric", "score", "interval", "optimistic", "baseline", "members", "classes", "coverage")
 
 
@@ -25,7 +28,8 @@ def of_rounds(paths: Sequence[PathLike]) -> dict[str, Any]:
     -------
     dict
         metric, score (leave-one-fold-out), interval, optimistic, baseline, members, classes,
-        coverage, images and groups of the last round; rounds, the score of each; notes.
+        coverage, images and groups of the last round, and without and blocks where it has them;
+        rounds, the score of each; notes.
     """
     read = [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
     last = read[-1]
@@ -33,8 +37,9 @@ def of_rounds(paths: Sequence[PathLike]) -> dict[str, Any]:
     if missing:
         raise InputError(f"{paths[-1]}: lacks {', '.join(missing)}. Make the decision again.")
     content = {key: last[key] for key in (*_KEPT, "images", "groups")}
+    content |= {key: last[key] for key in _MORE if key in last}
     content["rounds"] = [one["score"] for one in read]
-    content["notes"] = [*_notes(content)]
+    content["notes"] = [*_notes(content), *last.get("notes", [])]
     return content
 
 
@@ -48,6 +53,9 @@ def run(
     notes: Sequence[str],
     benchmarks: Iterable[PathLike],
     out: PathLike,
+    competition: str | None = None,
+    submission: PathLike | None = None,
+    truth: PathLike | None = None,
 ) -> None:
     """Write the scores of a run without masks.
 
@@ -67,7 +75,11 @@ def run(
         Snakemake's benchmark files.
     out
         scores.json: what `of_rounds` says of the main output, ``output``, its name, ``outputs``,
-        the same of every output, and how long it took.
+        the same of every output, and how long it took; ``hidden``, what the product scores, and
+        ``hidden_classes``, what its classes do, where the competition says so.
+    competition, submission, truth
+        Whose `truth.hidden_score` scores the product on the hidden truth of the test images; None
+        where nobody knows it.
     """
     each = len(rounds)
     described = {
@@ -80,13 +92,25 @@ def run(
     content = main | {
         "output": outputs[0],
         "outputs": described,
-        "hidden": None,
+        **_hidden(competition, submission, truth),
         "made_on": machines,
         "select": dict(select),
         "notes": [*told, *filter(None, [mixed(machines)])],
         "seconds": seconds(benchmarks),
     }
     write_json(out, content)
+
+
+def _hidden(
+    competition: str | None, submission: PathLike | None, truth: PathLike | None
+) -> dict[str, Any]:
+    """Score the product on the hidden truth, as the competition does."""
+    if competition is None or submission is None or truth is None:
+        return {"hidden": None}
+    made = importlib.import_module(registry.truth(competition)).hidden_score(submission, truth)
+    if not isinstance(made, Mapping):
+        return {"hidden": made}
+    return {"hidden": made["score"], "hidden_classes": made["classes"]}
 
 
 def _notes(output: Mapping[str, Any]) -> Iterable[str]:

@@ -21,18 +21,29 @@ def describe(path: PathLike) -> str:
     Returns
     -------
     str
-        The scores, one a line, the honest one first; those of masks, of labels, of boxes.
+        The scores, one a line, the honest one first; those of masks, of labels and boxes together,
+        of labels, of boxes.
     """
     scores = json.loads(Path(path).read_text(encoding="utf-8"))
     run = Path(path).resolve().parent.name
     lines = [] if "output" in scores else _of_masks(scores, run)
     notes = list(scores.get("notes", []))
     given = scores.get("outputs", {})
-    for name in (output for output in OUTPUTS if output in given):
+    for name in (output for output in ("joint", *OUTPUTS) if output in given):
         lines += _of_output(name, given[name], run)
+        if name == scores.get("output") and scores["hidden"] is not None:
+            lines.append(_line("on the hidden truth of the test", scores["hidden"]))
         notes += given[name]["notes"]
     lines += [f"  note: {note}" for note in dict.fromkeys(notes)]
     return "\n".join(lines)
+
+
+_SPOKEN = {"joint": "labels and boxes, decided together,"}
+_PARTS = {
+    "none_mix": "mixing into none adds",
+    "negative_mix": "none in negative adds",
+    "none_product": "box score times (1 - none) adds",
+}
 
 
 def _of_masks(scores: Mapping[str, Any], run: str) -> list[str]:
@@ -63,15 +74,20 @@ def _of_masks(scores: Mapping[str, Any], run: str) -> list[str]:
 
 
 def _of_output(name: str, scores: Mapping[str, Any], run: str) -> list[str]:
-    """Word the scores of labels or boxes."""
+    """Word the scores of labels, of boxes, or of both together."""
+    spoken = _SPOKEN.get(name, name)
     kind = {"labels": "label", "boxes": "class"}.get(name, "class")
     lines = [
-        f"{scores['metric']} of the {name} of the run {run}",
+        f"{scores['metric']} of the {spoken} of the run {run}",
         _line("leave-one-fold-out", scores["score"], _around(scores, scores["groups"])),
         _line("optimistic, for comparison", scores["optimistic"]),
         _line("without any model", scores["baseline"]),
     ]
     lines += [_line(f"{kind} {each}", score) for each, score in scores["classes"].items()]
+    lines += [
+        _line(_PARTS.get(part, part), one["difference"], _around(one, scores["groups"]))
+        for part, one in scores.get("without", {}).items()
+    ]
     rounds = scores["rounds"]
     if len(rounds) > 1:
         lines += [_line(f"round {number}", score) for number, score in enumerate(rounds)]

@@ -71,7 +71,7 @@ def build(
     unknown = [key for key in spec if key not in known and key not in _OTHERS]
     if unknown:
         raise InputError(registry.unknown_names("option of an architecture", unknown, known))
-    masks = registry.predicts_masks(spec) or registry.teaches_masks(spec)
+    masks = registry.predicts_masks(spec) or "mask" in spec.get("auxiliary", ())
     if in_channels < 1 or mask_channels < masks or min(label_classes, box_classes) < 0:
         raise InputError(
             "a network needs at least one input channel, one of masks at least a mask channel, and "

@@ -56,8 +56,8 @@ def put(
 def _decided(labels: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
     """Decide labels (N, L), those that exclude each other (`foldbelt.label_groups`) together."""
     decided = np.where(np.isnan(labels), np.nan, labels > 0.5).astype(np.float32)
-    names = attrs.get("label_names", [])
-    for group in label_groups.groups_of(attrs):
+    names = attrs.get("label_names", list(map(str, range(labels.shape[1]))))
+    for group in label_groups.groups_of({**attrs, "label_names": names}):
         places = [p for p in map(names.index, group) if not np.isnan(labels[:, p]).all()]
         if places:
             likeliest = labels[:, places].argmax(axis=1)

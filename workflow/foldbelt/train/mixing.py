@@ -120,6 +120,8 @@ class Mixer:
         if self.derived and label.shape[1]:
             return x, [(1.0, target, self._shown(target, label.shape[1]))]
         pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+        if pasted in (0, 1):  # 0 × NaN is NaN: what is not in the image would make it unknown
+            return x, [(1.0, target, label[order] if pasted else label)]
         return x, [(1.0, target, (1 - pasted) * label + pasted * label[order])]
 
     def _shown(self, target: torch.Tensor, count: int) -> torch.Tensor:

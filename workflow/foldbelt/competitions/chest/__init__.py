@@ -20,4 +20,6 @@ BOXES = ("opacity",)
 """The classes of boxes."""
 CLASSES = ("negative", "typical", "indeterminate", "atypical", "none", "opacity")
 """Their mean is the score; a class that is not predicted counts 0."""
+JOINT = {"none": "none", "negative": "negative", "box": "opacity"}
+"""What a config says in `joint` unless it says otherwise."""
 SAMPLE = "sample_submission.csv"
