@@ -17,11 +17,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from foldbelt import registry, synthetic
+from foldbelt.boxes.overlaps import overlaps
 from foldbelt.files import InputError, digest
 from foldbelt.synthetic import _dicom, _shadows, _studies
 from foldbelt.synthetic._chest_tables import CLASSES, STUDY_COLUMNS
 from foldbelt.synthetic._exposure import framed
 from foldbelt.synthetic._studies import Study
+from foldbelt.synthetic._thorax import Build, thorax
 
 SMALL = (60, 24, 96, 3)
 
@@ -191,22 +193,24 @@ def test_files_decode_to_the_pixels_that_were_drawn() -> None:
 
 
 def test_boxes_enclose_opacities() -> None:
-    """What is drawn with an opacity and without it differs within its box, and little elsewhere."""
+    """Nearly all that an opacity adds to the lungs is within its box, which reaches no farther."""
+    close: list[float] = []
     random = np.random.default_rng(0)
     for _ in range(20):
         frame = framed((160, 144), random)
+        lungs = thorax((160, 144), frame, Build.drawn(random)).lungs
         for shadow in _shadows.shadows(_shadows.TYPICAL, random):
-            density, lungs = np.zeros((160, 144), np.float32), np.ones((160, 144), np.float32)
+            density = np.zeros((160, 144), np.float32)
             x1, y1, x2, y2 = _shadows.add(density, lungs, frame, shadow).astype(int)
-            inside = np.abs(density[y1:y2, x1:x2])
-            assert inside.sum() > 0.9 * np.abs(density).sum()
-            assert min(x2 - x1, y2 - y1) >= 12
-            strong = np.abs(density) > 0.5 * density.max()
-            rows, columns = np.flatnonzero(strong.any(1)), np.flatnonzero(strong.any(0))
-            assert rows[0] >= y1
-            assert rows[-1] < y2
-            assert columns[0] >= x1
-            assert columns[-1] < x2
+            if shadow.kind == _shadows.OPACITY:
+                inside = density[y1:y2, x1:x2]
+                assert (inside * lungs[y1:y2, x1:x2]).sum() > 0.95 * (density * lungs).sum()
+                assert min(inside.shape) >= 8
+                shown = density > 0.1 * density.max()
+                ys, xs = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+                seen = np.array([[xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]], float)
+                close.append(overlaps(seen, np.array([[x1, y1, x2, y2]], float))[0])
+    assert np.mean(close) > 0.8
 
 
 @pytest.mark.parametrize("kind", range(4))

@@ -25,7 +25,7 @@ _CONTRAST = 0.5  # standard deviation of a patch's pattern, to its mean
 _MOTTLE = 0.9  # wavelength of an opacity's pattern, to its radius
 _LINES = 0.14  # and of streaks
 _OUTSIDE = 0.2  # of its density has a shadow where it reaches beyond the lungs
-_EDGE = 0.3  # of its greatest density: what a box encloses
+_EDGE = 0.24  # of its greatest density: what a box encloses
 
 
 @dataclass(frozen=True)
