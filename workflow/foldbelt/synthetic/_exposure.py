@@ -61,7 +61,7 @@ def exposed(density: Array, random: Random) -> Array:
     light = random.uniform(0.75, 1.25) * light + random.uniform(-0.05, 0.12)
     light = np.clip(light, 0, 1.1).astype(np.float32) ** np.float32(random.uniform(0.7, 1.5))
     noise = random.standard_normal(shape, dtype=np.float32) * np.float32(
-        random.uniform(0.006, 0.03)
+        random.uniform(0.004, 0.02)
     )
     light = light + noise * np.sqrt(0.3 + light)
     _mark(light, random)

@@ -21,8 +21,11 @@ SLOTS = ("lower left", "lower right", "middle", "upper", "central")
 """Places of shadows, in every picture one shadow each; `left` is the left of the picture. The
 last three are on either side."""
 
-_CONTRAST = 0.42  # standard deviation of a patch's pattern, to its mean
-_EDGE = 0.3  # of its greatest density: what a box encloses
+_CONTRAST = 0.5  # standard deviation of a patch's pattern, to its mean
+_MOTTLE = 0.9  # wavelength of an opacity's pattern, to its radius
+_LINES = 0.14  # and of streaks
+_OUTSIDE = 0.2  # of its density has a shadow where it reaches beyond the lungs
+_EDGE = 0.24  # of its greatest density: what a box encloses
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ def layout(random: Random) -> list[Shadow]:
                 side,
                 side * (across + random.uniform(-0.05, 0.05)),
                 down + random.uniform(-0.06, 0.06),
-                random.uniform(0.13, 0.2),
+                random.uniform(0.15, 0.22),
                 random.uniform(1.1, 1.7),
-                random.uniform(0.14, 0.24),
+                random.uniform(0.17, 0.28),
                 int(random.integers(2**63)),
             )
         )
@@ -96,40 +99,53 @@ def shadows(kind: int, random: Random, boxless: bool = False) -> list[Shadow]:
     return [replace(shadow, kind=shape) if shadow.slot in opaque else shadow for shadow in found]
 
 
-def add(density: Array, frame: Frame, shadow: Shadow) -> NDArray[np.float64]:
-    """Add a shadow to densities in place; give its box x1, y1, x2, y2 in pixels."""
+def add(density: Array, lungs: Array, frame: Frame, shadow: Shadow) -> NDArray[np.float64]:
+    """Add a shadow to densities in place, weaker outside of the lungs.
+
+    Returns
+    -------
+    ndarray
+        (4,) float64: the box x1, y1, x2, y2 in pixels of what can be seen of it.
+    """
     random = np.random.default_rng(shadow.stream)
-    x, y = frame.pixel(shadow.u, shadow.v)
-    reach = shadow.radius * shadow.long**0.5 * 2.2
-    half = (int(np.ceil(reach * frame.down)), int(np.ceil(reach * frame.across)))
-    top, left = round(y) - half[0], round(x) - half[1]
-    shape = (2 * half[0] + 1, 2 * half[1] + 1)
-    rows = (np.arange(shape[0], dtype=np.float32)[:, None] + np.float32(top - y)) / frame.down
-    columns = (np.arange(shape[1], dtype=np.float32)[None] + np.float32(left - x)) / frame.across
-    tall, wide = shadow.radius * shadow.long**0.5, shadow.radius / shadow.long**0.5
-    wave = 0.9 * shadow.radius * frame.down
-    off = np.hypot(rows / tall, columns / wide) + 0.16 * field(shape, wave, wave, random)
-    soft = np.clip((1.35 - off) / 0.7, 0, 1)
-    soft = (soft * soft * (3 - 2 * soft)).astype(np.float32)
-    pattern = _pattern(shadow.kind, shape, shadow.radius * frame.down, random)
+    soft, top, left = _outline(frame, shadow, random)
+    pattern = _pattern(shadow.kind, soft.shape, shadow.radius * frame.down, random)
+    height, width = density.shape
+    # what sticks out is cut off
+    cut = np.s_[max(-top, 0) : height - top, max(-left, 0) : width - left]
+    soft, pattern = soft[cut], pattern[cut]
+    top, left = max(top, 0), max(left, 0)
+    part = np.s_[top : top + soft.shape[0], left : left + soft.shape[1]]
+    soft = soft * (_OUTSIDE + (1 - _OUTSIDE) * lungs[part])
     weight = float(soft.sum())
-    pattern -= np.float32((pattern * soft).sum() / weight)
+    pattern = pattern - np.float32((pattern * soft).sum() / weight)
     pattern /= np.float32(np.sqrt((pattern**2 * soft).sum() / weight) + 1e-6)
-    patch = np.float32(shadow.density) * soft * (1 + np.float32(_CONTRAST) * pattern)
-    _paste(density, patch, top, left)
+    density[part] += np.float32(shadow.density) * soft * (1 + np.float32(_CONTRAST) * pattern)
     shown = soft > _EDGE
     ys, xs = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
-    box = np.array([left + xs[0], top + ys[0], left + xs[-1] + 1, top + ys[-1] + 1], float)
-    height, width = density.shape
-    return np.clip(box, 0, [width, height, width, height])
+    return np.array([left + xs[0], top + ys[0], left + xs[-1] + 1, top + ys[-1] + 1], np.float64)
+
+
+def _outline(frame: Frame, shadow: Shadow, random: Random) -> tuple[Array, int, int]:
+    """Give the weights, 0 to 1, of a shadow's pixels, and the row and column of the first."""
+    x, y = frame.pixel(shadow.u, shadow.v)
+    tall, wide = shadow.radius * shadow.long**0.5, shadow.radius / shadow.long**0.5
+    down, across = int(np.ceil(2.2 * tall * frame.down)), int(np.ceil(2.2 * tall * frame.across))
+    top, left = round(y) - down, round(x) - across
+    rows = (np.arange(2 * down + 1, dtype=np.float32)[:, None] + np.float32(top - y)) / frame.down
+    columns = (np.arange(2 * across + 1, dtype=np.float32)[None] + np.float32(left - x)) / (
+        frame.across
+    )
+    off = np.hypot(rows / np.float32(tall), columns / np.float32(wide))
+    wave = 0.9 * shadow.radius * frame.down
+    off += np.float32(0.16) * field((2 * down + 1, 2 * across + 1), wave, wave, random)
+    soft = np.clip((1.35 - off) / 0.7, 0, 1)
+    return (soft * soft * (3 - 2 * soft)).astype(np.float32), top, left
 
 
 def _pattern(kind: str, shape: tuple[int, int], radius: float, random: Random) -> Array:
     if kind == OPACITY:
-        coarse = 0.55 * radius
-        return field(shape, coarse, coarse, random) + 0.4 * field(
-            shape, coarse / 2.5, coarse / 2.5, random
-        )
+        return field(shape, _MOTTLE * radius, _MOTTLE * radius, random)
     if kind == STREAKS:
         return _streaks(shape, radius, random)
     rows, columns = np.indices(shape, dtype=np.float32)
@@ -141,19 +157,9 @@ def _pattern(kind: str, shape: tuple[int, int], radius: float, random: Random) -
 def _streaks(shape: tuple[int, int], radius: float, random: Random) -> Array:
     """Lines of one direction: a field that is long along the rows, turned."""
     whole = int(np.ceil(np.hypot(*shape))) + 2
-    lines = field((whole, whole), 0.3 * radius, 5 * radius, random)
+    lines = field((whole, whole), _LINES * radius, 5 * radius, random)
     angle = float(random.uniform(-75, 75)) + 90
     turn = cv2.getRotationMatrix2D((whole / 2, whole / 2), angle, 1.0)
     turn[0, 2] -= (whole - shape[1]) / 2
     turn[1, 2] -= (whole - shape[0]) / 2
     return np.asarray(cv2.warpAffine(lines, turn, (shape[1], shape[0])), np.float32)
-
-
-def _paste(density: Array, patch: Array, top: int, left: int) -> None:
-    """Add a patch that may stick out."""
-    height, width = density.shape
-    rows = slice(max(top, 0), min(top + patch.shape[0], height))
-    columns = slice(max(left, 0), min(left + patch.shape[1], width))
-    if rows.start < rows.stop and columns.start < columns.stop:
-        inner = patch[rows.start - top : rows.stop - top]
-        density[rows, columns] += inner[:, columns.start - left : columns.stop - left]

@@ -153,7 +153,7 @@ def draw(study: Study, picture: Picture) -> Radiograph:
     density = chest.density.copy()
     boxes = []
     for shadow in shadows:
-        box = _shadows.add(density, frame, shadow)
+        box = _shadows.add(density, chest.lungs, frame, shadow)
         if shadow.kind == _shadows.OPACITY:
             boxes.append(_annotated(box, picture.shape, random))
     exposure.things(density, chest, frame, random)

@@ -126,7 +126,7 @@ def _ribs(aside: Array, v: Array, build: Build) -> Array:
     behind = v - build.rib_turn * (0.62 * (aside - 0.22) ** 2 - 0.08 * aside)
     before = v - build.rib_turn * (0.34 - 0.75 * (aside - 0.15) ** 2 + 0.2 * aside)
     cage = _ramp(aside, 0.9, 0.78) * _ramp(v, -0.92, -0.8) * _ramp(v, 0.85, 0.6)
-    ribs = 0.10 * _bars(behind / gap, 0.4) + 0.05 * _bars(before / gap + 0.3, 0.42)
+    ribs = 0.06 * _bars(behind / gap, 0.4) + 0.03 * _bars(before / gap + 0.3, 0.42)
     return np.asarray(cage * _ramp(aside, 0.1, 0.2) * ribs, np.float32)
 
 
