@@ -151,6 +151,9 @@ def test_a_variants_score_is_that_of_the_decision(tmp_path, output, changes, som
     scheme = pd.read_csv(tmp_path / "folds.csv").set_index("id")
     assert scheme.loc[found.images["id"], "group"].tolist() == found.images["group"]
     if output == "boxes":
+        some = {"0": members["0"][:2]}  # a variant may be trained on some folds alone
+        part = alone.score(output, members=some, **how)
+        assert set(scheme.loc[part.images["id"], "fold"]) == {0, 1}
         boxes = store.table(tmp_path / "train.h5").set_index("id")["boxes"]
         assert sorted(found.images["id"]) == sorted(boxes.index[boxes >= 0])
 
