@@ -16,7 +16,11 @@ from foldbelt.files import InputError
 from foldbelt.train import state
 
 ROOT = Path(__file__).parents[2]
-LAID_OVER = {"tgs": ["ablation", "ablation-cpu"], "steel-demo": ["steel-ablation"]}
+LAID_OVER = {
+    "tgs": ["ablation", "ablation-cpu"],
+    "steel-demo": ["steel-ablation"],
+    "chest": ["chest-ablation"],
+}
 OVERLAYS = [ROOT / "config" / f"{name}.yaml" for names in LAID_OVER.values() for name in names]
 RECIPES = sorted(set((ROOT / "config").glob("*.yaml")) - {*OVERLAYS})
 
