@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from foldbelt import metrics, store
-from foldbelt.bootstrap import Resampling
 from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.decide import joint, joint_io, joint_mixing, output_files
