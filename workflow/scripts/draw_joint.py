@@ -7,7 +7,7 @@ from foldbelt.report import joint_page, outputs, parts, precision_recall, rankin
 with job(snakemake.log[0]):
     source, drawn = snakemake.input, snakemake.output
     labels, boxed = outputs.read_joint(source.decision, source.oof, source.data, source.folds)
-    boxes = boxed and (boxed.truth, boxed.pred, boxed.names, boxed.labelled)
+    boxes = (boxed.truth, boxed.pred, boxed.names, boxed.labelled) if boxed else None
     three = labels.truth, labels.prob, labels.names
     curves = ranking.of_both(three, boxes, labels.groups, snakemake.params.draws)
     precision_recall.draw(curves, "class", drawn.precision_recall)
