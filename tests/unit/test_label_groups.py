@@ -177,6 +177,21 @@ def test_cross_entropy_is_of_labels_of_one_group(grouped):
     assert lr_range.COLUMNS[0] == "step"
 
 
+def test_a_model_is_judged_by_the_known_of_its_labels(grouped):
+    chosen = ["bright", "left"]
+    train(grouped, labels=chosen, loss=BCE, epochs=3, select="best", ema=0.5)
+    history = pd.read_csv(grouped.root / "w.csv")
+    ids = [grouped.train_ids[row] for row in np.flatnonzero(grouped.fold == 1)]
+    files = {"channels": grouped.path["x_train.h5"], "data": grouped.path["train.h5"]}
+    found = predicted(grouped, **files, ids=ids, tta=["none"])[0]
+    truth = store.read(grouped.path["train.h5"], "labels", ids)
+    assert np.isnan(truth).any()
+    columns = [3, 0]
+    best = labels.average_precision(truth[:, columns], found[:, columns])
+    assert history["valid_metric"].max() == pytest.approx(best, abs=1e-6)
+    assert best != pytest.approx(labels.average_precision(truth, np.nan_to_num(found)), abs=1e-3)
+
+
 def test_labels_that_are_not_there_are_named(grouped, tmp_path):
     with pytest.raises(InputError, match=r"no label 'up', 'down' of its own.*left, middle"):
         train(grouped, labels=["up", "left", "down"], loss=BCE)

@@ -134,10 +134,15 @@ def test_the_page_has_every_class_part_and_hidden_score(tmp_path):
     (tmp_path / "decision.json").write_text(json.dumps(content))
     scores, out = tmp_path / "scores.json", tmp_path / "page.html"
     pages = {}
-    for hidden in (None, 0.41, {"score": 0.3, "classes": {"none": 0.7654}}):
-        scores.write_text(json.dumps({"hidden": hidden}))
+    for name, known in {
+        "none": {"hidden": None, "output": "joint"},
+        "number": {"hidden": 0.41, "output": "joint"},
+        "classes": {"hidden": 0.3, "hidden_classes": {"none": 0.7654}, "output": "joint"},
+        "masks": {"hidden": 0.9, "output": "masks"},
+    }.items():
+        scores.write_text(json.dumps(known))
         joint_page.write(files[0], str(scores), curves, str(out))
-        pages[str(hidden)[:3]] = out.read_text()
+        pages[name] = out.read_text()
     for text in pages.values():
         for part in (*NAMES, "opacity", "0.4321", "0.4000 – 0.4700", "0.4400", "without fold 1"):
             assert part in text
@@ -145,10 +150,10 @@ def test_the_page_has_every_class_part_and_hidden_score(tmp_path):
         assert "−0.0009" in text
         assert "no: the interval holds zero" in text
         assert "not known: too few groups" in text
-    assert "hidden" not in pages["Non"]
-    assert "<b>0.4100</b>, within" in pages["0.4"]
-    assert "outside" in pages["{'s"]
-    assert "0.7654" in pages["{'s"]
+    assert "hidden" not in pages["none"] + pages["masks"]
+    assert "<b>0.4100</b>, within" in pages["number"]
+    assert "outside" in pages["classes"]
+    assert "0.7654" in pages["classes"]
 
 
 @pytest.mark.parametrize("boxes", [True, False])

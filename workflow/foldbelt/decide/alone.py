@@ -119,12 +119,9 @@ def _of_labels(
     prob = store.read(blend, "labels", ids).astype(np.float64)
     truth = store.read(data, "labels", ids).astype(np.float64)
     for level, labels in content.get("label_levels", {}).items():
-        columns = np.array([names.index(label) for label in labels])
+        columns = [names.index(label) for label in labels]
         units = unit.number(unit.read(data, level, ids))
-        said = unit.spread(truth[:, columns], units)
-        first = unit.once(units)
-        truth[:, columns] = np.nan
-        truth[np.ix_(first, columns)] = said[first]
+        truth[:, columns] = unit.first_alone(truth[:, columns], units)
     truth[np.isnan(prob)] = np.nan
     exclusive = content.get("exclusive_labels", False)
     groups = [names] if exclusive else content.get("label_groups", [])

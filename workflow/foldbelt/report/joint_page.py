@@ -28,18 +28,17 @@ def write(decision: str, scores: str, curves: Curves, out: str) -> None:
         An HTML page.
     """
     content = json.loads(Path(decision).read_text(encoding="utf-8"))
-    known = json.loads(Path(scores).read_text(encoding="utf-8")).get("hidden")
-    hidden = known if isinstance(known, Mapping) else {"score": known}
-    body = decision_page.scores(content) + _hidden(hidden, content)
-    body += _classes(content, curves, hidden.get("classes") or {}) + _parts(added(content))
+    known = json.loads(Path(scores).read_text(encoding="utf-8"))
+    known = known if known.get("output") == "joint" else {}  # else another output was submitted
+    body = decision_page.scores(content) + _hidden(known.get("hidden"), content)
+    body += _classes(content, curves, known.get("hidden_classes") or {}) + _parts(added(content))
     body += decision_page.members(content) + decision_page.parameters(content)
     score = content.get("score")
     title = "not known" if score is None else f"{score:.4f}"
     page(out, f"Labels and boxes together: mean average precision {title}", body)
 
 
-def _hidden(hidden: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    score = hidden.get("score")
+def _hidden(score: float | None, content: Mapping[str, Any]) -> str:
     if score is None:
         return ""
     text = f"On the hidden truth of the test images the submission scores <b>{score:.4f}</b>"

@@ -147,9 +147,7 @@ def _once_a_unit(
     for level, members in levels.items():
         columns = np.array([names.index(name) for name in members])
         numbers = units.number(units.read(data, level, ids))
-        said, first = units.spread(truth[:, columns], numbers), units.once(numbers)
-        truth[:, columns] = np.nan
-        truth[np.ix_(first, columns)] = said[first]
+        truth[:, columns] = units.first_alone(truth[:, columns], numbers)
     return truth
 
 
