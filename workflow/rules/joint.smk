@@ -24,7 +24,9 @@ rule decide_joint:
         mem_mb=memory(4000, 2),
         runtime=minutes(60),
     params:
-        code=lambda wildcards: code("decide_joint"),
+        code=lambda wildcards: code(
+            "decide_joint", *[f"foldbelt.decide.{o}_io" for o in PLAN.others]
+        ),
         outputs=PLAN.others,
         members={output: PLAN.folds_a_member(output) for output in PLAN.others},
         external={output: PLAN.elsewhere(output) for output in PLAN.others},
