@@ -108,6 +108,9 @@ def test_what_is_learnt_of_some_labels():
     some = taken(PARTLY | {"labels": ["middle", "bright", "left"]})
     nobody = [nan, 1, nan]
     same(some, [[0, 1, 1], [1, nan, 0], [nan, 0, nan], nobody, nobody])
+    soft = np.array([[0.2, 0.2, 0.6, 1], [0, 0.5, 0.5, 1]], np.float32)  # of pseudo-labels
+    found = labels.predicted(soft, PARTLY | {"labels": ["middle", "right"]})
+    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], atol=1e-6)
     same(taken(PARTLY | {"labels": ["right"]}), [[0], [0], [1], [nan], [1]])
     same(taken({"label_names": NAMES}), given)  # independent: each by itself
     same(labels.predicted(values, {}), given)

@@ -265,6 +265,17 @@ def test_a_network_with_masks_may_learn_them_and_answer_with_labels(objects, mon
     assert not torch.equal(heads[1], heads[2])
 
 
+@pytest.mark.parametrize("name", ["fpn", "vanilla", "smp/Unet"])
+def test_every_network_with_a_label_head_may(objects, name):
+    model = {"name": name, "label_head": True, "auxiliary": ["mask"], "weights": None}
+    model |= {} if name == "vanilla" else {"encoder": "resnet18" if "/" in name else "test_resnet"}
+    train(objects, model=model, epochs=1)
+    assert weights.load(objects.root / "w.safetensors")[1]["masks"] is False
+    predict.run(**prediction(objects))
+    assert store.has(objects.root / "p.h5", "labels")
+    assert not store.has(objects.root / "p.h5", "prob")
+
+
 def test_deep_supervision_teaches_as_well(objects):
     deep = {**UNET, "deep_supervision": True}
     one, other = (train(objects, model=deep, epochs=1, deep_weight=w) for w in (0, 1))
