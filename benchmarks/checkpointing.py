@@ -43,7 +43,7 @@ def step(network: nn.Module, size: int, batch: int) -> float:
 
 
 def measure(given: argparse.Namespace, checkpointing: bool, back: Connection) -> None:
-    """Send the seconds of a step, the largest memory in GiB and the loss; a process does it."""
+    """Send a step's seconds, those of the processor, the largest memory in GiB and the loss."""
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     limit = int(given.limit * GIB)
@@ -52,14 +52,14 @@ def measure(given: argparse.Namespace, checkpointing: bool, back: Connection) ->
     groups = [list(range(LABELS))]
     spec["checkpointing"] = checkpointing
     network = models.build(spec, 1, 1, LABELS, label_groups=groups).train()
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     try:
         loss = step(network, given.size, given.batch)
     except RuntimeError as error:  # torch's allocator says so
         back.send(str(error).splitlines()[0])
         return
-    seconds = time.perf_counter() - start
-    back.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, loss))
+    took = time.perf_counter() - start, time.process_time() - busy
+    back.send((*took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, loss))
 
 
 def main() -> None:
@@ -88,8 +88,9 @@ def main() -> None:
         if isinstance(found, str):
             print(f"{where}: not within {given.limit:g} GiB ({found})", flush=True)
         else:
-            seconds, peak, loss = found
-            print(f"{where}: {seconds:.0f} s, {peak:.2f} GiB, loss {loss:.6f}", flush=True)
+            seconds, busy, peak, loss = found
+            took = f"{seconds:.0f} s ({busy:.0f} of the processor)"
+            print(f"{where}: {took}, {peak:.2f} GiB, loss {loss:.6f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,11 @@ from foldbelt.files import InputError
 from foldbelt.train import state
 
 ROOT = Path(__file__).parents[2]
-LAID_OVER = {"tgs": ["ablation", "ablation-cpu"], "steel-demo": ["steel-ablation"]}
+LAID_OVER = {
+    "tgs": ["ablation", "ablation-cpu"],
+    "steel-demo": ["steel-ablation"],
+    "chest": ["chest-ablation"],
+}
 OVERLAYS = [ROOT / "config" / f"{name}.yaml" for names in LAID_OVER.values() for name in names]
 RECIPES = sorted(set((ROOT / "config").glob("*.yaml")) - {*OVERLAYS})
 
@@ -486,7 +490,6 @@ def test_folds_without_masks_are_balanced_by_what_there_is(
         ("pseudo.rule", {"pseudo": {"rounds": 1, "rule": "labels"}}),
         ("pseudo.rule", {"pseudo": {"rounds": 1, "rule": "halves"}}),
         ("adversarial.enabled", {"adversarial": {"enabled": True}}),
-        ("ablation", {"ablation": {"variants": {"other": {}}}}),
     ],
 )
 def test_what_asks_for_masks_is_refused_where_there_are_none(
@@ -622,3 +625,15 @@ def test_keys_of_studies_are_refused_where_there_are_none(key: str, value: str) 
 def test_how_boxes_become_masks_is_asked_only_where_they_do() -> None:
     with pytest.raises(InputError, match=r"data\.box_masks: bright: .*see data\.masks"):
         config.resolve(of_chest(box_masks="bright"))
+
+
+def test_masks_that_only_teach_have_no_decision() -> None:
+    given = changed("data/label", "view") | {"competition": "folder", "outputs": ["labels"]}
+    given["models"]["net"]["architecture"]["label_head"] = True
+    config.resolve(given)
+    given["decision"] = {"steps": {"holes": {}}}
+    given["blend"] = {"mean": "logit", "external": {"x": {"oof": "o.h5", "test": "t.h5"}}}
+    with pytest.raises(InputError) as caught:
+        config.resolve(given)
+    for key in ("decision.steps.holes", "blend.external.x", "blend.mean"):
+        assert f"{key}: the run does not decide on masks (outputs)" in str(caught.value)

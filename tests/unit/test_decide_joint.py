@@ -1,16 +1,18 @@
 """Labels and boxes are decided together without the fold that is scored."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from foldbelt import metrics, store
-from foldbelt.bootstrap import Resampling
+from foldbelt import metrics, registry, store
 from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.decide import joint, joint_io, joint_mixing, output_files
+from foldbelt.evaluate import outputs, summary
 from foldbelt.files import InputError
 
 NAMES = ["negative", "typical", "none"]
@@ -263,3 +265,39 @@ def test_the_order_of_boxes_within_an_image_stays(case):
     )
     decision = json.loads((case.root / "joint.json").read_text())
     assert again.score() == pytest.approx(decision["classes"]["opacity"], abs=1e-12)
+
+
+def test_the_scores_of_a_run_are_those_of_the_joint_decision(case, monkeypatch):
+    decision = case.decide()
+    run = case.root / "named"
+    run.mkdir()
+    monkeypatch.setattr(registry, "truth", lambda name: "hidden_of_tests")
+    module = types.ModuleType("hidden_of_tests")
+    module.hidden_score = lambda submission, truth: {"score": 0.5, "classes": {"none": 0.5}}
+    monkeypatch.setitem(sys.modules, "hidden_of_tests", module)
+    given = {
+        "decisions": [case.root / f"{name}.json" for name in ("joint", "labels", "boxes")],
+        "outputs": ["joint", "labels", "boxes"],
+        "rounds": [0],
+        "predictions": [],
+        "select": {},
+        "notes": [],
+        "benchmarks": [],
+        "out": run / "scores.json",
+    }
+    outputs.run(**given, competition="any", submission="s.csv", truth="t.csv")
+    scores = json.loads((run / "scores.json").read_text())
+    assert (scores["output"], scores["score"]) == ("joint", decision["score"])
+    assert list(scores["outputs"]) == ["boxes", "joint", "labels"]
+    assert scores["outputs"]["joint"]["without"] == decision["without"]
+    assert scores["outputs"]["labels"]["blocks"][0]["level"] == "study"
+    assert (scores["hidden"], scores["hidden_classes"]) == (0.5, {"none": 0.5})
+    text = summary.describe(run / "scores.json")
+    lines = text.splitlines()
+    assert lines[0].startswith("mean_average_precision of the labels and boxes, decided together")
+    assert f"{decision['score']:.4f}" in lines[1]
+    assert "on the hidden truth of the test  0.5000" in text
+    assert f"{decision['without']['none_mix']['difference']:.4f}" in text
+    assert "of the boxes of the run" in text
+    outputs.run(**given)
+    assert json.loads((run / "scores.json").read_text())["hidden"] is None

@@ -108,6 +108,9 @@ def test_what_is_learnt_of_some_labels():
     some = taken(PARTLY | {"labels": ["middle", "bright", "left"]})
     nobody = [nan, 1, nan]
     same(some, [[0, 1, 1], [1, nan, 0], [nan, 0, nan], nobody, nobody])
+    soft = np.array([[0.2, 0.2, 0.6, 1], [0, 0.5, 0.5, 1]], np.float32)  # of pseudo-labels
+    found = labels.predicted(soft, PARTLY | {"labels": ["middle", "right"]})
+    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], atol=1e-6)
     same(taken(PARTLY | {"labels": ["right"]}), [[0], [0], [1], [nan], [1]])
     same(taken({"label_names": NAMES}), given)  # independent: each by itself
     same(labels.predicted(values, {}), given)
@@ -175,6 +178,21 @@ def test_cross_entropy_is_of_labels_of_one_group(grouped):
     path = str(grouped.root / "rates.csv")
     assert len(training.run_range(**given, rates=path, steps=3)) >= 1
     assert lr_range.COLUMNS[0] == "step"
+
+
+def test_a_model_is_judged_by_the_known_of_its_labels(grouped):
+    chosen = ["bright", "left"]
+    train(grouped, labels=chosen, loss=BCE, epochs=3, select="best", ema=0.5)
+    history = pd.read_csv(grouped.root / "w.csv")
+    ids = [grouped.train_ids[row] for row in np.flatnonzero(grouped.fold == 1)]
+    files = {"channels": grouped.path["x_train.h5"], "data": grouped.path["train.h5"]}
+    found = predicted(grouped, **files, ids=ids, tta=["none"])[0]
+    truth = store.read(grouped.path["train.h5"], "labels", ids)
+    assert np.isnan(truth).any()
+    columns = [3, 0]
+    best = labels.average_precision(truth[:, columns], found[:, columns])
+    assert history["valid_metric"].max() == pytest.approx(best, abs=1e-6)
+    assert best != pytest.approx(labels.average_precision(truth, np.nan_to_num(found)), abs=1e-3)
 
 
 def test_labels_that_are_not_there_are_named(grouped, tmp_path):

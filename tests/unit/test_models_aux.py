@@ -14,6 +14,7 @@ from training import CLASSIFIER, Objects
 from foldbelt import models, predict, registry, store
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
+from foldbelt.predict.predictor import Predictor
 from foldbelt.store import weights
 from foldbelt.train import evaluation
 from foldbelt.train.loop import Trainer
@@ -67,6 +68,30 @@ def test_masks_are_at_the_size_of_the_map_and_leave_the_other_weights(encoder, r
         assert said["aux"].shape == (1, 2, 64 // reduction, 96 // reduction)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "width"),
+    [
+        *(("tf_efficientnet_b3", 136), ("tf_efficientnet_b5", 176), ("tf_efficientnet_b7", 224)),
+        *(("efficientnet_b3", 136), ("densenet201", 1792)),
+    ],
+)
+def test_large_encoders_have_a_map_to_learn_from(encoder, width):
+    spec = {"name": "classifier", "encoder": encoder, "mask_reduction": 16, "checkpointing": True}
+    with torch.device("meta"):  # shapes alone
+        network = models.build(spec, 1, 1, 4)
+        said = network(torch.zeros(2, 1, 64, 96))
+    assert network.aux[0][0].in_channels == width
+    assert {name: value.shape for name, value in said.items()} == {
+        "label": (2, 4),
+        "aux": (2, 1, 4, 6),
+    }
+
+
+def test_of_two_maps_of_one_size_the_deeper_one_teaches():
+    spec = {**AUX, "encoder": "resnet18", "stem_pool": False, "mask_reduction": 2}
+    assert models.build(spec, 1, 1, 3).place == 1
+
+
 def test_what_a_network_cannot_learn_masks_from_is_named():
     with pytest.raises(InputError, match=r"64 does not fit.*'test_resnet'.* 2, 4, 8, 16, 32 times"):
         models.build({**AUX, "mask_reduction": 64}, 1, 1, 3)
@@ -107,7 +132,7 @@ def test_padding_teaches_nothing_and_all_else_does(terms):
     loss = objective({"label": {"bce": 1}, "mask": terms})
     target = torch.zeros(2, 2, 16, 16, dtype=torch.uint8)
     target[:, 0, 4:9, 5:12] = 1
-    target[:, 1, :, 12:] = 1  # a fourth of the image is padding
+    target[:, 1, :, 11:] = 1  # the last cells of a row are padding, and a part of those before
     label = torch.tensor([[1.0, 0.0, 0.0]] * 2)
     logits = torch.randn(2, 1, 4, 4, requires_grad=True)
     outputs = {"label": torch.zeros(2, 3), "aux": logits}
@@ -117,7 +142,7 @@ def test_padding_teaches_nothing_and_all_else_does(terms):
     seen = logits.grad[..., :3] != 0
     assert seen.any() if "lovasz" in terms else seen.all()
     other = target.clone()
-    other[:, 0, :, 12:] = 1  # what is under the padding
+    other[:, 0, :, 11:] = 1  # what is under the padding
     assert torch.equal(loss(outputs, other, label), value)
     other[:, 0, 12:, :4] = 1
     assert not torch.equal(loss(outputs, other, label), value)
@@ -222,6 +247,14 @@ def test_a_network_with_masks_may_learn_them_and_answer_with_labels(objects, mon
         out = objects.root / "p.h5"
         assert not store.has(out, "prob")
         np.testing.assert_allclose(store.read(out, "labels").sum(axis=1), 1, atol=1e-5)
+    attrs = store.attrs(objects.path["x_test.h5"])
+    asked = [
+        Predictor(module, attrs, ["none"], torch.device("cpu"), masks=masks)
+        for masks in (True, False)
+    ]
+    given = [predictor(np.zeros((1, 16, 16, 2), np.uint8)).masks for predictor in asked]
+    assert given[0] is not None
+    assert given[1] is None
     # Its masks are learnt by the loss that the stage gives them, and by nothing else.
     heads = [weights.load(objects.root / "w.safetensors")[0]["mask.weight"]]
     sgd = {"optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.0}}
@@ -230,6 +263,17 @@ def test_a_network_with_masks_may_learn_them_and_answer_with_labels(objects, mon
         heads.append(weights.load(objects.root / "w.safetensors")[0]["mask.weight"])
     assert torch.equal(heads[2], heads[3])
     assert not torch.equal(heads[1], heads[2])
+
+
+@pytest.mark.parametrize("name", ["fpn", "vanilla", "smp/Unet"])
+def test_every_network_with_a_label_head_may(objects, name):
+    model = {"name": name, "label_head": True, "auxiliary": ["mask"], "weights": None}
+    model |= {} if name == "vanilla" else {"encoder": "resnet18" if "/" in name else "test_resnet"}
+    train(objects, model=model, epochs=1)
+    assert weights.load(objects.root / "w.safetensors")[1]["masks"] is False
+    predict.run(**prediction(objects))
+    assert store.has(objects.root / "p.h5", "labels")
+    assert not store.has(objects.root / "p.h5", "prob")
 
 
 def test_deep_supervision_teaches_as_well(objects):

@@ -9,8 +9,10 @@ from test_plots_crowded import check
 
 from foldbelt import store
 from foldbelt.boxes import Boxes
+from foldbelt.config import complete
+from foldbelt.decide import output_files
 from foldbelt.metrics.boxes import mean_average_precision
-from foldbelt.report import joint_page, outputs, parts, precision_recall, ranking, style
+from foldbelt.report import gains, joint_page, outputs, parts, precision_recall, ranking, style
 
 STUDY = ["negative", "typical", "indeterminate", "atypical"]
 NAMES = [*STUDY, "none"]
@@ -71,7 +73,7 @@ def write_run(root, images=80, boxes=True, seed=0):
     return [str(root / name) for name in ("decision.json", "oof.h5", "train.h5", "folds.csv")]
 
 
-def curves_of(files, draws=20):
+def curves_of(files, draws=8):
     labels, boxed = outputs.read_joint(*files)
     boxes = boxed and (boxed.truth, boxed.pred, boxed.names, boxed.labelled)
     return ranking.of_both((labels.truth, labels.prob, labels.names), boxes, labels.groups, draws)
@@ -109,8 +111,7 @@ def test_areas_are_those_of_the_metric_with_studies_counted_once(seed, tmp_path)
     assert [curve.name for curve in made.each] == [*NAMES, "opacity"]
     for curve in made.each:
         mine, given = true[true["class"] == curve.name], pred[pred["class"] == curve.name]
-        # ties of the clipped probabilities are one step here, and in row order there
-        assert curve.area == pytest.approx(mean_average_precision(mine, given), abs=0.02)
+        assert curve.area == pytest.approx(mean_average_precision(mine, given), abs=1e-12)
         assert curve.true == len(mine)
     assert made.mean == pytest.approx(np.mean([curve.area for curve in made.each]))
 
@@ -135,10 +136,15 @@ def test_the_page_has_every_class_part_and_hidden_score(tmp_path):
     (tmp_path / "decision.json").write_text(json.dumps(content))
     scores, out = tmp_path / "scores.json", tmp_path / "page.html"
     pages = {}
-    for hidden in (None, 0.41, {"score": 0.3, "classes": {"none": 0.7654}}):
-        scores.write_text(json.dumps({"hidden": hidden}))
+    for name, known in {
+        "none": {"hidden": None, "output": "joint"},
+        "number": {"hidden": 0.41, "output": "joint"},
+        "classes": {"hidden": 0.3, "hidden_classes": {"none": 0.7654}, "output": "joint"},
+        "masks": {"hidden": 0.9, "output": "masks"},
+    }.items():
+        scores.write_text(json.dumps(known))
         joint_page.write(files[0], str(scores), curves, str(out))
-        pages[str(hidden)[:3]] = out.read_text()
+        pages[name] = out.read_text()
     for text in pages.values():
         for part in (*NAMES, "opacity", "0.4321", "0.4000 – 0.4700", "0.4400", "without fold 1"):
             assert part in text
@@ -146,10 +152,10 @@ def test_the_page_has_every_class_part_and_hidden_score(tmp_path):
         assert "−0.0009" in text
         assert "no: the interval holds zero" in text
         assert "not known: too few groups" in text
-    assert "hidden" not in pages["Non"]
-    assert "<b>0.4100</b>, within" in pages["0.4"]
-    assert "outside" in pages["{'s"]
-    assert "0.7654" in pages["{'s"]
+    assert "hidden" not in pages["none"] + pages["masks"]
+    assert "<b>0.4100</b>, within" in pages["number"]
+    assert "outside" in pages["classes"]
+    assert "0.7654" in pages["classes"]
 
 
 @pytest.mark.parametrize("boxes", [True, False])
@@ -185,3 +191,83 @@ def test_same_files_give_the_same_bytes(tmp_path):
         parts.draw(files[0], out[1])
         drawn.append([open(path, "rb").read() for path in out])  # noqa: SIM115
     assert drawn[0] == drawn[1]
+
+
+# What models add to each other
+
+
+def members_of(root, files, skills, columns=None):
+    """Write out-of-fold predictions of models that know so much, in two folds."""
+    _, _, data, folds = files
+    scheme = pd.read_csv(folds)
+    truth = np.nan_to_num(store.read(data, "labels"), nan=0.5)
+    boxes = Boxes.from_bytes(store.read(data, "boxes"))
+    made = {}
+    for number, (name, skill) in enumerate(skills.items()):
+        random = np.random.default_rng(number)
+        prob = np.clip(0.3 + skill * truth + random.normal(0, 0.3, truth.shape), 0.01, 0.99)
+        known = (columns or {}).get(name, range(5))
+        prob[:, [k for k in range(5) if k not in known]] = np.nan
+        for fold in range(2):
+            rows = np.flatnonzero(scheme["fold"] == fold)
+            path = root / f"{name}{fold}.h5"
+            arrays = {"labels": prob[rows].astype(np.float32)}
+            arrays["boxes"] = boxes.take(rows).to_bytes()
+            attrs = {"label_names": NAMES, "box_names": ["opacity"]}
+            store.write(path, arrays, pd.DataFrame({"id": scheme["id"][rows].tolist()}), attrs)
+            made.setdefault(name, []).append(str(path))
+    return made
+
+
+def compare(root, files, members, **changes):
+    settings = {k: v for k, v in complete("labels", changes).items() if k != "external"}
+    blend = root / "blend.h5"
+    output_files.run(
+        "labels",
+        members=members,
+        data=files[2],
+        folds=files[3],
+        settings=settings,
+        draws=5,
+        seed=0,
+        decision=root / "d.json",
+        blend=blend,
+    )
+    made = gains.of_members("labels", members, blend, files[2], files[3], settings, draws=8)
+    return made, json.loads((root / "d.json").read_text())
+
+
+def test_the_blend_is_compared_with_its_best_member_and_that_with_the_others(tmp_path):
+    files = write_run(tmp_path)
+    members = members_of(tmp_path, files, {"poor": 0.05, "good": 0.6, "fair": 0.3})
+    made, decision = compare(tmp_path, files, members)
+    assert [(gain.of, gain.over) for gain in made] == [
+        ("blend", "good"),
+        ("good", "poor"),
+        ("good", "fair"),
+    ]
+    alone = decision["members"]
+    assert made[0].score == pytest.approx(decision["score"])
+    assert made[0].adds == pytest.approx(decision["score"] - alone["good"])
+    for gain in made[1:]:
+        assert gain.adds == pytest.approx(alone["good"] - alone[gain.over])
+        assert gain.interval[0] <= gain.adds <= gain.interval[1]
+    assert made[1].interval[0] > 0
+    scores, out = tmp_path / "scores.json", tmp_path / "page.html"
+    scores.write_text("{}")
+    joint_page.write(files[0], str(scores), curves_of(files), str(out), made)
+    assert f'<td>good</td><td>poor</td><td class="n">{made[1].score:.4f}' in out.read_text()
+
+
+def test_only_models_that_predict_the_same_are_compared(tmp_path):
+    files = write_run(tmp_path)
+    columns = {"a": range(4), "b": range(4), "none": [4]}
+    members = members_of(tmp_path, files, {"a": 0.2, "none": 0.5, "b": 0.5}, columns)
+    made, decision = compare(tmp_path, files, members)
+    assert [(gain.of, gain.over) for gain in made] == [("blend", "b"), ("b", "a")]
+    block = next(part for part in decision["blocks"] if len(part["labels"]) == 4)
+    assert made[0].score == pytest.approx(block["score"])
+    loss, decision = compare(tmp_path, files, members, metric="log_loss")
+    assert loss[1].adds > 0, "less is better"
+    assert loss[1].interval[0] <= loss[1].adds <= loss[1].interval[1]
+    assert not gains.of_members("labels", {"a": []}, "", "", "", {"metric": "auc"})

@@ -10,7 +10,7 @@ from training import CLASSIFIER, Objects
 
 import foldbelt.train.job
 from foldbelt import config, registry
-from foldbelt.config import outputs
+from foldbelt.config import outputs, stages
 from foldbelt.config.plan import Plan
 from foldbelt.files import InputError
 from foldbelt.store import weights
@@ -80,7 +80,7 @@ def test_the_main_output_follows_what_is_decided() -> None:
         whole = {"outputs": given, "competition": "folder"}
         network = outputs.network_of(made, whole)
         assert registry.main_output(network) == main
-        assert registry.teaches_masks(network) == (main == "label")
+        assert stages.teaches_masks(network) == (main == "label")
         assert registry.predicts_labels(network)
 
 

@@ -219,21 +219,6 @@ def predicts_masks(architecture: Mapping[str, Any]) -> bool:
     return "mask" not in architecture.get("auxiliary", ()) and constant(module, "MASKS", True)
 
 
-def teaches_masks(architecture: Mapping[str, Any]) -> bool:
-    """Tell whether a model learns masks that are not its answer, beside its labels.
-
-    Examples
-    --------
-    >>> teaches_masks({"name": "classifier", "mask_reduction": 16})
-    True
-    >>> teaches_masks({"name": "unet", "label_head": True, "auxiliary": ["mask"]})
-    True
-    >>> teaches_masks({"name": "unet"}), teaches_masks({"name": "classifier"})
-    (False, False)
-    """
-    return bool(architecture.get("mask_reduction")) or "mask" in architecture.get("auxiliary", ())
-
-
 def predicts_boxes(architecture: Mapping[str, Any]) -> bool:
     """Tell whether the model that an architecture describes gives boxes.
 

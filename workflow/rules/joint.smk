@@ -24,7 +24,9 @@ rule decide_joint:
         mem_mb=memory(4000, 2),
         runtime=minutes(60),
     params:
-        code=lambda wildcards: code("decide_joint"),
+        code=lambda wildcards: code(
+            "decide_joint", *[f"foldbelt.decide.{o}_io" for o in PLAN.others]
+        ),
         outputs=PLAN.others,
         members={output: PLAN.folds_a_member(output) for output in PLAN.others},
         external={output: PLAN.elsewhere(output) for output in PLAN.others},
@@ -71,6 +73,9 @@ rule draw_joint:
         folds=f"<results>/folds/{PLAN.scheme}.csv",
         decision=f"<results>/decision/joint/round{LAST}.json",
         oof=f"<results>/blend/joint/round{LAST}/oof.h5",
+        blends=expand(f"<results>/blend/{{output}}/round{LAST}/oof.h5", output=PLAN.others),
+        labels=PLAN.output_files("labels", LAST, "oof"),
+        boxes=PLAN.output_files("boxes", LAST, "oof"),
     output:
         scores=report(
             "<results>/figures/joint/scores.html",
@@ -101,7 +106,10 @@ rule draw_joint:
         mem_mb=memory(3000),
         runtime=20,
     params:
-        code=lambda wildcards: code("draw_joint"),
+        code=lambda wildcards: code("draw_joint", *(f"foldbelt.decide.{o}_io" for o in PLAN.others)),
+        outputs=PLAN.others,
+        members={output: PLAN.folds_a_member(output) for output in PLAN.others},
+        settings={output: config[output] for output in PLAN.others},
         draws=config["decision"]["bootstrap"],
     message:
         "Draw how good labels and boxes are together"

@@ -63,6 +63,8 @@ def references(config: Config) -> Iterator[Problem]:
     yield from teaching.problems(config)
     if not config["data"]["masks"]:
         yield from maskless.problems(config)
+    elif "masks" not in outputs.decided(config):
+        yield from maskless.undecided(config)
 
 
 def _models(config: Config) -> Iterator[Problem]:

@@ -70,6 +70,17 @@ def problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _predictions(config)
 
 
+def undecided(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the settings that ask for predicted masks, where masks only teach.
+
+    Parameters
+    ----------
+    config
+        With all its defaults; its run does not decide on masks.
+    """
+    yield from _predictions(config, "the run does not decide on masks (outputs); ")
+
+
 def searched(space: Mapping[str, Any], default: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is searched for masks other than by default."""
     for key in (key for key, values in space.items() if values != default[key]):
@@ -108,28 +119,28 @@ def _stage(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "sampler.name", "balanced draws by what they show; take random or hard"
 
 
-def _predictions(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is asked of predicted masks."""
+def _predictions(config: Mapping[str, Any], why: str = _NONE) -> Iterator[Problem]:
+    """Yield what is asked of predicted masks, of which there are none for some reason."""
     decision, blend, pseudo = config["decision"], config["blend"], config["pseudo"]
     for step in decision["steps"]:
-        yield Problem(f"decision.steps.{step}", f"{_NONE}leave it out")
+        yield Problem(f"decision.steps.{step}", f"{why}leave it out")
     for name in blend["external"]:
-        reason = f"{_NONE}predictions made elsewhere are of masks; leave it out"
+        reason = f"{why}predictions made elsewhere are of masks; leave it out"
         yield Problem(f"blend.external.{name}", reason)
     asked = {"weights": blend["weights"], "search": not blend["search"]}
     asked["mean"] = blend["mean"] != "probability"
     for key in (key for key, given in asked.items() if given):
         reason = "it is of masks; see labels.weights, labels.mean and boxes.weights"
-        yield Problem(f"blend.{key}", _NONE + reason)
+        yield Problem(f"blend.{key}", why + reason)
     rules = {
         "labels": "it compares labels with them; take confidence or everything",
         "halves": "only of them the halves are predicted apart; take confidence or everything",
     }
     if pseudo["rounds"] and pseudo["rule"] in rules:
-        yield Problem("pseudo.rule", f"{pseudo['rule']}: {_NONE}{rules[pseudo['rule']]}")
+        yield Problem("pseudo.rule", f"{pseudo['rule']}: {why}{rules[pseudo['rule']]}")
     if config["adversarial"]["enabled"]:
         reason = (
-            f"{_NONE}only their score is weighted; leave it out. Folds and the order of "
+            f"{why}only their score is weighted; leave it out. Folds and the order of "
             "pseudo-labels may name test_likeness all the same"
         )
         yield Problem("adversarial.enabled", reason)

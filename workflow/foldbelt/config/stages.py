@@ -136,11 +136,26 @@ def unlearnable(
     if main == "mask":
         key = short or "loss.mask."
         yield from _of_masks(loss.terms("mask", main), key, architecture)
-    elif registry.teaches_masks(architecture):
+    elif teaches_masks(architecture):
         yield from _of_masks(loss.auxiliary, "loss.mask.", architecture)
     if main == "label" or "label" in loss.by_output:
         key = short or "loss.label."
         yield from _of_labels(loss.terms("label", main), key, architecture, exclusive_labels)
+
+
+def teaches_masks(architecture: Mapping[str, Any]) -> bool:
+    """Tell whether a model learns masks that are not its answer, beside its labels.
+
+    Examples
+    --------
+    >>> teaches_masks({"name": "classifier", "mask_reduction": 16})
+    True
+    >>> teaches_masks({"name": "unet", "label_head": True, "auxiliary": ["mask"]})
+    True
+    >>> teaches_masks({"name": "unet"}), teaches_masks({"name": "classifier"})
+    (False, False)
+    """
+    return bool(architecture.get("mask_reduction")) or "mask" in architecture.get("auxiliary", ())
 
 
 def _of_masks(terms: Terms, key: str, architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from foldbelt import registry
 from foldbelt.config import outputs
 from foldbelt.config.stage_settings import LossSettings
+from foldbelt.config.stages import teaches_masks
 from foldbelt.files import Problem
 from foldbelt.registry import suggest
 
@@ -79,7 +80,7 @@ def _idle_losses(config: Config, networks: Mapping[str, Mapping[str, Any]]) -> I
         learning = [
             name
             for name in through
-            if registry.predicts_masks(networks[name]) or registry.teaches_masks(networks[name])
+            if registry.predicts_masks(networks[name]) or teaches_masks(networks[name])
         ]
         if through and not learning:
             able = [name for name in through if _takes(networks[name])]

@@ -29,7 +29,7 @@ _DECIDED_LABELS = (
 _THRESHOLDED = ("accuracy", "balanced_accuracy")
 _FIXED = {"run", "seed", "competition", "data", "blend", "ablation"}
 _FIXED |= {"adversarial", "device", "cpu_threads", "memory_gib", "tensorboard"}
-_FIXED |= {"loader_workers", "retries", "keep"}
+_FIXED |= {"joint", "loader_workers", "retries", "keep"}
 
 
 def expand(config: Mapping[str, Any]) -> Recipes:
@@ -63,7 +63,8 @@ def expand(config: Mapping[str, Any]) -> Recipes:
     base["blend"] = {**config["blend"], "external": {}, "weights": {}}  # a variant stands alone
     for output in ("labels", "boxes"):
         base[output] = {**config[output], "weights": "equal"}
-        base[output].update({"external": {}} if "external" in config[output] else {})
+        base[output]["external"] = {}
+    base["joint"] = None
     output = compared_by(config, model) or "masks"
     asked = {name: over for name, over in ablation["variants"].items() if over is not None}
     for name, overlay in {BASE: {}, **asked}.items():

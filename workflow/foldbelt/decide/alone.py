@@ -57,33 +57,12 @@ def score(
         the score, less where a metric falls (then the score is negative).
     """
     with tempfile.TemporaryDirectory() as folder:
-        decision, blend = Path(folder) / "decision.json", Path(folder) / "blend.h5"
-        output_files.run(
-            output,
-            members=members,
-            data=data,
-            folds=folds,
-            settings={**settings, "weights": "equal"},
-            draws=draws,
-            seed=seed,
-            decision=decision,
-            blend=blend,
-        )
-        decided = json.loads(decision.read_text(encoding="utf-8"))
+        decided, blend = left_out(output, members, data, folds, settings, Path(folder), draws, seed)
         table = read_folds(folds, data)
         ids = table["id"].tolist()
-        if output == "boxes":
-            statistic, rows = _of_boxes(data, blend, ids)
-        else:
-            statistic, rows = _of_labels(data, blend, ids, decided["metric"])
-
-        def counted(count: np.ndarray) -> float:
-            whole = np.zeros(len(ids))
-            whole[rows] = count
-            return statistic(whole)
-
+        statistic, rows = ranked(output, data, blend, ids, decided["metric"])
         part = table.iloc[rows]
-        each = contributions(counted, part["group"].tolist())
+        each = contributions(statistic, part["group"].tolist())
     sign = -1 if decided["metric"] in metrics.FALLING else 1
     images = {
         "score": (sign * each).tolist(),
@@ -99,6 +78,82 @@ def score(
     )
 
 
+def left_out(
+    output: str,
+    members: Mapping[str, Sequence[PathLike]],
+    data: PathLike,
+    folds: PathLike,
+    settings: Mapping[str, Any],
+    folder: Path,
+    draws: int = 1,
+    seed: int = 0,
+) -> tuple[dict[str, Any], Path]:
+    """Decide on the labels or boxes of one model; give the decision and what it makes, a file.
+
+    Parameters
+    ----------
+    output, members, data, folds, settings, draws, seed
+        As for `score`.
+    folder
+        Where the file may lie.
+    """
+    decision, blend = folder / "decision.json", folder / "blend.h5"
+    output_files.run(
+        output,
+        members=members,
+        data=data,
+        folds=folds,
+        settings={**settings, "weights": "equal"},
+        draws=draws,
+        seed=seed,
+        decision=decision,
+        blend=blend,
+    )
+    return json.loads(decision.read_text(encoding="utf-8")), blend
+
+
+def ranked(
+    output: str,
+    data: PathLike,
+    blend: PathLike,
+    ids: Sequence[str],
+    metric: str,
+    like: PathLike | None = None,
+) -> tuple[Statistic, np.ndarray]:
+    """Give the score of what a file holds of images, as a function of how often each counts.
+
+    Parameters
+    ----------
+    output
+        ``labels`` or ``boxes``.
+    data, blend
+        ``train.h5``, and the file.
+    ids
+        The images.
+    metric
+        Of labels; one that needs no thresholds.
+    like
+        A file of labels: what it does not predict does not count either.
+
+    Returns
+    -------
+    statistic, rows
+        The score of the images that count, and where these are among `ids`.
+    """
+    of_all, rows = (
+        _of_boxes(data, blend, ids)
+        if output == "boxes"
+        else _of_labels(data, [blend, *([] if like is None else [like])], ids, metric)
+    )
+
+    def statistic(count: np.ndarray) -> float:
+        whole = np.zeros(len(ids))
+        whole[rows] = count
+        return of_all(whole)
+
+    return statistic, rows
+
+
 def _of_boxes(data: PathLike, blend: PathLike, ids: Sequence[str]) -> tuple[Statistic, np.ndarray]:
     """Give the score of the boxes of images, and which images count."""
     truth = Boxes.from_bytes(store.read(data, "boxes", ids))
@@ -111,21 +166,19 @@ def _of_boxes(data: PathLike, blend: PathLike, ids: Sequence[str]) -> tuple[Stat
 
 
 def _of_labels(
-    data: PathLike, blend: PathLike, ids: Sequence[str], metric: str
+    data: PathLike, files: Sequence[PathLike], ids: Sequence[str], metric: str
 ) -> tuple[Statistic, np.ndarray]:
-    """Give the score of the labels of images, and which images count: one of each unit."""
+    """Give the score of the first file's labels, and which images count: one of each unit."""
     content = store.attrs(data)
     names = list(content["label_names"])
-    prob = store.read(blend, "labels", ids).astype(np.float64)
+    given = [store.read(path, "labels", ids).astype(np.float64) for path in files]
+    prob, unknown = given[0], np.isnan(given).any(axis=0)
     truth = store.read(data, "labels", ids).astype(np.float64)
     for level, labels in content.get("label_levels", {}).items():
-        columns = np.array([names.index(label) for label in labels])
+        columns = [names.index(label) for label in labels]
         units = unit.number(unit.read(data, level, ids))
-        said = unit.spread(truth[:, columns], units)
-        first = unit.once(units)
-        truth[:, columns] = np.nan
-        truth[np.ix_(first, columns)] = said[first]
-    truth[np.isnan(prob)] = np.nan
+        truth[:, columns] = unit.first_alone(truth[:, columns], units)
+    truth[unknown] = np.nan
     exclusive = content.get("exclusive_labels", False)
     groups = [names] if exclusive else content.get("label_groups", [])
     rest = [name for name in names if not any(name in group for group in groups)]

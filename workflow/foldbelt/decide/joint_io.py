@@ -178,10 +178,7 @@ def _truth(data: PathLike, ids: Sequence[str], blends: _Blends) -> joint.Truth:
     for level, listed in blends.levels.items():
         numbers = unit.number(blends.units[level])
         columns = np.array([blends.names.index(label) for label in listed])
-        of_unit = unit.spread(labels[:, columns], numbers)
-        first = unit.once(numbers)
-        labels[:, columns] = np.nan
-        labels[np.ix_(first, columns)] = of_unit[first]
+        labels[:, columns] = unit.first_alone(labels[:, columns], numbers)
     if not blends.boxes:
         return joint.Truth(labels, None, np.zeros(len(labels), bool))
     boxes = Boxes.from_bytes(store.read(data, "boxes", ids))

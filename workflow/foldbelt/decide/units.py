@@ -137,3 +137,19 @@ def once(units: np.ndarray) -> np.ndarray:
     [0, 2]
     """
     return np.sort(np.unique(units, return_index=True)[1])
+
+
+def first_alone(values: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Give what is known of a unit to its first image alone, (N, L); NaN at the others.
+
+    So a unit counts once where images are counted.
+
+    Examples
+    --------
+    >>> first_alone(np.array([[np.nan], [1.0], [0.0]]), np.array([0, 0, 1])).ravel().tolist()
+    [1.0, nan, 0.0]
+    """
+    made = np.full(values.shape, np.nan)
+    first = once(units)
+    made[first] = spread(values, units)[first]
+    return made

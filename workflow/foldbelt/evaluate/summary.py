@@ -31,7 +31,7 @@ def describe(path: PathLike) -> str:
     given = scores.get("outputs", {})
     for name in (output for output in ("joint", *OUTPUTS) if output in given):
         lines += _of_output(name, given[name], run)
-        if name == scores.get("output") and scores["hidden"] is not None:
+        if name == scores.get("output") and scores.get("hidden") is not None:
             lines.append(_line("on the hidden truth of the test", scores["hidden"]))
         notes += given[name]["notes"]
     lines += [f"  note: {note}" for note in dict.fromkeys(notes)]

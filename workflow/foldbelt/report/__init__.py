@@ -18,7 +18,8 @@ and looks of the classes of masks, and of images by how much is covered), ``know
 labels of images without masks), ``scored`` (images decided and scored out of fold), ``scoreboard``
 (the lines of the table of scores), and of labels and boxes ``outputs`` (what is read),
 ``box_drawing`` (a box over an image), ``box_pairs`` (which box is which), ``ranking`` (average
-precision), ``calibration`` (bins of a reliability diagram) and ``panels`` (a panel for each class).
+precision), ``gains`` (what models add to each other), ``calibration`` (bins of a reliability
+diagram) and ``panels`` (a panel for each class).
 
 A script (``workflow/scripts/draw_*.py``) calls them, a rule in ``workflow/rules/figures.smk`` names
 their files and a caption in ``workflow/report/``. Line figures are SVG and image panels PNG; both

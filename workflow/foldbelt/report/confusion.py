@@ -109,7 +109,8 @@ def of_labels(truth: np.ndarray, prob: np.ndarray, cut: np.ndarray) -> np.ndarra
 def draw(shown: Labels | Boxed, out: str, cuts: Sequence[float | None] | None = None) -> None:
     """Draw the confusion of labels or of boxes.
 
-    Labels that exclude each other and boxes give one matrix, other labels a small one each.
+    Labels that exclude each other and boxes give one matrix, other labels a small one each; where
+    there are both they stand side by side.
 
     Parameters
     ----------
@@ -130,6 +131,8 @@ def draw(shown: Labels | Boxed, out: str, cuts: Sequence[float | None] | None = 
         style.message(out, "No labels to compare", "No image has a known label.")
     elif shown.exclusive:
         _draw_exclusive(shown, out)
+    elif shown.apart:
+        _draw_grouped(shown, out)
     else:
         _draw_independent(shown, out)
 
@@ -163,16 +166,54 @@ def _draw_boxes(counts: np.ndarray, names: Sequence[str], out: str) -> None:
 
 def _draw_exclusive(labels: Labels, out: str) -> None:
     counts = of_classes(labels.truth, labels.prob)
-    total, right = int(counts.sum()), int(np.trace(counts))
-    wrong = counts - np.diag(np.diag(counts))
-    title = f"{style.percent(right / max(total, 1))} of {style.plural(total, 'image')} are given "
-    title += "their true label"
-    if wrong.any():
-        there, given = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        title += f"; most often {labels.names[there]} is taken for {labels.names[given]}"
+    title = _finding(counts, labels.names, "image")
     title += "\nOut of fold, the label with the highest probability. "
     title += _reading("images", len(counts)) + "."
     _matrix(counts, labels.names, title, ("true label", "predicted label"), out)
+
+
+def _finding(counts: np.ndarray, names: list[str], noun: str) -> str:
+    """Say how often the label is right, and what is taken for what."""
+    total, right = int(counts.sum()), int(np.trace(counts))
+    wrong = counts - np.diag(np.diag(counts))
+    title = f"{style.percent(right / max(total, 1))} of {style.plural(total, noun)} are given "
+    title += "their true label"
+    if wrong.any():
+        there, given = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        title += f"; most often {names[there]} is taken for {names[given]}"
+    return title
+
+
+def _draw_grouped(labels: Labels, out: str) -> None:
+    """Draw a matrix for each group of labels that exclude each other, and one for each other."""
+    counts = [of_classes(labels.truth[:, g], labels.prob[:, g]) for g in map(list, labels.apart)]
+    single = of_labels(labels.truth, labels.prob, labels.cut)
+    alone = labels.alone()
+    alone = [alone[k] for k in panels.choose(single[alone, 1].sum(axis=1).tolist())]
+    named = [[style.fit(labels.names[k], 2.4, 9) for k in group] for group in labels.apart]
+    label = max((style.inches(name, 9) for listed in named for name in listed), default=0.0)
+    cells = [max(LEAST_CELL, min(CELL, WIDEST / len(listed))) for listed in named]
+    widths = [len(c) * cell + label + 0.8 for c, cell in zip(counts, cells, strict=True)]
+    widths += [SMALL] * len(alone)
+    height = max(len(c) * cell for c, cell in zip(counts, cells, strict=True)) + 0.9 + label * 0.75
+    first = [labels.names[k] for k in labels.apart[0]]
+    title = _finding(counts[0], first, "answer")
+    title += (
+        "\nOut of fold. Of labels that exclude each other the one with the highest probability. "
+        f"{_reading('answers', len(counts[0]))}. An answer is of an image, or of all images of a "
+        "unit that share it."
+    )
+    with style.figure(out, title, max(7.0, sum(widths)), max(height, SMALL + 0.7)) as made:
+        axes = made.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+        drawn = zip(axes, counts, named, cells, strict=False)
+        for one, matrix, listed, cell in drawn:
+            _cells(one, matrix, listed, cell, ("true label", "predicted label"))
+        for one, k in zip(axes[len(counts) :], alone, strict=True):
+            _two_by_two(one, single[k])
+            one.set_xticks([0, 1], ["no", "yes"], size=9)
+            one.set_yticks([0, 1], ["without", "with"], size=9)
+            one.set_xlabel("predicted", size=9)
+            panels.heading(one, labels.names[k], [_cut(labels.cut[:, k])], SMALL - 0.35)
 
 
 def _reading(noun: str, size: int) -> str:
@@ -196,29 +237,41 @@ def _matrix(
     label = max(style.inches(name, 9) for name in named)
     width = max(7.0, size * cell + label + 1.0)
     height = size * cell + 0.9 + min(label, 2.4) * 0.75
+    with style.figure(out, title, width, height) as made:
+        _cells(made.subplots(), counts, named, cell, sides, nothing)
+
+
+def _cells(
+    axes: Axes,
+    counts: np.ndarray,
+    named: Sequence[str],
+    cell: float,
+    sides: tuple[str, str],
+    nothing: bool = False,
+) -> None:
+    """Draw a matrix of counts, its cells so many inches wide."""
+    size = len(counts)
     rows = counts.sum(axis=1, keepdims=True)
     if nothing:  # how much of it is nothing, says a found class
         rows = np.where(np.arange(size)[:, None] < size - 1, rows, counts.sum(axis=0))
     share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
-    with style.figure(out, title, width, height) as made:
-        axes = made.subplots()
-        axes.imshow(share, cmap=SHADES, vmin=0, vmax=1)
-        axes.grid(False)
-        for side in axes.spines.values():
-            side.set_visible(True)
-        edges = np.arange(1, size) - 0.5
-        axes.hlines(edges, -0.5, size - 0.5, color=style.PALE, linewidth=0.5)
-        axes.vlines(edges, -0.5, size - 0.5, color=style.PALE, linewidth=0.5)
-        if nothing:
-            axes.axhline(size - 1.5, color=style.BLACK, linewidth=1.2)
-            axes.axvline(size - 1.5, color=style.BLACK, linewidth=1.2)
-            axes.text(size - 1, size - 1, "–", ha="center", va="center", color=style.GREY)
-        axes.set_yticks(range(size), named, size=9)
-        style.named_ticks(axes, named, cell * 0.92)
-        axes.set_ylabel(sides[0])
-        axes.set_xlabel(sides[1])
-        if size <= NUMBERED:
-            _numbers(axes, counts, share, cell)
+    axes.imshow(share, cmap=SHADES, vmin=0, vmax=1)
+    axes.grid(False)
+    for side in axes.spines.values():
+        side.set_visible(True)
+    edges = np.arange(1, size) - 0.5
+    axes.hlines(edges, -0.5, size - 0.5, color=style.PALE, linewidth=0.5)
+    axes.vlines(edges, -0.5, size - 0.5, color=style.PALE, linewidth=0.5)
+    if nothing:
+        axes.axhline(size - 1.5, color=style.BLACK, linewidth=1.2)
+        axes.axvline(size - 1.5, color=style.BLACK, linewidth=1.2)
+        axes.text(size - 1, size - 1, "–", ha="center", va="center", color=style.GREY)
+    axes.set_yticks(range(size), named, size=9)
+    style.named_ticks(axes, named, cell * 0.92)
+    axes.set_ylabel(sides[0])
+    axes.set_xlabel(sides[1])
+    if size <= NUMBERED:
+        _numbers(axes, counts, share, cell)
 
 
 def _numbers(axes: Axes, counts: np.ndarray, share: np.ndarray, cell: float) -> None:

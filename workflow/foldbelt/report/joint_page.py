@@ -2,18 +2,19 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from foldbelt.bootstrap import percent
 from foldbelt.report import decision_page
+from foldbelt.report.gains import Gain
 from foldbelt.report.pages import page, rows
 from foldbelt.report.parts import Part, added
 from foldbelt.report.ranking import Curves
 
 
-def write(decision: str, scores: str, curves: Curves, out: str) -> None:
+def write(decision: str, scores: str, curves: Curves, out: str, gains: Sequence[Gain] = ()) -> None:
     """Write the joint decision as a page.
 
     Parameters
@@ -26,20 +27,21 @@ def write(decision: str, scores: str, curves: Curves, out: str) -> None:
         Of all classes, from :func:`foldbelt.report.ranking.of_both`.
     out
         An HTML page.
+    gains
+        What models add to each other, from :func:`foldbelt.report.gains.of_members`.
     """
     content = json.loads(Path(decision).read_text(encoding="utf-8"))
-    known = json.loads(Path(scores).read_text(encoding="utf-8")).get("hidden")
-    hidden = known if isinstance(known, Mapping) else {"score": known}
-    body = decision_page.scores(content) + _hidden(hidden, content)
-    body += _classes(content, curves, hidden.get("classes") or {}) + _parts(added(content))
-    body += decision_page.members(content) + decision_page.parameters(content)
+    known = json.loads(Path(scores).read_text(encoding="utf-8"))
+    known = known if known.get("output") == "joint" else {}  # else another output was submitted
+    body = decision_page.scores(content) + _hidden(known.get("hidden"), content)
+    body += _classes(content, curves, known.get("hidden_classes") or {}) + _parts(added(content))
+    body += _gains(gains) + decision_page.parameters(content)
     score = content.get("score")
     title = "not known" if score is None else f"{score:.4f}"
     page(out, f"Labels and boxes together: mean average precision {title}", body)
 
 
-def _hidden(hidden: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    score = hidden.get("score")
+def _hidden(score: float | None, content: Mapping[str, Any]) -> str:
     if score is None:
         return ""
     text = f"On the hidden truth of the test images the submission scores <b>{score:.4f}</b>"
@@ -81,18 +83,39 @@ def _parts(parts: list[Part]) -> str:
         return ""
     lines = []
     for part in parts:
-        width, sure = None, "not known: too few groups"
-        if part.interval is not None:
-            low, high = part.interval
-            sure = "yes" if low > 0 or high < 0 else "no: the interval holds zero"
-            width = f"{low:+.4f} to {high:+.4f}"
-        lines.append([part.label, _number(part.without), f"{part.adds:+.4f}", width, sure])
+        lines.append([part.label, _number(part.without), *_added(part.adds, part.interval)])
     head = ["part", "score without it", "it adds", f"{percent()} interval", "clear of zero"]
     note = (
         "<p>Each part is switched off alone and everything else decided anew, leave-one-fold-out; "
         "both are scored on the same draws of the groups.</p>"
     )
     return f"<h2>What each part adds</h2>{note}" + rows(head, lines, [False, True, True, True])
+
+
+def _gains(gains: Sequence[Gain]) -> str:
+    """Make the table of what models add to each other."""
+    if not gains:
+        return ""
+    lines = [
+        [gain.output, gain.of, gain.over, _number(gain.score), *_added(gain.adds, gain.interval)]
+        for gain in gains
+    ]
+    head = ["", "", "over", "score", "it adds", f"{percent()} interval", "clear of zero"]
+    note = (
+        "<p>The blend over its best member, and that over the others, before the joint decision: "
+        "on the images that both predicted, each decided alone, leave-one-fold-out. Labels are "
+        "compared among models that predict the same ones.</p>"
+    )
+    return f"<h2>What models add</h2>{note}" + rows(head, lines, [False] * 3 + [True] * 3)
+
+
+def _added(adds: float, interval: Sequence[float] | None) -> list[str | None]:
+    """Write what something adds, its interval, and whether that is clear of zero."""
+    if interval is None:
+        return [f"{adds:+.4f}", None, "not known: too few groups"]
+    low, high = interval
+    sure = "yes" if low > 0 or high < 0 else "no: the interval holds zero"
+    return [f"{adds:+.4f}", f"{low:+.4f} to {high:+.4f}", sure]
 
 
 def _number(value: Any) -> str | None:

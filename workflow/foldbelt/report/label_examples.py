@@ -10,10 +10,19 @@ from foldbelt.report.outputs import Labels
 
 def given(labels: Labels) -> np.ndarray:
     """Tell which labels each image was given, (N, L) bool: the most probable, or all above."""
-    if not labels.exclusive:
-        return labels.prob > labels.cut
-    best = labels.prob.argmax(axis=1)
-    return best[:, None] == np.arange(labels.prob.shape[1])
+    if labels.exclusive:
+        return _likeliest(labels.prob)
+    with np.errstate(invalid="ignore"):
+        chosen = labels.prob > labels.cut
+    for group in map(list, labels.apart):
+        chosen[:, group] = _likeliest(labels.prob[:, group])
+    return chosen
+
+
+def _likeliest(prob: np.ndarray) -> np.ndarray:
+    """Tell which label is the most probable of each image; none where nobody predicted it."""
+    best = np.where(np.isnan(prob), -np.inf, prob).argmax(axis=1)
+    return (best[:, None] == np.arange(prob.shape[1])) & ~np.isnan(prob).all(axis=1)[:, None]
 
 
 def believed(labels: Labels) -> np.ndarray:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.boxes import Boxes
+from foldbelt.decide import units
 from foldbelt.report.classes import spoken
 from foldbelt.report.scored import read_folds
 
@@ -41,6 +42,8 @@ class Labels:
         Whether the decision searched these thresholds, else all are `CUT`.
     groups
         (N,) int64: numbers of what is drawn together for an interval.
+    apart
+        Where not all labels exclude each other: the columns of each group of those that do.
     """
 
     ids: list[str]
@@ -51,6 +54,12 @@ class Labels:
     cut: np.ndarray
     searched: bool
     groups: np.ndarray
+    apart: tuple[tuple[int, ...], ...] = ()
+
+    def alone(self) -> list[int]:
+        """Give the columns of labels that exclude no other."""
+        grouped = {k for group in self.apart for k in group}
+        return [k for k in range(len(self.names)) if k not in grouped]
 
 
 @dataclass(frozen=True)
@@ -108,11 +117,13 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
     truth = _once_a_unit(truth, data, ids, given)
     scheme = read_folds(folds).set_index("id").reindex(ids)
     content = json.loads(Path(decision).read_text(encoding="utf-8"))
-    whole = _thresholds(content.get("params") or {}, given)
+    blocks = content.get("blocks", [])
+    whole = _thresholds(content.get("params") or {}, given, blocks)
     by_fold = {
-        entry["fold"]: _thresholds(entry.get("params") or {}, given)
+        entry["fold"]: _thresholds(entry.get("params") or {}, given, blocks)
         for entry in content.get("per_fold") or []
     }
+    apart = [] if attrs.get("exclusive_labels") else attrs.get("label_groups", [])
     cuts = [by_fold.get(fold, whole) for fold in scheme["fold"]]
     return Labels(
         ids,
@@ -123,6 +134,7 @@ def read_labels(decision: str, blend_oof: str, data: str, folds: str) -> Labels:
         np.array([[CUT] * len(given) if cut is None else cut for cut in cuts]).reshape(truth.shape),
         whole is not None,
         number_groups(scheme),
+        tuple(tuple(given.index(label) for label in group) for group in apart),
     )
 
 
@@ -132,13 +144,10 @@ def _once_a_unit(
     """Move labels of a unit of several images to its first image; they are NaN at the others."""
     levels: Mapping[str, Sequence[str]] = store.attrs(data).get("label_levels") or {}
     truth = truth.copy()
-    for column, members in levels.items():
-        units = pd.factorize(pd.Series(store.read(data, f"table/{column}", ids)))[0]
-        for label in (names.index(name) for name in members):
-            said = pd.Series(truth[:, label]).groupby(units).first()  # the first that is known
-            truth[:, label] = np.nan
-            first = np.unique(units, return_index=True)[1]
-            truth[first, label] = said.to_numpy()
+    for level, members in levels.items():
+        columns = np.array([names.index(name) for name in members])
+        numbers = units.number(units.read(data, level, ids))
+        truth[:, columns] = units.first_alone(truth[:, columns], numbers)
     return truth
 
 
@@ -199,9 +208,15 @@ def number_groups(scheme: pd.DataFrame) -> np.ndarray:
     return pd.factorize(names)[0].astype(np.int64)
 
 
-def _thresholds(params: Mapping[str, Any], names: list[str]) -> list[float] | None:
+def _thresholds(
+    params: Mapping[str, Any], names: list[str], blocks: Sequence[Mapping[str, Any]] = ()
+) -> list[float] | None:
     """Give the threshold of every label, or None where none was searched."""
     value = params.get("threshold")
+    for block in blocks:  # each has parameters of its own
+        if "threshold" in params[block["name"]]:
+            of_block = zip(block["labels"], params[block["name"]]["threshold"], strict=True)
+            value = {**(value or {}), **dict(of_block)}
     if value is None:
         return None
     if isinstance(value, Mapping):

@@ -143,7 +143,8 @@ def of_both(
 ) -> Curves:
     """Rank labels and boxes of the same N images; their mean is over the classes of both.
 
-    Precision of a label is the envelope, too, as where a label is scored like a box.
+    A label is scored like a box of which each image has one: precision is the envelope, and images
+    of equal probability stay in row order.
 
     Parameters
     ----------
@@ -192,6 +193,7 @@ def _rank_labels(
         of = known[np.argsort(-prob[known, k], kind="stable")]
         scores, has = prob[of, k], truth[:, k] > 0.5
         ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
+        ends = np.arange(len(scores)) if envelope else ends
         true = has.astype(np.int64)
         rankings.append(_Ranking(scores, has[of] * 1.0, of, ends, true, envelope))
         candidates.append(len(known))

@@ -66,7 +66,7 @@ def layout(random: Random) -> list[Shadow]:
                 down + random.uniform(-0.06, 0.06),
                 random.uniform(0.15, 0.22),
                 random.uniform(1.1, 1.7),
-                random.uniform(0.17, 0.28),
+                random.uniform(0.2, 0.3),
                 int(random.integers(2**63)),
             )
         )

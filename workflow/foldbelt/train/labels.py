@@ -146,8 +146,8 @@ def predicted(values: np.ndarray, shape: Mapping[str, Any]) -> np.ndarray:
     """Take the labels that a model predicts, as it can learn them.
 
     A group of labels that exclude each other is known as a whole or not at all. Where some of its
-    members are predicted, and not all, the model tells these apart, and an image of which none of
-    them holds says nothing of that: they are unknown.
+    members are predicted, and not all, the model tells these apart: their shares sum to 1, and an
+    image of which none of them holds says nothing of that, so they are unknown.
 
     Parameters
     ----------
@@ -172,7 +172,9 @@ def predicted(values: np.ndarray, shape: Mapping[str, Any]) -> np.ndarray:
             continue
         unknown = np.isnan(taken[:, members]).any(axis=1)
         if len(members) < len(group):
-            unknown |= taken[:, members].sum(axis=1) == 0
+            total = taken[:, members].sum(axis=1)
+            unknown |= total == 0
+            taken[:, members] /= np.where(unknown, 1, total)[:, None]  # of soft labels
         taken[np.ix_(unknown, members)] = np.nan
     return taken
 

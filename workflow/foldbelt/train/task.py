@@ -269,7 +269,7 @@ def _check_truth(
             f"{model['name']!r} predicts a {main}, and {train.masks} has none to learn from; see "
             f"{cures[main]}, or take another architecture."
         )
-    if registry.teaches_masks(model) and not classes:
+    if stages.teaches_masks(model) and not classes:
         raise InputError(
             f"{model['name']!r} is to learn masks, too, and {train.masks} has none; draw them from "
             "boxes (data.masks: from_boxes), or leave out mask_reduction."
