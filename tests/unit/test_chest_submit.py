@@ -248,6 +248,13 @@ def test_the_stage_refuses_other_labels_and_other_competitions(tmp_path):
         submit.write_joint("steel", *given[1:])
 
 
+@pytest.mark.parametrize("output", ["labels", "boxes"])
+def test_each_output_has_a_table_of_its_own_beside_it(tmp_path, output):
+    *_, test, blend, out = store_all(tmp_path, Case())
+    submit.write_table(output, "chest", test, blend, out)
+    assert [line.split(",")[0] for line in out.read_text().splitlines()][1] == "a"
+
+
 def test_a_submission_that_differs_does_not_appear(tmp_path, monkeypatch):
     given = store_all(tmp_path, Case())
     real = chest.write_joint

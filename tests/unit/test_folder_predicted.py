@@ -61,3 +61,10 @@ def test_all_that_is_wrong_is_listed(tmp_path):
 def test_another_table_is_named(tmp_path):
     with pytest.raises(InputError, match="has the columns id, w; a table of labels"):
         read(tmp_path, "id,w\na,1\n")
+
+
+def test_what_nobody_predicts_is_an_empty_cell(tmp_path):
+    prob = np.array([[0.5, np.nan], [0.25, np.nan], [0, np.nan]], np.float32)
+    text = submit.write_labels(IDS, prob, ["x", "y"])
+    assert "a,0.250000,\n" in text
+    assert np.isnan(read(tmp_path, text)[0][:, 1]).all()

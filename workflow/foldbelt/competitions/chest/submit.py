@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.boxes import Boxes
+from foldbelt.competitions._output_tables import write_boxes, write_labels
 from foldbelt.competitions.chest import LABELS, SAMPLE, form
 from foldbelt.competitions.chest.predicted import read_predictions
 from foldbelt.files import Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 
-__all__ = ["check_joint", "read_predictions", "write_joint"]
+__all__ = ["check_joint", "read_predictions", "write_boxes", "write_joint", "write_labels"]
 
 _HUNDREDTH = 0.01  # of a pixel: as exactly as corners are written
 _MOVED = 0.0151  # by rounding, and by what keeps a thin box from closing
