@@ -20,7 +20,7 @@ SET = "a value that is not the default"
 # What no recipe can use here, and why. A step of training and one of prediction were run by hand.
 IMPOSSIBLE = {
     ("device", "gpu"): "needs a GPU",
-    ("data.masks", "from_boxes"): "is read alone; see test_ingest.py",
+    ("data.sizes", SET): "is read alone; see test_chest_read.py",
     ("labels.metric", "auc"): "is one of five alike; see test_decide_labels.py",
     ("labels.metric", "balanced_accuracy"): "is one of five alike; see test_decide_labels.py",
     ("models.*.architecture.encoder", "wide_resnet38"): "550 MB of weights a stage",

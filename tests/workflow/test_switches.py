@@ -20,6 +20,7 @@ WHOLE = {
     "snapshots",
     "heads",
     "maskless",
+    "chest",
 }  # with figures and report; the others as far as the submission
 ABLATIONS = {"variants", "all-folds"}
 
@@ -73,6 +74,8 @@ def run_recipe(folder: Path, name: str) -> Run:
 def test_runs_to_the_end(folder: Path, name: str) -> None:
     if name == "external":
         run_recipe(folder, "snapshots")  # whose predictions and data it reads
+    if name == "others":
+        run_recipe(folder, "chest")  # likewise
     results = run_recipe(folder, name).results
     scores = json.loads((results / "scores.json").read_text())
     assert 0 <= scores["score"] <= 1
