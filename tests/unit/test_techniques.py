@@ -126,7 +126,7 @@ def mentioned(path: str, value: Any, found: list[Key]) -> bool:
     if value is SET or isinstance(value, bool):
         return any(path == key.path or path.startswith(f"{key.path}.") for key in found)
     given = [one for key in found if key.path == path for one in key.values or ()]
-    return any(str(one).split("/")[0] == value for one in given)
+    return any(one == value or str(one).split("/")[0] == value for one in given)
 
 
 def missing(found: list[Key]) -> list[str]:
