@@ -141,6 +141,23 @@ def test_labels_of_the_test_images_alone_take_their_share_and_are_in_no_score(ca
     np.testing.assert_allclose(made, mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_images_without_a_fold_are_left_out(case, output):
+    table = pd.read_csv(case.root / "folds.csv").iloc[5:]
+    table.to_csv(case.root / "folds.csv", index=False)
+    source, out = write(case, case.root / "their.h5", output), case.root / "read.h5"
+    given = {"data": case.root / "train.h5", "names": case.root / "train.h5"}
+    given |= {"part": "train", "competition": "folder", "folds": case.root / "folds.csv"}
+    external.run(output, source=source, out=out, **given)
+    assert sorted(store.read(out, "id").astype(str)) == case.ids[5:]
+    own = case.root / ("a.h5" if output == "labels" else "finder.h5")
+    for one, other in zip(
+        store.read(out, output, case.ids[5:]), store.read(own, output, case.ids[5:]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert decide(case, output, {"theirs": [out]})["coverage"] == {"theirs": 1.0}
+
+
 def test_labels_may_be_some_of_the_data_s_in_any_order(case):
     order = [2]
     table = pd.DataFrame({"id": case.ids})

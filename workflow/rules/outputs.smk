@@ -6,6 +6,7 @@ rule read_external:
         source=lambda wildcards: PLAN.elsewhere_source(**wildcards),
         data="<results>/data/{part}.h5",
         names="<results>/data/train.h5",
+        folds=lambda wildcards: PLAN.elsewhere_folds(wildcards.part),
     output:
         predictions="<results>/external/{output}/{member}/{part}.h5",
     log:

@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
         part=snakemake.wildcards.part,
         data=snakemake.input.data,
         names=snakemake.input.names,
+        folds=snakemake.input.folds or None,
         competition=snakemake.params.competition,
         out=snakemake.output.predictions,
     )

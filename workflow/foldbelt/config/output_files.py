@@ -14,12 +14,13 @@ class OutputFiles(VariantFiles):
 
     Attributes
     ----------
-    by_output, rounds
+    by_output, rounds, scheme
         As of `Plan`.
     """
 
     by_output: dict[str, list[str]]
     rounds: range | list[int]
+    scheme: str
 
     @property
     def others(self) -> list[str]:
@@ -76,6 +77,10 @@ class OutputFiles(VariantFiles):
         kind = FILES["elsewhere"]
         names = self.elsewhere(output, scored)
         return [kind.format(output=output, member=name, part=part) for name in names]
+
+    def elsewhere_folds(self, part: str) -> str | list[str]:
+        """Give the folds of the images that they are held against, where they are out of fold."""
+        return FILES["folds"].format(folds=self.scheme) if part == "train" else []
 
     def elsewhere_source(self, output: str, member: str, part: str) -> str:
         """Give the file that was made elsewhere."""

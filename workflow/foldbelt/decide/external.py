@@ -16,6 +16,7 @@ from foldbelt import store
 from foldbelt.boxes import Boxes
 from foldbelt.competitions import _loading
 from foldbelt.files import InputError, PathLike, Problem, raise_all
+from foldbelt.search.oof import read_folds
 
 CURE = "Give every image once, by the names of the data, with probabilities from 0 to 1."
 
@@ -29,6 +30,7 @@ def run(
     names: PathLike,
     competition: str,
     out: PathLike,
+    folds: PathLike | None = None,
 ) -> None:
     """Read predictions made elsewhere and write them as those of a member.
 
@@ -50,6 +52,8 @@ def run(
         Whose form a table has.
     out
         The file to write.
+    folds
+        Of training images, the csv with their folds: what is said of others is left out.
 
     Raises
     ------
@@ -70,15 +74,20 @@ def run(
         else _of_boxes(source, table, made)
     )
     raise_all(problems, f"{output} predicted elsewhere", CURE)
+    kept = np.ones(len(table), bool)
+    if folds is not None:
+        kept = table["id"].isin(read_folds(folds, data)["id"]).to_numpy()
+    arrays: dict[str, Any]
     if isinstance(made, np.ndarray):
-        said = np.flatnonzero(~np.isnan(made).all(axis=1))
-        arrays: dict[str, Any] = {"labels": made[said].astype(np.float32)}
+        rows = np.flatnonzero(kept & ~np.isnan(made).all(axis=1))
+        arrays = {"labels": made[rows].astype(np.float32)}
         attrs = {"label_names": list(content["label_names"])}
     else:
-        said = np.arange(len(made))
-        arrays, attrs = {"boxes": made.to_bytes()}, {"box_names": list(content["box_names"])}
-    store.write(out, arrays, table.iloc[said].reset_index(drop=True), {**attrs, "external": True})
-    print(f"{source}: {output} of {len(said)} images")
+        rows = np.flatnonzero(kept)
+        arrays = {"boxes": made.take(rows).to_bytes()}
+        attrs = {"box_names": list(content["box_names"])}
+    store.write(out, arrays, table.iloc[rows].reset_index(drop=True), {**attrs, "external": True})
+    print(f"{source}: {output} of {len(rows)} images")
 
 
 Made = tuple[pd.DataFrame, np.ndarray | Boxes]
