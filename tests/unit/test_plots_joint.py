@@ -12,7 +12,16 @@ from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.decide import output_files
 from foldbelt.metrics.boxes import mean_average_precision
-from foldbelt.report import gains, joint_page, outputs, parts, precision_recall, ranking, style
+from foldbelt.report import (
+    decision_page,
+    gains,
+    joint_page,
+    outputs,
+    parts,
+    precision_recall,
+    ranking,
+    style,
+)
 
 STUDY = ["negative", "typical", "indeterminate", "atypical"]
 NAMES = [*STUDY, "none"]
@@ -131,7 +140,7 @@ def test_labels_of_a_study_stand_beside_one_of_its_images(tmp_path):
 def test_the_page_has_every_class_part_and_hidden_score(tmp_path):
     files = write_run(tmp_path)
     curves = curves_of(files)
-    content = DECISION | {"classes": {curve.name: curve.area for curve in curves.each}}
+    content = DECISION | {"classes": {c.name: c.area for c in reversed(curves.each)}}
     content["classes"]["atypical"] = None
     (tmp_path / "decision.json").write_text(json.dumps(content))
     scores, out = tmp_path / "scores.json", tmp_path / "page.html"
@@ -148,6 +157,8 @@ def test_the_page_has_every_class_part_and_hidden_score(tmp_path):
     for text in pages.values():
         for part in (*NAMES, "opacity", "0.4321", "0.4000 – 0.4700", "0.4400", "without fold 1"):
             assert part in text
+        places = [text.index(f"<td>{name}</td>") for name in [*NAMES, "opacity"]]
+        assert places == sorted(places), "in the order of the data"
         assert "+0.0221" in text
         assert "−0.0009" in text
         assert "no: the interval holds zero" in text
@@ -271,3 +282,21 @@ def test_only_models_that_predict_the_same_are_compared(tmp_path):
     assert loss[1].adds > 0, "less is better"
     assert loss[1].interval[0] <= loss[1].adds <= loss[1].interval[1]
     assert not gains.of_members("labels", {"a": []}, "", "", "", {"metric": "auc"})
+
+
+def test_members_that_predict_other_labels_are_told_apart(tmp_path):
+    out = tmp_path / "page.html"
+    blocks = [
+        {"labels": STUDY, "members": {"a": 0.5, "b": 0.4}},
+        {"labels": ["none"], "members": {"b": 0.7}},
+    ]
+    content = DECISION | {"members": {"a": 0.5, "b": 0.6}, "blocks": blocks}
+    path = tmp_path / "labels.json"
+    for some in (blocks, blocks[:1]):
+        path.write_text(json.dumps(content | {"blocks": some}))
+        decision_page.write(str(path), str(out))
+        several = len(some) > 1
+        assert ("<td>negative, typical, indeterminate, atypical, none</td>" in out.read_text()) == (
+            several
+        )
+        assert ("that predict the same alone" in out.read_text()) == several

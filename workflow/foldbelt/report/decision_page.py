@@ -73,7 +73,7 @@ def members(content: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys([*alone, *coverage]))
     if not names:
         return ""
-    lines = [
+    lines: list[list[str | None]] = [
         [
             name.replace("/round", ", round "),
             _number(alone.get(name)),
@@ -88,8 +88,22 @@ def members(content: Mapping[str, Any]) -> str:
             "predicted: members that did not predict the same images cannot be compared by these "
             "scores. Weights are fitted on the images that all of them predicted.</p>"
         )
-    head = ["", "score alone", "images predicted"]
-    return f"<h2>Members alone</h2>{note}" + rows(head, lines, [False, True, True])
+    head, numeric = ["", "score alone", "images predicted"], [False, True, True]
+    predicted = _predicted(content)
+    if len(set(predicted.values())) > 1:
+        note += "<p>Compare the scores of members that predict the same alone.</p>"
+        head, numeric = [*head, "labels"], [*numeric, False]
+        lines = [[*line, predicted.get(name)] for line, name in zip(lines, names, strict=True)]
+    return f"<h2>Members alone</h2>{note}" + rows(head, lines, numeric)
+
+
+def _predicted(content: Mapping[str, Any]) -> dict[str, str]:
+    """Give the labels that each member predicts, where they were decided in several blocks."""
+    made: dict[str, list[str]] = {}
+    for block in content.get("blocks") or []:
+        for name in block["members"]:
+            made.setdefault(name, []).extend(block["labels"])
+    return {name: ", ".join(spoken(labels)) for name, labels in made.items()}
 
 
 def parameters(content: Mapping[str, Any]) -> str:

@@ -57,8 +57,9 @@ def _classes(content: Mapping[str, Any], curves: Curves, hidden: Mapping[str, An
     scores = content.get("classes") or {}
     drawn = {curve.name: curve for curve in curves.each}
     lines = []
-    for name, score in scores.items():
-        curve = drawn.get(name)
+    named = [name for name in drawn if name in scores]  # the data's order; JSON sorts its keys
+    for name in [*named, *(name for name in scores if name not in drawn)]:
+        score, curve = scores[name], drawn.get(name)
         line = [name, None if curve is None else curve.true, _number(score), None, None]
         if curve is not None and curve.interval is not None:
             line[3] = f"{curve.interval[0]:.4f} – {curve.interval[1]:.4f}"
