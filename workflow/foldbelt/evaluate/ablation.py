@@ -3,8 +3,9 @@
 A variant and the recipe are trained on the same folds with the same seeds, so that each image has a
 pair of scores for every seed. How sure their mean difference is counts the draw of images and that
 of trainings (:mod:`foldbelt.evaluate.verdicts`); beside it stand the differences fold by fold and
-seed by seed, which a reader should see agree. A variant that saw other truths than the recipe gets
-no verdict: its gain may be a leak.
+seed by seed, which a reader should see agree. Where a whole set is ranked (labels, boxes), the
+score of an image is what it contributes (:func:`foldbelt.bootstrap.contributions`). A variant that
+saw other truths than the recipe gets no verdict: its gain may be a leak.
 """
 
 import sys
