@@ -68,6 +68,11 @@ class Listing:
         Names of the classes of boxes; None where the data have no boxes.
     has_masks
         Whether training images have masks; without any there are no classes.
+    ranges
+        Type of pixels → the values that become black and white, where images have more than eight
+        bits (see `foldbelt.formats.pixels.ranges`); {} where there are none.
+    notes
+        What a person should know of how files were understood.
     """
 
     root: Path
@@ -82,6 +87,31 @@ class Listing:
     exclusive: bool = False
     boxes: list[str] | None = None
     has_masks: bool = True
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was met in an image's files, for the numbers that a person can check.
+
+    Parameters
+    ----------
+    image
+        How its image is stored, such as "PNG, uint8, 3 bands".
+    mask
+        How its mask is stored; "" without.
+    value
+        The value that is the object, for one class without a name; 0 where there is none, -1 where
+        the mask was cut; None where it does not matter.
+    notes
+        What was done that a person should know.
+    """
+
+    image: str
+    mask: str = ""
+    value: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +133,8 @@ class Sample:
     boxes
         (m, 6) f32 as `foldbelt.boxes.NUMBERS`, at the original size; None where nobody has labelled
         them, and for a test image.
+    look
+        What was met in its files; None where the competition does not look.
     """
 
     image: np.ndarray
@@ -111,6 +143,7 @@ class Sample:
     labels: np.ndarray | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     boxes: np.ndarray | None = None
+    look: Look | None = None
 
 
 _ELSEWHERE = ("path", "synthetic", "truth")  # the same files in another folder are the same data
@@ -141,6 +174,9 @@ _LATER: Mapping[str, Any] = {
     "boxes_missing": "none",
     "boxes_least_area": 1,
     "box_classes": None,
+    "range": "auto",
+    "bands": None,
+    "cut": None,
 }
 """Keys of `data` that came later, and the values that say what was so before."""
 

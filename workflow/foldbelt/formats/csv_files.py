@@ -81,9 +81,10 @@ def check_ids(table: pd.DataFrame, name: str, known: Collection[str], where: str
 
 
 def is_name(identity: str) -> bool:
-    """Tell whether an id is a plain name, with which no path can leave its folder."""
-    return (
-        bool(identity.strip()) and not set(identity) & set("/\\\0") and identity not in (".", "..")
+    """Tell whether an id is a plain name, or a path of such, which cannot leave its folder."""
+    return all(
+        bool(part.strip()) and not set(part) & set("\\\0") and part not in (".", "..")
+        for part in identity.split("/")
     )
 
 

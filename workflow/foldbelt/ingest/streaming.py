@@ -15,7 +15,7 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.boxes import NUMBERS, Boxes
-from foldbelt.competitions import Item, Listing, Reader
+from foldbelt.competitions import Item, Listing, Look, Reader
 from foldbelt.formats.findings import Finding, UnusableImage
 
 BLOCK = 256  # images in memory at a time, at most
@@ -34,6 +34,7 @@ class Row:
     ignore: np.ndarray | None
     original: np.ndarray | None
     boxes: np.ndarray | None
+    look: Look | None
 
 
 UNLABELLED = -1
@@ -62,6 +63,7 @@ class Stream:
         self.columns: list[dict[str, Any]] = []
         self.seen = np.zeros(len(listing.classes), np.int64)
         self.ignoring = False
+        self.looks: list[tuple[str, Look]] = []
         whole = all(item.labels is None or _is_whole(item.labels) for item in items)
         self.label_dtype: Any = np.uint8 if whole else np.float32
 
@@ -75,6 +77,8 @@ class Stream:
                 if isinstance(result, Row):
                     rows.append(result)
                     self.seen += result.seen
+                    if result.look is not None:
+                        self.looks.append((result.columns["id"], result.look))
                 else:
                     findings += result
             if self.writer is not None and not findings:
@@ -101,13 +105,14 @@ class Stream:
             columns["boxes"] = UNLABELLED if sample.boxes is None else len(sample.boxes)
         mask, ignore, original = sample.mask, sample.ignore, None
         if self.writer is None:
-            return Row(columns, seen, sample.image, None, None, None, None, None)
+            return Row(columns, seen, sample.image, None, None, None, None, None, sample.look)
         if self.mixed and mask is not None:
             original = store.encode_original(mask, ignore)
         image = resize_image(sample.image, self.size)
         mask = None if mask is None else resize_mask(mask, self.size)
         ignore = None if ignore is None else resize_mask(ignore, self.size)
-        return Row(columns, seen, image, sample.labels, mask, ignore, original, sample.boxes)
+        given = sample.labels, mask, ignore, original, sample.boxes, sample.look
+        return Row(columns, seen, image, *given)
 
     def _create(self) -> None:
         if self.writer is None:
