@@ -389,3 +389,17 @@ def test_images_of_which_nothing_is_known_take_no_part(tmp_path, capsys):
     assert (
         "2 of 20 images have no pixel whose truth is known, such as i18" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("none", ["NA", " nan", "None", "n/a", "-1"])
+def test_words_for_nothing_are_no_group(none: str) -> None:
+    table = pd.DataFrame({"id": range(12), "group": [none] * 6 + ["a"] * 3 + ["b"] * 3})
+    assert splitting._plan(table, 3, [], "group", 0)["group"].nunique() == 8
+
+
+def test_missing_groups_are_told_or_refused(capsys: pytest.CaptureFixture) -> None:
+    table = pd.DataFrame({"id": ["p", "q", "r"], "patient": ["A", "", "B"]})
+    splitting._tell_missing(table, "patient", "alone")
+    assert "1 of 3 images, such as q, have no patient" in capsys.readouterr().out
+    with pytest.raises(InputError, match="group_missing: alone"):
+        splitting._tell_missing(table, "patient", "error")

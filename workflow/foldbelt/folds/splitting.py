@@ -23,6 +23,8 @@ from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, w
 from foldbelt.folds import strata
 from foldbelt.store.layout import KNOWN
 
+_NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
+
 
 def split(
     table: pd.DataFrame, count: int, stratify: Sequence[str], group: str | None, seed: int
@@ -42,7 +44,7 @@ def split(
         left out until it has enough.
     group
         Column of what must not be split, None if there is none. Images with -1, NaN or "" there
-        belong to no group.
+        (or a word for nothing, such as "NA") belong to no group.
     seed
         Another seed gives other folds.
 
@@ -82,6 +84,7 @@ def run(
     scheme
         A scheme of the config's `folds`, with its defaults: count, stratify (list of columns),
         group ("mosaic", a column, or None), seed;
+        group_missing: "alone" makes a group of every image that lacks one, "error" refuses it;
         sample: about how many images take part, in whole groups drawn at random; None takes all;
         duplicate_distance: bits in which the perceptual hashes of near copies may differ, which
         then stay in one fold as well (see `foldbelt.copies`); None looks for identical
@@ -110,6 +113,7 @@ def run(
         table["mosaic"] = _mosaics(mosaic, table["id"])
     if likeness is not None:
         table[COLUMN] = _likeness(likeness, table["id"])
+    _tell_missing(table, group, scheme.get("group_missing", "alone"))
     planned = _plan(
         table,
         scheme["count"],
@@ -293,7 +297,28 @@ def _group_keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
     if group is None:
         return [None] * len(rows)
     values = zip(rows[group].tolist(), rows[group].isna(), strict=True)
-    return [None if missing or value in (-1, "", "-1") else value for value, missing in values]
+    return [None if missing or _says_nothing(value) else value for value, missing in values]
+
+
+def _says_nothing(value: object) -> bool:
+    return str(value).strip().lower() in _NOTHING if isinstance(value, str) else value == -1
+
+
+def _tell_missing(rows: pd.DataFrame, group: str | None, missing: str) -> None:
+    """Print how many images lack the key by which they are grouped, or refuse them."""
+    if group is None or group == "mosaic" or group not in rows:
+        return
+    keys = _group_keys(rows, group)
+    without = [name for name, key in zip(rows["id"], keys, strict=True) if key is None]
+    if not without:
+        return
+    told = f"{len(without)} of {len(rows)} images, such as {without[0]}, have no {group}"
+    if missing == "error":
+        raise InputError(
+            f"folds: {told}. Fill the column, or let each of them be a group of its own "
+            "(group_missing: alone)."
+        )
+    print(f"{told}: each of them is a group of its own")
 
 
 def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:

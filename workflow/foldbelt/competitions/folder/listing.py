@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt.competitions.folder.files import TEST_FOLDERS, test_folders, unread
+from foldbelt.competitions.folder.sample import TEST_PREFIX
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, printable, tree_in
 from foldbelt.formats.pairs import pair
-
-TEST_PREFIX = "test/"
-"""In front of the ids of test images where training images bear the same names."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def read_meta(
     table, findings = csv_files.read_table(root, META, wanted, needed=bool(labels))
     if table is None:
         return columns, findings
+    table["id"] = csv_files.match_ids(table["id"], columns)
     findings += csv_files.check_ids(table, META, columns, "images/ or the test folder")
     findings += csv_files.check_rows(META, table, sorted(images))
     covered = set(table["id"]) & test.keys()

@@ -26,13 +26,12 @@ from foldbelt.competitions.folder import SAMPLE, decoding, truth
 from foldbelt.competitions.folder.boxes import read_boxes
 from foldbelt.competitions.folder.files import FROM_BOXES
 from foldbelt.competitions.folder.labels import read_labels
-from foldbelt.competitions.folder.listing import TEST_PREFIX, list_files
+from foldbelt.competitions.folder.listing import list_files
 from foldbelt.competitions.folder.meta import read_meta
-from foldbelt.competitions.folder.sample import sample_fault
+from foldbelt.competitions.folder.sample import in_sample, sample_fault
 from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding
-from foldbelt.formats.folders import composed
 from foldbelt.formats.pixels import read as read_pixels
 from foldbelt.formats.pixels.ranges import grey_ranges
 
@@ -187,10 +186,7 @@ def _check_sample(root: Path, test: Mapping[str, Path], classes: list[str]) -> l
     reason = sample_fault(sample, classes)
     if reason:
         return [Finding(SAMPLE, reason)]
-    sample["id"] = [composed(name) for name in sample["id"]]
-    prefixed = test and all(key.startswith(TEST_PREFIX) for key in test)
-    if prefixed and not sample["id"].str.startswith(TEST_PREFIX).any():
-        sample["id"] = TEST_PREFIX + sample["id"]  # it knows nothing of training images
+    sample["id"] = in_sample(sample["id"], test)
     once = sample.drop_duplicates("id") if len(classes) > 1 else sample
     findings += csv_files.check_ids(once, SAMPLE, test, "the test folder")
     return findings + csv_files.check_rows(SAMPLE, sample, sorted(test))

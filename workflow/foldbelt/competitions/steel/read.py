@@ -92,7 +92,7 @@ def _read_tables(
     root: Path, images: Mapping[str, Path], test: Mapping[str, Path]
 ) -> tuple[list[str], dict[str, dict[str, str]], list[Finding]]:
     """Give the classes, image → class → run lengths, and findings."""
-    train, findings = pairs.read(root, TRAIN)
+    train, findings = pairs.read(root, TRAIN, join=True)
     sample, wrong = pairs.read(root, SAMPLE, needed=False)
     findings += wrong
     trained = [] if train is None else train.classes
