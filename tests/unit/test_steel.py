@@ -586,4 +586,5 @@ def test_rows_of_objects_are_joined_where_none_overlaps(run: Run) -> None:
     assert np.array_equal(store.read(run.train, "mask"), before)
     add(run.root / CSV, ",".join(single[0]))
     run.train.unlink()
+    run.test.unlink()
     assert "rows of objects are joined where no two of them overlap" in run.refused("steel")
