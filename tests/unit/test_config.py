@@ -525,3 +525,100 @@ def test_sections_of_a_valid_config_are_checked_again_only_where_they_changed() 
     wrong = {**copy.deepcopy(base), "unknown": 1}
     with pytest.raises(InputError, match="unknown"):
         config.resolve(wrong, valid=base)
+
+
+def test_a_run_decides_on_what_it_names() -> None:
+    given = changed("data/boxes", "boxes.csv")
+    given |= {"competition": "folder", "outputs": ["boxes"]}
+    given["data"]["label"] = "view"
+    given["stages"]["box"] = {"loss": {"box": 1}, "epochs": 1}
+    given["models"]["net"]["architecture"]["label_head"] = True
+    given["channels"] = {"base": {"resize_mode": "resize"}}
+    given["models"]["finder"] = {"stages": ["box"], "architecture": {"name": "detector"}}
+    with pytest.raises(InputError, match=r"net.*predicts none of boxes, on which the run decides"):
+        config.resolve(given)
+    given["outputs"] = ["labels", "boxes"]
+    expected = {"labels": ["net"], "boxes": ["finder"]}
+    assert outputs.models_of(config.resolve(given)) == expected
+    given["outputs"] = None
+    assert outputs.models_of(config.resolve(given)) == {"masks": ["net"], **expected}
+    given["outputs"], given["data"]["boxes"] = ["labels", "boxes"], None
+    del given["models"]["finder"], given["stages"]["box"]
+    with pytest.raises(InputError, match="outputs: boxes: no model predicts them"):
+        config.resolve(given)
+
+
+def test_a_competition_may_say_what_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    constant = registry.constant
+    asked = {"OUTPUTS": ("boxes", "labels")}
+    monkeypatch.setattr(
+        registry,
+        "constant",
+        lambda module, name, *default: asked.get(name, constant(module, name, *default)),
+    )
+    assert outputs.decided({"outputs": None, "competition": "folder"}) == ["labels", "boxes"]
+    assert outputs.decided({"outputs": ["masks"], "competition": "folder"}) == ["masks"]
+
+
+CHEST: dict[str, Any] = {
+    "run": "chest",
+    "competition": "chest",
+    "data": {"path": "somewhere"},
+    "channels": {"base": {"resize_mode": "resize"}},
+    "stages": {"one": {"loss": {"bce": 1}, "epochs": 1}, "box": {"loss": {"box": 1}, "epochs": 1}},
+    "models": {
+        "net": {"stages": ["one"], "architecture": {"name": "classifier"}},
+        "finder": {"stages": ["box"], "architecture": {"name": "detector"}},
+    },
+}
+
+
+def of_chest(**data: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(CHEST), "data": {"path": "somewhere", **data}}
+
+
+def test_a_competition_whose_tables_hold_labels_and_boxes_has_defaults_of_its_own() -> None:
+    whole = config.resolve(of_chest())
+    assert config.resolve(whole) == whole
+    assert whole["data"]["masks"] is False
+    assert whole["folds"]["base"]["group"] == "patient"
+    assert whole["folds"]["base"]["stratify"] == ["class", "boxes"]
+    assert outputs.models_of(whole) == {"labels": ["net"], "boxes": ["finder"]}
+    given = of_chest(masks="from_boxes", box_masks="bright", truth="truth.csv")
+    given["folds"] = {"base": {"group": None, "stratify": ["boxes"]}}
+    whole = config.resolve(given)
+    assert whole["data"]["masks"] == "from_boxes"
+    assert (whole["folds"]["base"]["group"], whole["folds"]["base"]["stratify"]) == (
+        None,
+        ["boxes"],
+    )
+    assert outputs.models_of(whole) == {"labels": ["net"], "boxes": ["finder"]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("label", "view"),
+        ("boxes", "boxes.csv"),
+        ("box_classes", ["opacity"]),
+        ("classes", {"lung": 255}),
+        ("ignore", 3),
+        ("boxes_missing", "unknown"),
+        ("masks", True),
+    ],
+)
+def test_what_the_tables_of_a_competition_say_is_not_asked(key: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"data\.{key}: .*'chest'"):
+        config.resolve(of_chest(**{key: value}))
+
+
+@pytest.mark.parametrize(("key", "value"), [("siblings", "drop"), ("sizes", "sizes.csv")])
+def test_keys_of_studies_are_refused_where_there_are_none(key: str, value: str) -> None:
+    with pytest.raises(InputError, match=rf"data\.{key}: it is for competitions with studies"):
+        config.resolve(changed(f"data/{key}", value))
+    assert config.resolve(of_chest(**{key: value}))["data"][key] == value
+
+
+def test_how_boxes_become_masks_is_asked_only_where_they_do() -> None:
+    with pytest.raises(InputError, match=r"data\.box_masks: bright: .*see data\.masks"):
+        config.resolve(of_chest(box_masks="bright"))

@@ -289,6 +289,13 @@ def reads_truth(name: str) -> bool:
     return name in known("competitions") and _arguments(reader(name), "read_truth") is not None
 
 
+def scores_truth(name: str) -> bool:
+    """Tell whether a competition scores a submission on a table of hidden truth by itself."""
+    if name not in known("competitions"):
+        return False
+    return _arguments(f"{competition(name)}.truth", "hidden_score") is not None
+
+
 def metric(name: str) -> str | None:
     """Name of a competition's own metric.
 

@@ -73,6 +73,44 @@ def mask_of_boxes(boxes: np.ndarray, size: tuple[int, int], classes: int) -> np.
     return mask
 
 
+def bright_mask_of_boxes(boxes: np.ndarray, image: np.ndarray, classes: int) -> np.ndarray:
+    """Fill what is bright in boxes: the pixels above the threshold of Otsu's method in each box.
+
+    Parameters
+    ----------
+    boxes
+        As for `mask_of_boxes`.
+    image
+        (h, w) or (h, w, 3) uint8.
+    classes
+        K, how many classes there are.
+
+    Returns
+    -------
+    ndarray
+        (h, w, K) uint8 of 0 and 1. A box that shows a single grey value is filled.
+
+    Examples
+    --------
+    >>> image = np.array([[9, 9, 9], [0, 9, 0], [0, 9, 0]], np.uint8)
+    >>> bright_mask_of_boxes(np.array([[0, 0, 1, 3, 3]]), image, 1)[..., 0].tolist()
+    [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
+    """
+    import cv2
+
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    mask = np.zeros((*grey.shape, classes), np.uint8)
+    height, width = grey.shape
+    for kind, x1, y1, x2, y2 in np.asarray(boxes, np.float64)[:, :5].tolist():
+        inside = _pixels(y1, y2, height), _pixels(x1, x2, width)
+        part = np.ascontiguousarray(grey[inside])
+        if not part.size:
+            continue
+        _, bright = cv2.threshold(part, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        mask[(*inside, int(kind))] |= bright if bright.any() else np.uint8(1)
+    return mask
+
+
 def _pixels(first: float, last: float, length: int) -> slice:
     """Find the pixels of an axis whose centres lie within [first, last), or the middle one."""
     start, stop = int(np.ceil(first - 0.5)), int(np.ceil(last - 0.5))

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from foldbelt import competitions, decide, store
+from foldbelt import competitions, decide, registry, store
 from foldbelt.boxes import Boxes
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
 from foldbelt.store.geometry import at_size
+
+_FAULT = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
 
 
 def run(
@@ -73,8 +75,7 @@ def run(
         written = temporary.read_bytes().decode("utf-8")
         findings = writer.check_submission(written, masks(), folder, settings, classes)
         problems = [Problem(finding.file, finding.reason) for finding in findings]
-        hint = "No file was left. This is a fault of foldbelt unless the sample changed meanwhile."
-        raise_all(problems, f"{out}, read back, is not what was predicted", hint)
+        raise_all(problems, f"{out}, read back, is not what was predicted", _FAULT)
 
 
 def write_table(
@@ -112,6 +113,67 @@ def write_table(
 
 
 _NAMES = {"labels": "label_names", "boxes": "box_names"}
+
+
+def write_joint(
+    competition: str,
+    root: PathLike,
+    settings: Mapping[str, Any],
+    test: PathLike,
+    blend: PathLike,
+    out: PathLike,
+) -> None:
+    """Write the one submission of labels and boxes that were decided together.
+
+    Parameters
+    ----------
+    competition, root, settings, test
+        As for `run`.
+    blend
+        What is predicted of the test images: `labels` (N, L), and `boxes` if the run has them.
+    out
+        The submission.
+
+    Raises
+    ------
+    InputError
+        If the competition has no such product, or predictions, data and sample do not fit.
+    """
+    writer = competitions.writer(competition)
+    if not hasattr(writer, "write_joint"):
+        raise InputError(
+            f"the competition {competition!r} has no submission of labels and boxes together. "
+            "Remove the section `joint`: labels and boxes then have a table each."
+        )
+    _check_ids(test, blend)
+    table = store.table(test)
+    ids = table["id"].astype(str).tolist()
+    _check_labels(competition, blend)
+    labels = store.read(blend, "labels", ids)
+    boxed = store.has(blend, "boxes")
+    boxes = Boxes.from_bytes(store.read(blend, "boxes", ids)) if boxed else None
+    what = (ids, labels, boxes, table, Path(root), settings)
+    text = writer.write_joint(*what)
+    count = 0 if boxes is None else len(boxes.scores)
+    print(f"{len(ids)} images, {text.count(chr(10)) - 1} rows, {count} boxes")
+    with atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        written = temporary.read_bytes().decode("utf-8")
+        findings = writer.check_joint(written, *what)
+        problems = [Problem(finding.file, finding.reason) for finding in findings]
+        raise_all(problems, f"{out}, read back, is not what was predicted", _FAULT)
+
+
+def _check_labels(competition: str, blend: PathLike) -> None:
+    """Refuse predictions of other labels than the competition's, or in another order."""
+    content = store.attrs(blend)
+    given = [*content["label_names"], *content.get("box_names", [])]
+    known = registry.constant(f"foldbelt.competitions.{competition}", "CLASSES")
+    if known is not None and given != list(known)[: len(given)]:
+        raise InputError(
+            f"{blend}: holds {', '.join(given)}, but the competition's classes are "
+            f"{', '.join(known)}. Ingest and predict again."
+        )
 
 
 def predictions(

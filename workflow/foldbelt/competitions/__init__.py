@@ -22,11 +22,29 @@ competition. They ask the package that the config names, `foldbelt.competitions.
     ``write_submission(predictions, root, settings, classes)`` gives the product as text in the
     competition's own format, that of the given sample. ``check_submission(text, predictions, root,
     settings, classes)`` reads such a text anew and lists what differs from the predictions.
+
+    Further functions are optional. ``write_labels(ids, prob, names)`` and ``write_boxes(ids, boxes,
+    names)`` give a table of one output. Where labels and boxes are submitted in one file,
+    ``write_joint(ids, labels, boxes, table, root, settings)`` writes it from a run's joint decision
+    and ``check_joint(text, …)``, with the same arguments, lists what differs. ``labels`` (N, L) f32
+    are NaN where nobody predicts, ``boxes`` are None without any, and ``table`` has the per-image
+    columns. ``read_predictions(path, ids, table, label_names, box_names)`` reads what somebody
+    submitted: (N, L) f32 labels, NaN where the file says nothing, and Boxes; each None where the
+    file has none.
+`truth.py`, the score on hidden truth, optional
+    ``hidden_score(submission, truth)`` scores such a file: a number, or {score, classes}.
 constants in its `__init__.py`
     ``METRIC``, the default metric, a name in `foldbelt.metrics`; ``SYNTHETIC``, the plug-in of
     `foldbelt.synthetic` that draws data in the competition's format, if there is one;
     ``LABEL_COLUMN``, whether the reader takes image labels from what `data.label` names;
-    ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`).
+    ``ANNOTATIONS``, whether there may be boxes (`data.boxes`) and no masks (`data.masks`);
+    ``OUTPUTS``, on which of masks, labels and boxes a run decides by default (else on all);
+    ``LABELS`` and ``BOXES``, names of the image labels and of the classes of boxes where the
+    competition's own tables hold them; ``LABEL_GROUPS``, which of the labels exclude each other;
+    ``LABEL_LEVELS``, the column by which images share labels; ``MASKS``, ``GROUP`` and
+    ``STRATIFY``, defaults of `data.masks`, `folds.*.group` and `folds.*.stratify`;
+    ``CLASSES``, the labels and classes of boxes whose mean average precision is the score of a
+    joint decision.
 
 A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
 several competitions share is in `foldbelt.formats`.

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
+import pandas as pd
 
 from foldbelt import registry
+from foldbelt.boxes import Boxes
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.formats import Finding
@@ -34,7 +36,11 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """What `foldbelt.competitions.<name>.submit` offers."""
+    """What `foldbelt.competitions.<name>.submit` offers.
+
+    One has the first two functions where masks are submitted, `write_joint` and `check_joint` where
+    labels and boxes are, together; `read_predictions` is optional.
+    """
 
     def write_submission(
         self,
@@ -52,6 +58,36 @@ class Writer(Protocol):
         settings: Mapping[str, Any],
         classes: list[str],
     ) -> list[Finding]: ...
+
+    def write_joint(
+        self,
+        ids: Sequence[str],
+        labels: np.ndarray,
+        boxes: Boxes | None,
+        table: pd.DataFrame,
+        root: Path,
+        settings: Mapping[str, Any],
+    ) -> str: ...
+
+    def check_joint(
+        self,
+        text: str,
+        ids: Sequence[str],
+        labels: np.ndarray,
+        boxes: Boxes | None,
+        table: pd.DataFrame,
+        root: Path,
+        settings: Mapping[str, Any],
+    ) -> list[Finding]: ...
+
+    def read_predictions(
+        self,
+        path: str | Path,
+        ids: Sequence[str],
+        table: pd.DataFrame,
+        label_names: Sequence[str],
+        box_names: Sequence[str],
+    ) -> tuple[np.ndarray | None, Boxes | None]: ...
 
 
 def files(name: str) -> Callable[[Path, Mapping[str, Any]], dict[str, list[Path]]]:

@@ -64,6 +64,11 @@ class Listing:
         Every problem found, in training and test data.
     exclusive
         Whether an image has exactly one of the labels.
+    groups
+        Where that is so of some labels: lists of those that exclude each other.
+    levels
+        Column of the table → the labels that all images with the same value there share, such as
+        those of a study.
     boxes
         Names of the classes of boxes; None where the data have no boxes.
     has_masks
@@ -87,6 +92,8 @@ class Listing:
     exclusive: bool = False
     boxes: list[str] | None = None
     has_masks: bool = True
+    groups: list[list[str]] = field(default_factory=list)
+    levels: Mapping[str, list[str]] = field(default_factory=dict)
     ranges: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -177,6 +184,9 @@ _LATER: Mapping[str, Any] = {
     "range": "auto",
     "bands": None,
     "cut": None,
+    "box_masks": "filled",
+    "sizes": None,
+    "siblings": "labels",
 }
 """Keys of `data` that came later, and the values that say what was so before."""
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import augmentation, maskless, outputs, predicted, stages
+from foldbelt.config import annotations, augmentation, maskless, outputs, predicted, stages
 from foldbelt.config.renamed import unknown_key
 from foldbelt.config.stage_settings import StageSettings, sides
 from foldbelt.files import InputError, Problem
@@ -89,7 +89,9 @@ def _data(config: Config) -> Iterator[Problem]:
     data, competition = config["data"], config["competition"]
     if data["truth"] is not None and data["synthetic"] is not None:
         yield Problem("data.truth", "synthetic data bring their own; leave it out")
-    elif data["truth"] is not None and not registry.reads_truth(competition):
+    elif data["truth"] is not None and not (
+        registry.reads_truth(competition) or registry.scores_truth(competition)
+    ):
         reason = f"the competition {competition!r} does not say how to read one"
         yield Problem("data.truth", reason)
     if (data["path"] is None) == (data["synthetic"] is None):
@@ -102,10 +104,12 @@ def _data(config: Config) -> Iterator[Problem]:
         yield Problem("data.synthetic", reason)
     if data["label"] is not None:
         yield from _label(config)
-    yield from _annotations(data)
+    yield from _annotations(config)
+    yield from annotations.problems(config)
     reading = _reading("ANNOTATIONS")
     for key, plain in (("masks", True), ("boxes", None)):
-        if data[key] != plain and competition not in reading:
+        told = annotations.constant(config, "BOXES") is not None  # by the competition's tables
+        if data[key] != plain and competition not in reading and not told:
             reason = f"{json.dumps(data[key])} is for the layout of {', '.join(reading)} only"
             yield Problem(f"data.{key}", f"{reason}; leave it out")
     if data["series"] is not None:
@@ -135,8 +139,9 @@ def _reading(constant: str) -> list[str]:
     ]
 
 
-def _annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
+def _annotations(config: Config) -> Iterator[Problem]:
     """Yield what keeps masks, labels and boxes from being read or from saying anything."""
+    data = config["data"]
     label, boxes = data["label"], data["boxes"]
     names = [("data.boxes", boxes)]
     if isinstance(label, Mapping):
@@ -154,14 +159,15 @@ def _annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
         reason = "boxes from masks have the classes of the masks (data.classes); leave it out"
         yield Problem("data.box_classes", reason)
     if data["masks"] == "from_boxes":
-        yield from _from_boxes(data)
+        yield from _from_boxes(config)
 
 
-def _from_boxes(data: Mapping[str, Any]) -> Iterator[Problem]:
+def _from_boxes(config: Config) -> Iterator[Problem]:
     """Yield what keeps masks from being made of boxes."""
+    data = config["data"]
     if data["boxes"] == "from_masks":
         yield Problem("data.boxes", "from_masks: the masks are made of boxes (data.masks)")
-    elif data["boxes"] is None:
+    elif not annotations.has_boxes(config):
         yield Problem("data.masks", "from_boxes: there are no boxes; name their file in data.boxes")
     for key in ("classes", "ignore"):
         if data[key] is not None:
@@ -219,7 +225,7 @@ def _blend(config: Config) -> Iterator[Problem]:
         return
     yield from predicted.problems(config)
     others = list(spec["external"])  # may predict both
-    own_labels = config["data"]["label"] is not None
+    own_labels = annotations.has_labels(config)
     for members, what in ((masked, "masks"), ([] if own_labels else labelled, "labels")):
         weights = [spec["weights"].get(name, 1) for name in [*members, *others]]
         if members and not any(weights):

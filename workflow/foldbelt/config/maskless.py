@@ -6,6 +6,8 @@ Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from foldbelt import registry
+from foldbelt.config import annotations
 from foldbelt.files import Problem
 
 OF_MASKS = ("coverage", "empty")
@@ -53,7 +55,7 @@ def problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     Problem
         The key, and what is wrong with it and how to correct it.
     """
-    yield from _data(config["data"])
+    yield from _data(config)
     columns = ", ".join(balanced_by(config["data"])) or "a column of meta.csv"
     for name, scheme in config["folds"].items():
         asked = [("stratify", column) for column in scheme["stratify"]]
@@ -75,14 +77,16 @@ def searched(space: Mapping[str, Any], default: Mapping[str, Any]) -> Iterator[P
         yield Problem(f"decision.space.{key}", reason)
 
 
-def _data(data: Mapping[str, Any]) -> Iterator[Problem]:
+def _data(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what the data ask of masks."""
+    data = config["data"]
     if data["boxes"] == "from_masks":
         yield Problem("data.boxes", "from_masks: there are no masks (data.masks is false)")
-    elif data["boxes"] is None and data["label"] is None:
+    elif not annotations.has_boxes(config) and not annotations.has_labels(config):
         reason = "false leaves nothing to learn; name labels (data.label) or boxes (data.boxes)"
         yield Problem("data.masks", reason)
-    for key in ("classes", "ignore", "truth"):
+    scored = registry.scores_truth(config["competition"])
+    for key in ("classes", "ignore", *([] if scored else ["truth"])):
         if data[key] is not None:
             yield Problem(f"data.{key}", f"{_NONE}leave it out")
 

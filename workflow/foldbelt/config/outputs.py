@@ -10,9 +10,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config import annotations
 
 OUTPUTS = ("masks", "labels", "boxes")
 """In this order the first that a run has is its main one: that of `score` in scores.json."""
+
+
+def decided(config: Mapping[str, Any]) -> list[str]:
+    """Name the outputs that a run may decide on, its main one first.
+
+    The competition says so where the config does not, by the constant ``OUTPUTS`` of its package;
+    where it does not either, all are. What data and models have of them says `models_of`.
+
+    Parameters
+    ----------
+    config
+        With all its defaults.
+
+    Examples
+    --------
+    >>> decided({"outputs": ["boxes", "labels"], "competition": "folder"})
+    ['labels', 'boxes']
+    >>> decided({"outputs": None, "competition": "folder"})
+    ['masks', 'labels', 'boxes']
+    """
+    named, competition = config["outputs"], config["competition"]
+    if named is None and competition in registry.known("competitions"):
+        named = registry.constant(registry.competition(competition), "OUTPUTS")
+    return [output for output in OUTPUTS if named is None or output in named]
 
 
 def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -26,35 +51,38 @@ def models_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
     Returns
     -------
     dict
-        Output → names of models, in the config's order; outputs that the data do not have, or that
-        nobody predicts, are left out. Predictions made elsewhere may predict masks.
+        Output → names of models, in the config's order; outputs that the run does not decide on,
+        that the data do not have, or that nobody predicts, are left out. Predictions made elsewhere
+        may predict masks.
 
     Raises
     ------
     InputError
         If an architecture is unknown.
     """
-    data = config["data"]
-    own_labels = data["label"] is not None
+    data, allowed = config["data"], decided(config)
+    has_masks = bool(data["masks"]) and "masks" in allowed
+    own_labels = annotations.has_labels(config)
     found: dict[str, list[str]] = {output: [] for output in OUTPUTS}
     for name, model in config["models"].items():
         network = model["architecture"]
         masks, labels = registry.predicts_masks(network), registry.predicts_labels(network)
-        if data["masks"] and (masks or (labels and not own_labels)):
+        if has_masks and (masks or (labels and not own_labels)):
             found["masks"].append(name)
-        if own_labels and labels:
+        if own_labels and labels and "labels" in allowed:
             found["labels"].append(name)
-        if data["boxes"] is not None and registry.predicts_boxes(network):
+        has_boxes = annotations.has_boxes(config) and "boxes" in allowed
+        if has_boxes and registry.predicts_boxes(network):
             found["boxes"].append(name)
     masked = [
         n for n in found["masks"] if registry.predicts_masks(config["models"][n]["architecture"])
     ]
-    if not masked and not (data["masks"] and config["blend"]["external"]):
+    if not masked and not (has_masks and config["blend"]["external"]):
         found["masks"] = []  # labels alone gate nothing
     return {
         output: names
         for output, names in found.items()
-        if names or (output == "masks" and data["masks"] and config["blend"]["external"])
+        if names or (output == "masks" and has_masks and config["blend"]["external"])
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import outputs
+from foldbelt.config import annotations, outputs
 from foldbelt.files import Problem
 
 Config = Mapping[str, Any]
@@ -17,7 +17,7 @@ def problems(config: Config) -> Iterator[Problem]:
     """Yield what is predicted of the data, or of nothing that they have."""
     found, data = outputs.models_of(config), config["data"]
     needs = {"masks": "data.masks", "boxes": "data.boxes"}
-    has = {"masks": data["masks"], "boxes": data["boxes"] is not None}
+    has = {"masks": data["masks"], "boxes": annotations.has_boxes(config)}
     for name, model in config["models"].items():
         network = model["architecture"]
         asked = {
@@ -27,6 +27,7 @@ def problems(config: Config) -> Iterator[Problem]:
         for output in (o for o, predicted in asked.items() if predicted and not has[o]):
             reason = f"{name} ({network['name']}) predicts {output}, and the data have none; see "
             yield Problem(f"models.{name}.architecture", reason + needs[output])
+    yield from _undecided(config, found)
     others = [output for output in found if output != "masks"]
     if config["pseudo"]["rounds"] and config["pseudo"]["rule"] == "halves" and others:
         reason = (
@@ -44,6 +45,25 @@ def problems(config: Config) -> Iterator[Problem]:
             "masks, or labels of their own (data.label)"
         )
         yield Problem("models", reason)
+
+
+def _undecided(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Yield models that predict nothing of what is decided, and outputs that nobody predicts."""
+    allowed = outputs.decided(config)
+    if len(allowed) == len(outputs.OUTPUTS):
+        return
+    used = {name for names in found.values() for name in names}
+    for name in (name for name in config["models"] if name not in used):
+        network = config["models"][name]["architecture"]["name"]
+        reason = (
+            f"{name} ({network}) predicts none of {', '.join(allowed)}, on which the run decides "
+            "(outputs); take another architecture, or leave the model out"
+        )
+        yield Problem(f"models.{name}.architecture", reason)
+    for output in config["outputs"] or []:
+        if output not in found:
+            reason = f"{output}: no model predicts them, or the data have none; leave it out"
+            yield Problem("outputs", reason)
 
 
 def _some_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from foldbelt import registry
-from foldbelt.config import consistency, maskless
+from foldbelt.config import annotations, consistency, maskless
 from foldbelt.config.renamed import unknown_key
 from foldbelt.files import PathLike, Problem, raise_all
 
@@ -76,7 +76,8 @@ def resolve(
     raise_all(list(foreign), "The config cannot be used")
     if whole["decision"]["metric"] is None:
         whole["decision"]["metric"] = registry.metric(whole["competition"])
-    if not whole["data"]["masks"]:
+    annotations.settle(whole, given)
+    if not whole["data"]["masks"] and annotations.constant(whole, "STRATIFY") is None:
         _balance_without_masks(whole["folds"], given.get("folds") or {}, whole["data"])
     contradictions = list(consistency.references(whole))
     if not whole["data"]["masks"]:

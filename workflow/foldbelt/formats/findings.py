@@ -36,3 +36,7 @@ class UnusableImage(Exception):
         super().__init__(
             "; ".join(f"{finding.file}: {finding.reason}" for finding in self.findings)
         )
+
+
+class Undecodable(ValueError):
+    """A file is not an image that can be used; the message says why."""

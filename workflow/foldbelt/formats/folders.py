@@ -27,7 +27,7 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_litter(path.name) and _is_file(path))
 
 
-def tree_in(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Do as `files_in`, nested folders included."""
     return sorted(_walk(folder, set())) if folder.is_dir() else []
 

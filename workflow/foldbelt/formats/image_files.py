@@ -2,7 +2,8 @@
 
 What a file is is told by its content, not its suffix, and images are read as a viewer shows them:
 turned as their orientation tag says, dark where they look dark (`foldbelt.formats.pixels`). TIFF
-and GIF files of several pages are refused.
+and GIF files of several pages are refused. DICOM files are known by their content, too;
+`foldbelt.formats.dicom` reads them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,15 +13,18 @@ from typing import Any
 import cv2
 import numpy as np
 
+from foldbelt.formats import dicom
 from foldbelt.formats import pixels as pixel_files
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed
 from foldbelt.formats.pixels import Pixels, Undecodable, header
 from foldbelt.formats.pixels.ranges import Range
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", dicom.SUFFIX
+)  # fmt: skip
 
-_IMAGES = (".dcm", ".dicom", ".nii", ".gz", ".mha", ".mhd", ".nrrd", ".jp2", ".heic", ".heif",
+_IMAGES = (".dicom", ".nii", ".gz", ".mha", ".mhd", ".nrrd", ".jp2", ".heic", ".heif",
            ".svs", ".ndpi", ".czi", ".lif", ".npy", ".pgm", ".ppm", ".exr", ".raw", ".dng",
            ".avif", ".psd", ".svg", ".pdf", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # fmt: skip
 
@@ -121,6 +125,8 @@ def decode_values(path: Path) -> np.ndarray:
     PASCAL VOC), one bit 0 and 255. Raises `Undecodable` on coloured pixels.
     """
     found = pixel_files.read(path)
+    if found.kind == "DICOM":
+        raise Undecodable("is DICOM, whose values are scaled; save masks as PNG or TIFF")
     if not grey_planes_equal(found.values):
         raise Undecodable("is a coloured mask; save it with one channel, or a palette, of values")
     values = found.values
@@ -203,7 +209,7 @@ def by_stem(
 
     Accents in ids are composed, however the file system writes them.
     """
-    return _by(lambda path: path.stem, files, root, suffixes)
+    return _by(lambda path: _stem(path, suffixes), files, root, suffixes)
 
 
 def by_path(
@@ -211,7 +217,10 @@ def by_path(
 ) -> tuple[dict[str, Path], list[Finding]]:
     """Do as `by_stem` for files of nested folders: ids are paths below the folder."""
     return _by(
-        lambda path: path.relative_to(folder).with_name(path.stem).as_posix(), files, root, suffixes
+        lambda path: path.relative_to(folder).with_name(_stem(path, suffixes)).as_posix(),
+        files,
+        root,
+        suffixes,
     )
 
 
@@ -229,7 +238,7 @@ def _by(
     findings = []
     for path in files:
         name = composed(identity(path))
-        if path.suffix.lower() not in suffixes:
+        if path.suffix.lower() not in suffixes and not _is_unnamed_dicom(path, suffixes):
             findings.append(Finding(relative(path, root), _strange(path, suffixes), path.name))
         elif not _utf8(name):
             reason = "has a name that is not UTF-8; rename it"
@@ -243,6 +252,16 @@ def _by(
         else:
             file_of[name] = path
     return file_of, findings
+
+
+def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
+    """Give a name without its suffix; what ends in a part of a DICOM file's number has none."""
+    return path.stem if path.suffix.lower() in suffixes else path.name
+
+
+def _is_unnamed_dicom(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Tell whether a file without a known suffix is DICOM, where that may be."""
+    return dicom.SUFFIX in suffixes and dicom.has_mark(path)
 
 
 def _strange(path: Path, suffixes: tuple[str, ...]) -> str:

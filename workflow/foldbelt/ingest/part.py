@@ -24,6 +24,7 @@ import pandas as pd
 from foldbelt import competitions, store
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
+from foldbelt.formats import dicom
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, printable
 from foldbelt.formats.image_files import SUFFIXES
@@ -58,7 +59,11 @@ class _Sources:
             for path in images
             for start in range(len(path.parts))
         }
-        return below | {path.name for path in images} | {f"{TEST}/{name}" for name in below}
+        # A DICOM file may be named by a number with points, and have no suffix.
+        files = [Path(name) for name in self.only_test]
+        unnamed = {path.name for path in files if dicom.has_mark(self.listing.root / path)}
+        names = {path.name for path in images} | {f"{TEST}/{name}" for name in below}
+        return below | names | unnamed
 
     def part_of(self, finding: Finding) -> str:
         """Tell which part a finding is about: the one that cannot be stored because of it."""
@@ -129,6 +134,10 @@ def run(
     }
     if source.listing.exclusive:
         attrs["exclusive_labels"] = True
+    if source.listing.groups:
+        attrs["label_groups"] = source.listing.groups
+    if source.listing.levels:
+        attrs["label_levels"] = dict(source.listing.levels)
     if source.listing.boxes is not None:
         attrs["box_names"] = source.listing.boxes
     if source.listing.ranges:
@@ -159,6 +168,8 @@ def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
         exclusive=trained.get("exclusive_labels", False),
         boxes=trained.get("box_names"),
         ranges=trained.get("grey_range", {}),
+        groups=trained.get("label_groups", []),
+        levels=trained.get("label_levels", {}),
     )
 
 

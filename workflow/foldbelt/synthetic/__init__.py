@@ -7,7 +7,9 @@ folder, and beside it a table of the truth and another one, whose name ends in i
 
 Read `seismic` first: it plans sections, has `_geology` draw them, cuts tiles and writes. Likewise
 `steel`, for which `_metal` draws sheets on a `_canvas` with the defects of `_defects`. `objects`
-has masks, labels and boxes at once, in pictures of `_scenes`.
+has masks, labels and boxes at once, in pictures of `_scenes`. `chest` has `_studies` plan patients,
+studies and pictures, and draw these: a `_thorax` with `_shadows`, and its `_exposure`; it writes
+them by `_dicom`, and `_chest_tables`.
 """
 
 import lazy_loader

@@ -1,3 +1,4 @@
+from .chest import chest as chest
 from .objects import objects as objects
 from .seismic import DEMO_SECTIONS as DEMO_SECTIONS
 from .seismic import MOST_TILES as MOST_TILES

@@ -10,7 +10,7 @@ from foldbelt.boxes import NUMBERS
 from foldbelt.competitions.folder.files import FROM_MASKS, box_file
 from foldbelt.formats import boxes
 from foldbelt.formats.findings import Finding
-from foldbelt.shapes import boxes_of_mask, mask_of_boxes
+from foldbelt.shapes import boxes_of_mask, bright_mask_of_boxes, mask_of_boxes
 
 
 def read_boxes(
@@ -84,9 +84,12 @@ def of_mask(
 
 
 def filled(
-    boxes: np.ndarray | None, size: tuple[int, int], classes: int
+    boxes: np.ndarray | None, image: np.ndarray, classes: int, settings: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Fill boxes: the mask (h, w, K) and, where nobody knows the boxes, all pixels as ignored."""
+    """Make a mask (h, w, K) of boxes; where nobody knows them, all its pixels are ignored."""
+    size = image.shape[:2]
     if boxes is None:
         return np.zeros((*size, classes), np.uint8), np.ones(size, bool)
+    if settings["box_masks"] == "bright":
+        return bright_mask_of_boxes(boxes, image, classes), None
     return mask_of_boxes(boxes, size, classes), None

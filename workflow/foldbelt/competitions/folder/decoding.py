@@ -45,7 +45,7 @@ def read(item: Item, listing: Listing) -> Sample:
         return Sample(image, columns=columns, look=look)
     boxes = item.truth.boxes
     if listing.settings["masks"] == FROM_BOXES:
-        mask, ignore = filled(boxes, item.size, len(listing.classes))
+        mask, ignore = filled(boxes, image, len(listing.classes), listing.settings)
     if mask is not None:
         columns |= _mask_columns(mask, ignore, listing.settings)
     if listing.settings["boxes"] == FROM_MASKS and mask is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foldbelt.competitions.folder import SAMPLE
-from foldbelt.formats.folders import files_in, is_litter, tables_in, tree_in
+from foldbelt.formats.folders import files_below, files_in, is_litter, tables_in
 
 META = "meta.csv"
 TEST_FOLDERS = ("test", "test_images")
@@ -110,10 +110,10 @@ def files(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
         Of `foldbelt.raw_files.PARTS` each → its files. `meta.csv` describes training and test
         images, so it belongs to both parts; labels and boxes are those of training images.
     """
-    test = [path for folder in test_folders(root) for path in tree_in(root / folder)]
-    train = tree_in(root / "images")
+    test = [path for folder in test_folders(root) for path in files_below(root / folder)]
+    train = files_below(root / "images")
     if settings.get("masks", True) is True:
-        train += tree_in(root / "masks")
+        train += files_below(root / "masks")
     labels, boxes = label_spec(settings.get("label")), box_file(settings)
     tables = [META] if labels is None else [META, labels.table]
     train += tables_in(root, dict.fromkeys(tables))

@@ -9,7 +9,7 @@ from foldbelt.competitions.folder.files import TEST_FOLDERS, test_folders, unrea
 from foldbelt.competitions.folder.sample import TEST_PREFIX
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
-from foldbelt.formats.folders import composed, printable, tree_in
+from foldbelt.formats.folders import composed, files_below, printable
 from foldbelt.formats.pairs import pair
 
 
@@ -34,7 +34,7 @@ def list_files(root: Path, settings: Mapping[str, Any], with_masks: bool) -> Fil
     files_of: dict[str, dict[str, Path]] = {}
     masked = ["masks"] if with_masks else []
     for folder in ("images", *masked, *([test_folder] if test_folder else [])):
-        files = tree_in(root / folder)
+        files = files_below(root / folder)
         if not files and folder != test_folder:
             reason = f"is missing or empty; looked for images in {root / folder}{_there(root)}"
             found.findings.append(Finding(folder, reason))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt.competitions.folder.files import META, label_spec
-from foldbelt.formats import csv_files
+from foldbelt.formats import csv_files, dicom
 from foldbelt.formats.findings import Finding
 from foldbelt.store.layout import KNOWN
 
@@ -46,3 +46,18 @@ def read_meta(
             if key in images or (key in test and covered):
                 columns[key].setdefault(name, value)
     return columns, findings
+
+
+def add_patients(
+    columns: Mapping[str, dict[str, Any]], images: Mapping[str, Path], test: Mapping[str, Path]
+) -> None:
+    """Take the columns `patient` and `study` of DICOM headers, where no table has them.
+
+    A column is that of a whole part: images that do not say it have "".
+    """
+    for files in (images, test):
+        said = dicom.patient_columns(files)
+        for name in sorted({name for given in said.values() for name in given}):
+            if not any(name in columns[key] for key in files):
+                for key in files:
+                    columns[key][name] = said.get(key, {}).get(name, "")

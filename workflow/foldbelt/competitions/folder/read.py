@@ -3,8 +3,9 @@
 Layout: ``images/`` and ``masks/`` (unless `data.masks` is false), optionally ``test/`` or
 ``test_images/`` (images alone), ``meta.csv`` (id and any columns: strata, groups) and
 ``sample_submission.csv``. PNG, JPEG, TIFF, BMP, GIF or WebP, told by their content; grey, RGB,
-palette, with alpha, or any bands; any depth; sizes may be mixed if `data.size` is set. The id of an
-image is its path below the folder without the suffix. `listing` describes which mask is whose,
+palette, with alpha, or any bands; any depth; or DICOM, which gives the columns `patient` and
+`study` where meta.csv does not. Sizes may be mixed if `data.size` is set. The id of an image is its
+path below the folder without the suffix. `listing` describes which mask is whose,
 `foldbelt.formats.pixels` how pixels are read, `foldbelt.formats.image_files` how they become u8.
 
 A class is a value in the masks: `data.classes` maps names to values. Without it there is one
@@ -27,7 +28,7 @@ from foldbelt.competitions.folder.boxes import read_boxes
 from foldbelt.competitions.folder.files import FROM_BOXES
 from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.competitions.folder.listing import list_files
-from foldbelt.competitions.folder.meta import read_meta
+from foldbelt.competitions.folder.meta import add_patients, read_meta
 from foldbelt.competitions.folder.sample import in_sample, sample_fault
 from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files
@@ -57,6 +58,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
     columns, wrong = read_meta(root, settings, images, test)
+    add_patients(columns, images, test)
     findings += wrong
     labels, wrong = read_labels(root, settings["label"], images, test)
     findings += wrong

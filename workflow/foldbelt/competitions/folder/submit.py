@@ -15,11 +15,20 @@ import pandas as pd
 from foldbelt.boxes import XYXY, Boxes
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.folder import SAMPLE
+from foldbelt.competitions.folder.predicted import read_predictions
 from foldbelt.competitions.folder.sample import COLUMNS, in_sample, sample_fault
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
+
+__all__ = [
+    "check_submission",
+    "read_predictions",
+    "write_boxes",
+    "write_labels",
+    "write_submission",
+]
 
 _DIGITS = 6  # decimals of a probability or a score
 

@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foldbelt.formats.findings import Undecodable as Undecodable
+
 FIRST = 512  # bytes that tell what a file is
-
-
-class Undecodable(ValueError):
-    """A file is not an image that can be used; the message says why."""
 
 
 class Pixels(NamedTuple):
@@ -69,6 +67,8 @@ def kind_of(data: bytes) -> str:
     for start, kind in _KINDS.items():
         if data.startswith(start):
             return kind
+    if data[128:132] == b"DICM":
+        return "DICOM"
     return "WebP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
 
 

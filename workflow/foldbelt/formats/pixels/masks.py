@@ -93,6 +93,8 @@ def read_mask(pixels: Pixels, meaning: Meaning) -> Read:
 
 def _values(pixels: Pixels, meaning: Meaning) -> tuple[np.ndarray, str]:
     """Give the values (h, w) that a viewer shows, or of an indexed file those that are meant."""
+    if pixels.kind == "DICOM":
+        raise Undecodable("is DICOM, whose values are scaled; save masks as PNG or TIFF")
     if pixels.palette is not None:
         return _indexed(pixels, pixels.palette, meaning)
     values = pixels.values

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from foldbelt.formats import dicom
 from foldbelt.formats.pixels import tiff
-from foldbelt.formats.pixels.kinds import Pixels, Undecodable, first_bytes, kind_of, refuse
+from foldbelt.formats.pixels.kinds import FIRST, Pixels, Undecodable, first_bytes, kind_of, refuse
 from foldbelt.formats.pixels.turning import SWAPPING, TAG, orientation_of, turn
 
 Image.MAX_IMAGE_PIXELS = None  # the limits are ours (`MOST`), and are told
@@ -30,6 +31,8 @@ def header(path: Path) -> tuple[int, int]:
         data = first_bytes(path)
     except OSError as error:
         raise refuse(path, f"cannot be opened ({error.strerror})") from error
+    if kind_of(data) == "DICOM" or path.suffix.lower() == dicom.SUFFIX:
+        return dicom.header(path).size
     size = tiff.header(path) if kind_of(data) == "TIFF" else _header(path)
     if size[0] * size[1] > MOST:
         raise Undecodable(
@@ -66,7 +69,9 @@ def _has_tag(path: Path) -> bool:
 def read(path: Path) -> Pixels:
     """Decode a file. Raises `Undecodable`."""
     data = path.read_bytes()
-    kind = kind_of(data[:64])
+    kind = kind_of(data[:FIRST])
+    if kind == "DICOM" or path.suffix.lower() == dicom.SUFFIX:
+        return Pixels(dicom.decode(path), kind="DICOM")
     if kind == "TIFF":
         return tiff.read(path)
     if kind == "PNG":

@@ -1,0 +1,23 @@
+"""SIIM-FISABIO-RSNA COVID-19 Detection (Kaggle, 2021): chest radiographs, studies and boxes."""
+
+METRIC = "mean_dice"
+SYNTHETIC = "chest"
+MASKS = False
+"""As `data.masks`, where the config does not say: there are none unless they are made of boxes."""
+GROUP = "patient"
+"""As `folds.*.group`, where the config does not say."""
+STRATIFY = ("class", "boxes")
+"""As `folds.*.stratify`, where the config does not say."""
+OUTPUTS = ("labels", "boxes")
+"""What a run decides on unless its config says otherwise; masks only teach."""
+LABELS = ("negative", "typical", "indeterminate", "atypical", "none")
+"""The first four are of a study and exclude each other; the last is of an image."""
+LABEL_GROUPS = (("negative", "typical", "indeterminate", "atypical"),)
+"""Labels that exclude each other."""
+LABEL_LEVELS = {"study": ("negative", "typical", "indeterminate", "atypical")}
+"""Column of the per-image table → labels that all images with the same value share."""
+BOXES = ("opacity",)
+"""The classes of boxes."""
+CLASSES = ("negative", "typical", "indeterminate", "atypical", "none", "opacity")
+"""Their mean is the score; a class that is not predicted counts 0."""
+SAMPLE = "sample_submission.csv"
