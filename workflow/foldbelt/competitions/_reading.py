@@ -113,12 +113,15 @@ class Look:
         the mask was cut; None where it does not matter.
     notes
         What was done that a person should know.
+    gap
+        The values on both sides of where a mask was cut; None where it was not.
     """
 
     image: str
     mask: str = ""
     value: int | None = None
     notes: tuple[str, ...] = ()
+    gap: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Images of another size are brought to storage size, and the mask is kept at its 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from foldbelt import store
 from foldbelt.boxes import NUMBERS, Boxes
 from foldbelt.competitions import Item, Listing, Look, Reader
 from foldbelt.formats.findings import Finding, UnusableImage
+from foldbelt.ingest.warned import Watch, watching, whose
 
 BLOCK = 256  # images in memory at a time, at most
 _BLOCK_BYTES = 64 * 2**20
@@ -69,6 +71,10 @@ class Stream:
 
     def convert(self, pool: ThreadPoolExecutor) -> list[Finding]:
         """Convert every image; give the findings. After the first one nothing more is written."""
+        with watching() as watch:
+            return self._convert_blocks(pool, watch)
+
+    def _convert_blocks(self, pool: ThreadPoolExecutor, watch: Watch) -> list[Finding]:
         findings: list[Finding] = []
         self._create()
         for start in range(0, len(self.items), self.block):
@@ -81,12 +87,31 @@ class Stream:
                         self.looks.append((result.columns["id"], result.look))
                 else:
                     findings += result
+            if watch.said():
+                findings += self._damaged(self.items[start : start + self.block], watch)
             if self.writer is not None and not findings:
                 self._put(start, rows)
         if self.writer is not None:
             table = pd.DataFrame(self.columns)
             self.writer.set_table(table if len(table) else pd.DataFrame({"id": []}, dtype=object))
         return findings
+
+    def _damaged(self, items: Sequence[Item], watch: Watch) -> list[Finding]:
+        """Find the files of a block of which a decoder says that they are damaged."""
+        files: dict[Path, str] = {}
+        for item in items:
+            mask = getattr(item.truth, "mask", None)
+            for path in (item.image, mask):
+                if isinstance(path, Path):
+                    files[path] = item.id
+        return [
+            Finding(
+                path.relative_to(self.listing.root).as_posix(),
+                f"is damaged: its decoder goes on with a warning ({text}); restore it",
+                files[path],
+            )
+            for path, text in whose(files, watch).items()
+        ]
 
     def _convert(self, item: Item) -> Row | list[Finding]:
         try:

@@ -50,6 +50,10 @@ def tell(
             f"Masks stored as {masks}" + f"; the object is {values}" * bool(values)
             + f"; mean coverage {mean:.4f}"
         )  # fmt: skip
+    gaps = [look.gap for _, look in looks if look.gap is not None]
+    if gaps:
+        low, high = max(low for low, _ in gaps), min(high for _, high in gaps)
+        lines.append(f"Of the masks that were cut, no value lies between {low} and {high}")
     for name, (low, high) in listing.ranges.items():
         lines.append(f"Grey range of {name}: {_ends(low)} to {_ends(high)} become 0 to 255")
     notes: dict[str, list[str]] = {}

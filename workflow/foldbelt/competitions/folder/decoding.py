@@ -110,4 +110,4 @@ def _stored(found: Pixels) -> str:
 
 def _look(stored: str, found: Pixels, known: Read, settings: Mapping[str, Any]) -> Look:
     value = known.value if settings["classes"] is None and settings["cut"] is None else None
-    return Look(stored, _stored(found), value, (known.note,) if known.note else ())
+    return Look(stored, _stored(found), value, (known.note,) if known.note else (), known.gap)

@@ -104,7 +104,11 @@ def _alike(images: Iterable[str], masks: Iterable[str]) -> str:
 def _named(
     root: Path, keys: Iterable[str], files: Mapping[str, Path], reason: str
 ) -> list[Finding]:
-    return [Finding(image_files.relative(files[key], root), reason, key) for key in sorted(keys)]
+    """Make a finding of each, told after others: files that cannot be read lack a partner, too."""
+    return [
+        Finding(image_files.relative(files[key], root), reason, key, late=True)
+        for key in sorted(keys)
+    ]
 
 
 def _add_test(found: Files, test: Mapping[str, Path]) -> None:

@@ -21,6 +21,7 @@ _CHUNK = 2**22  # pixels counted at a time: numpy counts in 64 bits
 _FLAT = (
     9  # pixels of one value with all their neighbours, from which on it is a value that is meant
 )
+_NEARLY = 12  # by how much neighbours may differ where storing blurs
 _CURES = (
     "name what each value is (data.classes), which one is unlabelled (data.ignore), or from which "
     "value on a pixel is object (data.cut)"
@@ -59,12 +60,15 @@ class Read(NamedTuple):
         it was cut.
     note
         What was done that a person should know; "" if nothing.
+    gap
+        Where a mask with blurred values was cut: the values on both sides; None where it was not.
     """
 
     planes: np.ndarray
     ignore: np.ndarray | None
     value: int
-    note: str
+    note: str = ""
+    gap: tuple[int, int] | None = None
 
 
 def read_mask(pixels: Pixels, meaning: Meaning) -> Read:
@@ -82,10 +86,10 @@ def read_mask(pixels: Pixels, meaning: Meaning) -> Read:
     if ignore is not None:
         kept = met != meaning.ignore
         met, counts = met[kept], counts[kept]
-    mask, value, told = _one(values, met, counts, ignore, pixels, meaning)
+    mask, value, told, gap = _one(values, met, counts, ignore, pixels, meaning)
     if ignore is not None:
         mask &= ~ignore
-    return Read(mask[..., None].view(np.uint8), ignore, value, told or note)
+    return Read(mask[..., None].view(np.uint8), ignore, value, told or note, gap)
 
 
 # --- from pixels to values
@@ -283,15 +287,15 @@ def _one(
     ignore: np.ndarray | None,
     pixels: Pixels,
     meaning: Meaning,
-) -> tuple[np.ndarray, int, str]:
-    """Find the object of one class without a name: its pixels, its value, and what was done."""
+) -> tuple[np.ndarray, int, str, tuple[int, int] | None]:
+    """Find the object of one class without a name; see `Read` for what is given."""
     if meaning.cut is not None:
-        return values >= meaning.cut, -1, ""
+        return values >= meaning.cut, -1, "", None
     if pixels.lossy and meaning.ignore is not None:
         raise Undecodable(f"is a {pixels.kind}, which blurs values; save it as PNG or TIFF")
     objects = met[met > 0]
     if not len(objects):
-        return np.zeros(values.shape, bool), 0, ""
+        return np.zeros(values.shape, bool), 0, "", None
     if pixels.lossy and objects[-1] < 128:
         raise Undecodable(
             f"is a {pixels.kind} whose highest value is {objects[-1]}: {pixels.kind} blurs values, "
@@ -299,7 +303,7 @@ def _one(
             "which on a pixel is object (data.cut)"
         )
     if len(objects) == 1 and not pixels.lossy:
-        return values > 0, int(objects[0]), ""
+        return values > 0, int(objects[0]), "", None
     where = _gap(values, met, counts, ignore, pixels)
     if where is None:
         listed = _listed(met, counts, values.size)
@@ -307,8 +311,9 @@ def _one(
             f"holds the values {listed}, and nothing says which are the object: {_CURES}"
         )
     cut, low, high = where
-    told = f"has blurred values, cut at {cut:g}, between {low} and {high}"
-    return values >= cut, -1 if len(met) > 2 else int(met[-1]), told if len(met) > 2 else ""
+    if len(met) <= 2:
+        return values >= cut, int(met[-1]), "", None
+    return values >= cut, -1, f"has blurred values, and was cut at {cut:g}", (low, high)
 
 
 def _gap(
@@ -327,32 +332,37 @@ def _gap(
     span = max(highest, 255)
     if highest > 65535 or highest < span / 2:
         return None
-    cut = span / 2 if pixels.lossy else highest / 2
+    upper = met >= span / 2
+    top = int(met[upper][counts[upper].argmax()])
+    cut = span / 2 if pixels.lossy and top > 0.94 * span else top / 2
     near = np.abs(met - cut) <= span / 8
     above = int(counts[met > cut].sum())
     if counts[near].sum() > CLEAR * above:
         return None
     if met[0] > cut and not pixels.lossy:
         return None
-    areas = _areas(values, ignore)
+    areas = _areas(values, ignore, pixels.lossy)
     if pixels.lossy:  # which moves a value, but not far
-        sound = bool((np.minimum(areas, np.abs(highest - areas)) <= span / 8).all())
+        sound = bool((np.minimum(areas, np.abs(top - areas)) <= span / 8).all())
     else:  # few values are rather classes, one of them thin (a border), than noise
-        below = int((areas < cut).sum())
-        sound = below <= 1 and len(areas) - below <= 1 and len(met) > SHOWN
+        high = areas[areas >= cut]
+        sound = len(areas) - len(high) <= 1 and bool((np.abs(high - top) <= span / 32).all())
+        sound = sound and len(met) > SHOWN
     low = int(met[met < cut].max(initial=0))
-    high = int(met[met >= cut].min(initial=highest))
-    return (float(np.ceil(cut)), low, high) if sound else None
+    return (float(np.ceil(cut)), low, int(met[met >= cut].min())) if sound else None
 
 
-def _areas(values: np.ndarray, ignore: np.ndarray | None) -> np.ndarray:
-    """Give the values that fill areas: pixels that are as all their neighbours are."""
+def _areas(values: np.ndarray, ignore: np.ndarray | None, lossy: bool) -> np.ndarray:
+    """Give the values that fill areas: pixels that are as all their neighbours are, or nearly."""
     small = values.astype(np.uint16)
     kernel = np.ones((3, 3), np.uint8)
-    flat = cv2.erode(small, kernel) == cv2.dilate(small, kernel)
+    flat = cv2.dilate(small, kernel) - cv2.erode(small, kernel) <= (_NEARLY if lossy else 0)
     if ignore is not None:
         flat &= ~ignore
     areas, counts = np.unique(small[flat].astype(np.int64), return_counts=True)
+    if lossy:  # sixteen values are one
+        areas = areas.repeat(counts) // 16 * 16 + 8
+        areas, counts = np.unique(areas, return_counts=True)
     return areas[counts >= _FLAT]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from foldbelt.formats import dicom
-from foldbelt.formats.pixels import tiff
+from foldbelt.formats.pixels import jpeg, tiff
 from foldbelt.formats.pixels.kinds import FIRST, Pixels, Undecodable, first_bytes, kind_of, refuse
 from foldbelt.formats.pixels.turning import SWAPPING, TAG, orientation_of, turn
 
@@ -78,6 +78,8 @@ def read(path: Path) -> Pixels:
         return _read_png(data, path)
     if kind in _PILLOWS or (kind == "BMP" and data[28:29] != b"\x18"):
         return _by_pillow(data, path, kind)
+    if kind == "JPEG" and (place := jpeg.zeros_within(data)):
+        raise Undecodable(f"is damaged: its picture has a stretch of zeros from byte {place} on")
     values = _by_opencv(data, path)
     return _parted(turn(values, orientation_of(data)), kind in _LOSSY, kind)
 
