@@ -55,7 +55,7 @@ class Listing:
         Storage size (height, width), that of most training images unless `data.size` says it;
         None where there is no image that can be read.
     channels
-        1 for grey, 3 for RGB.
+        1 for grey, 3 for RGB, or the number of bands.
     classes
         Names of the K mask channels.
     labels
@@ -131,7 +131,7 @@ class Sample:
     Parameters
     ----------
     image
-        (h, w) or (h, w, 3) u8.
+        (h, w) or (h, w, C) u8.
     mask
         (h, w, K) u8 of 0 and 1; None for a test image, and where the data have no masks.
     ignore

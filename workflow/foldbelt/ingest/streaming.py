@@ -143,7 +143,7 @@ class Stream:
         if self.writer is None:
             return
         count, classes = len(self.items), len(self.listing.classes)
-        colours = (3,) if self.listing.channels == 3 else ()
+        colours = (self.listing.channels,) if self.listing.channels > 1 else ()
         self.writer.create("image", (*self.size, *colours), np.uint8, count)
         if self.masked:
             tail = self.size if classes == 1 else (*self.size, classes)
@@ -196,7 +196,7 @@ def _is_whole(labels: np.ndarray) -> bool:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring an image (h, w) or (h, w, 3) u8 to (H, W): area means down, linear interpolation up.
+    """Bring an image (h, w) or (h, w, C) u8 to (H, W): area means down, linear interpolation up.
 
     The aspect ratio is not kept; predictions are stretched back to the original size.
     """
@@ -204,6 +204,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    if image.ndim == 3 and image.shape[2] > 4:  # OpenCV's limit
+        bands = [resize_image(image[..., k], size) for k in range(image.shape[2])]
+        return np.stack(bands, axis=-1)
     return cv2.resize(image, size[::-1], interpolation=method)
 
 
