@@ -4,6 +4,8 @@ Images of another size are brought to storage size, and the mask is kept at its 
 (dataset `original`).
 """
 
+import contextlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +23,9 @@ from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.ingest.warned import Watch, watching, whose
 
 BLOCK = 256  # images in memory at a time, at most
+HUGE = 2**26
+"""Pixels of an image from which on it is decoded alone."""
+_one_at_a_time = threading.Lock()
 _BLOCK_BYTES = 64 * 2**20
 
 
@@ -114,6 +119,11 @@ class Stream:
         ]
 
     def _convert(self, item: Item) -> Row | list[Finding]:
+        """Decode one image; huge ones one after the other, so that the memory is bounded."""
+        with _one_at_a_time if item.size[0] * item.size[1] >= HUGE else contextlib.nullcontext():
+            return self._convert_one(item)
+
+    def _convert_one(self, item: Item) -> Row | list[Finding]:
         try:
             sample = self.reader.read(item, self.listing)
         except UnusableImage as error:

@@ -11,8 +11,8 @@ from foldbelt.competitions.folder.files import FROM_BOXES, FROM_MASKS
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.pixels import Meaning, Pixels, Read, read_mask
+from foldbelt.formats.pixels import read as read_pixels
 from foldbelt.formats.pixels.ranges import span_for
-from foldbelt.formats.pixels.reading import read_bounded
 from foldbelt.store.layout import KNOWN
 
 
@@ -32,7 +32,7 @@ def read(item: Item, listing: Listing) -> Sample:
     look = Look(stored)
     if item.truth is not None and item.truth.mask is not None:
         try:
-            found = read_bounded(item.truth.mask, item.size)
+            found = read_pixels(item.truth.mask)
             known = read_mask(found, meaning(listing.settings))
             mask, ignore = known.planes, known.ignore
             look = _look(stored, found, known, listing.settings)
@@ -79,7 +79,7 @@ def meaning(settings: Mapping[str, Any]) -> Meaning:
 
 def _read_image(item: Item, listing: Listing) -> tuple[np.ndarray, str]:
     """Decode an image to u8, and say how it is stored."""
-    found = read_bounded(item.image, item.size)
+    found = read_pixels(item.image)
     pixels = bands_of(found, listing.settings["bands"])
     span = span_for(pixels, listing.settings["range"], listing.ranges)
     return image_files.to_u8(pixels, listing.channels, span), _stored(found)

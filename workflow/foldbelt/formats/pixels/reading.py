@@ -1,6 +1,5 @@
 """Decode an image file as a viewer shows it. Its content decides what it is, not its suffix."""
 
-import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -14,15 +13,12 @@ from foldbelt.formats.pixels.kinds import FIRST, Pixels, Undecodable, first_byte
 from foldbelt.formats.pixels.turning import SWAPPING, TAG, orientation_of, turn
 
 Image.MAX_IMAGE_PIXELS = None  # the limits are ours (`MOST`), and are told
-MOST = 2**30
+MOST = 2**29
 """Pixels of the largest image that is read."""
-HUGE = 2**26
-"""Pixels from which on images are decoded one at a time, to bound the memory."""
 
 _LOSSY = ("JPEG", "JPEG 2000", "WebP")
 _PILLOWS = ("GIF", "JPEG 2000")
 _ENDS = 2**14  # bytes at either end of a PNG that are searched for EXIF data
-_one_at_a_time = threading.Lock()
 
 
 def header(path: Path) -> tuple[int, int]:
@@ -143,11 +139,3 @@ def _by_pillow(data: bytes, path: Path, kind: str) -> Pixels:
     bits = 1 if values.dtype == bool else 0
     values = values.astype(np.uint8) * np.uint8(255) if bits else values
     return Pixels(values, None, alpha, lossy, kind, bits)
-
-
-def read_bounded(path: Path, size: tuple[int, int]) -> Pixels:
-    """Do as `read`, one at a time where images are huge."""
-    if size[0] * size[1] < HUGE:
-        return read(path)
-    with _one_at_a_time:
-        return read(path)
