@@ -112,7 +112,9 @@ def pillow_lossy(rng: np.random.Generator, mask: np.ndarray, path: Path) -> Exam
     options: dict[str, Any] = {"exif": exif} if exif is not None else {}
     options |= {"progressive": True} if rng.random() < 0.2 else {}
     image.save(path, kind, quality=quality, **options)
-    again = exif is None and rng.random() < 0.3
+    again = (
+        exif is None and x >= 128 and rng.random() < 0.3
+    )  # low values: nothing tells of the loss
     if again:
         with Image.open(path) as opened:
             opened.convert("L").save(path, "PNG")

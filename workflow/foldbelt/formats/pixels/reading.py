@@ -18,7 +18,7 @@ MOST = 2**29
 
 _LOSSY = ("JPEG", "JPEG 2000", "WebP")
 _PILLOWS = ("GIF", "JPEG 2000")
-_ENDS = 2**14  # bytes at either end of a PNG that are searched for EXIF data
+_ENDS = 2**12  # bytes at the end of a PNG that are searched for EXIF data
 
 
 def header(path: Path) -> tuple[int, int]:
@@ -29,7 +29,10 @@ def header(path: Path) -> tuple[int, int]:
         raise refuse(path, f"cannot be opened ({error.strerror})") from error
     if kind_of(data) == "DICOM" or path.suffix.lower() == dicom.SUFFIX:
         return dicom.header(path).size
-    size = tiff.header(path) if kind_of(data) == "TIFF" else _header(path)
+    if kind_of(data) == "PNG":
+        size = _png_header(path, data)
+    else:
+        size = tiff.header(path) if kind_of(data) == "TIFF" else _header(path)
     if size[0] * size[1] > MOST:
         raise Undecodable(
             f"has {size[0]}×{size[1]} pixels, more than the {MOST} that are read; cut it in parts"
@@ -42,11 +45,8 @@ def _header(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             pages = getattr(image, "n_frames", 1) if image.format == "GIF" else 1
             height, width = image.height, image.width
-            turned = 1
-            if image.format == "PNG":  # Pillow would decode it to find the tag behind the pixels
-                turned = orientation_of(path.read_bytes()) if _has_tag(path) else 1
-            elif image.format in ("JPEG", "WEBP"):
-                turned = image.getexif().get(TAG, 1)
+            tagged = image.format in ("JPEG", "WEBP", "MPO") and "exif" in image.info
+            turned = image.getexif().get(TAG, 1) if tagged else 1
     except Exception as error:  # Pillow raises nearly anything on a broken file
         raise refuse(path, "cannot be read as an image") from error
     if pages > 1:
@@ -54,12 +54,21 @@ def _header(path: Path) -> tuple[int, int]:
     return (width, height) if turned in SWAPPING else (height, width)
 
 
-def _has_tag(path: Path) -> bool:
-    """Tell whether a PNG seems to have EXIF data, which stand before its pixels or behind them."""
-    with path.open("rb") as file:
-        first = file.read(_ENDS)
-        file.seek(max(file.seek(0, 2) - _ENDS, 0))
-        return b"eXIf" in first or b"eXIf" in file.read()
+def _png_header(path: Path, first: bytes) -> tuple[int, int]:
+    """Read the size from a PNG's first chunk; its orientation stands before or behind its pixels.
+
+    Pillow would decode the pixels to find the latter.
+    """
+    if first[12:16] != b"IHDR" or len(first) < 24:
+        raise Undecodable("cannot be read as an image: its PNG header is broken")
+    width, height = (int.from_bytes(first[at : at + 4], "big") for at in (16, 20))
+    tagged = b"eXIf" in first
+    if len(first) == FIRST:
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - _ENDS, 0))
+            tagged = tagged or b"eXIf" in file.read()
+    turned = orientation_of(path.read_bytes()) if tagged else 1
+    return (width, height) if turned in SWAPPING else (height, width)
 
 
 def read(path: Path) -> Pixels:
