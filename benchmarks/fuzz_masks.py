@@ -112,9 +112,8 @@ def pillow_lossy(rng: np.random.Generator, mask: np.ndarray, path: Path) -> Exam
     options: dict[str, Any] = {"exif": exif} if exif is not None else {}
     options |= {"progressive": True} if rng.random() < 0.2 else {}
     image.save(path, kind, quality=quality, **options)
-    again = (
-        exif is None and x >= 128 and rng.random() < 0.3
-    )  # low values: nothing tells of the loss
+    # Of low values, and of black alone, nothing tells later that they were changed.
+    again = exif is None and x >= 128 and mask.any() and bool(rng.random() < 0.3)
     if again:
         with Image.open(path) as opened:
             opened.convert("L").save(path, "PNG")
@@ -146,7 +145,8 @@ def pillow_tiff(rng: np.random.Generator, mask: np.ndarray, path: Path) -> Examp
     _image(rng, mask, mode, x).save(path, "TIFF", compression=compression, tiffinfo={274: k})
     lossy = compression == "jpeg"
     how = f"pillow tiff {mode} {compression} {x} turned={k}"
-    return Example(how, _turned(mask, k), LOSSY if lossy else LOSSLESS)
+    truth = _turned(mask, k)
+    return Example(how, _left(truth, path) if lossy else truth, LOSSY if lossy else LOSSLESS)
 
 
 def _left(mask: np.ndarray, path: Path) -> np.ndarray:
@@ -212,7 +212,9 @@ def imageios(rng: np.random.Generator, mask: np.ndarray, path: Path) -> Example:
     named = path.with_suffix(kind)
     imageio.v3.imwrite(named, values)
     named.rename(path)
-    return Example(f"imageio {kind} {x}", mask, LOSSY if kind == ".jpg" else LOSSLESS)
+    if kind == ".jpg":
+        return Example(f"imageio {kind} {x}", _left(mask, path), LOSSY)
+    return Example(f"imageio {kind} {x}", mask, LOSSLESS)
 
 
 def _orientation(

@@ -382,3 +382,17 @@ def test_what_was_read_is_told_in_numbers(run: Run, capsys: pytest.CaptureFixtur
     told = capsys.readouterr().out
     assert "Read, train: 6 images, 40×56 (6); stored as PNG, uint8 (6)" in told
     assert "the object is the value 255 (6); mean coverage 0.1250" in told
+
+
+def test_one_low_value_everywhere_is_no_object_among_others(run: Run) -> None:
+    """A black mask that went through JPEG may come back as 1 everywhere."""
+    save(run.root / "masks/c.png", np.ones(SIZE, np.uint8))
+    assert "masks, c: holds 1 everywhere, where other masks hold 255" in run.refused("folder")
+    run("folder", on_problem="drop")
+    assert "c" not in store.read(run.train, "id")
+    for name in NAMES:
+        save(
+            run.root / f"masks/{name}.png", block(SIZE) if name != "c" else np.ones(SIZE, np.uint8)
+        )
+    run("folder")
+    assert store.read(run.train, "mask", ["c"]).all()

@@ -113,6 +113,8 @@ class Look:
         the mask was cut; None where it does not matter.
     notes
         What was done that a person should know.
+    full
+        Whether all pixels of the mask have that value.
     gap
         The values on both sides of where a mask was cut; None where it was not.
     """
@@ -122,6 +124,7 @@ class Look:
     value: int | None = None
     notes: tuple[str, ...] = ()
     gap: tuple[int, int] | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,24 @@ def _counted(names: Iterable[str]) -> str:
     return few + f" and {len(counts) - SHOWN} other kinds" * (len(counts) > SHOWN)
 
 
-def check_values(looks: Iterable[tuple[str, Look]]) -> list[Finding]:
+def check_values(looks: Sequence[tuple[str, Look]]) -> list[Finding]:
     """Find out whether one unnamed class is the same value in all masks.
 
     Otherwise the values are rather classes, of which every mask happens to show one.
     """
+    others = {look.value for _, look in looks if look.value and not look.full}
+    strange = [
+        Finding(
+            f"masks, {key}",
+            f"holds {look.value} everywhere, where other masks hold {min(others)} in objects: is "
+            "it empty, and was changed in storing?",
+            key,
+        )
+        for key, look in looks
+        if others and look.full and look.value not in {*others, *_WHITE}
+    ]
+    if strange:
+        return strange
     first: dict[int, str] = {}
     counts: Counter[int] = Counter()
     for key, look in looks:

@@ -110,4 +110,6 @@ def _stored(found: Pixels) -> str:
 
 def _look(stored: str, found: Pixels, known: Read, settings: Mapping[str, Any]) -> Look:
     value = known.value if settings["classes"] is None and settings["cut"] is None else None
-    return Look(stored, _stored(found), value, (known.note,) if known.note else (), known.gap)
+    notes = (known.note,) if known.note else ()
+    full = bool(value) and known.ignore is None and bool(known.planes.all())
+    return Look(stored, _stored(found), value, notes, known.gap, full)
