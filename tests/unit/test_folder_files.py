@@ -396,3 +396,30 @@ def test_one_low_value_everywhere_is_no_object_among_others(run: Run) -> None:
         )
     run("folder")
     assert store.read(run.train, "mask", ["c"]).all()
+
+
+def test_colours_name_classes_from_mask_to_array(run: Run) -> None:
+    before = arrays(run, classes={"lesion": 255})
+    for name in NAMES:
+        mask = block(SIZE)
+        save(run.root / f"masks/{name}.png", mask[..., None] * np.array([200, 10, 30], np.uint8))
+    run.train.unlink()
+    run.test.unlink()
+    assert "data.colours" in run.refused("folder")
+    after = arrays(run, colours={"lesion": [200, 10, 30]})
+    assert all(map(np.array_equal, before, after))
+    assert store.attrs(run.train)["class_names"] == ["lesion"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"colours": {"a": [1, 2, 3]}, "classes": {"a": 1}},
+        {"colours": {"a": [1, 2, 3], "b": [1, 2, 3]}},
+        {"colours": {"a": [1, 2, 3]}, "ignore_colour": [1, 2, 3]},
+        {"ignore_colour": [1, 2, 3]},
+        {"cut": 5, "classes": {"a": 1}},
+    ],
+)
+def test_settings_that_contradict_are_refused(run: Run, spec: dict) -> None:
+    assert re.search(r"data\.(colours|ignore_colour|cut)", run.refused("folder", **spec))

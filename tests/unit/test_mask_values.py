@@ -260,3 +260,30 @@ def test_fractions_need_a_cut() -> None:
     assert np.array_equal(meant(disc().astype(np.float64)), disc())
     assert "no numbers" in refused(np.full((4, 4), np.nan))
     assert "below 0" in refused(disc().astype(np.int16) * -1)
+
+
+# --- classes that are colours
+
+
+def test_classes_may_be_colours(tmp_path: Path) -> None:
+    path = tmp_path / "m.png"
+    table = np.array([[0, 0, 0], [255, 0, 0], [0, 128, 7], [224, 224, 192]], np.uint8)
+    values = classes()
+    values[:3] = 3
+    for image in (
+        Image.fromarray(table[values]),
+        Image.fromarray(table[values]).quantize(4),
+        Image.fromarray(np.dstack([table[values], np.full((SIDE, SIDE), 255, np.uint8)])),
+    ):
+        image.save(path)
+        meaning = Meaning(
+            colours={"b": [0, 128, 7], "a": [255, 0, 0]}, ignore_colour=[224, 224, 192]
+        )
+        found = look(path, meaning)
+        assert np.array_equal(found.planes, np.stack([values == 2, values == 1], axis=-1))
+        assert np.array_equal(found.ignore, values == 3)
+        with pytest.raises(Undecodable, match=r"\[224, 224, 192\] \(4\.7 %\).*data\.colours"):
+            look(path, Meaning(colours={"b": [0, 128, 7], "a": [255, 0, 0]}))
+    Image.fromarray(table[values]).save(path, "JPEG")
+    with pytest.raises(Undecodable, match="JPEG, which blurs colours"):
+        look(path, meaning)

@@ -190,6 +190,8 @@ _LATER: Mapping[str, Any] = {
     "range": "auto",
     "bands": None,
     "cut": None,
+    "colours": None,
+    "ignore_colour": None,
     "box_masks": "filled",
     "sizes": None,
     "siblings": "labels",

@@ -60,7 +60,8 @@ def _mask_columns(
     union = mask.any(axis=2)
     labelled = union.size if ignore is None else union.size - int(ignore.sum())
     columns: dict[str, Any] = {"coverage": float(union.sum() / max(labelled, 1))}
-    if settings["ignore"] is not None or settings["masks"] == FROM_BOXES:
+    ignoring = settings["ignore"] is not None or settings["ignore_colour"] is not None
+    if ignoring or settings["masks"] == FROM_BOXES:
         columns[KNOWN] = float(labelled / union.size)
     return {**columns, "empty": int(not union.any())}
 
@@ -74,7 +75,8 @@ def _labels(item: Item, mask: np.ndarray | None) -> np.ndarray:
 
 def meaning(settings: Mapping[str, Any]) -> Meaning:
     """Give what the config says of the values of masks."""
-    return Meaning(settings["classes"], settings["ignore"], settings["cut"])
+    keys = ("classes", "ignore", "cut", "colours", "ignore_colour")
+    return Meaning(*(settings[key] for key in keys))
 
 
 def _read_image(item: Item, listing: Listing) -> tuple[np.ndarray, str]:
@@ -109,7 +111,8 @@ def _stored(found: Pixels) -> str:
 
 
 def _look(stored: str, found: Pixels, known: Read, settings: Mapping[str, Any]) -> Look:
-    value = known.value if settings["classes"] is None and settings["cut"] is None else None
+    named = any(settings[key] is not None for key in ("classes", "cut", "colours"))
+    value = None if named else known.value
     notes = (known.note,) if known.note else ()
     full = bool(value) and known.ignore is None and bool(known.planes.all())
     return Look(stored, _stored(found), value, notes, known.gap, full)

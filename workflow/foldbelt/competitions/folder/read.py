@@ -161,6 +161,10 @@ def _check_mask_sizes(
 def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
     """Give class → value in masks; None means every value that is neither 0 nor ignored."""
     ignore, classes = settings["ignore"], settings["classes"]
+    if settings["colours"] is not None:
+        return _coloured(settings)
+    if settings["ignore_colour"] is not None:
+        raise InputError("data.ignore_colour is for masks whose classes are data.colours.")
     if classes is not None and settings["cut"] is not None:
         raise InputError("data.cut is for one class without a name; leave out it or data.classes.")
     if ignore == 0:
@@ -179,6 +183,24 @@ def _classes(settings: Mapping[str, Any]) -> dict[str, int | None]:
             f"(background) and not that of data.ignore ({ignore})."
         )
     return dict(classes)
+
+
+def _coloured(settings: Mapping[str, Any]) -> dict[str, int | None]:
+    """Give the classes of `data.colours`, which no value has."""
+    others = [f"data.{key}" for key in ("classes", "ignore", "cut") if settings[key] is not None]
+    if others:
+        raise InputError(
+            f"data.colours names classes by colours, {', '.join(others)} by values; give either."
+        )
+    colours = [tuple(colour) for colour in settings["colours"].values()]
+    colours += [] if settings["ignore_colour"] is None else [tuple(settings["ignore_colour"])]
+    twice = sorted({str(list(colour)) for colour in colours if colours.count(colour) > 1})
+    if twice:
+        raise InputError(
+            f"data.colours: {', '.join(twice)} stands twice; every class, and data.ignore_colour, "
+            "needs a different colour."
+        )
+    return dict.fromkeys(settings["colours"])
 
 
 def _check_sample(root: Path, test: Mapping[str, Path], classes: list[str]) -> list[Finding]:

@@ -5,12 +5,13 @@ saved again afterwards), a clear gap around the middle is cut there, and told. A
 the values met and their shares; `data.classes`, `data.ignore` and `data.cut` say what is meant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from foldbelt.formats.pixels.colours import planes_of
 from foldbelt.formats.pixels.kinds import Pixels, Undecodable
 
 SHOWN = 8
@@ -39,11 +40,17 @@ class Meaning(NamedTuple):
         The value of unlabelled pixels, or None.
     cut
         From which value on a pixel is object, or None.
+    colours
+        Class → red, green, blue, where classes are colours; None where they are values.
+    ignore_colour
+        The colour of unlabelled pixels, or None.
     """
 
     classes: Mapping[str, int] | None = None
     ignore: int | None = None
     cut: float | None = None
+    colours: Mapping[str, Sequence[int]] | None = None
+    ignore_colour: Sequence[int] | None = None
 
 
 class Read(NamedTuple):
@@ -73,6 +80,9 @@ class Read(NamedTuple):
 
 def read_mask(pixels: Pixels, meaning: Meaning) -> Read:
     """Understand the values of a decoded mask; `Undecodable` says why they are not."""
+    if meaning.colours is not None:
+        planes, unlabelled = planes_of(pixels, meaning.colours, meaning.ignore_colour)
+        return Read(planes, unlabelled, 0)
     values, note = _values(pixels, meaning)
     if values.dtype.kind == "f":
         values, note = _whole(values, meaning, note)
@@ -108,7 +118,8 @@ def _values(pixels: Pixels, meaning: Meaning) -> tuple[np.ndarray, str]:
         near = pixels.lossy and _nearly_grey(values)
         if not near and not _all_same(values):
             raise Undecodable(
-                "is a coloured mask; save it with one channel, or a palette, of values"
+                "is a coloured mask; save it with one channel, or a palette, of values, or "
+                "say what its colours are (data.colours)"
             )
         values = np.ascontiguousarray(values[..., 1 if near else 0])
     return (values, "") if pixels.alpha is None else _with_alpha(values, pixels.alpha)
