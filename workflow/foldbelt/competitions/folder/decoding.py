@@ -1,6 +1,7 @@
 """One image of a folder data set and its mask, from their files to arrays."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from foldbelt.competitions._reading import Item, Listing, Look, Sample
 from foldbelt.competitions.folder.boxes import filled, of_mask
 from foldbelt.competitions.folder.files import FROM_BOXES, FROM_MASKS
-from foldbelt.formats import image_files
+from foldbelt.formats import image_files, labelme
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.pixels import Meaning, Pixels, Read, read_mask
 from foldbelt.formats.pixels import read as read_pixels
@@ -32,10 +33,7 @@ def read(item: Item, listing: Listing) -> Sample:
     look = Look(stored)
     if item.truth is not None and item.truth.mask is not None:
         try:
-            found = read_pixels(item.truth.mask)
-            known = read_mask(found, meaning(listing.settings))
-            mask, ignore = known.planes, known.ignore
-            look = _look(stored, found, known, listing.settings)
+            mask, ignore, look = _read_mask(item.truth.mask, item, listing, stored)
         except image_files.Undecodable as error:
             where = image_files.relative(item.truth.mask, listing.root)
             findings.append(Finding(where, str(error), item.id))
@@ -51,6 +49,18 @@ def read(item: Item, listing: Listing) -> Sample:
     if listing.settings["boxes"] == FROM_MASKS and mask is not None:
         boxes = of_mask(mask, ignore, listing.settings)
     return Sample(image, mask, ignore, _labels(item, mask), columns, boxes, look)
+
+
+def _read_mask(
+    path: Path, item: Item, listing: Listing, stored: str
+) -> tuple[np.ndarray, np.ndarray | None, Look]:
+    """Decode or draw a mask (h, w, K), its unlabelled pixels, and what was met."""
+    if path.suffix.lower() == labelme.SUFFIX:
+        mask = labelme.draw(labelme.read(path), item.size, listing.classes)
+        return mask, None, Look(stored, "LabelMe")
+    found = read_pixels(path)
+    known = read_mask(found, meaning(listing.settings))
+    return known.planes, known.ignore, _look(stored, found, known, listing.settings)
 
 
 def _mask_columns(

@@ -7,7 +7,7 @@ from typing import Any
 
 from foldbelt.competitions.folder.files import TEST_FOLDERS, test_folders, unread
 from foldbelt.competitions.folder.sample import TEST_PREFIX
-from foldbelt.formats import image_files
+from foldbelt.formats import image_files, labelme
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, files_below, printable
 from foldbelt.formats.pairs import pair
@@ -38,7 +38,11 @@ def list_files(root: Path, settings: Mapping[str, Any], with_masks: bool) -> Fil
         if not files and folder != test_folder:
             reason = f"is missing or empty; looked for images in {root / folder}{_there(root)}"
             found.findings.append(Finding(folder, reason))
-        files_of[folder], wrong = image_files.by_path(files, root, root / folder)
+        drawn = folder == "masks" and any(map(labelme.is_labelme, files))
+        suffixes = (labelme.SUFFIX,) if drawn else image_files.SUFFIXES
+        files_of[folder], wrong = image_files.by_path(files, root, root / folder, suffixes)
+        if drawn:
+            found.notes.append("Masks are drawn of the shapes in LabelMe's files")
         found.findings.extend(wrong)
     found.images.update(files_of["images"])
     if with_masks:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foldbelt.competitions._reading import Item, Listing, Sample
-from foldbelt.competitions.folder import SAMPLE, decoding, truth
+from foldbelt.competitions.folder import SAMPLE, decoding, drawings, truth
 from foldbelt.competitions.folder.boxes import read_boxes
 from foldbelt.competitions.folder.files import FROM_BOXES
 from foldbelt.competitions.folder.labels import read_labels
@@ -31,7 +31,7 @@ from foldbelt.competitions.folder.listing import list_files
 from foldbelt.competitions.folder.meta import add_patients, read_meta
 from foldbelt.competitions.folder.sample import in_sample, sample_fault
 from foldbelt.files import InputError
-from foldbelt.formats import csv_files, image_files
+from foldbelt.formats import csv_files, image_files, labelme
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.pixels import read as read_pixels
 from foldbelt.formats.pixels.ranges import grey_ranges
@@ -53,7 +53,10 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     files = list_files(root, settings, drawn)
     images, masks, test, findings = files.images, files.masks, files.test, files.findings
     sizes, broken = image_files.measure(images | test, root)
-    mask_sizes, broken_masks = image_files.measure(masks, root)
+    if any(path.suffix.lower() == labelme.SUFFIX for path in masks.values()):
+        classes, mask_sizes, broken_masks = drawings.measure(root, settings, masks, sizes)
+    else:
+        mask_sizes, broken_masks = image_files.measure(masks, root)
     findings += broken + broken_masks
     size, wrong = image_files.storage_size(root, settings, images, test, sizes, size)
     findings += wrong + _check_mask_sizes(root, images, masks, sizes, mask_sizes)
