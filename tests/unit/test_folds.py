@@ -9,7 +9,7 @@ import pytest
 from foldbelt import folds, store
 from foldbelt.config import complete
 from foldbelt.files import InputError
-from foldbelt.folds import splitting, strata
+from foldbelt.folds import grouping, splitting, strata
 
 STRATIFY = ["coverage", "depth", "empty"]
 
@@ -206,7 +206,7 @@ def test_a_sample_is_drawn_at_random_and_by_the_seed_alone() -> None:
         return set(splitting._plan(of, 3, [], "mosaic", seed, sample=200)["id"])
 
     assert drawn(table, 0) == drawn(shuffled, 0) != drawn(table, 1)
-    groups = splitting._join([splitting._group_keys(table, "mosaic")], len(table))
+    groups = splitting._join([grouping.keys(table, "mosaic")], len(table))
     taken = np.array([np.isin(groups, splitting._sample(groups, 200, seed)) for seed in range(200)])
     assert np.abs(taken.mean(axis=0) - 1 / 3).max() < 0.15  # each image in a third of the samples
     large = np.bincount(groups)[groups] > 3
@@ -399,7 +399,7 @@ def test_words_for_nothing_are_no_group(none: str) -> None:
 
 def test_missing_groups_are_told_or_refused(capsys: pytest.CaptureFixture) -> None:
     table = pd.DataFrame({"id": ["p", "q", "r"], "patient": ["A", "", "B"]})
-    splitting._tell_missing(table, "patient", "alone")
+    grouping.tell_missing(table, "patient", "alone")
     assert "1 of 3 images, such as q, have no patient" in capsys.readouterr().out
     with pytest.raises(InputError, match="group_missing: alone"):
-        splitting._tell_missing(table, "patient", "error")
+        grouping.tell_missing(table, "patient", "error")

@@ -20,10 +20,8 @@ from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.likeness import read as read_likeness
 from foldbelt.copies import CopyFinder
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
-from foldbelt.folds import strata
+from foldbelt.folds import grouping, strata
 from foldbelt.store.layout import KNOWN
-
-_NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
 
 
 def split(
@@ -113,7 +111,7 @@ def run(
         table["mosaic"] = _mosaics(mosaic, table["id"])
     if likeness is not None:
         table[COLUMN] = _likeness(likeness, table["id"])
-    _tell_missing(table, group, scheme.get("group_missing", "alone"))
+    grouping.tell_missing(table, group, scheme.get("group_missing", "alone"))
     planned = _plan(
         table,
         scheme["count"],
@@ -223,7 +221,7 @@ def _plan(
     _check_columns(table, count, stratify, group, first)
     order = np.argsort(table["id"].to_numpy(str), kind="stable")
     rows = table.iloc[order].reset_index(drop=True)
-    keys: list[list[Hashable]] = [_group_keys(rows, group)]
+    keys: list[list[Hashable]] = [grouping.keys(rows, group)]
     keys += [[copies.get(name) for name in rows["id"]]] if copies else []
     groups = _join(keys, len(rows))
     if sample is not None:
@@ -290,35 +288,6 @@ def _check_positives(rows: pd.DataFrame, folds: np.ndarray, count: int) -> None:
             f"({positive.sum()} of {len(rows)} images {what}). Ask for fewer folds, "
             f"stratify by `{column}`, or try another seed."
         )
-
-
-def _group_keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
-    """Give each row's group, None where it belongs to none."""
-    if group is None:
-        return [None] * len(rows)
-    values = zip(rows[group].tolist(), rows[group].isna(), strict=True)
-    return [None if missing or _says_nothing(value) else value for value, missing in values]
-
-
-def _says_nothing(value: object) -> bool:
-    return str(value).strip().lower() in _NOTHING if isinstance(value, str) else value == -1
-
-
-def _tell_missing(rows: pd.DataFrame, group: str | None, missing: str) -> None:
-    """Print how many images lack the key by which they are grouped, or refuse them."""
-    if group is None or group == "mosaic" or group not in rows:
-        return
-    keys = _group_keys(rows, group)
-    without = [name for name, key in zip(rows["id"], keys, strict=True) if key is None]
-    if not without:
-        return
-    told = f"{len(without)} of {len(rows)} images, such as {without[0]}, have no {group}"
-    if missing == "error":
-        raise InputError(
-            f"folds: {told}. Fill the column, or let each of them be a group of its own "
-            "(group_missing: alone)."
-        )
-    print(f"{told}: each of them is a group of its own")
 
 
 def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:
