@@ -9,7 +9,7 @@ import pytest
 from foldbelt import folds, store
 from foldbelt.config import complete
 from foldbelt.files import InputError
-from foldbelt.folds import splitting, strata
+from foldbelt.folds import grouping, splitting, strata
 
 STRATIFY = ["coverage", "depth", "empty"]
 
@@ -206,7 +206,7 @@ def test_a_sample_is_drawn_at_random_and_by_the_seed_alone() -> None:
         return set(splitting._plan(of, 3, [], "mosaic", seed, sample=200)["id"])
 
     assert drawn(table, 0) == drawn(shuffled, 0) != drawn(table, 1)
-    groups = splitting._join([splitting._group_keys(table, "mosaic")], len(table))
+    groups = splitting._join([grouping.keys(table, "mosaic")], len(table))
     taken = np.array([np.isin(groups, splitting._sample(groups, 200, seed)) for seed in range(200)])
     assert np.abs(taken.mean(axis=0) - 1 / 3).max() < 0.15  # each image in a third of the samples
     large = np.bincount(groups)[groups] > 3
@@ -389,3 +389,17 @@ def test_images_of_which_nothing_is_known_take_no_part(tmp_path, capsys):
     assert (
         "2 of 20 images have no pixel whose truth is known, such as i18" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("none", ["NA", " nan", "None", "n/a", "-1"])
+def test_words_for_nothing_are_no_group(none: str) -> None:
+    table = pd.DataFrame({"id": range(12), "group": [none] * 6 + ["a"] * 3 + ["b"] * 3})
+    assert splitting._plan(table, 3, [], "group", 0)["group"].nunique() == 8
+
+
+def test_missing_groups_are_told_or_refused(capsys: pytest.CaptureFixture) -> None:
+    table = pd.DataFrame({"id": ["p", "q", "r"], "patient": ["A", "", "B"]})
+    grouping.tell_missing(table, "patient", "alone")
+    assert "1 of 3 images, such as q, have no patient" in capsys.readouterr().out
+    with pytest.raises(InputError, match="group_missing: alone"):
+        grouping.tell_missing(table, "patient", "error")

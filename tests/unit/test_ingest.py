@@ -557,7 +557,7 @@ def test_sixteen_bits_are_scaled_by_the_type_not_the_image(run):
     make_folder(run.root, {"a": (16, 256)})
     ramp = np.linspace(0, 40000, 16 * 256).astype(np.uint16).reshape(16, 256)
     save(run.root / "images/a.png", ramp)
-    run("folder")
+    run("folder", range="type")
     assert np.array_equal(store.read(run.train, "image")[0], np.round(ramp / 257))
 
 
@@ -580,17 +580,19 @@ def test_colour_modes_come_to_the_one_asked_for(run):
     assert np.array_equal(store.read(run.train, "image", ["grey"])[0], tile(1, (24, 24)))
 
 
-def test_suffixes_pair_by_stem_and_turning_tags_are_ignored(run):
+def test_suffixes_pair_by_stem_and_turning_tags_are_heeded(run):
     make_folder(run.root, {"a": (24, 40), "b": (24, 40)})
     for name in "ab":
         (run.root / f"images/{name}.png").unlink()
     exif = Image.Exif()
     exif[0x112] = 6  # "turn me by 90°"
-    flat = np.full((24, 40), 90, np.uint8)
-    Image.fromarray(flat).save(run.root / "images/a.JPG", exif=exif)
-    Image.fromarray(flat).save(run.root / "images/b.tiff")
+    shown = np.full((24, 40), 90, np.uint8)
+    shown[:12] = 30
+    stored = np.ascontiguousarray(np.rot90(shown))  # which 6 turns back
+    Image.fromarray(stored).save(run.root / "images/a.JPG", exif=exif, quality=95)
+    Image.fromarray(shown).save(run.root / "images/b.tiff")
     run("folder")
-    assert np.abs(store.read(run.train, "image").astype(int) - 90).max() <= 1
+    assert np.abs(store.read(run.train, "image").astype(int) - shown).max() <= 3
     assert store.stored_size(run.train) == (24, 40)
 
 
@@ -601,8 +603,8 @@ def test_masks_of_other_kinds(run):
     Image.fromarray(mask * 255).convert("1").save(masks / "bits.png")
     save(masks / "colours.png", np.repeat(mask[..., None] * 9, 3, axis=2))
     indexed = Image.fromarray(mask * 3, "L").convert("P")
-    indexed.putpalette([255, 0, 0] * 3 + [0, 0, 0] * 253)  # colours that lie about the values
-    indexed.putdata((mask * 3).ravel().tolist())
+    indexed.putpalette([255, 0, 0] * 3 + [0, 0, 0] * 253)  # what is shown counts, not the index
+    indexed.putdata(((1 - mask) * 3).ravel().tolist())
     indexed.save(masks / "palette.png")
     (masks / "jpeg.png").unlink()
     cv2.imwrite(str(masks / "jpeg.jpg"), mask * 255, [cv2.IMWRITE_JPEG_QUALITY, 60])
@@ -638,10 +640,6 @@ FOLDER_SPOILT = {
             r / "test/p.tif", save_all=True, append_images=[Image.new("L", (40, 40))]
         ),
         r"test/p\.tif: holds 2 pages",
-    ),
-    "in train and test": (
-        lambda r: save(r / "test/a.png", tile(3, (40, 40))),
-        r"test/a\.png: has the id of a train image",
     ),
     "meta for nobody": (
         lambda r: save_table(r / "meta.csv", {"id": ["a", "b", "c", "z"], "age": [1, 2, 3, 4]}),

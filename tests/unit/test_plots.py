@@ -462,3 +462,8 @@ def test_panels_lie_on_rounded_places_which_the_solver_alone_does_not_give(tmp_p
     bounds = [side for axes in made.axes for side in axes.get_position(original=True).bounds]
     assert np.allclose(bounds, np.round(bounds, 5), rtol=0, atol=1e-12)
     assert len(set(bounds)) > 3
+
+
+@pytest.mark.parametrize(("bands", "shown"), [(2, (5, 4)), (3, (5, 4, 3)), (5, (5, 4, 3))])
+def test_any_number_of_bands_can_be_shown(bands: int, shown: tuple[int, ...]) -> None:
+    assert style.visible(np.zeros((5, 4, bands), np.uint8)).shape == shown

@@ -188,7 +188,7 @@ SPOILT = {
         [r"test_images/a\.jpg: has the name of a train image"],
     ),
     "pair twice": (
-        lambda r: add(r / CSV, "a.jpg,1,5 3"),
+        lambda r: add(r / CSV, "a.jpg,1,76 3"),
         [r"train\.csv: image a\.jpg, class 1: the pair is duplicate \(2 rows\)"],
     ),
     "class is no number": (
@@ -548,3 +548,43 @@ def test_jpeg_is_read_as_opencv_reads_it(run: Run) -> None:
     colours = cv2.imread(str(run.root / "train_images/a.jpg"))
     grey = cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY)
     assert np.abs(store.read(run.train, "image")[0].astype(int) - grey).max() <= 1
+
+
+# --- tables as people write them
+
+
+def test_blanks_around_columns_and_fields_do_not_count(run: Run) -> None:
+    run("steel")
+    before = store.read(run.train, "mask")
+    table = pd.read_csv(run.root / CSV, dtype=str)
+    table.columns = [f" {name} " for name in table.columns]
+    (table + " ").to_csv(run.root / CSV, index=False)
+    run("steel")
+    assert np.array_equal(store.read(run.train, "mask"), before)
+
+
+def test_minus_one_says_nothing_is_there(run: Run) -> None:
+    run("steel")
+    before = store.read(run.train, "mask")
+    add(run.root / CSV, "d.png,1,-1\nd.png,3, -1")
+    run("steel")
+    assert np.array_equal(store.read(run.train, "mask"), before)
+
+
+def test_rows_of_objects_are_joined_where_none_overlaps(run: Run) -> None:
+    run("steel")
+    before = store.read(run.train, "mask")
+    table = pd.read_csv(run.root / CSV, dtype=str)
+    single = [
+        (image, label, text[0])
+        for image, label, runs in table.itertuples(index=False)
+        for text in re.findall(r"(\d+ \d+)()", runs)
+    ]
+    assert len(single) > len(table)
+    pd.DataFrame(single[::-1], columns=POSITIVES).to_csv(run.root / CSV, index=False)
+    run("steel")
+    assert np.array_equal(store.read(run.train, "mask"), before)
+    add(run.root / CSV, ",".join(single[0]))
+    run.train.unlink()
+    run.test.unlink()
+    assert "rows of objects are joined where no two of them overlap" in run.refused("steel")

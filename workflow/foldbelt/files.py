@@ -29,7 +29,9 @@ class Problem:
     action: str = ""
 
 
-def raise_all(problems: Sequence[Problem], title: str, hint: str = "") -> None:
+def raise_all(
+    problems: Sequence[Problem], title: str, hint: str = "", most: int | None = None, rest: str = ""
+) -> None:
     """Raise one InputError that lists every problem; do nothing if there is none.
 
     Parameters
@@ -40,6 +42,10 @@ def raise_all(problems: Sequence[Problem], title: str, hint: str = "") -> None:
         What was being checked, for the first line.
     hint
         What to do, for the last line.
+    most
+        How many problems are listed; None lists all.
+    rest
+        Where the others can be read, if not all are listed.
 
     Raises
     ------
@@ -49,7 +55,9 @@ def raise_all(problems: Sequence[Problem], title: str, hint: str = "") -> None:
     if not problems:
         return
     lines = [f"{title}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
-    lines += [f"  {problem.file}: {problem.reason}" for problem in problems]
+    lines += [f"  {problem.file}: {problem.reason}" for problem in problems[:most]]
+    if most is not None and len(problems) > most:
+        lines.append(f"  … and {len(problems) - most} more{rest}")
     raise InputError("\n".join([*lines, hint] if hint else lines))
 
 

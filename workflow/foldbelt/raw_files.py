@@ -66,7 +66,7 @@ def digests(
     folder = Path(state)
     cache = _read_cache(folder / CACHE)
     paths = sorted({os.path.abspath(path) for part in files.values() for path in part})
-    states = {path: os.stat(path) for path in paths}
+    states = {path: _state(path) for path in paths}
     known = {path: cache[path][3] for path in paths if _same(cache.get(path), states[path])}
     fresh = _read([path for path in paths if path not in known], states, tell)
     content = known | fresh
@@ -137,7 +137,17 @@ def _read(
     return made
 
 
+def _state(path: str) -> os.stat_result:
+    """Look at a file, or at a link that leads nowhere: readers name it, so it counts."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return os.lstat(path)
+
+
 def _content(path: str) -> str:
+    if os.path.islink(path) and not os.path.exists(path):
+        return hashlib.sha256(b"link\0" + os.fsencode(os.readlink(path))).hexdigest()
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,8 +15,9 @@ competition. They ask the package that the config names, `foldbelt.competitions.
     item. ``read(item, listing)`` decodes one image and its truth (a mask file, RLE texts, boxes
     drawn as masks: whatever `Item.truth` holds) and checks one against the other. It gives the
     per-image columns and labels that are computed from pixels. It is called from several threads,
-    and raises `foldbelt.formats.UnusableImage`. ``read_truth(path, ids, shape, classes)`` is needed
-    only where the hidden truth comes as a table.
+    and raises `foldbelt.formats.UnusableImage`. Optional: ``settle(listing)`` looks at the pixels
+    of training images before any is stored, to find out what they decide;
+    ``read_truth(path, ids, shape, classes)`` is needed where the hidden truth comes as a table.
 `submit.py`, the writer
     ``write_submission(predictions, root, settings, classes)`` gives the product as text in the
     competition's own format, that of the given sample. ``check_submission(text, predictions, root,

@@ -5,6 +5,7 @@ from ._loading import reader as reader
 from ._loading import writer as writer
 from ._reading import Item as Item
 from ._reading import Listing as Listing
+from ._reading import Look as Look
 from ._reading import Sample as Sample
 from ._reading import settings as settings
 from ._reading import stated as stated

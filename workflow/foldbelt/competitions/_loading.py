@@ -16,11 +16,13 @@ from foldbelt.formats import Finding
 
 
 class Reader(Protocol):
-    """What `foldbelt.competitions.<name>.read` offers; `read_truth` is optional."""
+    """What `foldbelt.competitions.<name>.read` offers; `settle`, `read_truth` are optional."""
 
     def scan(
         self, root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None
     ) -> Listing: ...
+
+    def settle(self, listing: Listing) -> Listing: ...
 
     def read(self, item: Item, listing: Listing) -> Sample: ...
 

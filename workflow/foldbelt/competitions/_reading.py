@@ -55,7 +55,7 @@ class Listing:
         Storage size (height, width), that of most training images unless `data.size` says it;
         None where there is no image that can be read.
     channels
-        1 for grey, 3 for RGB.
+        1 for grey, 3 for RGB, or the number of bands.
     classes
         Names of the K mask channels.
     labels
@@ -73,6 +73,11 @@ class Listing:
         Names of the classes of boxes; None where the data have no boxes.
     has_masks
         Whether training images have masks; without any there are no classes.
+    ranges
+        Type of pixels → the values that become black and white, where images have more than eight
+        bits (see `foldbelt.formats.pixels.ranges`); {} where there are none.
+    notes
+        What a person should know of how files were understood.
     """
 
     root: Path
@@ -89,6 +94,37 @@ class Listing:
     has_masks: bool = True
     groups: list[list[str]] = field(default_factory=list)
     levels: Mapping[str, list[str]] = field(default_factory=dict)
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was met in an image's files, for the numbers that a person can check.
+
+    Parameters
+    ----------
+    image
+        How its image is stored, such as "PNG, uint8, 3 bands".
+    mask
+        How its mask is stored; "" without.
+    value
+        The value that is the object, for one class without a name; 0 where there is none, -1 where
+        the mask was cut; None where it does not matter.
+    notes
+        What was done that a person should know.
+    full
+        Whether all pixels of the mask have that value.
+    gap
+        The values on both sides of where a mask was cut; None where it was not.
+    """
+
+    image: str
+    mask: str = ""
+    value: int | None = None
+    notes: tuple[str, ...] = ()
+    gap: tuple[int, int] | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +134,7 @@ class Sample:
     Parameters
     ----------
     image
-        (h, w) or (h, w, 3) u8.
+        (h, w) or (h, w, C) u8.
     mask
         (h, w, K) u8 of 0 and 1; None for a test image, and where the data have no masks.
     ignore
@@ -110,6 +146,8 @@ class Sample:
     boxes
         (m, 6) f32 as `foldbelt.boxes.NUMBERS`, at the original size; None where nobody has labelled
         them, and for a test image.
+    look
+        What was met in its files; None where the competition does not look.
     """
 
     image: np.ndarray
@@ -118,6 +156,7 @@ class Sample:
     labels: np.ndarray | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     boxes: np.ndarray | None = None
+    look: Look | None = None
 
 
 _ELSEWHERE = ("path", "synthetic", "truth")  # the same files in another folder are the same data
@@ -148,6 +187,11 @@ _LATER: Mapping[str, Any] = {
     "boxes_missing": "none",
     "boxes_least_area": 1,
     "box_classes": None,
+    "range": "auto",
+    "bands": None,
+    "cut": None,
+    "colours": None,
+    "ignore_colour": None,
     "box_masks": "filled",
     "sizes": None,
     "siblings": "labels",

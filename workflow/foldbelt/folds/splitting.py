@@ -20,7 +20,7 @@ from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.likeness import read as read_likeness
 from foldbelt.copies import CopyFinder
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
-from foldbelt.folds import strata
+from foldbelt.folds import grouping, strata
 from foldbelt.store.layout import KNOWN
 
 
@@ -42,7 +42,7 @@ def split(
         left out until it has enough.
     group
         Column of what must not be split, None if there is none. Images with -1, NaN or "" there
-        belong to no group.
+        (or a word for nothing, such as "NA") belong to no group.
     seed
         Another seed gives other folds.
 
@@ -82,6 +82,7 @@ def run(
     scheme
         A scheme of the config's `folds`, with its defaults: count, stratify (list of columns),
         group ("mosaic", a column, or None), seed;
+        group_missing: "alone" makes a group of every image that lacks one, "error" refuses it;
         sample: about how many images take part, in whole groups drawn at random; None takes all;
         duplicate_distance: bits in which the perceptual hashes of near copies may differ, which
         then stay in one fold as well (see `foldbelt.copies`); None looks for identical
@@ -110,6 +111,7 @@ def run(
         table["mosaic"] = _mosaics(mosaic, table["id"])
     if likeness is not None:
         table[COLUMN] = _likeness(likeness, table["id"])
+    grouping.tell_missing(table, group, scheme.get("group_missing", "alone"))
     planned = _plan(
         table,
         scheme["count"],
@@ -219,7 +221,7 @@ def _plan(
     _check_columns(table, count, stratify, group, first)
     order = np.argsort(table["id"].to_numpy(str), kind="stable")
     rows = table.iloc[order].reset_index(drop=True)
-    keys: list[list[Hashable]] = [_group_keys(rows, group)]
+    keys: list[list[Hashable]] = [grouping.keys(rows, group)]
     keys += [[copies.get(name) for name in rows["id"]]] if copies else []
     groups = _join(keys, len(rows))
     if sample is not None:
@@ -286,14 +288,6 @@ def _check_positives(rows: pd.DataFrame, folds: np.ndarray, count: int) -> None:
             f"({positive.sum()} of {len(rows)} images {what}). Ask for fewer folds, "
             f"stratify by `{column}`, or try another seed."
         )
-
-
-def _group_keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
-    """Give each row's group, None where it belongs to none."""
-    if group is None:
-        return [None] * len(rows)
-    values = zip(rows[group].tolist(), rows[group].isna(), strict=True)
-    return [None if missing or value in (-1, "", "-1") else value for value, missing in values]
 
 
 def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Tables beside the images: read as text, ids checked; run lengths of a submission verified."""
 
 import io
+import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.formats.findings import Finding
+from foldbelt.formats.folders import composed
 from foldbelt.rle import decode
 
 MANY = 5  # how many wrong values of one kind in one file a reason lists
@@ -17,8 +19,62 @@ _MISSING = {"", "nan", "na", "inf", "-inf"}
 
 
 def read_text(source: Path | io.StringIO) -> pd.DataFrame:
-    """Read a csv without interpreting it: every field is a str, an empty field is ""."""
-    return pd.read_csv(source, dtype=str, na_filter=False, encoding="utf-8-sig")
+    """Read a csv without interpreting it: every field is a str, an empty field is "".
+
+    Blanks around the names of columns do not count. Rows may end in commas that the header lacks,
+    if nothing stands behind them; then pandas would take the first column for an index.
+
+    Raises
+    ------
+    ValueError
+        If rows have more fields than the header names, or it is no csv.
+    """
+    options: dict[str, Any] = {"dtype": str, "na_filter": False, "encoding": "utf-8-sig"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            table = pd.read_csv(source, index_col=False, **options)
+        except pd.errors.ParserWarning:
+            table = _with_more_fields(source, options)
+    table.columns = pd.Index([str(name).strip() for name in table.columns])
+    return table
+
+
+def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Read a csv whose rows have more fields than its header; those must be empty."""
+
+    def again(**more: Any) -> pd.DataFrame:
+        if isinstance(source, io.StringIO):
+            source.seek(0)
+        return pd.read_csv(source, header=None, **options, **more)
+
+    names = again(nrows=1).iloc[0].tolist()
+    cells = again(skiprows=1)
+    filled = (cells.iloc[:, len(names) :] != "").any(axis=1)
+    if filled.any():
+        line = int(filled.to_numpy().argmax()) + 2
+        raise ValueError(
+            f"line {line} has more fields than the header, which names {len(names)}: is there a "
+            "comma too many, or a text with a comma that is not in quotes?"
+        )
+    table = cells.iloc[:, : len(names)]
+    table.columns = pd.Index(names)
+    return table
+
+
+def match_ids(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """Bring ids to the form in which images have them: blanks around them, accents, suffixes.
+
+    An id that is known as it stands is left alone, and so is one that no form makes known.
+    """
+    return [name if name in known else _matched(name, known) for name in names]
+
+
+def _matched(name: str, known: Collection[str]) -> str:
+    for form in (name.strip(), composed(name), composed(name.strip())):
+        if form in known:
+            return form
+    return name
 
 
 def read_table(
@@ -81,9 +137,10 @@ def check_ids(table: pd.DataFrame, name: str, known: Collection[str], where: str
 
 
 def is_name(identity: str) -> bool:
-    """Tell whether an id is a plain name, with which no path can leave its folder."""
-    return (
-        bool(identity.strip()) and not set(identity) & set("/\\\0") and identity not in (".", "..")
+    """Tell whether an id is a plain name, or a path of such, which cannot leave its folder."""
+    return all(
+        bool(part.strip()) and not set(part) & set("\\\0") and part not in (".", "..")
+        for part in identity.split("/")
     )
 
 

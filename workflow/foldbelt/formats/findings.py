@@ -18,11 +18,14 @@ class Finding:
         The image that cannot be used: what `on_problem: drop` leaves out. None where no single
         image is to blame (a missing table, a class never seen); such a problem always stops the
         run.
+    late
+        Whether it only follows from others: it is told after them.
     """
 
     file: str
     reason: str
     id: str | None = None
+    late: bool = False
 
 
 class UnusableImage(Exception):

@@ -1,108 +1,136 @@
 """Image files: listed, measured by their headers, decoded to u8 grey or RGB.
 
-Orientation tags (EXIF) are ignored everywhere: a mask has none, so image and mask would no longer
-match if only the image were rotated. TIFF files of several pages are refused. DICOM files are known
-by their content, whatever their names are; `foldbelt.formats.dicom` reads them.
+What a file is is told by its content, not its suffix, and images are read as a viewer shows them:
+turned as their orientation tag says, dark where they look dark (`foldbelt.formats.pixels`). TIFF
+and GIF files of several pages are refused. DICOM files are known by their content, too;
+`foldbelt.formats.dicom` reads them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from foldbelt.formats import dicom
-from foldbelt.formats.findings import Finding, Undecodable
+from foldbelt.formats import pixels as pixel_files
+from foldbelt.formats.findings import Finding
+from foldbelt.formats.folders import composed
+from foldbelt.formats.pixels import Pixels, Undecodable, header
+from foldbelt.formats.pixels.ranges import Range
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", dicom.SUFFIX)
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", dicom.SUFFIX
+)  # fmt: skip
 
-
-def header(path: Path) -> tuple[int, int]:
-    """Read (height, width) from a file's header; `Undecodable` if it has none."""
-    if dicom.is_dicom(path):
-        return dicom.header(path).size
-    try:
-        with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1)
-            if pages > 1 and image.format == "TIFF":
-                raise Undecodable(f"holds {pages} pages; split it into one file each")
-            return image.height, image.width
-    except Undecodable:
-        raise
-    except Exception as error:  # Pillow raises nearly anything on a broken file
-        if path.stat().st_size == 0:
-            raise Undecodable("is empty (0 bytes)") from None
-        raise Undecodable("cannot be read as an image") from error
+_IMAGES = (".dicom", ".nii", ".gz", ".mha", ".mhd", ".nrrd", ".jp2", ".heic", ".heif",
+           ".svs", ".ndpi", ".czi", ".lif", ".npy", ".pgm", ".ppm", ".exr", ".raw", ".dng",
+           ".avif", ".psd", ".svg", ".pdf", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # fmt: skip
 
 
 def decode(path: Path) -> np.ndarray:
-    """Decode a file as it is: (h, w) or (h, w, 3), u8 or u16; colours as RGB, alpha left out.
+    """Decode a file as shown: (h, w) or (h, w, C), as stored; colours as RGB, alpha left out.
 
-    A palette becomes its colours, and DICOM what a screen shows. Raises `Undecodable`.
+    A palette becomes its colours. Raises `Undecodable`.
     """
-    if dicom.is_dicom(path):
-        return dicom.decode(path)
-    data = np.fromfile(path, np.uint8)  # imread does not say whether a file is missing or broken
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
-        raise Undecodable(f"cannot be decoded ({error.err})") from error
-    if pixels is None:
-        raise Undecodable("cannot be decoded: the file is broken or cut short")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise Undecodable(f"holds {pixels.dtype} pixels; save it with 8 or 16 bits a channel")
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        return pixels[..., 0]
-    if pixels.ndim == 3:  # alpha is left out
-        code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB
-        return np.asarray(cv2.cvtColor(pixels, code))
-    return pixels
+    return colours_of(pixel_files.read(path))
 
 
-def to_u8(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Bring decoded pixels to u8: (h, w) for one channel, (h, w, 3) for three.
+def colours_of(found: Pixels) -> np.ndarray:
+    """Give what `decode` gives of a file that has been read."""
+    if found.palette is None:
+        return found.values
+    if found.values.max(initial=0) >= len(found.palette):
+        raise Undecodable("has indices for which its palette has no colour")
+    return np.asarray(found.palette[found.values])
 
-    16-bit values are scaled by the range of the type, not of the image (round(v / 257)), so that
-    brightness stays comparable between images. Colour becomes grey by the weights of ITU-R
-    BT.601 (.299, .587, .114); grey becomes colour by repetition.
+
+def to_u8(pixels: np.ndarray, channels: int, span: Range | None = None) -> np.ndarray:
+    """Bring decoded pixels to u8: (h, w) for one channel, (h, w, C) for more.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) or (h, w, C) of any type.
+    channels
+        1 makes grey of colours by the weights of ITU-R BT.601 (.299, .587, .114); 3 makes colours
+        of grey by repetition.
+    span
+        The values that become 0 and 255 (of all bands, or one each); those outside are cut. By
+        default the range of the type, for 16 bits round(v / 257).
+
+    Raises
+    ------
+    Undecodable
+        On floats without a span, on what is no number, and on bands that are no colours.
     """
+    planes = pixels.shape[2] if pixels.ndim == 3 else 1
+    if planes not in (1, 3, channels):
+        raise Undecodable(f"has {planes} bands; name those that are used (data.bands)")
+    if channels not in (1, 3) and planes != channels:
+        raise Undecodable(f"has {planes} band{'s' * (planes > 1)} where {channels} are used")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise Undecodable("holds values that are no numbers (NaN or infinite)")
+    if pixels.dtype not in (np.uint8, np.uint16):  # what OpenCV makes grey
+        pixels = pixels.astype(np.float32) if span else pixels
     if channels == 1 and pixels.ndim == 3:
         equal = grey_planes_equal(pixels)
         pixels = pixels[..., 0] if equal else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        pixels = _scaled(pixels, span)
     if channels == 3 and pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return np.ascontiguousarray(pixels)
 
 
+def _scaled(pixels: np.ndarray, span: Range | None) -> np.ndarray:
+    if span is None:
+        if pixels.dtype != np.uint16:
+            raise Undecodable(
+                f"holds {pixels.dtype} pixels; save it with 8 or 16 bits a channel, or say which "
+                "values are black and white (data.range)"
+            )
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    low, high = (np.asarray(end, np.float32) for end in span)
+    scaled = (pixels.astype(np.float32) - low) * (255 / (high - low))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def choose_bands(pixels: np.ndarray, bands: Sequence[int] | None) -> np.ndarray:
+    """Take some bands, counted from 1; all of them where None are named."""
+    if bands is None:
+        return pixels
+    planes = pixels.shape[2] if pixels.ndim == 3 else 1
+    if max(bands) > planes:
+        raise Undecodable(f"has {planes} band{'s' * (planes > 1)}; data.bands names {max(bands)}")
+    chosen = pixels.reshape(*pixels.shape[:2], planes)[..., [band - 1 for band in bands]]
+    return np.ascontiguousarray(chosen[..., 0] if len(bands) == 1 else chosen)
+
+
 def grey_planes_equal(pixels: np.ndarray) -> bool:
     """Tell whether a decoded file is grey: saved with one channel, or with three equal ones."""
-    return pixels.ndim == 2 or bool(
-        (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
+    return pixels.ndim == 2 or (
+        pixels.shape[2] == 3
+        and bool(
+            (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
+        )
     )
 
 
 def decode_values(path: Path) -> np.ndarray:
-    """Decode a mask file to its values (h, w), u8 or u16.
+    """Decode a mask file to its values (h, w), as stored.
 
     One channel gives its values, three equal channels one of them, a palette its indices (as in
     PASCAL VOC), one bit 0 and 255. Raises `Undecodable` on coloured pixels.
     """
-    if dicom.is_dicom(path):
+    found = pixel_files.read(path)
+    if found.kind == "DICOM":
         raise Undecodable("is DICOM, whose values are scaled; save masks as PNG or TIFF")
-    with Image.open(path) as image:
-        if image.mode in ("P", "PA"):
-            try:
-                return np.array(image.getchannel(0) if image.mode == "PA" else image, np.uint8)
-            except Exception as error:
-                raise Undecodable("cannot be decoded: the file is broken or cut short") from error
-    pixels = decode(path)
-    if not grey_planes_equal(pixels):
+    if not grey_planes_equal(found.values):
         raise Undecodable("is a coloured mask; save it with one channel, or a palette, of values")
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
+    values = found.values
+    return values if values.ndim == 2 else np.ascontiguousarray(values[..., 0])
 
 
 def measure(
@@ -177,13 +205,23 @@ def storage_size(
 def by_stem(
     files: Iterable[Path], root: Path, suffixes: tuple[str, ...] = SUFFIXES
 ) -> tuple[dict[str, Path], list[Finding]]:
-    """Give id → file for one folder; other files, bad names and duplicates are findings."""
+    """Give id → file for one folder; other files, bad names and duplicates are findings.
+
+    Accents in ids are composed, however the file system writes them.
+    """
     return _by(lambda path: _stem(path, suffixes), files, root, suffixes)
 
 
-def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
-    """Give a name without its suffix; what ends in a part of a DICOM file's number has none."""
-    return path.stem if path.suffix.lower() in suffixes else path.name
+def by_path(
+    files: Iterable[Path], root: Path, folder: Path, suffixes: tuple[str, ...] = SUFFIXES
+) -> tuple[dict[str, Path], list[Finding]]:
+    """Do as `by_stem` for files of nested folders: ids are paths below the folder."""
+    return _by(
+        lambda path: path.relative_to(folder).with_name(_stem(path, suffixes)).as_posix(),
+        files,
+        root,
+        suffixes,
+    )
 
 
 def by_name(
@@ -199,24 +237,42 @@ def _by(
     file_of: dict[str, Path] = {}
     findings = []
     for path in files:
-        name = identity(path)
+        name = composed(identity(path))
         if path.suffix.lower() not in suffixes and not _is_unnamed_dicom(path, suffixes):
-            reason = f"is an extra file, none of {', '.join(suffixes)}; move it away"
-            findings.append(Finding(relative(path, root), reason, path.name))
+            findings.append(Finding(relative(path, root), _strange(path, suffixes), path.name))
         elif not _utf8(name):
             reason = "has a name that is not UTF-8; rename it"
             findings.append(Finding(ascii(relative(path, root)), reason, name))
         elif name in file_of:
-            reason = f"has the same id as {file_of[name].name}; rename one"
+            other = file_of[name].name
+            same = composed(other) == composed(path.name)
+            shown = f"{other!a} (accents composed otherwise)" if same else other
+            reason = f"has the same id as {shown}; rename one"
             findings.append(Finding(relative(path, root), reason, name))
         else:
             file_of[name] = path
     return file_of, findings
 
 
+def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
+    """Give a name without its suffix; what ends in a part of a DICOM file's number has none."""
+    return path.stem if path.suffix.lower() in suffixes else path.name
+
+
 def _is_unnamed_dicom(path: Path, suffixes: tuple[str, ...]) -> bool:
     """Tell whether a file without a known suffix is DICOM, where that may be."""
     return dicom.SUFFIX in suffixes and dicom.has_mark(path)
+
+
+def _strange(path: Path, suffixes: tuple[str, ...]) -> str:
+    """Say of a file that is none of the images' kinds what can be done with it."""
+    reason = f"is an extra file, none of {', '.join(suffixes)}"
+    suffix = path.suffix.lower()
+    if suffix in (".json", ".xml"):
+        return f"{reason}: annotations, of which masks have to be made; convert them to PNG"
+    if suffix in _IMAGES:
+        return f"{reason}: convert it to PNG or TIFF"
+    return f"{reason}: convert it if it is an image; else keep it outside this folder"
 
 
 def _utf8(name: str) -> bool:

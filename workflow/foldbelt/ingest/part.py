@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -26,13 +26,18 @@ from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.files import InputError, PathLike, Problem, raise_all, write_csv
 from foldbelt.formats import dicom
 from foldbelt.formats.findings import Finding
+from foldbelt.formats.folders import composed, printable
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.ingest.streaming import Stream
+from foldbelt.ingest.told import check_values, tell
 from foldbelt.store.layout import KNOWN
 
 TRAIN, TEST = "train", "test"
 
 _THREADS = 4  # decoding; OpenCV releases the interpreter's lock
+_LISTED = 40  # problems that the log lists
+ALL_PROBLEMS = "problems.csv"
+"""The list that outlives a failure, beside those of the parts."""
 _COLUMNS = ["file", "reason", "action"]
 
 
@@ -47,11 +52,18 @@ class _Sources:
     @property
     def test_names(self) -> set[str]:
         """What the ids of test images can be, those that cannot be read included."""
-        paths = [Path(name) for name in self.only_test]
+        paths = [PurePosixPath(composed(name)) for name in self.only_test]
         images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        names = {path.stem for path in images} | {path.name for path in images}
+        below = {
+            PurePosixPath(*path.parts[start:]).with_suffix("").as_posix()
+            for path in images
+            for start in range(len(path.parts))
+        }
         # A DICOM file may be named by a number with points, and have no suffix.
-        return names | {path.name for path in paths if dicom.has_mark(self.listing.root / path)}
+        files = [Path(name) for name in self.only_test]
+        unnamed = {path.name for path in files if dicom.has_mark(self.listing.root / path)}
+        names = {path.name for path in images} | {f"{TEST}/{name}" for name in below}
+        return below | names | unnamed
 
     def part_of(self, finding: Finding) -> str:
         """Tell which part a finding is about: the one that cannot be stored because of it."""
@@ -105,9 +117,14 @@ def run(
     settled = None if train is None else store.attrs(train)["size"]
     source = _look(competition, folder, settings, settled and tuple(settled))
     part = TRAIN if train is None else TEST
+    for note in source.listing.notes:
+        print(note)
     _check_room(source.listing, part, out)
+    listing = source.listing
     if train is not None:
-        source = replace(source, listing=_as_trained(source.listing, store.attrs(train)))
+        source = replace(source, listing=_as_trained(listing, store.attrs(train)))
+    elif hasattr(source.reader, "settle"):
+        source = replace(source, listing=source.reader.settle(listing))
     attrs: dict[str, Any] = {
         "config": {"competition": competition, **competitions.stated(settings)},
         "inputs": {} if digest is None else {"raw": digest},
@@ -123,17 +140,23 @@ def run(
         attrs["label_levels"] = dict(source.listing.levels)
     if source.listing.boxes is not None:
         attrs["box_names"] = source.listing.boxes
+    if source.listing.ranges:
+        attrs["grey_range"] = dict(source.listing.ranges)
     findings = _convert_usable(source, part, out, attrs)
     fatal = _fatal(findings, settings)
     action = "stopped" if fatal else "dropped"
     told = findings if fatal else [f for f in findings if source.part_of(f) == part]
-    rows = [Problem(finding.file, finding.reason, action) for finding in told]
+    told = sorted(told, key=lambda finding: finding.late)  # causes before consequences
+    rows = [Problem(printable(finding.file), printable(finding.reason), action) for finding in told]
     if part == TRAIN and not fatal:
         rows += [Problem(name, "no pixel of its mask is labelled", "not used") for name in
                  _unlabelled(out)]  # fmt: skip
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=_COLUMNS))
     if fatal:
-        raise_all(rows, f"The raw files in {folder} cannot be used", _hint(fatal))
+        whole = Path(problems).with_name(ALL_PROBLEMS)
+        shutil.copyfile(problems, whole)  # the job that joins both parts' lists will not run
+        title, rest = f"The raw files in {folder} cannot be used", f"; all of them: {whole}"
+        raise_all(rows, title, _hint(fatal), _LISTED, rest)
 
 
 def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
@@ -144,6 +167,7 @@ def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
         labels=trained["label_names"],
         exclusive=trained.get("exclusive_labels", False),
         boxes=trained.get("box_names"),
+        ranges=trained.get("grey_range", {}),
         groups=trained.get("label_groups", []),
         levels=trained.get("label_levels", {}),
     )
@@ -298,10 +322,15 @@ def _convert(
             writer = stack.enter_context(store.Writer(out, None, given, len(listing.classes)))
         stream = Stream(reader, listing, items, part == TRAIN, writer)
         findings = stream.convert(pool)
-        if part == TRAIN:
-            findings += _check_seen(listing.classes, items, stream.seen)
+        if part == TRAIN and not findings:  # of masks that cannot be used nothing follows yet
+            findings = check_values(stream.looks) or _check_seen(
+                listing.classes, items, stream.seen
+            )
         if findings:
             raise _Abandon
+        if out is not None:
+            sizes = [item.size for item in items]
+            tell(listing, part, sizes, stream.looks, stream.columns)
         if part == TRAIN and out is not None:
             seen = zip(listing.classes, stream.seen.tolist(), strict=True)
             counts = ", ".join(f"{name} ({count})" for name, count in seen)
@@ -315,14 +344,16 @@ def _convert(
 
 def _check_seen(classes: Sequence[str], items: Sequence[Item], seen: np.ndarray) -> list[Finding]:
     if not items:
-        return [Finding("train images", "none of them can be used")]
+        return [Finding("train images", "none of them can be used", late=True)]
     if classes and not seen.any():
-        return [Finding("masks", "all that can be used are empty; there is nothing to learn from")]
+        reason = "all that can be used are empty; there is nothing to learn from"
+        return [Finding("masks", reason, late=True)]
     return [
         Finding(
             "masks",
             f"class {name} is never seen: no mask that can be used shows it; remove it from the "
             "tables, or from data.classes",
+            late=True,
         )
         for name, count in zip(classes, seen, strict=True)
         if not count

@@ -4,9 +4,12 @@ Images of another size are brought to storage size, and the mask is kept at its 
 (dataset `original`).
 """
 
+import contextlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,10 +18,14 @@ import pandas as pd
 
 from foldbelt import store
 from foldbelt.boxes import NUMBERS, Boxes
-from foldbelt.competitions import Item, Listing, Reader
+from foldbelt.competitions import Item, Listing, Look, Reader
 from foldbelt.formats.findings import Finding, UnusableImage
+from foldbelt.ingest.warned import Watch, watching, whose
 
 BLOCK = 256  # images in memory at a time, at most
+HUGE = 2**26
+"""Pixels of an image from which on it is decoded alone."""
+_one_at_a_time = threading.Lock()
 _BLOCK_BYTES = 64 * 2**20
 
 
@@ -34,6 +41,7 @@ class Row:
     ignore: np.ndarray | None
     original: np.ndarray | None
     boxes: np.ndarray | None
+    look: Look | None
 
 
 UNLABELLED = -1
@@ -62,11 +70,16 @@ class Stream:
         self.columns: list[dict[str, Any]] = []
         self.seen = np.zeros(len(listing.classes), np.int64)
         self.ignoring = False
+        self.looks: list[tuple[str, Look]] = []
         whole = all(item.labels is None or _is_whole(item.labels) for item in items)
         self.label_dtype: Any = np.uint8 if whole else np.float32
 
     def convert(self, pool: ThreadPoolExecutor) -> list[Finding]:
         """Convert every image; give the findings. After the first one nothing more is written."""
+        with watching() as watch:
+            return self._convert_blocks(pool, watch)
+
+    def _convert_blocks(self, pool: ThreadPoolExecutor, watch: Watch) -> list[Finding]:
         findings: list[Finding] = []
         self._create()
         for start in range(0, len(self.items), self.block):
@@ -75,8 +88,12 @@ class Stream:
                 if isinstance(result, Row):
                     rows.append(result)
                     self.seen += result.seen
+                    if result.look is not None:
+                        self.looks.append((result.columns["id"], result.look))
                 else:
                     findings += result
+            if watch.said():
+                findings += self._damaged(self.items[start : start + self.block], watch)
             if self.writer is not None and not findings:
                 self._put(start, rows)
         if self.writer is not None:
@@ -84,7 +101,29 @@ class Stream:
             self.writer.set_table(table if len(table) else pd.DataFrame({"id": []}, dtype=object))
         return findings
 
+    def _damaged(self, items: Sequence[Item], watch: Watch) -> list[Finding]:
+        """Find the files of a block of which a decoder says that they are damaged."""
+        files: dict[Path, str] = {}
+        for item in items:
+            mask = getattr(item.truth, "mask", None)
+            for path in (item.image, mask):
+                if isinstance(path, Path):
+                    files[path] = item.id
+        return [
+            Finding(
+                path.relative_to(self.listing.root).as_posix(),
+                f"is damaged: its decoder goes on with a warning ({text}); restore it",
+                files[path],
+            )
+            for path, text in whose(files, watch).items()
+        ]
+
     def _convert(self, item: Item) -> Row | list[Finding]:
+        """Decode one image; huge ones one after the other, so that the memory is bounded."""
+        with _one_at_a_time if item.size[0] * item.size[1] >= HUGE else contextlib.nullcontext():
+            return self._convert_one(item)
+
+    def _convert_one(self, item: Item) -> Row | list[Finding]:
         try:
             sample = self.reader.read(item, self.listing)
         except UnusableImage as error:
@@ -101,19 +140,20 @@ class Stream:
             columns["boxes"] = UNLABELLED if sample.boxes is None else len(sample.boxes)
         mask, ignore, original = sample.mask, sample.ignore, None
         if self.writer is None:
-            return Row(columns, seen, sample.image, None, None, None, None, None)
+            return Row(columns, seen, sample.image, None, None, None, None, None, sample.look)
         if self.mixed and mask is not None:
             original = store.encode_original(mask, ignore)
         image = resize_image(sample.image, self.size)
         mask = None if mask is None else resize_mask(mask, self.size)
         ignore = None if ignore is None else resize_mask(ignore, self.size)
-        return Row(columns, seen, image, sample.labels, mask, ignore, original, sample.boxes)
+        given = sample.labels, mask, ignore, original, sample.boxes, sample.look
+        return Row(columns, seen, image, *given)
 
     def _create(self) -> None:
         if self.writer is None:
             return
         count, classes = len(self.items), len(self.listing.classes)
-        colours = (3,) if self.listing.channels == 3 else ()
+        colours = (self.listing.channels,) if self.listing.channels > 1 else ()
         self.writer.create("image", (*self.size, *colours), np.uint8, count)
         if self.masked:
             tail = self.size if classes == 1 else (*self.size, classes)
@@ -166,7 +206,7 @@ def _is_whole(labels: np.ndarray) -> bool:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring an image (h, w) or (h, w, 3) u8 to (H, W): area means down, linear interpolation up.
+    """Bring an image (h, w) or (h, w, C) u8 to (H, W): area means down, linear interpolation up.
 
     The aspect ratio is not kept; predictions are stretched back to the original size.
     """
@@ -174,6 +214,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    if image.ndim == 3 and image.shape[2] > 4:  # OpenCV's limit
+        bands = [resize_image(image[..., k], size) for k in range(image.shape[2])]
+        return np.stack(bands, axis=-1)
     return cv2.resize(image, size[::-1], interpolation=method)
 
 

@@ -270,6 +270,13 @@ def shrink(image: np.ndarray, nearest: bool = False) -> np.ndarray:
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, method))
 
 
+def visible(image: np.ndarray) -> np.ndarray:
+    """Give what can be shown of an image (H,W[,C]) of any bands: (H,W) or (H,W,3)."""
+    if image.ndim == 2 or image.shape[2] == 3:
+        return image
+    return image[..., :3] if image.shape[2] > 3 else image[..., 0]
+
+
 def bare(axes: Axes) -> None:
     """Take ticks, grid and frame from the axes of a tile."""
     axes.set_xticks([])
@@ -280,7 +287,11 @@ def bare(axes: Axes) -> None:
 
 
 def tile(axes: Axes, image: np.ndarray, size: Sequence[int] | None = None, **how: Any) -> None:
-    """Show an image (H,W[,3]), stretched to its original size (h,w), on axes without ticks."""
+    """Show an image (H,W[,C]), stretched to its original size (h,w), on axes without ticks.
+
+    Of more bands than three the first three are shown as colours, of two the first.
+    """
+    image = visible(image)
     height, width = size if size is not None else image.shape[:2]
     bare(axes)
     if image.ndim == 2:

@@ -106,7 +106,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
 
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
-    idle = ("ignore", "classes", "label", "boxes", "box_classes")
+    idle = ("ignore", "classes", "label", "boxes", "box_classes", "bands", "cut", "colours")
     given = [f"data.{key}" for key in idle if settings[key] is not None]
     given += ["data.masks"] if settings["masks"] is True else []
     if given:

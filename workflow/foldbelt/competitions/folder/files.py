@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foldbelt.competitions.folder import SAMPLE
-from foldbelt.formats.folders import files_in, tables_in
+from foldbelt.formats.folders import files_below, files_in, is_litter, tables_in
 
 META = "meta.csv"
 TEST_FOLDERS = ("test", "test_images")
@@ -45,8 +45,53 @@ def box_file(settings: Mapping[str, Any]) -> str | None:
 
 
 def test_folders(root: Path) -> list[str]:
-    """Name the folders of test images that there are; more than one is a mistake."""
-    return [name for name in TEST_FOLDERS if (root / name).is_dir()]
+    """Name the folders of test images that there are; more than one is a mistake.
+
+    Small and large letters are the same. Where such a folder holds no files, but a folder
+    ``images``, that is it.
+    """
+    names = [path.name for path in _entries(root) if path.is_dir()]
+    found = sorted(
+        (name for name in names if name.lower() in TEST_FOLDERS),
+        key=lambda name: (TEST_FOLDERS.index(name.lower()), name),
+    )
+    return [_inner(root, name) for name in found]
+
+
+def _inner(root: Path, name: str) -> str:
+    inner = f"{name}/images"
+    return inner if (root / inner).is_dir() and not files_in(root / name) else name
+
+
+def _entries(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if not is_litter(path.name))
+
+
+def unread(root: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Name what lies in a competition's folder and is not read, folders with a slash behind."""
+    labels, boxes = label_spec(settings.get("label")), box_file(settings)
+    known = {
+        "images",
+        META,
+        SAMPLE,
+        *([labels.table] if labels else []),
+        *([boxes] if boxes else []),
+    }
+    known |= {"masks"} if settings.get("masks", True) is True else set()
+    tests = test_folders(root)
+    known |= {Path(name).parts[0] for name in [*tests, *known]}
+    strange = [path.name + "/" * path.is_dir() for path in _entries(root) if path.name not in known]
+    for name in tests:
+        parent, _, inner = name.partition("/")
+        if inner:
+            strange += [
+                f"{parent}/{path.name}" + "/" * path.is_dir()
+                for path in _entries(root / parent)
+                if path.name != inner
+            ]
+    return strange
 
 
 def files(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
@@ -65,10 +110,10 @@ def files(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
         Of `foldbelt.raw_files.PARTS` each → its files. `meta.csv` describes training and test
         images, so it belongs to both parts; labels and boxes are those of training images.
     """
-    test = [path for folder in test_folders(root) for path in files_in(root / folder)]
-    train = files_in(root / "images")
+    test = [path for folder in test_folders(root) for path in files_below(root / folder)]
+    train = files_below(root / "images")
     if settings.get("masks", True) is True:
-        train += files_in(root / "masks")
+        train += files_below(root / "masks")
     labels, boxes = label_spec(settings.get("label")), box_file(settings)
     tables = [META] if labels is None else [META, labels.table]
     train += tables_in(root, dict.fromkeys(tables))

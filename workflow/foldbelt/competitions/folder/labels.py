@@ -73,6 +73,7 @@ def read_labels(
     table, findings = csv_files.read_table(root, spec.table, ("id",))
     if table is None:
         return nothing, [] if spec.table == META else findings  # of meta.csv it is told elsewhere
+    table["id"] = csv_files.match_ids(table["id"], {**images, **test})
     if spec.table != META:
         findings += csv_files.check_ids(table, spec.table, {**images, **test}, "images/")
         findings += csv_files.check_rows(spec.table, table, sorted(images))

@@ -1,8 +1,13 @@
 """The form of a sample submission of the folder layout."""
 
+from collections.abc import Collection, Iterable
+
 import pandas as pd
 
 from foldbelt.formats import csv_files
+
+TEST_PREFIX = "test/"
+"""In front of the ids of test images where training images bear the same names."""
 
 COLUMNS = ["id", "class", "height", "width", "rle"]
 
@@ -28,3 +33,15 @@ def sample_fault(sample: pd.DataFrame, classes: list[str]) -> str:
     return (
         f"does not list every class once for {few} (classes: {', '.join(classes)})" if wrong else ""
     )
+
+
+def in_sample(names: Iterable[str], test: Collection[str]) -> list[str]:
+    """Give the ids of the test images that a sample means by its names.
+
+    It knows nothing of training images, and so lacks the part in front of ids that collide.
+    """
+    names = csv_files.match_ids(names, test)
+    if not test or not all(key.startswith(TEST_PREFIX) for key in test):
+        return names
+    return [name if name in test or TEST_PREFIX + name not in test else TEST_PREFIX + name
+            for name in names]  # fmt: skip

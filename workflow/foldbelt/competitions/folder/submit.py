@@ -14,7 +14,7 @@ from foldbelt.competitions._output_tables import write_boxes, write_labels
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.predicted import read_predictions
-from foldbelt.competitions.folder.sample import COLUMNS, sample_fault
+from foldbelt.competitions.folder.sample import COLUMNS, in_sample, sample_fault
 from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
@@ -45,6 +45,8 @@ def write_submission(
     table = pd.DataFrame(rows, columns=COLUMNS)
     sample = _read_sample(root, classes)
     if sample is not None:
+        as_named = sample["id"].tolist()
+        sample["id"] = in_sample(as_named, set(table["id"]))
         keys = pd.MultiIndex.from_frame(sample[["id", "class"]])
         table = table.set_index(["id", "class"])
         absent = [] if settings["on_problem"] == "drop" else sorted(set(keys) - set(table.index))
@@ -55,6 +57,7 @@ def write_submission(
             problems, f"The predictions do not match {SAMPLE}", "Redo ingest and predictions."
         )
         table = table.reindex(keys).reset_index()
+        table["id"] = as_named
         table["rle"] = table["rle"].fillna("")
         sides = {"height": "Int64", "width": "Int64"}
         table = table.astype(sides)[sample.attrs["columns"]]
@@ -76,6 +79,10 @@ def check_submission(
         return [Finding("submission", f"its columns are {list(table.columns)}, not {columns}")]
     if "class" not in table:
         table["class"] = classes[0]
+    predictions = list(predictions)
+    if sample is not None:
+        known = {prediction.id for prediction in predictions}
+        sample["id"], table["id"] = (in_sample(t["id"], known) for t in (sample, table))
     rows = {(row["id"], row["class"]): row for row in table.to_dict("records")}
     written = [" ".join(key) for key in zip(table["id"], table["class"], strict=True)]
     wanted = (

@@ -69,7 +69,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
 
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
-    idle = ("size", "ignore", "classes", "label", "boxes", "box_classes")
+    idle = ("size", "ignore", "classes", "label", "boxes", "box_classes", "bands", "cut", "colours")
     given = [f"data.{key}" for key in idle if settings[key] is not None]
     given += [] if settings["masks"] else ["data.masks"]
     given += ["data.image_mode"] if settings["image_mode"] != "grey" else []

@@ -5,8 +5,9 @@
 ``positives``
     ``ImageId,ClassId,EncodedPixels``: rows for defects only; clean images have no row.
 
-Columns may be in any order. A table of the first form without an empty field is treated as one of
-positives: somebody left the empty rows out.
+Columns may be in any order. An image and class may have several rows, a row an object, if these
+do not overlap; -1 says the same as an empty field. A table of the first form without an empty field
+is treated as one of positives: somebody left the empty rows out.
 """
 
 import io
@@ -16,6 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from foldbelt.formats import csv_files
@@ -66,14 +68,19 @@ class Pairs:
         return (self.rows["image"] + "_" + self.rows["class"]).tolist()
 
 
-def read(root: Path, name: str, needed: bool = True) -> tuple[Pairs | None, list[Finding]]:
-    """Read one table of either form; None and a fatal finding if it cannot be used."""
+def read(
+    root: Path, name: str, needed: bool = True, join: bool = False
+) -> tuple[Pairs | None, list[Finding]]:
+    """Read one table of either form; None and a fatal finding if it cannot be used.
+
+    With `join`, several rows of an image and class, a row an object, become one.
+    """
     table, findings = csv_files.read_table(root, name, (), needed)
     if table is None:
         if findings and not (root / name).is_file():
             findings = [Finding(name, f"is missing; it must be a csv of {_forms()}")]
         return None, findings
-    return parse(table, name)
+    return parse(table, name, join)
 
 
 def read_text(text: str, name: str) -> tuple[Pairs | None, list[Finding]]:
@@ -81,8 +88,8 @@ def read_text(text: str, name: str) -> tuple[Pairs | None, list[Finding]]:
     return parse(csv_files.read_text(io.StringIO(text)), name)
 
 
-def parse(table: pd.DataFrame, name: str) -> tuple[Pairs | None, list[Finding]]:
-    """Find out the form of a table, and split its rows."""
+def parse(table: pd.DataFrame, name: str, join: bool = False) -> tuple[Pairs | None, list[Finding]]:
+    """Find out the form of a table, and split its rows; rows of objects are joined, if asked."""
     columns = [str(column) for column in table.columns]
     both = [column for column in APART[:2] if column in columns]
     if JOINED[0] in columns and both:
@@ -99,8 +106,42 @@ def parse(table: pd.DataFrame, name: str) -> tuple[Pairs | None, list[Finding]]:
     else:
         reason = f"has the columns {', '.join(columns)}; it must have {_forms()}"
         return None, [Finding(name, reason)]
-    rows = pd.DataFrame({"image": image, "class": label, "runs": table["EncodedPixels"]})
+    runs = table["EncodedPixels"].str.strip()
+    runs = runs.mask(runs == "-1", "")
+    rows = pd.DataFrame({"image": image.str.strip(), "class": label.str.strip(), "runs": runs})
+    rows = _instances(rows) if join else rows
     return Pairs(name, [c for c in columns if c in {*JOINED, *APART}], rows), []
+
+
+def _instances(rows: pd.DataFrame) -> pd.DataFrame:
+    """Join the rows of an image and class, a row an object, where no two objects overlap.
+
+    Others stay as they are, and are problems.
+    """
+    several = rows.duplicated(["image", "class"], keep=False)
+    if not several.any():
+        return rows
+    joined: dict[tuple[str, str], str] = {}
+    for (image, label), group in rows[several].groupby(["image", "class"], sort=False)["runs"]:
+        text = _union(group.tolist())
+        if text is not None:
+            joined[str(image), str(label)] = text
+    keys = list(zip(rows["image"], rows["class"], strict=True))
+    texts = [joined.get(key, text) for key, text in zip(keys, rows["runs"], strict=True)]
+    again = rows.duplicated(["image", "class"]) & np.array([key in joined for key in keys])
+    return rows.assign(runs=texts)[~again].reset_index(drop=True)
+
+
+def _union(texts: list[str]) -> str | None:
+    """Sort the runs of several texts into one; None where they overlap, or are none."""
+    words = [text.split() for text in texts]
+    if not all(words) or any(len(w) % 2 or not all(map(str.isdecimal, w)) for w in words):
+        return None
+    runs = sorted((int(a), int(n)) for w in words for a, n in zip(w[::2], w[1::2], strict=True))
+    ends = [start + length for start, length in runs]
+    if any(start < end for (start, _), end in zip(runs[1:], ends, strict=False)):
+        return None
+    return " ".join(f"{start} {length}" for start, length in runs)
 
 
 def _forms() -> str:
@@ -134,6 +175,7 @@ def check(pairs: Pairs, known: Collection[str], where: str) -> list[Finding]:
             findings.append(Finding(name, f"image {image} has {shown}{hint}", image))
         elif count > 1:
             reason = f"image {image}, class {label}: the pair is duplicate ({count} rows)"
+            reason += "; rows of objects are joined where no two of them overlap: join these"
             findings.append(Finding(name, reason, image))
     return findings
 

@@ -63,7 +63,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
 
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
-    idle = ("ignore", "classes", "label", "boxes", "box_classes")
+    idle = ("ignore", "classes", "label", "boxes", "box_classes", "bands", "cut", "colours")
     given = [f"data.{key}" for key in idle if settings[key] is not None]
     given += [] if settings["masks"] else ["data.masks"]
     if given:
@@ -92,7 +92,7 @@ def _read_tables(
     root: Path, images: Mapping[str, Path], test: Mapping[str, Path]
 ) -> tuple[list[str], dict[str, dict[str, str]], list[Finding]]:
     """Give the classes, image → class → run lengths, and findings."""
-    train, findings = pairs.read(root, TRAIN)
+    train, findings = pairs.read(root, TRAIN, join=True)
     sample, wrong = pairs.read(root, SAMPLE, needed=False)
     findings += wrong
     trained = [] if train is None else train.classes

@@ -1,0 +1,42 @@
+"""Tables are read as people write them: blanks, commas behind, other forms of ids."""
+
+from pathlib import Path
+
+import pytest
+
+from foldbelt.formats import csv_files
+
+
+def read(tmp_path: Path, text: str) -> list[dict]:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    return csv_files.read_text(path).to_dict("records")
+
+
+def test_blanks_around_column_names_do_not_count(tmp_path: Path) -> None:
+    assert read(tmp_path, "id , age\na, 5\n") == [{"id": "a", "age": " 5"}]
+
+
+def test_commas_behind_rows_make_no_index_of_the_first_column(tmp_path: Path) -> None:
+    assert read(tmp_path, "id,age\na,5,\nb,6,\n") == [
+        {"id": "a", "age": "5"},
+        {"id": "b", "age": "6"},
+    ]
+    with pytest.raises(ValueError, match=r"line 3 has more fields than the header"):
+        read(tmp_path, "id,age\na,5,\nb,6,7\n")
+
+
+def test_ids_are_matched_in_the_form_that_images_have() -> None:
+    known = {"a", " b", "r\u00f6"}
+    given = ["a ", " b", "ro\u0308", "x "]
+    assert csv_files.match_ids(given, known) == ["a", " b", "r\u00f6", "x "]
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "a b", "ä"])
+def test_a_path_below_the_folder_is_an_id(name: str) -> None:
+    assert csv_files.is_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/..", "/a", "a//b", "a\\b", "a/ /b"])
+def test_a_path_that_could_leave_is_none(name: str) -> None:
+    assert not csv_files.is_name(name)
