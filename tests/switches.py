@@ -20,6 +20,12 @@ SET = "a value that is not the default"
 # What no recipe can use here, and why. A step of training and one of prediction were run by hand.
 IMPOSSIBLE = {
     ("device", "gpu"): "needs a GPU",
+    ("joint.none", SET): "is a name; see test_decide_joint.py",
+    ("joint.negative", SET): "is a name; see test_decide_joint.py",
+    **{
+        (f"data.{key}", SET): "is read alone; see test_mask_values.py, test_folder_files.py"
+        for key in ("bands", "colours", "ignore_colour", "cut")
+    },
     ("data.sizes", SET): "is read alone; see test_chest_read.py",
     ("labels.metric", "auc"): "is one of five alike; see test_decide_labels.py",
     ("labels.metric", "balanced_accuracy"): "is one of five alike; see test_decide_labels.py",
