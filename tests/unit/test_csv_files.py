@@ -28,8 +28,8 @@ def test_commas_behind_rows_make_no_index_of_the_first_column(tmp_path: Path) ->
 
 def test_ids_are_matched_in_the_form_that_images_have() -> None:
     known = {"a", " b", "r\u00f6"}
-    given = ["a ", " b", "ro\u0308", "x "]
-    assert csv_files.match_ids(given, known) == ["a", " b", "r\u00f6", "x "]
+    given = ["a ", " b", "ro\u0308", "x ", "a.png"]
+    assert csv_files.match_ids(given, known) == ["a", " b", "r\u00f6", "x ", "a"]
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "a b", "ä"])

@@ -423,3 +423,11 @@ def test_colours_name_classes_from_mask_to_array(run: Run) -> None:
 )
 def test_settings_that_contradict_are_refused(run: Run, spec: dict) -> None:
     assert re.search(r"data\.(colours|ignore_colour|cut)", run.refused("folder", **spec))
+
+
+def test_inks_are_shown_as_colours(run: Run) -> None:
+    flat = Image.new("CMYK", SIZE[::-1], (0, 255, 255, 0))  # red
+    (run.root / "images/a.png").unlink()
+    flat.save(run.root / "images/a.tif", compression="tiff_lzw")
+    images, _ = arrays(run, image_mode="rgb")
+    assert np.abs(images[0].astype(int) - [255, 0, 0]).max() <= 5

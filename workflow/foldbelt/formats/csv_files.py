@@ -71,7 +71,8 @@ def match_ids(names: Iterable[str], known: Collection[str]) -> list[str]:
 
 
 def _matched(name: str, known: Collection[str]) -> str:
-    for form in (name.strip(), composed(name), composed(name.strip())):
+    bare = composed(name.strip())
+    for form in (name.strip(), composed(name), bare, bare.rpartition(".")[0]):
         if form in known:
             return form
     return name

@@ -72,6 +72,7 @@ def _refuse_settings(settings: Mapping[str, Any]) -> None:
     idle = ("size", "ignore", "classes", "label", "boxes", "box_classes", "bands", "cut", "colours")
     given = [f"data.{key}" for key in idle if settings[key] is not None]
     given += [] if settings["masks"] else ["data.masks"]
+    given += ["data.range"] if settings["range"] != "auto" else []
     given += ["data.image_mode"] if settings["image_mode"] != "grey" else []
     if given:
         raise InputError(

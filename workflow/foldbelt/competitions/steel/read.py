@@ -66,6 +66,7 @@ def _refuse_settings(settings: Mapping[str, Any]) -> None:
     idle = ("ignore", "classes", "label", "boxes", "box_classes", "bands", "cut", "colours")
     given = [f"data.{key}" for key in idle if settings[key] is not None]
     given += [] if settings["masks"] else ["data.masks"]
+    given += ["data.range"] if settings["range"] != "auto" else []
     if given:
         raise InputError(
             f"{', '.join(given)}: not for the steel competition, whose tables name the classes. "

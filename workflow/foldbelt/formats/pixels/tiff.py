@@ -17,7 +17,8 @@ from PIL import Image
 from foldbelt.formats.pixels.kinds import Pixels, Undecodable, refuse
 from foldbelt.formats.pixels.turning import SWAPPING, turn
 
-_WHITE, _RGB, _PALETTE, _YCBCR = 0, 2, 3, 6
+_WHITE, _RGB, _PALETTE = 0, 2, 3
+_CONVERTED = (5, 6, 8, 9, 10)  # CMYK, YCbCr, Lab: what is shown has to be computed
 _JPEGS = (6, 7, 33003, 33005, 34712, 34892, 50001, 50002)  # among them JPEG 2000, WebP, JPEG XL
 _ALPHA = (1, 2)
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells in the log what it raises, too
@@ -87,7 +88,7 @@ def _orientation(page: Any) -> int:
 
 def _planes(page: Any) -> np.ndarray | None:
     """Decode (h, w) or (h, w, C) by tifffile; None where another decoder has to."""
-    if page.photometric == _YCBCR or page.compression in _JPEGS:
+    if page.photometric in _CONVERTED or page.compression in _JPEGS:
         return None
     try:
         pixels = np.asarray(page.asarray())
@@ -149,6 +150,8 @@ def _by_pillow(path: Path, page: Any) -> Pixels | None:
     try:
         with Image.open(path) as image:
             image.load()
+            if image.mode in ("CMYK", "YCbCr", "LAB"):
+                image = image.convert("RGB")  # type: ignore[assignment]
             mode, values = image.mode, np.array(image)
             colours = image.getpalette("RGB") if mode == "P" else None
     except Exception:
