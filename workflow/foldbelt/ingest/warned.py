@@ -35,9 +35,12 @@ class Watch:
         lines = text.decode(errors="replace").splitlines()
         found = [line.strip() for line in lines if any(w in line.lower() for w in _WORDS)]
         other = [line for line in lines if line.strip() and line.strip() not in found]
-        if other:
-            os.write(self._through, "".join(f"{line}\n" for line in other).encode())
+        self.pass_on(other)
         return found
+
+    def pass_on(self, lines: Iterable[str]) -> None:
+        """Write lines where they would have gone."""
+        os.write(self._through, "".join(f"{line}\n" for line in lines).encode())
 
 
 @contextmanager
