@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from dicom_files import save_dicom
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
 from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGLosslessSV1
 from raw_folders import block, ingest_both, save, save_table
@@ -140,12 +141,37 @@ def test_the_window_comes_before_inversion_and_inversion_before_scaling(tmp_path
     assert np.array_equal(dicom.decode(plain), 255 - pixels)
 
 
+def test_the_window_is_of_rescaled_values(tmp_path: Path) -> None:
+    """A window of 0 to 1000 units is one of 512 to 1012 stored values."""
+    values = np.arange(2048, dtype=np.uint16).reshape(32, 64)
+    scale = {"RescaleSlope": "2", "RescaleIntercept": "-1024"}
+    window = {"WindowCenter": "500", "WindowWidth": "1000"}
+    path = save_dicom(tmp_path / "a.dcm", values, 12, **scale, **window)
+    pixels = dicom.decode(path)
+    assert np.array_equal(pixels, by_pydicom(path))
+    assert (pixels[values <= 511] == 0).all()
+    assert (pixels[values >= 1013] == 255).all()
+    assert 125 < pixels[values == 762] < 130
+
+
+def test_only_values_that_the_image_has_are_scaled_by(tmp_path: Path) -> None:
+    """The table's highest value is of a level that no pixel has."""
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 0, 8], [10, 255, 50, 100]
+    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    values = np.array([[0, 2], [3, 0]], np.uint8)
+    path = save_dicom(tmp_path / "a.dcm", values, 8, VOILUTSequence=[table])
+    assert dicom.decode(path).tolist() == [[0, 113], [255, 0]]
+    assert np.array_equal(dicom.decode(path), by_pydicom(path))
+
+
 @pytest.mark.parametrize("colour", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("value", [0, 77])
 def test_images_of_one_value_are_black(tmp_path: Path, colour: str, value: int) -> None:
     values = np.full((5, 6), value, np.uint16)
     path = save_dicom(tmp_path / "a.dcm", values, 12, PhotometricInterpretation=colour)
-    assert not dicom.decode(path).any()
+    with np.errstate(all="raise"):
+        assert not dicom.decode(path).any()
 
 
 def test_colours_stay_and_become_grey_where_grey_is_asked_for() -> None:

@@ -841,6 +841,19 @@ def test_masks_can_be_filled_boxes(run):
     assert store.read(run.train, "labels").tolist()[:2] == [[1, 1], [0, 0]]
 
 
+def test_masks_can_be_what_is_bright_in_boxes(run):
+    spec = boxed(run.root)
+    run("folder", **spec, masks="from_boxes", box_masks="bright")
+    assert store.attrs(run.train)["config"]["box_masks"] == "bright"
+    ring = next(store.truth(run.train))[0][..., 1] > 0
+    image = tile(0, BOXED["a"])
+    inside = np.zeros(image.shape, bool)
+    inside[2:12, 1:9] = True
+    assert 0 < ring.sum() < inside.sum()
+    assert not (ring & ~inside).any()
+    assert image[ring].min() > image[inside & ~ring].max()
+
+
 def test_images_may_share_one_size_without_masks(run):
     make_folder(run.root, {"a": (24, 24), "b": (24, 24)})
     save_table(run.root / "meta.csv", {"id": ["a", "b"], "view": ["PA", "AP"]})
