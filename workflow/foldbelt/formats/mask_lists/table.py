@@ -74,7 +74,7 @@ def _as_usual(listed: Listed, table: pd.DataFrame) -> list[str]:
         found = [column for column in table if str(column).lower() in (usual, *others)]
         if usual not in table and len(found) == 1:
             renamed.append(f"{found[0]} as {usual}")
-            table.columns = table.columns.str.replace(found[0], usual, regex=False)
+            table.columns = pd.Index([usual if name == found[0] else name for name in table])
     return renamed
 
 
