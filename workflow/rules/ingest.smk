@@ -48,7 +48,7 @@ rule ingest_train:
         "../../envs/foldbelt.yaml"
     threads: 2
     resources:
-        mem_mb=1500,
+        mem_mb=memory(3000),  # images of 20,000 × 20,000 pixels take 2 GB, one at a time
         runtime=60,
     params:
         code=lambda wildcards: code("ingest_images", READER),
