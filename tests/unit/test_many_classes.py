@@ -55,5 +55,5 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_figures(
     room.check("main", 8, 33, (512, 512), cpu)
     room.check("main", 64, 0, (4096, 4096), cpu)
     with pytest.raises(InputError, match=r"Stage main: .* 32 masks of 33 classes, 512×512, takes "
-                                         r"about 8\.2 GiB, and there are 8\.0 GiB"):  # fmt: skip
+                                         r"at least 8\.2 GiB, and there are 8\.0 GiB"):  # fmt: skip
         room.check("main", 32, 33, (512, 512), cpu)

@@ -9,8 +9,8 @@ from foldbelt.files import InputError
 COPIES = 8
 """Of a batch's masks in float32: target, logits, their gradients, and what a loss makes of them.
 
-Measured: 33 classes, 512×512 pixels, 8 images, on a CPU; what the network itself takes comes on
-top.
+Measured: 8 to 12, with 33 classes, 512×512 pixels and 8 images on a CPU. The least is asked for,
+so that nothing is refused that would fit; what the network itself takes comes on top.
 """
 
 
@@ -41,7 +41,7 @@ def check(
     if have is not None and need > have:
         raise InputError(
             f"Stage {stage}: training on batches of {images} masks of {classes} classes, "
-            f"{size[0]}×{size[1]}, takes about {need / 2**30:.1f} GiB, and there are "
+            f"{size[0]}×{size[1]}, takes at least {need / 2**30:.1f} GiB, and there are "
             f"{have / 2**30:.1f} GiB. Set a smaller `batch_size` (and `accumulate`), `crop`, or a "
             "smaller `size` of the channels."
         )
