@@ -279,6 +279,8 @@ SPOILT = {
     "boxes and label disagree": (IMAGES, "9.0 11.0", "9.0 12.0"),
     "no Python literal": (IMAGES, "[{'x': 2.0,", "[{'x': two,"),
     "must have x, y, width, height": (IMAGES, "{'x': 2.0,", "{'left': 2.0,"),
+    "sides must be numbers": (IMAGES, "{'x': 2.0,", f"{{'x': 1{'0' * 400},"),
+    "box 1 is": (IMAGES, "{'x': 2.0,", "{'x': True,"),
     "must be above 0": (IMAGES, "'width': 7.0", "'width': 0.0"),
     "four corners": (IMAGES, "opacity 1 2.0 3.0", "opacity 1 2.0 three"),
     "names the class 'blob'": (IMAGES, "opacity 1 2.0", "blob 1 2.0"),

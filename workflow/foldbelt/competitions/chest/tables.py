@@ -7,6 +7,7 @@ as a prediction, and both must agree.
 
 import ast
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,13 +126,20 @@ def _boxes(text: str) -> list[Box]:
         if keys != sorted(_SIDES):
             raise ValueError(f"box {number} is {_short(box)}; it must have {', '.join(_SIDES)}")
         sides = [box[side] for side in _SIDES]
-        if not all(isinstance(side, int | float) and math.isfinite(side) for side in sides):
+        if not all(map(_is_number, sides)):
             raise ValueError(f"box {number} is {_short(box)}; its sides must be numbers")
         x, y, width, height = map(float, sides)
         if width <= 0 or height <= 0:
             raise ValueError(f"box {number} is {_short(box)}; width and height must be above 0")
         boxes.append((x, y, x + width, y + height))
     return boxes
+
+
+def _is_number(side: object) -> bool:
+    """Tell whether a literal is a finite number that a float can hold; True is none."""
+    if isinstance(side, bool) or not isinstance(side, int | float):
+        return False
+    return abs(side) <= sys.float_info.max  # what is not a number is not less
 
 
 def _compare(boxes: list[Box], label: str) -> None:
