@@ -139,10 +139,12 @@ def test_a_competition_names_its_labels_and_groups(monkeypatch: pytest.MonkeyPat
         ),
     )
     cross_entropy = {"label": {"cross_entropy": 1}, "mask": {"bce": 1}}
-    chosen = {"models__net__labels": ["x"]}
+    chosen = {"models__net__labels": ["x", "y"]}
     both = recipe(stages__one__loss=cross_entropy, **chosen, models__cls__labels=["y", "x"])
     config.resolve(both)
-    for wrong, words in ((["x", "z"], "of one group"), (None, "of one group"), (["w"], "no label")):
+    torn = r"models\.cls\.labels: predicts x of x, y, which exclude each other; let it predict all"
+    refused = ((["y", "z", "x"], "of one group"), (None, "of one group"), (["w"], "no label"))
+    for wrong, words in (*refused, (["x"], torn)):
         changed = recipe(stages__one__loss=cross_entropy, **chosen, models__cls__labels=wrong)
         with pytest.raises(InputError, match=words):
             config.resolve(changed)
