@@ -390,3 +390,14 @@ def test_tables_of_the_real_size_are_read_and_folded_by_patient(
     assert (split.groupby("patient")["fold"].nunique() == 1).all()
     shares = pd.crosstab(split["fold"], split["class"], normalize="index")
     assert np.ptp(shares.to_numpy(), axis=0).max() < 0.02
+
+
+def test_only_files_of_unknown_names_are_opened_to_tell_whose_problem_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands of images each was opened again for it, by the job of the other part, too."""
+    opened: list[Path] = []
+    real = dicom.has_mark
+    monkeypatch.setattr(dicom, "has_mark", lambda path: opened.append(path) or real(path))
+    ingest(root)
+    assert not [path for path in opened if path.suffix == dicom.SUFFIX]
