@@ -3,11 +3,11 @@
 Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import outputs
+from foldbelt.config import annotations, outputs
 from foldbelt.files import Problem
 from foldbelt.registry import suggest
 
@@ -60,6 +60,7 @@ def problems(config: Config) -> Iterator[Problem]:
         yield Problem("joint", f"{reason}set it to null")
     elif joint is not None:
         yield from _roles(joint, outputs.labels_of(config))
+        yield from _box(joint["box"], annotations.constant(config, "BOXES"), config)
     for output in _OUTPUTS:
         yield from _external(output, config, found.get(output, []))
 
@@ -77,6 +78,13 @@ def _roles(joint: Config, names: list[str] | None) -> Iterator[Problem]:
     if min(shares["negative"]) + min(shares["absence"]) > 1:
         reason = "the least shares of negative and absence sum to more than 1; lower them"
         yield Problem("joint.none_mix", reason)
+
+
+def _box(name: str | None, told: Sequence[str] | None, config: Config) -> Iterator[Problem]:
+    """Yield a class of boxes that is not there, where they are known before the data are."""
+    known = told or config["data"]["box_classes"]
+    if name is not None and known is not None and name not in known:
+        yield Problem("joint.box", f"no class of boxes {name!r}{suggest(name, known)}")
 
 
 def _external(output: str, config: Config, models: list[str]) -> Iterator[Problem]:
