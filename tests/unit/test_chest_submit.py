@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from chest_tables import real_form
 
-from foldbelt import store, submit
+from foldbelt import provenance, store, submit
 from foldbelt.boxes import Boxes
 from foldbelt.competitions.chest import LABELS, SAMPLE, form, truth
 from foldbelt.competitions.chest import submit as chest
@@ -381,3 +381,9 @@ def test_a_table_of_other_truth_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("id,class\n")
     with pytest.raises(InputError, match="lacks the columns"):
         truth.hidden_score(tmp_path / "s.csv", tmp_path / "t.csv")
+
+
+def test_how_a_submission_is_written_is_upstream_of_no_image():
+    upstream = provenance.upstream("foldbelt.competitions.chest.read")
+    assert "foldbelt.competitions.chest.tables" in upstream
+    assert not [name for name in upstream if name.endswith((".form", ".submit", ".predicted"))]

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from foldbelt.competitions.chest.spelling import IDS as IDS
+from foldbelt.competitions.chest.spelling import IMAGE as IMAGE
+from foldbelt.competitions.chest.spelling import NONE as NONE
+from foldbelt.competitions.chest.spelling import OPACITY as OPACITY
+from foldbelt.competitions.chest.spelling import STUDY as STUDY
 from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 
-STUDY, IMAGE = "_study", "_image"
 STUDY_LABELS = ("negative", "typical", "indeterminate", "atypical")
-NONE, OPACITY = "none", "opacity"
-IDS, TEXT = ("id", "Id"), "PredictionString"
+TEXT = "PredictionString"
 WHOLE = "0 0 1 1"  # the box of a class that is of the whole study or image
 _WORDS = 6
 
