@@ -171,6 +171,11 @@ def frame(rows: Rows) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["image", "class", "x1", "y1", "x2", "y2", "score"])
 
 
+def about(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a per-image table the columns that it lacks if there are no images."""
+    return table if len(table) else table.reindex(columns=["id", "study", "height", "width"])
+
+
 def joined(answers: Iterable[tuple[str, str, str]]) -> str:
     """Write the answers (class, score, box), all of them words, of a row."""
     return " ".join(" ".join(answer) for answer in answers)

@@ -68,6 +68,7 @@ def write_joint(
     InputError
         If the sample lists other images or studies, or images of a study differ in its classes.
     """
+    table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     _check_rows(wanted, ids, table, settings)
     rows = _studies(labels, table) | _images(ids, labels, boxes, table)
@@ -176,6 +177,7 @@ def check_joint(
     ids, labels, boxes, table, root, settings
         As for `write_joint`.
     """
+    table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     rows, problems = form.read(io.StringIO(text), "submission")
     findings = [Finding(problem.file, problem.reason) for problem in problems]
