@@ -84,7 +84,7 @@ def as_decided(curves: Curves, decision: str) -> Curves:
     same = math.isclose(content.get("score") or math.nan, curves.mean, abs_tol=1e-6)
     if interval is None or not same:
         return curves
-    return replace(curves, interval=(float(interval[0]), float(interval[1])))
+    return replace(curves, interval=[float(end) for end in interval])
 
 
 @dataclass(frozen=True)
