@@ -296,7 +296,7 @@ def test_a_joint_decision_needs_labels_that_are_there():
     given["data"]["label"] = {"columns": ["none", "negative"]}
     given["joint"] = {}
     whole = config.resolve(given)
-    assert whole["joint"]["none_mix"]["absence"] == [0, 0.25, 0.5]
+    assert whole["joint"] == complete("joint", {})
     assert Plan(whole).scored == ["joint", "labels"]
     assert config.resolve(whole) == whole
     for joint, words in [
