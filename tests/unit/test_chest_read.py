@@ -172,6 +172,12 @@ def test_boxes_are_floats_and_a_negative_side_is_cut(
     assert "Boxes: opacity (3), known of 5" in printed
 
 
+@pytest.mark.parametrize("table", [lister.STUDY_TABLE, lister.IMAGE_TABLE])
+def test_the_column_of_ids_may_have_a_capital(root: Path, table: str) -> None:
+    edit(root / table, "id,", "Id,")
+    assert store.table(ingest(root) / "train.h5")["id"].tolist() == list("abcdef")
+
+
 def test_siblings_teach_what_the_key_says(root: Path) -> None:
     kept = store.read(ingest(root, siblings="keep") / "train.h5", "labels", ["b"])
     assert np.isnan(kept).all()

@@ -322,7 +322,7 @@ def test_a_competition_may_decide_jointly_by_itself():
     assert config.resolve(whole) == whole
     assert Plan(whole).scored[0] == "joint"
     assert len(Plan(whole).joint_classes) == 6
-    with pytest.raises(InputError, match=r"joint\.box: no class of boxes .opacty."):
+    with pytest.raises(InputError, match=r"joint\.box: no class of boxes 'opacty'; did you mean"):
         config.resolve(given | {"joint": {"box": "opacty"}})
     assert config.resolve(given | {"joint": None})["joint"] is None
     assert config.resolve(changed("seed", 1))["joint"] is None

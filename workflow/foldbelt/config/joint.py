@@ -3,11 +3,11 @@
 Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from foldbelt import registry
-from foldbelt.config import annotations, outputs
+from foldbelt.config import outputs
 from foldbelt.files import Problem
 from foldbelt.registry import suggest
 
@@ -60,7 +60,7 @@ def problems(config: Config) -> Iterator[Problem]:
         yield Problem("joint", f"{reason}set it to null")
     elif joint is not None:
         yield from _roles(joint, outputs.labels_of(config))
-        yield from _box(joint["box"], annotations.constant(config, "BOXES"), config)
+        yield from _box(joint["box"], outputs.boxes_of(config))
     for output in _OUTPUTS:
         yield from _external(output, config, found.get(output, []))
 
@@ -80,11 +80,10 @@ def _roles(joint: Config, names: list[str] | None) -> Iterator[Problem]:
         yield Problem("joint.none_mix", reason)
 
 
-def _box(name: str | None, told: Sequence[str] | None, config: Config) -> Iterator[Problem]:
-    """Yield a class of boxes that is not there, where they are known before the data are."""
-    known = told or config["data"]["box_classes"]
-    if name is not None and known is not None and name not in known:
-        yield Problem("joint.box", f"no class of boxes {name!r}{suggest(name, known)}")
+def _box(name: str | None, names: list[str] | None) -> Iterator[Problem]:
+    """Yield a class of boxes that is not there, where the classes are known before the data are."""
+    if name is not None and names is not None and name not in names:
+        yield Problem("joint.box", f"no class of boxes {name!r}{suggest(name, names)}")
 
 
 def _external(output: str, config: Config, models: list[str]) -> Iterator[Problem]:

@@ -136,6 +136,19 @@ def labels_of(config: Mapping[str, Any]) -> list[str] | None:
     return None if columns is None else list(columns)
 
 
+def boxes_of(config: Mapping[str, Any]) -> list[str] | None:
+    """Name the data's classes of boxes, where they are known before the data are read; else None.
+
+    A competition says so by the constant ``BOXES`` of its package; ``data.box_classes`` does.
+    """
+    competition = config["competition"]
+    names = None
+    if competition in registry.known("competitions"):
+        names = registry.constant(registry.competition(competition), "BOXES")
+    given = config["data"]["box_classes"] if names is None else names
+    return None if given is None else list(given)
+
+
 def are_exclusive(model: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Tell whether the labels that a model predicts exclude each other."""
     groups = annotations.constant(config, "LABEL_GROUPS")

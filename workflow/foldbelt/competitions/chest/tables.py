@@ -8,7 +8,7 @@ as a prediction, and both must agree.
 import ast
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ SLACK = 8.0
 
 _AGREE = 0.01  # pixels by which the two columns of boxes may differ, being rounded
 _SIDES = ("x", "y", "width", "height")
-_IMAGE_COLUMNS = ("id", "boxes", "StudyInstanceUID")
+_IMAGE_COLUMNS = ("boxes", "StudyInstanceUID")
 _OPTIONAL = {"study": ("study", "StudyInstanceUID"), "patient": ("patient", "PatientID")}
 
 Box = tuple[float, float, float, float]
@@ -60,7 +60,7 @@ class Original(NamedTuple):
 def read_studies(root: Path) -> tuple[dict[str, str], list[Finding]]:
     """Read the table of studies: study → its class."""
     columns = list(CLASS_COLUMNS.values())
-    table, findings = csv_files.read_table(root, STUDY_TABLE, ("id", *columns))
+    table, findings = _keyed(root, STUDY_TABLE, columns)
     classes: dict[str, str] = {}
     if table is None:
         return classes, findings
@@ -83,7 +83,7 @@ def read_studies(root: Path) -> tuple[dict[str, str], list[Finding]]:
 
 def read_images(root: Path) -> tuple[dict[str, ImageRow], list[Finding]]:
     """Read the table of images: image → its study and boxes; wrong boxes are left out."""
-    table, findings = csv_files.read_table(root, IMAGE_TABLE, _IMAGE_COLUMNS)
+    table, findings = _keyed(root, IMAGE_TABLE, _IMAGE_COLUMNS)
     images: dict[str, ImageRow] = {}
     if table is None:
         return images, findings
@@ -108,6 +108,17 @@ def read_images(root: Path) -> tuple[dict[str, ImageRow], list[Finding]]:
             findings.append(Finding(IMAGE_TABLE, reason, image))
         images[image] = ImageRow(line, study, boxes)
     return images, findings
+
+
+def _keyed(
+    root: Path, name: str, columns: Sequence[str]
+) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Read a table with a column of ids, which may be called `Id`, too; it is `id` from here on."""
+    key, other = form.IDS
+    table, _ = csv_files.read_table(root, name, (other, *columns), needed=False)
+    if table is None or key in table:
+        return csv_files.read_table(root, name, (key, *columns))
+    return table.rename(columns={other: key}), []
 
 
 def _boxes(text: str) -> list[Box]:
