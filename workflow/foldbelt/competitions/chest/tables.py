@@ -114,7 +114,7 @@ def _keyed(
     root: Path, name: str, columns: Sequence[str]
 ) -> tuple[pd.DataFrame | None, list[Finding]]:
     """Read a table with a column of ids, which may be called `Id`, too; it is `id` from here on."""
-    key, other = form.IDS
+    key, other = spelling.IDS
     table, _ = csv_files.read_table(root, name, (other, *columns), needed=False)
     if table is None or key in table:
         return csv_files.read_table(root, name, (key, *columns))
