@@ -74,7 +74,8 @@ def _as_usual(listed: Listed, table: pd.DataFrame) -> list[str]:
         found = [column for column in table if str(column).lower() in (usual, *others)]
         if usual not in table and len(found) == 1:
             renamed.append(f"{found[0]} as {usual}")
-            table.columns = pd.Index([usual if name == found[0] else name for name in table])
+            named = {found[0]: usual}
+            table.columns = pd.Index([named.get(column, column) for column in table.columns])
     return renamed
 
 
