@@ -11,7 +11,8 @@ with job(snakemake.log[0]):
     boxes = boxed and (boxed.truth, boxed.pred, boxed.names, boxed.labelled)
     three = labels.truth, labels.prob, labels.names
     curves = ranking.of_both(three, boxes, labels.groups, given.draws)
-    precision_recall.draw(curves, "class", drawn.precision_recall)
+    told = ranking.as_decided(curves, source.decision)
+    precision_recall.draw(told, "class", drawn.precision_recall)
     parts.draw(source.decision, drawn.parts)
     added = []
     for output, blend in zip(given.outputs, source.blends, strict=True):

@@ -4,8 +4,10 @@ This is where the figures take their average precision from; whoever counts it i
 the same `Curves`.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
@@ -168,6 +170,24 @@ def of_both(
         sizes += [None] * len(box_names)
         names += list(box_names)
     return _curves(rankings, names, _numbers(groups, len(truth)), sizes, draws, seed)
+
+
+def as_decided(curves: Curves, decision: str) -> Curves:
+    """Give curves whose mean and its interval are those that the decision states.
+
+    One number has one interval in all figures; and a class that counts 0, because nobody predicts
+    it, has no curve, but a share in the mean.
+
+    Parameters
+    ----------
+    curves
+        From `of_both`.
+    decision
+        decision/joint/round{r}.json.
+    """
+    content = json.loads(Path(decision).read_text(encoding="utf-8"))
+    interval = content.get("interval")
+    return replace(curves, mean=content["score"], interval=interval)
 
 
 def _rank_boxes(truth: Boxes, pred: Boxes, classes: int) -> list[_Ranking]:
