@@ -551,6 +551,16 @@ def test_a_run_decides_on_what_it_names() -> None:
         config.resolve(given)
 
 
+@pytest.mark.parametrize("named", [["masks"], ["masks", "labels", "boxes"]])
+def test_what_a_competition_has_no_form_for_is_not_decided_on(named: list[str]) -> None:
+    """The submission of such masks would fail, when all is trained."""
+    given = changed("data/masks", "from_boxes")
+    given |= {"competition": "chest", "outputs": named}
+    given["models"]["net"]["architecture"]["label_head"] = True
+    with pytest.raises(InputError, match="outputs: masks: the competition asks for labels and"):
+        config.resolve(given)
+
+
 def test_a_competition_may_say_what_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     constant = registry.constant
     asked = {"OUTPUTS": ("boxes", "labels")}

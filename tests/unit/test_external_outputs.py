@@ -301,6 +301,7 @@ def test_a_joint_decision_needs_labels_that_are_there():
     assert config.resolve(whole) == whole
     for joint, words in [
         ({"none": "nonne"}, "joint.none: no label 'nonne'; did you mean 'none'"),
+        ({"negative": "negativ"}, "did you mean 'negative'.*; take null if no label of a unit"),
         ({"negative": "none"}, "joint.none is the same label"),
         ({"none_mix": {"negative": [0.6], "absence": [0.5]}}, "sum to more than 1"),
     ]:

@@ -125,6 +125,17 @@ def test_areas_are_those_of_the_metric_with_studies_counted_once(seed, tmp_path)
     assert made.mean == pytest.approx(np.mean([curve.area for curve in made.each]))
 
 
+def test_the_curves_are_titled_with_the_score_and_interval_that_were_decided(tmp_path):
+    """A class without a model counts 0 in the score, and has no curve."""
+    files = write_run(tmp_path)
+    curves = curves_of(files)
+    made = ranking.as_decided(curves, files[0])
+    assert (made.mean, made.interval) == (DECISION["score"], DECISION["interval"])
+    assert made.each is curves.each
+    precision_recall.draw(made, "class", str(tmp_path / "out.svg"))
+    assert "0.432 [0.400 to 0.470]" in (tmp_path / "out.svg").read_text()
+
+
 def test_labels_of_a_study_stand_beside_one_of_its_images(tmp_path):
     files = write_run(tmp_path)
     labels, boxed = outputs.read_joint(*files)
@@ -302,10 +313,14 @@ def test_members_that_predict_other_labels_are_told_apart(tmp_path):
         assert ("that predict the same alone" in out.read_text()) == several
 
 
-def test_a_mean_has_the_interval_of_its_decision_and_no_other(tmp_path):
-    files = write_run(tmp_path)
-    curves = curves_of(files)
-    for score, interval in ((curves.mean, [0.1, 0.9]), (curves.mean + 0.01, curves.interval)):
-        path = tmp_path / "decided.json"
-        path.write_text(json.dumps({**DECISION, "score": score, "interval": [0.1, 0.9]}))
-        assert ranking.as_decided(curves, str(path)).interval == interval
+def test_a_mean_has_the_interval_of_its_decision_unless_that_is_of_another_metric(tmp_path):
+    curves = curves_of(write_run(tmp_path))
+    path = tmp_path / "decided.json"
+    for metric, told in (
+        ("mean_average_precision", (0.5, [0.1, 0.9])),
+        ("accuracy", (curves.mean, curves.interval)),
+    ):
+        stated = {"metric": metric, "score": 0.5, "interval": [0.1, 0.9]}
+        path.write_text(json.dumps(stated))
+        made = ranking.as_decided(curves, str(path))
+        assert (made.mean, made.interval) == told

@@ -70,7 +70,8 @@ def _roles(joint: Config, names: list[str] | None) -> Iterator[Problem]:
     for key in ("none", "negative"):
         label = joint[key]
         if names is not None and label is not None and label not in names:
-            yield Problem(f"joint.{key}", f"no label {label!r}{suggest(label, names)}")
+            cure = "; take null if no label of a unit says the same" if key == "negative" else ""
+            yield Problem(f"joint.{key}", f"no label {label!r}{suggest(label, names)}{cure}")
     if joint["none"] == joint["negative"]:
         reason = f"{joint['none']}: joint.none is the same label; take null"
         yield Problem("joint.negative", reason)

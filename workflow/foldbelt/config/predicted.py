@@ -49,6 +49,13 @@ def problems(config: Config) -> Iterator[Problem]:
 
 def _undecided(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
     """Yield models that predict nothing of what is decided, and outputs that nobody predicts."""
+    asked = registry.constant(registry.competition(config["competition"]), "OUTPUTS")
+    for output in (o for o in config["outputs"] or [] if asked is not None and o not in asked):
+        reason = (
+            f"{output}: the competition asks for {' and '.join(asked)} alone, and has no form for "
+            "others; leave it out (masks teach all the same)"
+        )
+        yield Problem("outputs", reason)
     allowed = outputs.decided(config)
     if len(allowed) == len(outputs.OUTPUTS):
         return

@@ -5,7 +5,6 @@ the same `Curves`.
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from foldbelt.boxes import Boxes
 from foldbelt.level import LEVEL
 from foldbelt.metrics.ranked import Ranking
 
+METRIC = "mean_average_precision"
 BLOCK = 2**22  # draws × predictions at a time
 
 
@@ -67,24 +67,6 @@ class Curves:
     mean: float
     interval: Interval
     groups: int
-
-
-def as_decided(curves: Curves, decision: str) -> Curves:
-    """Give the mean the interval that the decision found of it, so that it has one alone.
-
-    Parameters
-    ----------
-    curves
-        With an interval of their own draws.
-    decision
-        decision/{output}/round{r}.json; one of another score changes nothing.
-    """
-    content = json.loads(Path(decision).read_text(encoding="utf-8"))
-    interval = content.get("interval")
-    same = math.isclose(content.get("score") or math.nan, curves.mean, abs_tol=1e-6)
-    if interval is None or not same:
-        return curves
-    return replace(curves, interval=[float(end) for end in interval])
 
 
 @dataclass(frozen=True)
@@ -189,6 +171,25 @@ def of_both(
         sizes += [None] * len(box_names)
         names += list(box_names)
     return _curves(rankings, names, _numbers(groups, len(truth)), sizes, draws, seed)
+
+
+def as_decided(curves: Curves, decision: str) -> Curves:
+    """Give curves whose mean and its interval are those that the decision states.
+
+    One number has one interval in all figures; and a class that counts 0, because nobody predicts
+    it, has no curve, but a share in the mean.
+
+    Parameters
+    ----------
+    curves
+        With a mean and an interval of their own.
+    decision
+        decision/{output}/round{r}.json; one of another metric changes nothing.
+    """
+    content = json.loads(Path(decision).read_text(encoding="utf-8"))
+    if content.get("metric") != METRIC:
+        return curves
+    return replace(curves, mean=content["score"], interval=content.get("interval"))
 
 
 def _rank_boxes(truth: Boxes, pred: Boxes, classes: int) -> list[_Ranking]:
