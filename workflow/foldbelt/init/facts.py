@@ -22,12 +22,15 @@ class Machine:
         For all trainings together.
     memory_gib
         Of the machine.
+    image_seconds
+        What one image of a training step takes in one training, measured; None before that.
     """
 
     cores: int = 2
     gpus: int = 0
     hours: float = 2.0
     memory_gib: float = 16.0
+    image_seconds: float | None = None
 
     @property
     def jobs(self) -> int:
@@ -70,6 +73,8 @@ class Facts:
         Whether a pixel is of two classes somewhere.
     sides
         (m,) square roots of the areas of all connected parts, or boxes, in pixels of the originals.
+    largest
+        (p,) those of the largest part of each mask that is not empty, or of all boxes.
     areas
         (p,) pixels of each mask that is not empty.
     parts
@@ -105,6 +110,7 @@ class Facts:
     positive: float = 0.0
     overlap: bool = False
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    largest: np.ndarray = field(default_factory=lambda: np.zeros(0))
     areas: np.ndarray = field(default_factory=lambda: np.zeros(0))
     parts: float = 0.0
     label_shares: Mapping[str, float] = field(default_factory=dict)
@@ -142,8 +148,11 @@ class Facts:
 
     @property
     def small(self) -> float:
-        """The side than which one object in ten is smaller, in pixels of the originals."""
-        return float(np.quantile(self.sides, 0.1)) if len(self.sides) else float("inf")
+        """The side below which one mask in ten has all its objects, in pixels of the originals.
+
+        Specks beside a large object do not count: a mask whose largest part is seen is learnt.
+        """
+        return float(np.quantile(self.largest, 0.1)) if len(self.largest) else float("inf")
 
     @property
     def share(self) -> float:

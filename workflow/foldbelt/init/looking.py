@@ -178,6 +178,7 @@ class _Tally:
         self.labelled = 0
         self.overlap = False
         self.sides: list[float] = []
+        self.largest: list[float] = []
         self.areas: list[int] = []
         self.parts: list[int] = []
         self.gains: list[tuple[float, float]] = []
@@ -198,6 +199,7 @@ class _Tally:
         if sample.boxes is not None and len(sample.boxes) and sample.mask is None:
             wide, high = sample.boxes[:, 3] - sample.boxes[:, 1], sample.boxes[:, 4] - sample.boxes[:, 2]
             self.sides += np.sqrt(np.maximum(wide * high, 1)).tolist()
+            self.largest = self.sides
             self.positive += 1
         if sample.labels is not None and len(sample.labels) == len(self.labels):
             values = np.asarray(sample.labels, np.float64)
@@ -217,6 +219,7 @@ class _Tally:
             if not plane.any():
                 continue
             sizes = cv2.connectedComponentsWithStats(np.ascontiguousarray(plane))[2][1:, -1]
+            self.largest.append(float(sizes.max()) ** 0.5)
             sizes = sizes[sizes >= _SPECK]
             self.sides += np.sqrt(sizes).tolist()
             self.areas.append(int(plane.sum()))
@@ -267,6 +270,7 @@ class _Tally:
             positive=self.positive / count,
             overlap=self.overlap,
             sides=np.array(self.sides),
+            largest=np.array(self.largest),
             areas=np.array(self.areas),
             parts=float(np.median(self.parts)) if self.parts else 0.0,
             label_shares=shares,

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from foldbelt.files import InputError, seed_for
-from foldbelt.logs import epoch_line
+from foldbelt.logs import epoch_line, unlearnt
 from foldbelt.runtime import made_on
 from foldbelt.store.weights import with_snapshots
 from foldbelt.train import evaluation, schedules
@@ -153,7 +153,7 @@ class Trainer:
         check = partial(self._heed, signals)
         if self.task.mines and self.errors is None:
             self.errors = evaluation.errors(self.stepper, check)
-        began, first = time.monotonic(), progress.epoch
+        began, first, constant = time.monotonic(), progress.epoch, _NAN
         while progress.epoch < stage.epochs and not self._stopped():
             speed = self._train_epoch(signals)
             row = [progress.epoch + 1, self.stepper.rate, progress.loss / progress.seen, _NAN, _NAN]
@@ -164,13 +164,16 @@ class Trainer:
             if len(self.task.valid) and due:
                 self._settle()
                 # Interrupted here, the epoch is not noted yet: its validation will be done again.
-                row[3], row[4] = evaluation.validate(self.stepper, self.kept, check)
+                row[3], row[4], constant = evaluation.validate(self.stepper, self.kept, check)
                 self.schedule.observe(row[3])
                 self._watch(row)
             progress.rows.append(row)
             progress.epoch, progress.step, progress.loss, progress.seen = int(row[0]), 0, 0.0, 0
             self.state.save(self._pack())
             self._report(row, speed, (time.monotonic() - began) / (progress.epoch - first))
+            late = 2 * progress.epoch >= stage.epochs
+            if late and not math.isnan(row[4]) and row[4] <= constant:
+                self.log(unlearnt(self.task.main, self.task.metric, row[4], constant))
         self._settle()
         self._snapshot(self.schedule.cycle(progress.epoch))
         chosen = with_snapshots(self._chosen(), self.snapshots)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from foldbelt.init.facts import Facts
-from foldbelt.init.rules import scale
+from foldbelt.init import scale
 from foldbelt.init.table import Choice, Chosen, rule
 
 

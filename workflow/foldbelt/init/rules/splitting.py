@@ -2,26 +2,19 @@
 
 from collections.abc import Iterator
 
+from foldbelt.init import scale
 from foldbelt.init.facts import Facts
 from foldbelt.init.table import Choice, Chosen, rule
-
-FEW = 100
-"""Images below which five folds are worth their time."""
-
 
 @rule("folds.base.count", "nnU-Net trains five folds; three cost 60 % of that")
 def count(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Five folds below 100 images, where every image to train on counts, and on a GPU; else three. Never
     more than half the groups."""
-    few = facts.train < FEW
-    number = 5 if few or facts.machine.gpus else 3
-    reason = (
-        f"{facts.train} images: each fold's model trains on {facts.train * (number - 1) // number}"
-    )
-    groups = facts.grouping.count if facts.grouping is not None else 0
-    if groups and number > groups // 2:
-        number = max(2, groups // 2)
-        reason = f"{groups} groups, and each fold needs two or more"
+    number = scale.folds(facts)
+    learnt = facts.train * (number - 1) // number
+    reason = f"{facts.train} images: each fold's model trains on {learnt}"
+    if facts.grouping is not None and number == max(2, facts.grouping.count // 2):
+        reason = f"{facts.grouping.count} groups, and each fold needs two or more"
     yield Choice("folds.base.count", number, reason)
 
 

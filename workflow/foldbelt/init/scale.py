@@ -10,13 +10,15 @@ from typing import NamedTuple
 from foldbelt.init.facts import Facts
 
 NEEDED = 8.0
-"""Pixels of the side of an object that the network must have, of nine objects in ten."""
+"""Pixels that the network must have of the side of the largest object, in nine masks of ten."""
 ROOM = 12.0
 """Pixels of that side for which images are not made smaller, where crops are trained on."""
 SIDES = {False: (256, 192, 128), True: (512,)}
 """Sides of the network's input to choose from, with and without a GPU."""
 EPOCHS = 40
 """Epochs that must fit for a larger side, or a wider network, to be chosen."""
+FEW = 100
+"""Images below which five folds are worth their time."""
 STEP = 32
 """Networks halve images five times."""
 SPEED = {8: 0.65, 16: 0.3, "gpu": 60.0}
@@ -66,17 +68,28 @@ def of(facts: Facts) -> Scale:
         for width in (16, 8):
             made = _at(facts, side, width)
             tried.append(made)
-            if epochs(facts, made) >= EPOCHS:
+            if epochs(facts, made, folds(facts)) >= EPOCHS:
                 return made
     return tried[-1]
 
 
-def epochs(facts: Facts, made: Scale, folds: int = 3) -> float:
+def folds(facts: Facts) -> int:
+    """Number of folds: five where every image counts or there is a GPU, else three.
+
+    Never more than half the groups.
+    """
+    number = 5 if facts.train < FEW or facts.machine.gpus else 3
+    groups = facts.grouping.count if facts.grouping is not None else 2 * number
+    return max(2, min(number, groups // 2))
+
+
+def epochs(facts: Facts, made: Scale, folds: int) -> float:
     """Estimate how many epochs fit into the time given."""
     machine = facts.machine
-    speed = machine.gpus * SPEED["gpu"] if machine.gpus else machine.cores * SPEED[made.width]
-    samples = machine.hours * 3600 * TRAINING * speed * 1e6 / made.pixels
-    return samples / max(facts.train * (folds - 1), 1)
+    speed = SPEED["gpu"] if machine.gpus else SPEED[made.width]
+    turns = -(-folds // machine.jobs)  # trainings that follow each other
+    samples = machine.hours * 3600 * TRAINING * speed * 1e6 / made.pixels / turns
+    return samples / max(facts.train * (folds - 1) / folds, 1)
 
 
 def _at(facts: Facts, side: int, width: int) -> Scale:
@@ -88,15 +101,15 @@ def _at(facts: Facts, side: int, width: int) -> Scale:
         size = _size(facts, whole)
         why = f"whole images of about {side}² pixels"
         if facts.kind == "masks" and whole < 1:
-            why += f": nine objects in ten have a side of {small * whole:.0f} pixels or more there"
+            why += f": in nine masks of ten an object has a side of {small * whole:.0f} pixels or more there"
         elif whole == 1:
             why = "they fit whole"
         return Scale(whole, size, _rounded(size), None, width, why)
     keep = min(1.0, max(ROOM / small, whole))
     size = _size(facts, keep)
     why = (
-        f"shrunk to {side}² pixels, one object in ten would have a side below {small * whole:.1f} "
-        f"pixels (now {small:.0f}); so crops of {side} are trained on"
+        f"shrunk to {side}² pixels, the largest object of one mask in ten would have a side below "
+        f"{small * whole:.1f} pixels (now {small:.1f}); so crops of {side} are trained on"
     )
     return Scale(keep, size, _rounded(size), side, width, why)
 
