@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from click.testing import CliRunner
 from raw_folders import make_salt, save, save_table
@@ -200,7 +201,9 @@ def test_several_bands_are_all_used(tmp_path):
     for index in range(8):
         random = np.random.default_rng(index)
         bands = random.integers(0, 255, (48, 48, 5), dtype=np.uint8)
-        assert cv2.imwrite(str(root / f"images/{index}.tif"), bands)
+        tifffile.imwrite(
+            root / f"images/{index}.tif", bands, photometric="minisblack", planarconfig="contig"
+        )
         mask = np.zeros((48, 48), np.uint8)
         mask[:24] = 1
         save(root / f"masks/{index}.png", mask)
@@ -229,7 +232,7 @@ def test_names_betray_groups_only_where_images_agree(tmp_path):
     unit = {name: value / np.linalg.norm(value) for name, value in alike.items()}
     grouping = groups.by_names(ids, unit)
     assert grouping is not None
-    assert grouping.count == 12
+    assert grouping.number == 12
     noise = {name: value / np.linalg.norm(value) for name, value in chance.items()}
     assert groups.by_names(ids, noise) is None
     numbered = [f"im{k:03d}" for k in range(48)]
@@ -242,7 +245,7 @@ def test_a_column_of_patients_groups_folds(tmp_path):
     save_table(root / "meta.csv", {"id": ids, "patient": [f"p{k // 3}" for k in range(24)]})
     facts, config = made(root)
     assert config["folds"]["base"]["group"] == "patient"
-    assert facts.grouping.count == 8
+    assert facts.grouping.number == 8
     assert config["folds"]["base"]["count"] <= 4
 
 
@@ -274,16 +277,16 @@ def test_labels_and_boxes_are_told_from_tables(tmp_path):
 
 
 def test_the_competitions_are_told_by_their_files(tmp_path):
-    facts, config = made(make_salt(tmp_path / "salt"))
+    _, config = made(make_salt(tmp_path / "salt"))
     assert config["competition"] == "salt"
     assert config["folds"]["base"]["group"] == "mosaic"
     assert config["channels"]["base"]["size"] == 128
-    synthetic.steel(tmp_path / "steel", images=24, test_images=4, size=[64, 200])
-    facts, config = made(tmp_path / "steel")
+    synthetic.steel(tmp_path / "steel", images=24, test_images=4, size=[64, 200], seed=0)
+    _, config = made(tmp_path / "steel")
     assert config["competition"] == "steel"
     assert config["folds"]["base"]["stratify"] == ["classes"]
-    synthetic.chest(tmp_path / "chest", images=24, test_images=4, side=64)
-    facts, config = made(tmp_path / "chest")
+    synthetic.chest(tmp_path / "chest", images=24, test_images=4, side=64, seed=0)
+    _, config = made(tmp_path / "chest")
     assert config["competition"] == "chest"
     assert set(config["models"]) == {"base", "none", "detector"}
 

@@ -64,7 +64,8 @@ def epoch_line(row: Sequence[float], epochs: int, metric: str, speed: float, lef
 
 CURES = {
     "mask": "crops of large images that hold objects (stages.*.crop with positive), Dice of images "
-    "with a mask alone (loss.dice.empty: skip), a prior for rare classes (architecture.prior), more "
+    "with a mask alone (loss.dice.empty: skip), a prior for rare classes "
+    "(architecture.prior), more "
     "images with a mask (sampler), a larger channels.*.size, more epochs",
     "label": "more epochs, a larger channels.*.size, pretrained weights (architecture.weights)",
     "box": "more epochs, a larger channels.*.size, levels that fit the boxes (architecture.levels)",

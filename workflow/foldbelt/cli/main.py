@@ -47,7 +47,9 @@ def main() -> None:
 
 @main.command("init", short_help="Look at a data folder and write a recipe for it.")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The recipe. [default: config/RUN.yaml]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The recipe. [default: config/RUN.yaml]"
+)
 @click.option("--run", "name", help="Name of the run. [default: that of OUT, else of the folder]")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
               help="Time for all trainings together.")  # fmt: skip

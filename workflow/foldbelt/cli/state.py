@@ -88,7 +88,7 @@ def stages_of(settings: dict[str, Any], folder: Path) -> list[Stage]:
         "ingest": [f"<results>/data/{part}.h5" for part in _PARTS],
         "channels": channels,
         "folds": schemes,
-        "train": plan.trained(plan.early_stages if settings["keep"] == "last" else ()),
+        "train": plan.trained(plan.early_stages() if settings["keep"] == "last" else ()),
         "oof": plan.all_predictions(),
         "decide": decided,
         "submission": [*(f"<results>/{name}" for name in product), "<results>/scores.json"],
@@ -159,7 +159,7 @@ def _line(stage: Stage, folder: Path) -> str:
     missing = stage.missing
     done = f"{len(stage.files) - len(missing)} of {len(stage.files)}"
     if not missing:
-        return f"  {stage.name:<11} done     {done} files"
+        return f"  {stage.name:<11} done     {len(stage.files)} files"
     named = missing[0].relative_to(folder).as_posix()
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     word = "part" if len(missing) < len(stage.files) else "missing"
@@ -169,7 +169,11 @@ def _line(stage: Stage, folder: Path) -> str:
 def _unfinished(folder: Path) -> list[str]:
     """Name trainings that were interrupted, and problems of the raw files."""
     states = [path for path in (folder / "state").glob("*") if path.is_dir()]
-    lines = [f"  {len(states)} trainings are running, or were interrupted and will go on"] if states else []
+    lines = (
+        [f"  {len(states)} trainings are running, or were interrupted and will go on"]
+        if states
+        else []
+    )
     problems = folder / "data" / "problems.csv"
     if problems.is_file():
         count = len(problems.read_text(encoding="utf-8").splitlines()) - 1

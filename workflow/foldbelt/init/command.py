@@ -65,7 +65,8 @@ def run(
     out = out or Path("config") / f"{name}.yaml"
     if out.exists() and not force:
         raise InputError(
-            f"{out}: is there already, perhaps with changes of yours; give another --out, or --force."
+            f"{out}: is there already, perhaps with changes of yours; give another --out, "
+            "or --force."
         )
     machine = _machine(hours, gpus, cores)
     print(f"Looking at {data} …", file=sys.stderr)
@@ -89,8 +90,10 @@ def _heading(facts: Facts, out: Path) -> list[str]:
     given = f"--hours {facts.machine.hours:g}"
     return [
         f"Written by `foldbelt init {facts.path} --out {out} {given}`; it is yours to change.",
-        "  Behind each line, or above it, stands why. Lines with a question mark are for you to answer.",
-        f"  {facts.looked} of {facts.train} training images were looked at. All keys: config/README.md;"
+        "  Behind each line, or above it, stands why. Lines with a question mark are for "
+        "you to answer.",
+        f"  {facts.looked} of {facts.train} training images were looked at. All keys: "
+        "config/README.md;"
         " the rules: docs/init.md.",
         f"  snakemake --cores all --configfile {out}",
     ]
@@ -140,7 +143,8 @@ def summary(facts: Facts, settings: dict[str, Any], speed: trial.Speed, out: Pat
     plan = Plan(settings)
     stage, machine = settings["stages"]["base"], facts.machine
     trainings = sum(
-        len(plan.folds_of(name)) * len(model["stages"]) for name, model in settings["models"].items()
+        len(plan.folds_of(name)) * len(model["stages"])
+        for name, model in settings["models"].items()
     )
     folds = len(plan.folds)
     seen = facts.train * (folds - 1) / folds
@@ -153,8 +157,10 @@ def summary(facts: Facts, settings: dict[str, Any], speed: trial.Speed, out: Pat
         f"{out} is written: {facts.competition} data ({facts.layout.why}).",
         f"  found    {_found(facts)}",
         *_problems(facts),
-        f"  runs     {trainings} trainings of {stage['epochs']} epochs, then predictions, search, report",
-        f"  takes    about {_spoken(whole)}, of which {_spoken(hours)} training, on {_where(machine)}",
+        f"  runs     {trainings} trainings of {stage['epochs']} epochs, then predictions, "
+        "search, report",
+        f"  takes    about {_spoken(whole)}, of which {_spoken(hours)} training, on "
+        f"{_where(machine)}",
         f"  memory   about {memory:.1f} GiB of {machine.memory_gib:.0f}"
         + (f", {speed.gpu_gib:.1f} GiB of a GPU" if speed.gpu_gib else ""),
         f"  disk     at most {disk:.2g} GiB in results/{settings['run']}/",
@@ -169,9 +175,10 @@ def _found(facts: Facts) -> str:
     kinds = {"masks": facts.classes, "labels": facts.labels, "boxes": []}[facts.kind]
     what = f"{facts.kind} of {', '.join(kinds[:6])}" if kinds else facts.kind
     shown = f", on {facts.positive:.0%} of the images" if facts.kind != "labels" else ""
-    groups = f", {facts.grouping.count} groups" if facts.grouping is not None else ""
+    groups = f", {facts.grouping.number} groups" if facts.grouping is not None else ""
     return (
-        f"{facts.train} training and {facts.test} test images of about {facts.height}×{facts.width}; "
+        f"{facts.train} training and {facts.test} test images of about "
+        f"{facts.height}×{facts.width}; "
         f"{what}{shown}{groups}"
     )
 
@@ -182,7 +189,10 @@ def _problems(facts: Facts) -> list[str]:
         return []
     lines = [f"  beware   {len(facts.problems)} problems, which would stop the run:"]
     lines += [f"             {one.file}: {one.reason}" for one in facts.problems[:_LISTED]]
-    return [*lines, "             `snakemake … -- ingest` names all; data.on_problem: drop leaves them out"]
+    return [
+        *lines,
+        "             `snakemake … -- ingest` names all; data.on_problem: drop leaves them out",
+    ]
 
 
 def _memory(facts: Facts, settings: dict[str, Any], speed: trial.Speed) -> float:
@@ -197,7 +207,8 @@ def _memory(facts: Facts, settings: dict[str, Any], speed: trial.Speed) -> float
 
 
 def _disk(facts: Facts, settings: dict[str, Any]) -> float:
-    """Bound GiB of what is stored: images, channels, probabilities of all members and of the blend."""
+    """Bound GiB of what is stored: images, channels, probabilities of all members and of the
+    blend."""
     made = scale.of(facts)
     number, pixels = facts.train + facts.test, made.size[0] * made.size[1]
     planes = max(len(facts.classes), 1)

@@ -29,15 +29,15 @@ class Grouping(NamedTuple):
         Of the table, by which folds group; `series` for a part of the names.
     pattern
         Regular expression for `data.series`; "" for a column.
-    count
-        Number of groups.
+    number
+        Of groups.
     reason
         Why.
     """
 
     column: str
     pattern: str
-    count: int
+    number: int
     reason: str
 
 
@@ -81,7 +81,8 @@ def by_names(ids: Sequence[str], thumbs: Mapping[str, np.ndarray]) -> Grouping |
             continue
         count = len(set(keys))
         reason = (
-            f"names fall into {count} groups, such as {keys[0]}, within which images are more alike "
+            f"names fall into {count} groups, such as {keys[0]}, within which images are "
+            "more alike "
             f"than across them in {likeness:.0%} of the pairs (chance: 50 %)"
         )
         rank = round(likeness, 2), -count, Grouping("series", pattern, count, reason)

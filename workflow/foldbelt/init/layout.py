@@ -69,7 +69,8 @@ def detect(root: Path) -> Layout:
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     shown = ", ".join(map(printable, there[:8])) or "nothing"
     raise InputError(
-        f"{root}: is no layout that can be read. There is {shown}. Looked for images/ (with masks/, "
+        f"{root}: is no layout that can be read. There is {shown}. Looked for images/ "
+        "(with masks/, "
         "boxes or a meta.csv of labels beside it, see docs/outputs.md and docs/files.md), or for "
         + "; ".join(f"{', '.join(files)} ({name})" for name, files in _MARKS.items())
         + ". Move or link your images to images/ and their masks, of the same names, to masks/."
@@ -139,5 +140,7 @@ def _label(root: Path) -> Setting | None:
         values = sorted({value for value in table[name] if value})
         if name.lower() in _LABEL_NAMES and 2 <= len(values) <= _MOST_LABELS:
             shown = ", ".join(values[:6])
-            return Setting("label", str(name), f"a column of {META} with {len(values)} values: {shown}")
+            return Setting(
+                "label", str(name), f"a column of {META} with {len(values)} values: {shown}"
+            )
     return None

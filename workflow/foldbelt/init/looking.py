@@ -54,6 +54,8 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
     several = layout.competition in ("folder", "chest")
     if several and settings["size"] is None:
         settings["size"] = [256, 256]  # sizes may be mixed; nothing is stored here
+    if layout.competition == "chest":
+        settings["masks"] = False  # as its own default is
     if bands == 3 and layout.competition in _IN_COLOUR:
         settings["image_mode"] = "rgb"
     reader = competitions.reader(layout.competition)
@@ -107,7 +109,9 @@ def _stored(root: Path, layout: Layout) -> tuple[int, str, Layout]:
     stored = f"{first.kind}, {first.bits or 8 * first.values.dtype.itemsize} bit"
     if bands not in (1, 3) and layout.competition == "folder":
         reason = f"images have {bands} bands ({stored}); all are used, in their order"
-        setting = Setting("bands", list(range(1, bands + 1)), reason, "leave out bands that say nothing")
+        setting = Setting(
+            "bands", list(range(1, bands + 1)), reason, "leave out bands that say nothing"
+        )
         layout = layout._replace(settings=[*layout.settings, setting])
     return bands, stored, layout
 
@@ -139,9 +143,7 @@ def _measured(facts: Facts, listing: Listing, reader: Any, most: int) -> Facts:
     return replace(tally.facts(), grouping=grouping, copies=copied, columns=tuple(columns))
 
 
-def _read(
-    items: Sequence[Item], listing: Listing, reader: Any
-) -> Iterator[tuple[Item, Sample]]:
+def _read(items: Sequence[Item], listing: Listing, reader: Any) -> Iterator[tuple[Item, Sample]]:
     """Decode images in order; those that cannot be used are left to ingest to name."""
 
     def one(item: Item) -> Sample | None:
@@ -197,7 +199,10 @@ class _Tally:
         if sample.mask is not None and sample.mask.shape[2]:
             self._add_mask(sample)
         if sample.boxes is not None and len(sample.boxes) and sample.mask is None:
-            wide, high = sample.boxes[:, 3] - sample.boxes[:, 1], sample.boxes[:, 4] - sample.boxes[:, 2]
+            wide, high = (
+                sample.boxes[:, 3] - sample.boxes[:, 1],
+                sample.boxes[:, 4] - sample.boxes[:, 2],
+            )
             self.sides += np.sqrt(np.maximum(wide * high, 1)).tolist()
             self.largest = self.sides
             self.positive += 1
@@ -228,7 +233,7 @@ class _Tally:
             self.positive += 1
             self.parts.append(number)
             self.overlap |= bool((mask.sum(axis=2, dtype=np.int64) > 1).any())
-            self._add_gain(sample.image, mask.any(axis=2), ignore)
+            self._add_gain(sample.image, np.asarray(mask.any(axis=2)), ignore)
 
     def _add_gain(self, image: np.ndarray, inside: np.ndarray, ignore: np.ndarray | None) -> None:
         """Note how far object and background lie apart, in colour and in brightness."""
@@ -257,7 +262,9 @@ class _Tally:
         gains = np.array(self.gains).reshape(-1, 2)
         shares: Mapping[str, float] = {
             name: float(share)
-            for name, share in zip(self._facts.labels, self.labels / max(self.known, 1), strict=True)
+            for name, share in zip(
+                self._facts.labels, self.labels / max(self.known, 1), strict=True
+            )
         }
         return replace(
             self._facts,

@@ -63,9 +63,7 @@ def meant_by(paths: Sequence[Path]) -> Iterator[Found]:
         yield from _valued(values, looked, lossy)
 
 
-def _count(
-    pixels: Pixels, values: dict[int, int], colours: dict[tuple[int, ...], int]
-) -> None:
+def _count(pixels: Pixels, values: dict[int, int], colours: dict[tuple[int, ...], int]) -> None:
     """Add the values of one mask, or its colours, to those met."""
     planes = pixels.values
     if pixels.palette is not None:
@@ -93,16 +91,34 @@ def _valued(values: dict[int, int], looked: int, lossy: bool) -> Iterator[Found]
         return  # one class; or blurred by JPEG, which the reader cuts
     if len(above) > MANY:
         reason = f"{len(above)} values above 0 in {looked} masks: numbers of objects, or soft edges"
-        yield "cut", 1, reason, "for soft edges, a value in the middle (128); classes need `classes`"
+        yield (
+            "cut",
+            1,
+            reason,
+            "for soft edges, a value in the middle (128); classes need `classes`",
+        )
         return
     ignore = _unlabelled(above)
     if ignore is not None:
-        reason = f"values above 0 and their shares of the pixels: {shown}; {ignore} is taken as unlabelled"
-        yield "ignore", ignore, reason, f"if {ignore} is a class, name it in `classes` and write ignore: null"
+        reason = (
+            f"values above 0 and their shares of the pixels: {shown}; {ignore} is taken as "
+            "unlabelled"
+        )
+        yield (
+            "ignore",
+            ignore,
+            reason,
+            f"if {ignore} is a class, name it in `classes` and write ignore: null",
+        )
     classes = [value for value in above if value != ignore]
     if len(classes) > 1:
         names = {f"class{value}": value for value in classes}
-        yield "classes", names, f"{len(classes)} values in {looked} masks: {shown}", "give them their names"
+        yield (
+            "classes",
+            names,
+            f"{len(classes)} values in {looked} masks: {shown}",
+            "give them their names",
+        )
     elif ignore is not None:
         yield "classes", {"object": classes[0]}, "the one other value", "give it its name"
 
@@ -112,8 +128,8 @@ def _unlabelled(above: list[int]) -> int | None:
 
     Examples
     --------
-    >>> _unlabelled([127, 255]), _unlabelled([1, 2, 255]), _unlabelled([1, 2]), _unlabelled([85, 170])
-    (127, 255, None, None)
+    >>> _unlabelled([127, 255]), _unlabelled([1, 2, 255]), _unlabelled([85, 170])
+    (127, 255, None)
     """
     if len(above) == 2 and above[0] in _GREY and above[1] == _WHITE:
         return above[0]
@@ -126,8 +142,14 @@ def _coloured(colours: dict[tuple[int, ...], int], looked: int) -> Iterator[Foun
     named = sorted((colour for colour in colours if any(colour)), key=lambda c: -colours[c])
     if len(named) > MANY:
         raise InputError(
-            f"masks/: {len(named)} colours in {looked} masks, too many for classes; are they stored "
+            f"masks/: {len(named)} colours in {looked} masks, too many for classes; are "
+            "they stored "
             "with loss (JPEG), or are they pictures? Save one value, or one colour, a class."
         )
     classes = {f"colour_{r:02x}{g:02x}{b:02x}": [r, g, b] for r, g, b in sorted(named)}
-    yield "colours", classes, f"{len(named)} colours beside black in {looked} masks", "give them their names"
+    yield (
+        "colours",
+        classes,
+        f"{len(named)} colours beside black in {looked} masks",
+        "give them their names",
+    )

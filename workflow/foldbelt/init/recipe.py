@@ -62,7 +62,9 @@ def _lines(name: str, choice: Choice, indent: str) -> list[str]:
         lines = [*_above(choice.reason, indent), *asked, f"{indent}{name}:"]
         for item in choice.value:
             mark = "# - " if item.off else "- "
-            lines += _with(f"{indent}  {mark}{_flow(item.value, inner=True)}", item.reason, indent + "  ")
+            lines += _with(
+                f"{indent}  {mark}{_flow(item.value, inner=True)}", item.reason, indent + "  "
+            )
         return lines
     return [*asked, *_with(f"{indent}{name}: {_flow(choice.value)}", choice.reason, indent)]
 
@@ -81,8 +83,11 @@ def _above(reason: str, indent: str) -> list[str]:
 
 
 def _comment(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDE, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ",
-                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return textwrap.wrap(text, WIDE, initial_indent=f"{indent}# ", 
+                         subsequent_indent=(
+                             f"{indent}#  "
+                             " "
+                         ), break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def _flow(value: Any, inner: bool = False) -> str:

@@ -2,8 +2,8 @@
 
 Everything about it is one decision, of which several rules write their lines. It depends on the
 size of the images and of the objects, and on how many pixels can be trained on in the time given,
-by a fixed estimate of the speed: not by what is measured, so that the recipe is the same every time.
-"""
+by a fixed estimate of the speed: not by what is measured, so that the recipe is the same every
+time."""
 
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ def folds(facts: Facts) -> int:
     Never more than half the groups.
     """
     number = 5 if facts.train < FEW or facts.machine.gpus else 3
-    groups = facts.grouping.count if facts.grouping is not None else 2 * number
+    groups = facts.grouping.number if facts.grouping is not None else 2 * number
     return max(2, min(number, groups // 2))
 
 
@@ -101,7 +101,10 @@ def _at(facts: Facts, side: int, width: int) -> Scale:
         size = _size(facts, whole)
         why = f"whole images of about {side}² pixels"
         if facts.kind == "masks" and whole < 1:
-            why += f": in nine masks of ten an object has a side of {small * whole:.0f} pixels or more there"
+            why += (
+                f": in nine masks of ten an object has a side of {small * whole:.0f} pixels "
+                "or more there"
+            )
         elif whole == 1:
             why = "they fit whole"
         return Scale(whole, size, _rounded(size), None, width, why)

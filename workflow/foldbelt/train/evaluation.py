@@ -66,9 +66,7 @@ def batches(sets: list[ImageSet], size: int) -> Iterator[tuple[np.ndarray, Batch
 
 
 @torch.no_grad()
-def validate(
-    stepper: Stepper, model: torch.nn.Module, check: Check
-) -> tuple[float, float, float]:
+def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[float, float, float]:
     """Loss at network size, and metric of a model's predictions.
 
     Masks are judged at storage size by the task's metric at threshold .5; labels and boxes, where a

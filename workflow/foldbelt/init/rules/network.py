@@ -28,12 +28,16 @@ def model(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     yield Choice("models.base.stages", ["base"], "one model; more make a blend")
 
 
-@rule("models.base.architecture", "U-Net (Ronneberger et al. 2015) as in nnU-Net, with encoders of timm on a GPU; sizes by our benchmarks")
+@rule(
+    "models.base.architecture",
+    "U-Net (Ronneberger et al. 2015) as in nnU-Net, with encoders of timm on a GPU; "
+    "sizes by our benchmarks",
+)
 def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """On a CPU a plain U-Net of width 16, or 8 where 40 epochs of that would not fit, deep enough that
-    its lowest map has about 8 pixels a side. On a GPU a U-Net on resnet18 below 300 images, else on
-    resnet34. Labels: a classifier, boxes: a detector, on such an encoder, on a CPU on the smallest
-    that timm has. Weights of timm where they lie on this machine; else from scratch."""
+    """On a CPU a plain U-Net of width 16, or 8 where 40 epochs of that would not fit, deep enough
+    that its lowest map has about 8 pixels a side. On a GPU a U-Net on resnet18 below 300 images,
+    else on resnet34. Labels: a classifier, boxes: a detector, on such an encoder, on a CPU on the
+    smallest that timm has. Weights of timm where they lie on this machine; else from scratch."""
     gpu = bool(facts.machine.gpus)
     if facts.kind == "masks" and not gpu:
         yield from _plain(facts)
@@ -41,13 +45,27 @@ def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     encoder = ("resnet18" if facts.train < FEW else "resnet34") if gpu else "test_resnet"
     name = {"masks": "unet", "labels": "classifier", "boxes": "detector"}[facts.kind]
     yield Choice(f"{_AT}.name", name, f"for {facts.kind}")
-    yield Choice(f"{_AT}.encoder", encoder, f"{facts.train} images" if gpu else "no GPU: the smallest of timm")
+    yield Choice(
+        f"{_AT}.encoder",
+        encoder,
+        f"{facts.train} images" if gpu else "no GPU: the smallest of timm",
+    )
     if facts.kind == "boxes":
         yield Choice(f"{_AT}.pyramid_channels", 64, "narrow: few classes")
         yield Choice(f"{_AT}.head_convs", 2, "likewise")
     here = gpu and cached(encoder)
     why = "they lie on this machine" if here else "none on this machine"
-    yield Choice(f"{_AT}.weights", "timm" if here else None, why, "" if here or not gpu else "is there a network? then write timm: it fetches them once, and they help most with few images")
+    yield Choice(
+        f"{_AT}.weights",
+        "timm" if here else None,
+        why,
+        ""
+        if here or not gpu
+        else (
+            "is there a network? then write timm: it fetches them once, and they help most "
+            "with few images"
+        ),
+    )
 
 
 def _plain(facts: Facts) -> Iterator[Choice]:
@@ -55,20 +73,28 @@ def _plain(facts: Facts) -> Iterator[Choice]:
     side = min(min(made.crop, *made.input) if made.crop else min(made.input), 256)
     depth = max(3, min(5, (side // 8).bit_length() - 1))
     yield Choice(f"{_AT}.name", "vanilla", f"no GPU, {facts.train} images: the plain U-Net")
-    fits = f"about {scale.epochs(facts, made, scale.folds(facts)):.0f} epochs of it fit into {facts.machine.hours:g} h, by a fixed estimate"
+    fits = (
+        f"about {scale.epochs(facts, made, scale.folds(facts)):.0f} epochs of it fit into "
+        f"{facts.machine.hours:g} h, by a fixed estimate"
+    )
     yield Choice(f"{_AT}.width", made.width, fits)
     yield Choice(f"{_AT}.depth", depth, f"{side} pixels are {side >> depth} at the bottom")
 
 
-@rule("models.base.architecture.prior, exclusive", "Lin et al. 2017 (RetinaNet): a start near the truth, where positives are rare")
+@rule(
+    "models.base.architecture.prior, exclusive",
+    "Lin et al. 2017 (RetinaNet): a start near the truth, where positives are rare",
+)
 def start(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Where a class covers less than a tenth of the pixels, every pixel starts from the share that classes
-    have in the mean (0.005 at least, twice that where crops are drawn on objects). Four or more
-    classes of which no pixel has two are one choice."""
+    """Where a class covers less than a tenth of the pixels, every pixel starts from the share that
+    classes have in the mean (0.005 at least, twice that where crops are drawn on objects). Four or
+    more classes of which no pixel has two are one choice."""
     if facts.kind != "masks":
         return
     if exclusive(facts):
-        yield Choice(f"{_AT}.exclusive", True, f"{len(facts.classes)} classes, and no pixel is of two")
+        yield Choice(
+            f"{_AT}.exclusive", True, f"{len(facts.classes)} classes, and no pixel is of two"
+        )
         return
     share = float(facts.coverage.mean()) if len(facts.coverage) else 1.0
     if share < PRIOR:

@@ -23,11 +23,14 @@ def exclusive(facts: Facts) -> bool:
     return len(facts.classes) >= MANY and not facts.overlap
 
 
-@rule("stages.base.loss", "nnU-Net: Dice and cross-entropy together; smp and V-Net: Dice on images that have the object")
+@rule(
+    "stages.base.loss",
+    "nnU-Net: Dice and cross-entropy together; smp and V-Net: Dice on images that have the object",
+)
 def loss(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Masks: binary cross-entropy and Dice, half and half; where at least one image in twenty has no
-    mask, Dice of the others alone, for on an empty mask it pushes everything to zero. Four or more
-    classes of which no pixel has two: cross-entropy in place of the binary one. Labels:
+    """Masks: binary cross-entropy and Dice, half and half; where at least one image in twenty has
+    no mask, Dice of the others alone, for on an empty mask it pushes everything to zero. Four or
+    more classes of which no pixel has two: cross-entropy in place of the binary one. Labels:
     cross-entropy. Boxes: the detector's own."""
     if facts.kind == "boxes":
         yield Choice("stages.base.loss", {"box": 1}, "focal loss, GIoU and centreness")
@@ -48,22 +51,30 @@ def loss(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
         yield Choice("stages.base.loss", {first: 0.5, "dice": dice}, reason)
 
 
-@rule("stages.base.crop", "our steel recipe (first place of Severstal); nnU-Net: a third of the patches hold foreground")
+@rule(
+    "stages.base.crop",
+    "our steel recipe (first place of Severstal); nnU-Net: a third of the patches hold foreground",
+)
 def crop(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Where crops are trained on (see `channels.base`), half of those of an image with a mask hold a
-    pixel of it."""
+    """Where crops are trained on (see `channels.base`), half of those of an image with a mask hold
+    a pixel of it."""
     made = scale.of(facts)
     if made.crop is not None:
         height, width = (min(made.crop, length) for length in made.input)
         size = height if height == width else [height, width]
-        reason = f"masks cover {facts.coverage.sum():.2%} of the pixels: most crops at random would be empty"
+        reason = (
+            f"masks cover {facts.coverage.sum():.2%} of the pixels: most crops at random "
+            "would be empty"
+        )
         yield Choice("stages.base.crop", {"size": size, "positive": 0.5}, reason)
 
 
-@rule("stages.base.sampler", "nnU-Net's oversampling of foreground; fourth and first places of Severstal balance classes")
+@rule(
+    "stages.base.sampler", "nnU-Net's oversampling of foreground; our steel recipe balances classes"
+)
 def sampler(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Where fewer than 35 % of the images have a mask, half of an epoch's have one; where one class is
-    shown four times less often than another, all are drawn as often."""
+    """Where fewer than 35 % of the images have a mask, half of an epoch's have one; where one class
+    is shown four times less often than another, all are drawn as often."""
     if facts.kind != "masks":
         return
     met = facts.present[facts.present > 0]
@@ -80,8 +91,9 @@ def sampler(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 
 @rule("stages.base.epochs", "measured: trial steps on this machine; `foldbelt.init.trial`")
 def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """As many as fit into 60 % of the time given (a third of it, of a model of radiographs), by trial steps on this machine, rounded down to 10,
-    12, 15, 20 … 300; no more than 100 000 images a training."""
+    """As many as fit into 60 % of the time given (a third of it, of a model of radiographs), by
+    trial steps on this machine, rounded down to 10, 12, 15, 20 … 300; no more than 100 000 images a
+    training."""
     machine, folds = facts.machine, int(chosen["folds.base.count"])
     seen = max(facts.train * (folds - 1) // folds, 1)
     seconds = machine.image_seconds
@@ -97,7 +109,10 @@ def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     number = max([step for step in LADDER if step <= bounded], default=LADDER[0])
     where = f"{machine.gpus} GPU(s)" if machine.gpus else f"{machine.cores} core(s)"
     rate = "" if seconds is None else f", {1 / seconds:.2g} images a second"
-    reason = f"{seen} images an epoch, {told}{rate}: {fitting:.0f} epochs fit into {machine.hours:g} h with {folds} folds on {where}"
+    reason = (
+        f"{seen} images an epoch, {told}{rate}: {fitting:.0f} epochs fit into "
+        f"{machine.hours:g} h with {folds} folds on {where}"
+    )
     if fitting < LADDER[0]:
         reason += "; fewer than 10 learn little, so that this takes longer"
     elif bounded < fitting:
@@ -118,25 +133,39 @@ def batch(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     yield Choice("stages.base.batch_size", size, reason)
 
 
-@rule("stages.base.optimizer, schedule, ema, validate_every", "our demo and ablations (docs/benchmarks.md); AdamW: Loshchilov & Hutter 2019")
+@rule(
+    "stages.base.optimizer, schedule, ema, validate_every",
+    "our demo and ablations (docs/benchmarks.md); AdamW: Loshchilov & Hutter 2019",
+)
 def optimiser(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """AdamW, 0.003 for the plain U-Net and 0.001 for networks on an encoder; a cosine after one epoch of
-    warm-up; a moving average of the weights over about 100 steps, or 20 where an epoch has fewer
-    than 50."""
+    """AdamW, 0.003 for the plain U-Net and 0.001 for networks on an encoder; a cosine after one
+    epoch of warm-up; a moving average of the weights over about 100 steps, or 20 where an epoch has
+    fewer than 50."""
     plain = facts.kind == "masks" and not facts.machine.gpus
     rate = 0.003 if plain else 0.001
-    yield Choice("stages.base.optimizer", {"name": "adamw", "lr": rate}, "of a plain U-Net from scratch" if plain else "of an encoder")
-    yield Choice("stages.base.schedule", {"name": "cosine", "warmup": 1}, "falls to the end, whatever the number of epochs")
+    yield Choice(
+        "stages.base.optimizer",
+        {"name": "adamw", "lr": rate},
+        "of a plain U-Net from scratch" if plain else "of an encoder",
+    )
+    yield Choice(
+        "stages.base.schedule",
+        {"name": "cosine", "warmup": 1},
+        "falls to the end, whatever the number of epochs",
+    )
     steps = facts.train // int(chosen["stages.base.batch_size"])
     yield Choice("stages.base.ema", 0.99 if steps >= 50 else 0.95, f"about {steps} steps an epoch")
     yield Choice("stages.base.validate_every", 5, "validating decides nothing here, and costs time")
 
 
-@rule("stages.base.augment", "nnU-Net's mirroring, scaling, rotation and brightness; what data cannot say is asked")
+@rule(
+    "stages.base.augment",
+    "nnU-Net's mirroring, scaling, rotation and brightness; what data cannot say is asked",
+)
 def augment(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Left and right may be exchanged, small turns and scalings are allowed, brightness varies; less so
-    where objects differ by colour, and without scaling down where they are tiny. Upside down, quarter
-    turns and other hues are proposed in comments."""
+    """Left and right may be exchanged, small turns and scalings are allowed, brightness varies;
+    less so where objects differ by colour, and without scaling down where they are tiny. Upside
+    down, quarter turns and other hues are proposed in comments."""
     coloured = chosen.get("data.image_mode") == "rgb"
     matters = coloured and facts.colour_gain > 0.5
     tiny = scale.of(facts).crop is not None
@@ -144,16 +173,69 @@ def augment(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     bright = 0.1 if matters else 0.2
     light = f"differ by {facts.colour_gain:.1f} standard deviations in colour" if matters else ""
     three = not coloured or facts.bands == 3
-    size = f"a tenth of the objects have a side of {facts.small:.0f} pixels: not made smaller" if tiny else "small ones are safe for most pictures"
+    size = (
+        f"a tenth of the objects have a side of {facts.small:.0f} pixels: not made smaller"
+        if tiny
+        else "small ones are safe for most pictures"
+    )
     items = [
-        Item({"HorizontalFlip": {"p": 0.5}}, "does left and right exchanged still make sense (text, a heart)? else take it out"),
-        Item({"VerticalFlip": {"p": 0.5}}, "does upside down make sense (seen from above, a microscope)? then take it in", True),
-        Item({"RandomRotate90": {"p": 0.5}}, "does any side up make sense? then take it in, for square inputs", True),
-        Item({"Affine": {"translate_percent": [-0.05, 0.05], "scale": [low, 1.1], "rotate": [-10, 10], "p": 0.7}}, size),
+        Item(
+            {"HorizontalFlip": {"p": 0.5}},
+            "does left and right exchanged still make sense (text, a heart)? else take it out",
+        ),
+        Item(
+            {"VerticalFlip": {"p": 0.5}},
+            "does upside down make sense (seen from above, a microscope)? then take it in",
+            True,
+        ),
+        Item(
+            {"RandomRotate90": {"p": 0.5}},
+            "does any side up make sense? then take it in, for square inputs",
+            True,
+        ),
+        Item(
+            {
+                "Affine": {
+                    "translate_percent": [-0.05, 0.05],
+                    "scale": [low, 1.1],
+                    "rotate": [-10, 10],
+                    "p": 0.7,
+                }
+            },
+            size,
+        ),
     ]
     if three:
-        items.append(Item({"RandomBrightnessContrast": {"brightness_limit": bright, "contrast_limit": bright, "p": 0.5}}, f"objects {light}" if light else "exposures differ"))
+        items.append(
+            Item(
+                {
+                    "RandomBrightnessContrast": {
+                        "brightness_limit": bright,
+                        "contrast_limit": bright,
+                        "p": 0.5,
+                    }
+                },
+                f"objects {light}" if light else "exposures differ",
+            )
+        )
     if coloured:
-        why = "objects are told by colour here" if matters else "does light change colour? then take it in"
-        items.append(Item({"HueSaturationValue": {"hue_shift_limit": 5, "sat_shift_limit": 15, "val_shift_limit": 0, "p": 0.3}}, why, True))
+        why = (
+            "objects are told by colour here"
+            if matters
+            else "does light change colour? then take it in"
+        )
+        items.append(
+            Item(
+                {
+                    "HueSaturationValue": {
+                        "hue_shift_limit": 5,
+                        "sat_shift_limit": 15,
+                        "val_shift_limit": 0,
+                        "p": 0.3,
+                    }
+                },
+                why,
+                True,
+            )
+        )
     yield Choice("stages.base.augment", items)
