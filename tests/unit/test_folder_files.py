@@ -18,6 +18,7 @@ from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.folder import submit
 from foldbelt.config import complete
 from foldbelt.files import InputError
+from foldbelt.report import problems
 
 SIZE = (40, 56)
 NAMES = {name: SIZE for name in "abcdef"}
@@ -431,3 +432,16 @@ def test_inks_are_shown_as_colours(run: Run) -> None:
     flat.save(run.root / "images/a.tif", compression="tiff_lzw")
     images, _ = arrays(run, image_mode="rgb")
     assert np.abs(images[0].astype(int) - [255, 0, 0]).max() <= 5
+
+
+def test_the_report_tells_how_files_were_understood(run: Run, tmp_path: Path) -> None:
+    run("folder")
+    assert not len(run.table())
+    rename(run.root / "masks", "{0}_mask{1}")
+    run("folder")
+    assert run.table()[["action", "file"]].to_numpy().tolist() == [["told", "data"]]
+    page = tmp_path / "page.html"
+    problems.write(run.problems, page)
+    text = page.read_text()
+    assert "No problems found" in text
+    assert "Masks are named *_mask where images are named *: 6 pairs" in text

@@ -300,3 +300,12 @@ def test_members_that_predict_other_labels_are_told_apart(tmp_path):
             several
         )
         assert ("that predict the same alone" in out.read_text()) == several
+
+
+def test_a_mean_has_the_interval_of_its_decision_and_no_other(tmp_path):
+    files = write_run(tmp_path)
+    curves = curves_of(files)
+    for score, interval in ((curves.mean, [0.1, 0.9]), (curves.mean + 0.01, curves.interval)):
+        path = tmp_path / "decided.json"
+        path.write_text(json.dumps({**DECISION, "score": score, "interval": [0.1, 0.9]}))
+        assert ranking.as_decided(curves, str(path)).interval == interval

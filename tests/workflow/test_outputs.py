@@ -21,6 +21,7 @@ OBJECTS: dict[str, Any] = {
     "competition": "folder",
     "data": {
         "synthetic": {"images": 80, "test_images": 10, "side": 64, "seed": 3},
+        "cut": 1,
         "label": "scene",
         "boxes": "boxes.csv",
     },

@@ -18,6 +18,7 @@ with job(snakemake.log[0]):
     boxed = outputs.read_boxes(source.oof, source.data, source.folds)
     five = boxed.truth, boxed.pred, boxed.names, boxed.labelled, boxed.groups
     curves = ranking.of_boxes(*five, snakemake.params.get("draws", 1000))
+    curves = ranking.as_decided(curves, source.decision)
     cuts = [curve.cut for curve in curves.each]
     precision_recall.draw(curves, "box", drawn.precision_recall)
     reliability.draw(calibration.of_boxes(*five), "box", drawn.reliability)

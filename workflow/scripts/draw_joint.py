@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
     boxes = boxed and (boxed.truth, boxed.pred, boxed.names, boxed.labelled)
     three = labels.truth, labels.prob, labels.names
     curves = ranking.of_both(three, boxes, labels.groups, given.draws)
+    curves = ranking.as_decided(curves, source.decision)
     precision_recall.draw(curves, "class", drawn.precision_recall)
     parts.draw(source.decision, drawn.parts)
     added = []

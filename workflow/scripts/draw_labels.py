@@ -18,6 +18,7 @@ with job(snakemake.log[0]):
     labels = outputs.read_labels(source.decision, source.oof, source.data, source.folds)
     three = labels.truth, labels.prob, labels.names
     curves = ranking.of_labels(*three, labels.groups, snakemake.params.get("draws", 1000))
+    curves = ranking.as_decided(curves, source.decision)
     precision_recall.draw(curves, "label", drawn.precision_recall)
     reliability.draw(calibration.of_labels(*three, labels.groups), "label", drawn.reliability)
     confusion.draw(labels, drawn.confusion)

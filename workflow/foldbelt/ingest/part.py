@@ -29,7 +29,7 @@ from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, printable
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.ingest.streaming import Stream
-from foldbelt.ingest.told import check_values, tell
+from foldbelt.ingest.told import TOLD, check_values, noted, tell
 from foldbelt.store.layout import KNOWN
 
 TRAIN, TEST = "train", "test"
@@ -151,6 +151,7 @@ def run(
     if part == TRAIN and not fatal:
         rows += [Problem(name, "no pixel of its mask is labelled", "not used") for name in
                  _unlabelled(out)]  # fmt: skip
+        rows += [Problem("data", note, TOLD) for note in noted(source.listing)]
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=_COLUMNS))
     if fatal:
         whole = Path(problems).with_name(ALL_PROBLEMS)

@@ -92,8 +92,11 @@ class Stream:
                         self.looks.append((result.columns["id"], result.look))
                 else:
                     findings += result
-            if watch.said():
-                findings += self._damaged(self.items[start : start + self.block], watch)
+            lines = watch.said()
+            if lines:
+                damaged = self._damaged(self.items[start : start + self.block], watch)
+                watch.pass_on([] if damaged else lines)  # others have their say
+                findings += damaged
             if self.writer is not None and not findings:
                 self._put(start, rows)
         if self.writer is not None:

@@ -12,6 +12,8 @@ from foldbelt.formats.folders import printable
 
 SHOWN = 6
 """How many kinds of a thing a line lists."""
+TOLD = "told"
+"""In the list of problems: the action of a row that is none, but should be known."""
 _WHITE = {255, 65535}  # what is shown white, of whatever depth
 
 
@@ -54,8 +56,7 @@ def tell(
     if gaps:
         low, high = max(low for low, _ in gaps), min(high for _, high in gaps)
         lines.append(f"Of the masks that were cut, no value lies between {low} and {high}")
-    for name, (low, high) in listing.ranges.items():
-        lines.append(f"Grey range of {name}: {_ends(low)} to {_ends(high)} become 0 to 255")
+    lines += _ranges(listing)
     notes: dict[str, list[str]] = {}
     for key, look in looks:
         for note in look.notes:
@@ -64,6 +65,18 @@ def tell(
     hidden = sum(len(keys) for keys in list(notes.values())[SHOWN:])
     lines += [f"{hidden} more files were understood in such ways"] if hidden else []
     print("\n".join(lines))
+
+
+def noted(listing: Listing) -> list[str]:
+    """Give what the list of problems tells besides problems: how files were understood."""
+    return [*listing.notes, *_ranges(listing)]
+
+
+def _ranges(listing: Listing) -> list[str]:
+    return [
+        f"Grey range of {name}: {_ends(low)} to {_ends(high)} become 0 to 255"
+        for name, (low, high) in listing.ranges.items()
+    ]
 
 
 def _ends(value: Any) -> str:

@@ -9,7 +9,7 @@ cost nothing.
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -35,9 +35,12 @@ class Watch:
         lines = text.decode(errors="replace").splitlines()
         found = [line.strip() for line in lines if any(w in line.lower() for w in _WORDS)]
         other = [line for line in lines if line.strip() and line.strip() not in found]
-        if other:
-            os.write(self._through, "".join(f"{line}\n" for line in other).encode())
+        self.pass_on(other)
         return found
+
+    def pass_on(self, lines: Iterable[str]) -> None:
+        """Write lines where they would have gone."""
+        os.write(self._through, "".join(f"{line}\n" for line in lines).encode())
 
 
 @contextmanager
@@ -59,19 +62,16 @@ def watching() -> Iterator[Watch]:
 
 
 def whose(paths: Iterable[Path], watch: Watch) -> dict[Path, str]:
-    """Decode files one by one, and give what is said of each of which something is."""
+    """Decode files one by one, and give what is said of each that is decoded all the same."""
     found = {}
     watch.said()
     for path in paths:
-        _decode(path, read)
+        try:
+            read(path)
+        except (Undecodable, OSError):
+            watch.said()  # a finding of its own
+            continue
         lines = watch.said()
         if lines:
             found[path] = lines[0]
     return found
-
-
-def _decode(path: Path, decoder: Callable[[Path], object]) -> None:
-    try:
-        decoder(path)
-    except (Undecodable, OSError):
-        return  # a finding of its own

@@ -4,6 +4,8 @@ import pandas as pd
 
 from foldbelt.report.pages import page, rows
 
+_TOLD = "told"  # the action of rows that are no problems
+
 
 def write(csv: str, out: str, checked: int | None = None) -> None:
     """Write the problems found in the input as a page.
@@ -19,8 +21,14 @@ def write(csv: str, out: str, checked: int | None = None) -> None:
     """
     table = pd.read_csv(csv, dtype=str, keep_default_na=False)
     among = f" in {checked:,} images" if checked is not None else ""
+    told = table["action"] == _TOLD if "action" in table else pd.Series(False, table.index)
+    notes = table.loc[told, "reason"].tolist() if told.any() else []
+    table = table[~told]
+    beside = "<h2>How files were understood</h2>" + rows(["note"], [[n] for n in notes])
+    beside = beside if notes else ""
     if not len(table):
-        page(out, f"No problems found{among}", "<p>Every input file passed all checks.</p>")
+        text = "<p>Every input file passed all checks.</p>" + beside
+        page(out, f"No problems found{among}", text)
         return
     title = f"{len(table):,} problem{'s' if len(table) > 1 else ''} found{among}"
     body = ""
@@ -29,4 +37,5 @@ def write(csv: str, out: str, checked: int | None = None) -> None:
         counts = counts.sort_values(ascending=False, kind="stable")
         body = "<h2>By reason</h2>" + rows(["reason", "files"], counts.items(), [False, True])
         body += "<h2>Each</h2>"
-    page(out, title, body + rows(list(table.columns), table.itertuples(index=False, name=None)))
+    body += rows(list(table.columns), table.itertuples(index=False, name=None))
+    page(out, title, body + beside)

@@ -4,8 +4,11 @@ This is where the figures take their average precision from; whoever counts it i
 the same `Curves`.
 """
 
+import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
@@ -64,6 +67,24 @@ class Curves:
     mean: float
     interval: Interval
     groups: int
+
+
+def as_decided(curves: Curves, decision: str) -> Curves:
+    """Give the mean the interval that the decision found of it, so that it has one alone.
+
+    Parameters
+    ----------
+    curves
+        With an interval of their own draws.
+    decision
+        decision/{output}/round{r}.json; one of another score changes nothing.
+    """
+    content = json.loads(Path(decision).read_text(encoding="utf-8"))
+    interval = content.get("interval")
+    same = math.isclose(content.get("score") or math.nan, curves.mean, abs_tol=1e-6)
+    if interval is None or not same:
+        return curves
+    return replace(curves, interval=[float(end) for end in interval])
 
 
 @dataclass(frozen=True)
