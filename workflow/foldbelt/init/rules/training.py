@@ -1,6 +1,7 @@
 """Rules of the one stage, `stages.base`: loss, sampling, crops, length, augmentation."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from foldbelt.init import scale
 from foldbelt.init.facts import Facts
@@ -12,7 +13,9 @@ RARE_IMAGES = 0.35
 """Share of images with a mask below which they are drawn more often."""
 UNLIKE = 4.0
 """How many times rarer a class may be than another before it is drawn as often."""
-LADDER = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200, 250, 300)
+COLOUR = 0.5
+"""Standard deviations between object and background from which on colour matters."""
+LADDER = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200, 250, 300, 400, 600)
 """Epochs to choose from: so that a slightly faster machine writes the same recipe."""
 SAMPLES = 100_000
 """Images that one training sees at most."""
@@ -92,7 +95,7 @@ def sampler(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 @rule("stages.base.epochs", "measured: trial steps on this machine; `foldbelt.init.trial`")
 def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """As many as fit into 60 % of the time given (a third of it, of a model of radiographs), by
-    trial steps on this machine, rounded down to 10, 12, 15, 20 … 300; no more than 100 000 images a
+    trial steps on this machine, rounded down to 10, 12, 15, 20 … 600; no more than 100 000 images a
     training."""
     machine, folds = facts.machine, int(chosen["folds.base.count"])
     seen = max(facts.train * (folds - 1) // folds, 1)
@@ -167,75 +170,49 @@ def augment(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     less so where objects differ by colour, and without scaling down where they are tiny. Upside
     down, quarter turns and other hues are proposed in comments."""
     coloured = chosen.get("data.image_mode") == "rgb"
-    matters = coloured and facts.colour_gain > 0.5
+    matters = coloured and facts.colour_gain > COLOUR
     tiny = scale.of(facts).crop is not None
-    low = 1.0 if tiny else 0.9
-    bright = 0.1 if matters else 0.2
-    light = f"differ by {facts.colour_gain:.1f} standard deviations in colour" if matters else ""
-    three = not coloured or facts.bands == 3
+    height, width = scale.of(facts).input
     size = (
-        f"a tenth of the objects have a side of {facts.small:.0f} pixels: not made smaller"
-        if tiny
-        else "small ones are safe for most pictures"
+        f"a tenth of the masks have no object above {facts.small:.0f} pixels of side: not "
+        "made smaller"
     )
     items = [
         Item(
-            {"HorizontalFlip": {"p": 0.5}},
-            "does left and right exchanged still make sense (text, a heart)? else take it out",
+            _HORIZONTAL,
+            ("does left and right exchanged make sense (text, a heart)? else take it out"),
         ),
         Item(
-            {"VerticalFlip": {"p": 0.5}},
-            "does upside down make sense (seen from above, a microscope)? then take it in",
+            _VERTICAL,
+            ("does upside down make sense (from above, a microscope)? then take it in"),
             True,
-        ),
-        Item(
-            {"RandomRotate90": {"p": 0.5}},
-            "does any side up make sense? then take it in, for square inputs",
-            True,
-        ),
-        Item(
-            {
-                "Affine": {
-                    "translate_percent": [-0.05, 0.05],
-                    "scale": [low, 1.1],
-                    "rotate": [-10, 10],
-                    "p": 0.7,
-                }
-            },
-            size,
         ),
     ]
-    if three:
-        items.append(
-            Item(
-                {
-                    "RandomBrightnessContrast": {
-                        "brightness_limit": bright,
-                        "contrast_limit": bright,
-                        "p": 0.5,
-                    }
-                },
-                f"objects {light}" if light else "exposures differ",
-            )
-        )
+    if tiny or height == width:
+        items.append(Item(_TURNED, "does any side up make sense? then take it in", True))
+    low = 1.0 if tiny else 0.9
+    items.append(Item(_affine(low), size if tiny else "small ones are safe for most pictures"))
+    if facts.bands in (1, 3):
+        gain = f"objects differ by {facts.colour_gain:.1f} standard deviations in colour"
+        items.append(Item(_light(0.1 if matters else 0.2), gain if matters else "exposures differ"))
     if coloured:
-        why = (
-            "objects are told by colour here"
-            if matters
-            else "does light change colour? then take it in"
-        )
-        items.append(
-            Item(
-                {
-                    "HueSaturationValue": {
-                        "hue_shift_limit": 5,
-                        "sat_shift_limit": 15,
-                        "val_shift_limit": 0,
-                        "p": 0.3,
-                    }
-                },
-                why,
-                True,
-            )
-        )
+        may = "objects are told by colour here: rather not"
+        items.append(Item(_HUE, may if matters else "does light change? then take it in", True))
     yield Choice("stages.base.augment", items)
+
+
+_HORIZONTAL = {"HorizontalFlip": {"p": 0.5}}
+_VERTICAL = {"VerticalFlip": {"p": 0.5}}
+_TURNED = {"RandomRotate90": {"p": 0.5}}
+_SHIFTS = {"hue_shift_limit": 5, "sat_shift_limit": 15, "val_shift_limit": 0, "p": 0.3}
+_HUE = {"HueSaturationValue": _SHIFTS}
+
+
+def _affine(low: float) -> dict[str, Any]:
+    moved = {"translate_percent": [-0.05, 0.05], "scale": [low, 1.1], "rotate": [-10, 10]}
+    return {"Affine": {**moved, "p": 0.7}}
+
+
+def _light(limit: float) -> dict[str, Any]:
+    limits = {"brightness_limit": limit, "contrast_limit": limit}
+    return {"RandomBrightnessContrast": {**limits, "p": 0.5}}
