@@ -52,7 +52,7 @@ def main() -> None:
 )
 @click.option("--run", "name", help="Name of the run. [default: that of OUT, else of the folder]")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
-              help="Time for all trainings together.")  # fmt: skip
+              help="Time for the whole run; 60 % of it for training.")  # fmt: skip
 @click.option("--gpus", type=click.IntRange(0), help="GPUs to use. [default: those there are]")
 @click.option("--cores", type=click.IntRange(1), help="Cores to use. [default: those there are]")
 @click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")

@@ -170,7 +170,7 @@ def _unfinished(folder: Path) -> list[str]:
     """Name trainings that were interrupted, and problems of the raw files."""
     states = [path for path in (folder / "state").glob("*") if path.is_dir()]
     lines = (
-        [f"  {len(states)} trainings are running, or were interrupted and will go on"]
+        [f"  {len(states)} training job(s) run now, or were interrupted and will go on"]
         if states
         else []
     )

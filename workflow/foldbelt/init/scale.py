@@ -21,8 +21,11 @@ FEW = 100
 """Images below which five folds are worth their time."""
 STEP = 32
 """Networks halve images five times."""
-SPEED = {8: 0.65, 16: 0.3, "gpu": 60.0}
-"""Megapixels a second, of one core by width of the plain U-Net, and of one GPU (resnet34)."""
+SPEED = {8: 0.35, 16: 0.16, "gpu": 60.0}
+"""Megapixels a second, of one core by width of the plain U-Net, and of one GPU (resnet34).
+
+Those of a core whose neighbours are busy, too.
+"""
 TRAINING = 0.6
 """Share of the time that is spent on training; the rest is prediction, search, figures."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from foldbelt.init import scale
 from foldbelt.init.facts import Facts
 from foldbelt.init.rules.training import exclusive
-from foldbelt.init.table import Choice, Chosen, plain, rule
+from foldbelt.init.table import Choice, Chosen, Item, plain, rule
 
 PRIOR = 0.1
 """Share of a class's pixels below which every pixel starts from a prior."""
@@ -108,14 +108,21 @@ def chest(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Radiographs: beside the classifier of studies one of `none`, and a detector of opacities."""
     if facts.competition != "chest":
         return
-    alike = {key.removeprefix("stages.base."): plain(value) for key, value in chosen.items()
+    alike = {key.removeprefix("stages.base."): value for key, value in chosen.items()
              if key.startswith("stages.base.")}  # fmt: skip
-    yield Choice("stages.none", {**alike, "loss": {"label": {"bce": 1}}}, "as base, of one label")
-    yield Choice("stages.box", {**alike, "loss": {"box": 1}}, "as base, of boxes")
+    losses = {"none": {"label": {"bce": 1}}, "box": {"box": 1}}
+    for name, loss in losses.items():
+        for key, value in {**alike, "loss": loss}.items():
+            same = [Item(part, "as base") for part in plain(value)] if key == "augment" else value
+            why = {"augment": "", "loss": "of its output"}.get(key, "as base")
+            yield Choice(f"stages.{name}.{key}", same, why)
     labels = ["negative", "typical", "indeterminate", "atypical"]
     yield Choice("models.base.labels", labels, "of a study; they exclude each other")
     encoder = chosen[f"{_AT}.encoder"]
     none = {"name": "classifier", "encoder": encoder, "weights": chosen[f"{_AT}.weights"]}
     net = {**none, "name": "detector", "pyramid_channels": 64, "head_convs": 2}
-    yield Choice("models.none", {"stages": ["none"], "labels": ["none"], "architecture": none})
-    yield Choice("models.detector", {"stages": ["box"], "architecture": net}, "of opacities")
+    yield Choice("models.none.stages", ["none"], "is there nothing in the image?")
+    yield Choice("models.none.labels", ["none"], "the label of an image")
+    yield Choice("models.none.architecture", none, "as base")
+    yield Choice("models.detector.stages", ["box"], "of opacities")
+    yield Choice("models.detector.architecture", net, "as base, with a pyramid")

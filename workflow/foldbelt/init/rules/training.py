@@ -38,7 +38,7 @@ def loss(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     if facts.kind == "boxes":
         yield Choice("stages.base.loss", {"box": 1}, "focal loss, GIoU and centreness")
     elif facts.kind == "labels":
-        of = "labels of a column exclude each other"
+        of = "the labels exclude each other"
         yield Choice("stages.base.loss", {"label": {"cross_entropy": 1}}, of)
     else:
         first = "cross_entropy" if exclusive(facts) else "bce"
