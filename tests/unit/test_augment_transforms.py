@@ -215,3 +215,9 @@ def test_without_an_image_there_is_nothing_to_brighten():
     with pytest.raises(InputError, match="RandomGamma: changes images only"):
         Augment([{"RandomGamma": {}}], SIZE, 2, 1, ["cumsum", "depth"])
     assert Augment([{"HorizontalFlip": {}}], SIZE, 2, 1, ["cumsum", "depth"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_transforms_that_move_no_box_are_no_mistake_where_there_are_boxes():
+    given = [{"RandomBrightnessContrast": {"p": 0.5}}]
+    assert Augment(given, (32, 32), 1, 1, ["image"], visible=0.25)

@@ -172,6 +172,12 @@ def test_boxes_are_floats_and_a_negative_side_is_cut(
     assert "Boxes: opacity (3), known of 5" in printed
 
 
+@pytest.mark.parametrize("table", [lister.STUDY_TABLE, lister.IMAGE_TABLE])
+def test_the_column_of_ids_may_have_a_capital(root: Path, table: str) -> None:
+    edit(root / table, "id,", "Id,")
+    assert store.table(ingest(root) / "train.h5")["id"].tolist() == list("abcdef")
+
+
 def test_siblings_teach_what_the_key_says(root: Path) -> None:
     kept = store.read(ingest(root, siblings="keep") / "train.h5", "labels", ["b"])
     assert np.isnan(kept).all()
@@ -279,6 +285,8 @@ SPOILT = {
     "boxes and label disagree": (IMAGES, "9.0 11.0", "9.0 12.0"),
     "no Python literal": (IMAGES, "[{'x': 2.0,", "[{'x': two,"),
     "must have x, y, width, height": (IMAGES, "{'x': 2.0,", "{'left': 2.0,"),
+    "sides must be numbers": (IMAGES, "{'x': 2.0,", f"{{'x': 1{'0' * 400},"),
+    "box 1 is": (IMAGES, "{'x': 2.0,", "{'x': True,"),
     "must be above 0": (IMAGES, "'width': 7.0", "'width': 0.0"),
     "four corners": (IMAGES, "opacity 1 2.0 3.0", "opacity 1 2.0 three"),
     "names the class 'blob'": (IMAGES, "opacity 1 2.0", "blob 1 2.0"),
@@ -388,3 +396,14 @@ def test_tables_of_the_real_size_are_read_and_folded_by_patient(
     assert (split.groupby("patient")["fold"].nunique() == 1).all()
     shares = pd.crosstab(split["fold"], split["class"], normalize="index")
     assert np.ptp(shares.to_numpy(), axis=0).max() < 0.02
+
+
+def test_only_files_of_unknown_names_are_opened_to_tell_whose_problem_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands of images each was opened again for it, by the job of the other part, too."""
+    opened: list[Path] = []
+    real = dicom.has_mark
+    monkeypatch.setattr(dicom, "has_mark", lambda path: opened.append(path) or real(path))
+    ingest(root)
+    assert not [path for path in opened if path.suffix == dicom.SUFFIX]

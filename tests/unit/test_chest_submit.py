@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import re
 
 import numpy as np
@@ -9,10 +10,11 @@ import pandas as pd
 import pytest
 from chest_tables import real_form
 
-from foldbelt import store, submit
+from foldbelt import provenance, store, submit
 from foldbelt.boxes import Boxes
 from foldbelt.competitions.chest import LABELS, SAMPLE, form, truth
 from foldbelt.competitions.chest import submit as chest
+from foldbelt.decide import joint_io, joint_mixing
 from foldbelt.files import InputError
 
 STOP = {"on_problem": "error"}
@@ -381,3 +383,32 @@ def test_a_table_of_other_truth_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("id,class\n")
     with pytest.raises(InputError, match="lacks the columns"):
         truth.hidden_score(tmp_path / "s.csv", tmp_path / "t.csv")
+
+
+def test_how_a_submission_is_written_is_upstream_of_no_image():
+    upstream = provenance.upstream("foldbelt.competitions.chest.read")
+    assert "foldbelt.competitions.chest.tables" in upstream
+    assert not [name for name in upstream if name.endswith((".form", ".submit", ".predicted"))]
+
+
+def test_without_test_images_there_is_a_header(tmp_path):
+    """A part without images has no columns, which ended such runs after all trainings."""
+    nothing = pd.DataFrame({"id": pd.Series([], dtype=object)})
+    empty, none = np.zeros((0, 4, 4), np.uint8), np.zeros((0, len(LABELS)), np.float32)
+    store.write(tmp_path / "test.h5", {"image": empty}, nothing)
+    for name, array, attrs in (
+        ("labels", none, {"label_names": list(LABELS)}),
+        ("boxes", Boxes.join([]).to_bytes(), {"box_names": ["opacity"]}),
+    ):
+        store.write(tmp_path / f"{name}.h5", {name: array}, nothing, attrs)
+    params = joint_mixing.NEUTRAL | {"negative_mix": 0.5, "none_exponent": 0.5}
+    roles = {"none": "none", "negative": "negative", "box": "opacity"}
+    decided = {"level": "study", "roles": roles, "params": params}
+    (tmp_path / "decision.json").write_text(json.dumps(decided))
+    given = {name: tmp_path / f"{name}.h5" for name in ("labels", "boxes")}
+    out, data = tmp_path / "joint.h5", tmp_path / "test.h5"
+    joint_io.apply_test(**given, data=data, decision=tmp_path / "decision.json", out=out)
+    submit.write_joint("chest", tmp_path, STOP, data, out, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text() == "id,PredictionString\n"
+    (tmp_path / "truth.csv").write_text(",".join(truth.COLUMNS) + "\n")
+    assert truth.hidden_score(tmp_path / "s.csv", tmp_path / "truth.csv")["score"] is None

@@ -262,3 +262,12 @@ def test_a_folder_of_dicom_is_ingested_like_any_other(tmp_path: Path) -> None:
     (root / "masks/a.png").unlink()
     with pytest.raises(InputError, match=r"masks/a\.dcm: is DICOM, whose values are scaled"):
         ingest_both("folder", root, complete("data", {}), tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_a_finding_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    path.symlink_to(tmp_path / "nowhere.dcm")
+    with pytest.raises(Undecodable, match="cannot be opened"):
+        dicom.header(path)
+    dicom.read_headers([path])
+    assert dicom.patient_columns({"a": path}) == {}

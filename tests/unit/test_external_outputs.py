@@ -296,7 +296,7 @@ def test_a_joint_decision_needs_labels_that_are_there():
     given["data"]["label"] = {"columns": ["none", "negative"]}
     given["joint"] = {}
     whole = config.resolve(given)
-    assert whole["joint"]["none_mix"]["absence"] == [0, 0.25, 0.5]
+    assert whole["joint"] == complete("joint", {})
     assert Plan(whole).scored == ["joint", "labels"]
     assert config.resolve(whole) == whole
     for joint, words in [
@@ -322,5 +322,7 @@ def test_a_competition_may_decide_jointly_by_itself():
     assert config.resolve(whole) == whole
     assert Plan(whole).scored[0] == "joint"
     assert len(Plan(whole).joint_classes) == 6
+    with pytest.raises(InputError, match=r"joint\.box: no class of boxes 'opacty'; did you mean"):
+        config.resolve(given | {"joint": {"box": "opacty"}})
     assert config.resolve(given | {"joint": None})["joint"] is None
     assert config.resolve(changed("seed", 1))["joint"] is None

@@ -403,3 +403,20 @@ def test_missing_groups_are_told_or_refused(capsys: pytest.CaptureFixture) -> No
     assert "1 of 3 images, such as q, have no patient" in capsys.readouterr().out
     with pytest.raises(InputError, match="group_missing: alone"):
         grouping.tell_missing(table, "patient", "error")
+
+
+@pytest.mark.parametrize("group", [None, "patient"])
+def test_images_that_share_an_answer_stay_in_one_fold_whatever_the_group(
+    tmp_path: Path, group: str | None
+) -> None:
+    """A study in two folds would be scored by models that learnt its class from a sibling."""
+    study = np.repeat([f"s{number}" for number in range(20)], 3)
+    table = pd.DataFrame({"id": [f"{k:02}" for k in range(60)], "study": study, "patient": "NA"})
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+    attrs = {"label_levels": {"study": ["a"]}}
+    store.write(tmp_path / "train.h5", {"image": images}, table, attrs)
+    scheme = complete("folds", {"group": group, "stratify": []})
+    folds.run(tmp_path / "train.h5", None, scheme, tmp_path / "folds.csv")
+    made = pd.read_csv(tmp_path / "folds.csv", dtype={"id": str})
+    assert (made.groupby(study)["fold"].nunique() == 1).all()
+    assert made["group"].nunique() == 20

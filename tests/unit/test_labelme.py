@@ -96,3 +96,12 @@ def test_labels_that_are_no_classes_are_named(run: Run) -> None:
         "folder", classes={"a": 1}
     )
     assert "data.cut" in run.refused("folder", cut=1)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"shapes": [], "imageHeight": "high", "imageWidth": 3}', '{"shapes": ' + "[" * 100000]
+)
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(Undecodable, match="cannot be read as LabelMe's JSON"):
+        labelme.read(tmp_path / "a.json")

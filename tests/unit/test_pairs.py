@@ -2,6 +2,7 @@
 
 import pytest
 
+from foldbelt.formats import pairs
 from foldbelt.formats.pairs import pair
 
 IMAGES = [f"im{k:02d}" for k in range(12)]
@@ -47,3 +48,14 @@ def test_names_that_differ_in_case_are_paired() -> None:
 @pytest.mark.parametrize("masks", [["x", "y"], [], ["im1", "im2"]])
 def test_other_names_are_no_pairs(masks: list[str]) -> None:
     assert not pair(IMAGES, masks).masks
+
+
+def test_many_names_that_differ_in_case_are_paired_in_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    real = pairs._unique
+    monkeypatch.setattr(pairs, "_unique", lambda names: looked.append(1) or real(names))
+    images, masks = ([f"{word}{k}" for k in range(100)] for word in ("IM", "im"))
+    assert len(pair([*images, "a"], [*masks, "a"]).masks) == 101
+    assert len(looked) <= 2

@@ -1,6 +1,7 @@
 """A submission says exactly what was predicted, in the sample's format, or does not appear."""
 
 import json
+import weakref
 from io import StringIO
 
 import numpy as np
@@ -20,6 +21,7 @@ from raw_folders import (
 
 from foldbelt import competitions, rle, store, submit
 from foldbelt.boxes import Boxes
+from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.folder import submit as folder
 from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.config import complete
@@ -212,6 +214,28 @@ def test_folder_follows_a_sample(tmp_path):
     assert table["id"].tolist() == ["test_b", "test_a"]
     assert table["width"].tolist() == ["24", "24"]
     assert np.array_equal(rle.decode(table["rle"][1], (24, 24)), prob[0] / 255 > THRESHOLD)
+
+
+def test_a_folders_submission_is_checked_in_bounded_memory(tmp_path):
+    """All ids are needed before the first mask is compared, and not all masks."""
+    alive: list[weakref.ref] = []
+    random = np.random.default_rng(0)
+
+    def predicted():
+        for number in range(6):
+            mask = np.uint8(np.add.outer(random.integers(0, 9, 5), np.arange(7))[..., None] > 8)
+            alive.append(weakref.ref(mask))
+            yield Prediction(f"a{number}", mask, None)
+            del mask
+            assert sum(ref() is not None for ref in alive) <= 2
+
+    random = np.random.default_rng(0)
+    text = folder.write_submission(predicted(), tmp_path, {"on_problem": "error"}, ["x"])
+    random = np.random.default_rng(0)
+    alive.clear()
+    assert not folder.check_submission(text, predicted(), tmp_path, {}, ["x"])
+    random = np.random.default_rng(1)
+    assert folder.check_submission(text, predicted(), tmp_path, {}, ["x"])
 
 
 @pytest.mark.parametrize(

@@ -139,10 +139,12 @@ def test_a_competition_names_its_labels_and_groups(monkeypatch: pytest.MonkeyPat
         ),
     )
     cross_entropy = {"label": {"cross_entropy": 1}, "mask": {"bce": 1}}
-    chosen = {"models__net__labels": ["x"]}
+    chosen = {"models__net__labels": ["x", "y"]}
     both = recipe(stages__one__loss=cross_entropy, **chosen, models__cls__labels=["y", "x"])
     config.resolve(both)
-    for wrong, words in ((["x", "z"], "of one group"), (None, "of one group"), (["w"], "no label")):
+    torn = r"models\.cls\.labels: predicts x of x, y, which exclude each other; let it predict all"
+    refused = ((["y", "z", "x"], "of one group"), (None, "of one group"), (["w"], "no label"))
+    for wrong, words in (*refused, (["x"], torn)):
         changed = recipe(stages__one__loss=cross_entropy, **chosen, models__cls__labels=wrong)
         with pytest.raises(InputError, match=words):
             config.resolve(changed)
@@ -195,3 +197,20 @@ def test_a_stage_starts_from_the_best_weights_of_the_one_before(
     assert bests[0][1]["best_epoch"] < 6  # so that the best are not the last
     for (before, _), begun in zip(bests, started[1:], strict=False):
         assert all(torch.equal(value, before[name]) for name, value in begun.items())
+
+
+def test_folds_matter_among_models_that_predict_the_same_labels() -> None:
+    """Labels are weighed and scored apart where other models predict them."""
+    cls: dict[str, Any] = {"stages": ["one"], "architecture": {"name": "classifier"}}
+    made = recipe(stages__one__loss={"bce": 1}, labels={"weights": "fitted"})
+    made["models"] = {
+        "ab": {**cls, "labels": ["a", "b"], "only_folds": [0, 1]},
+        "c": {**cls, "labels": ["c"], "only_folds": [2, 3]},
+    }
+    config.resolve(made)
+    made["models"]["c"]["only_folds"] = [2]
+    with pytest.raises(InputError, match=r"models\.c\.only_folds: leaves the labels c a single"):
+        config.resolve(made)
+    made["models"]["c"] = {**cls, "only_folds": [2, 3]}
+    with pytest.raises(InputError, match=r"no fold is common to all models of labels a, b,"):
+        config.resolve(made)

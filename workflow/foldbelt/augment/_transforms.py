@@ -72,8 +72,7 @@ class Augment:
         if problems:
             raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
         self.boxed = visible is not None
-        boxes = None if visible is None else _boxes(visible)
-        self.compose = albumentations.Compose(transforms, bbox_params=boxes) if transforms else None
+        self.compose = _composed(transforms, visible) if transforms else None
         _try(transforms, size, channels, planes, visible)
 
     def __bool__(self) -> bool:
@@ -201,11 +200,16 @@ def _strict(kind: type, settings: dict[str, Any]) -> Any:
         return kind(**settings)
 
 
-def _boxes(visible: float) -> Any:
-    """Say how albumentations is given boxes."""
-    return albumentations.BboxParams(
+def _composed(transforms: Sequence[Any], visible: float | None) -> Any:
+    """Join transforms; boxes go along where `visible` says how much of one has to be left."""
+    if visible is None:
+        return albumentations.Compose(transforms)
+    boxes = albumentations.BboxParams(
         format="pascal_voc", label_fields=["classes"], min_visibility=visible, clip=True
     )
+    with warnings.catch_warnings():  # of transforms that move no box, which is no mistake
+        warnings.filterwarnings("ignore", "Got processor for bboxes")
+        return albumentations.Compose(transforms, bbox_params=boxes)
 
 
 def _try(
@@ -224,9 +228,7 @@ def _try(
     for transform, count in _units(transforms, channels):
         name = type(transform).__name__
         image = np.zeros((*size, count), np.uint8)
-        single = albumentations.Compose(
-            [transform], bbox_params=None if visible is None else _boxes(visible)
-        )
+        single = _composed([transform], visible)
         chance, transform.p = transform.p, 1.0
         single.set_random_state(np.random.default_rng(0), random.Random(0))
         try:

@@ -183,6 +183,7 @@ def settings(section: Mapping[str, Any]) -> dict[str, Any]:
 
 _LATER: Mapping[str, Any] = {
     "masks": True,
+    "masks_missing": "error",
     "boxes": None,
     "boxes_missing": "none",
     "boxes_least_area": 1,

@@ -7,6 +7,7 @@ nothing to be named.
 Runs whenever the Snakefile is parsed, so nothing heavy is imported here.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -98,9 +99,10 @@ def problems(config: Mapping[str, Any]) -> Iterator[Problem]:
             if data[key] != default:
                 reason = f"the tables of the competition {competition!r} say it; leave it out"
                 yield Problem(f"data.{key}", reason)
-        if data["masks"] is True:
+        if data["masks"] not in (False, "from_boxes"):
             reason = (
-                f"true: the competition {competition!r} has no masks; take from_boxes, or false"
+                f"{json.dumps(data['masks'])}: the competition {competition!r} has no masks; take "
+                "from_boxes, or false"
             )
             yield Problem("data.masks", reason)
     else:

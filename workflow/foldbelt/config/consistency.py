@@ -155,6 +155,12 @@ def _annotations(config: Config) -> Iterator[Problem]:
     data = config["data"]
     label, boxes = data["label"], data["boxes"]
     names = [("data.boxes", boxes)]
+    if isinstance(data["masks"], str) and data["masks"] != "from_boxes":
+        names.append(("data.masks", data["masks"]))
+        yield from _from_file(data)
+    elif data["masks_missing"] != "error":
+        reason = "no file lists the masks; name it in data.masks, or leave this out"
+        yield Problem("data.masks_missing", reason)
     if isinstance(label, Mapping):
         names.append(("data.label.table", label["table"]))
         if (label["column"] is None) == (label["columns"] is None):
@@ -183,6 +189,14 @@ def _from_boxes(config: Config) -> Iterator[Problem]:
     for key in ("classes", "ignore"):
         if data[key] is not None:
             yield Problem(f"data.{key}", "the masks are made of boxes (data.masks); leave it out")
+
+
+def _from_file(data: Config) -> Iterator[Problem]:
+    """Yield what a file that lists masks has no use for."""
+    for key in ("ignore", "cut", "colours", "ignore_colour"):
+        if data[key] is not None:
+            reason = "the masks are listed by class in a file (data.masks); leave it out"
+            yield Problem(f"data.{key}", reason)
 
 
 def _is_below(name: str) -> bool:

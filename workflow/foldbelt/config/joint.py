@@ -60,6 +60,7 @@ def problems(config: Config) -> Iterator[Problem]:
         yield Problem("joint", f"{reason}set it to null")
     elif joint is not None:
         yield from _roles(joint, outputs.labels_of(config))
+        yield from _box(joint["box"], outputs.boxes_of(config))
     for output in _OUTPUTS:
         yield from _external(output, config, found.get(output, []))
 
@@ -77,6 +78,12 @@ def _roles(joint: Config, names: list[str] | None) -> Iterator[Problem]:
     if min(shares["negative"]) + min(shares["absence"]) > 1:
         reason = "the least shares of negative and absence sum to more than 1; lower them"
         yield Problem("joint.none_mix", reason)
+
+
+def _box(name: str | None, names: list[str] | None) -> Iterator[Problem]:
+    """Yield a class of boxes that is not there, where the classes are known before the data are."""
+    if name is not None and names is not None and name not in names:
+        yield Problem("joint.box", f"no class of boxes {name!r}{suggest(name, names)}")
 
 
 def _external(output: str, config: Config, models: list[str]) -> Iterator[Problem]:

@@ -136,19 +136,38 @@ def labels_of(config: Mapping[str, Any]) -> list[str] | None:
     return None if columns is None else list(columns)
 
 
+def boxes_of(config: Mapping[str, Any]) -> list[str] | None:
+    """Name the data's classes of boxes, where they are known before the data are read; else None.
+
+    A competition says so by the constant ``BOXES`` of its package; ``data.box_classes`` does.
+    """
+    competition = config["competition"]
+    names = None
+    if competition in registry.known("competitions"):
+        names = registry.constant(registry.competition(competition), "BOXES")
+    given = config["data"]["box_classes"] if names is None else names
+    return None if given is None else list(given)
+
+
 def are_exclusive(model: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Tell whether the labels that a model predicts exclude each other.
+    """Tell whether the labels that a model predicts exclude each other."""
+    groups = annotations.constant(config, "LABEL_GROUPS")
+    if groups:
+        chosen = model.get("labels") or annotations.constant(config, "LABELS") or ()
+        return are_one_group(chosen, groups)
+    return exclusive_labels(config["data"]["label"])
+
+
+def groups_of(config: Mapping[str, Any]) -> list[list[str]]:
+    """List the labels that exclude each other, where that is known before the data are read.
 
     A competition says which do by the constant ``LABEL_GROUPS`` of its package, lists of names.
     """
-    competition = config["competition"]
-    if competition in registry.known("competitions"):
-        package = registry.competition(competition)
-        groups = registry.constant(package, "LABEL_GROUPS", ())
-        chosen = model.get("labels") or registry.constant(package, "LABELS", ())
-        if groups:
-            return are_one_group(chosen, groups)
-    return exclusive_labels(config["data"]["label"])
+    groups = annotations.constant(config, "LABEL_GROUPS")
+    if groups:
+        return [list(group) for group in groups]
+    names = labels_of(config)
+    return [names] if names is not None and exclusive_labels(config["data"]["label"]) else []
 
 
 def exclusive_labels(label: str | Mapping[str, Any] | None) -> bool:

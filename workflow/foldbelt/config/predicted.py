@@ -77,23 +77,42 @@ def _some_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Prob
         elif only is not None and max(only) >= count > 0:
             reason = f"{max(only)}, but the folds are 0 to {count - 1}"
             yield Problem(f"models.{name}.only_folds", reason)
-    for output, members in found.items():
+    for what, _, members in _weighed_together(config, found):
         chosen = [config["models"][name]["only_folds"] for name in members]
         if chosen and None not in chosen and len({fold for only in chosen for fold in only}) < 2:
-            reason = f"leaves the {output} a single fold, but scores leave out one of several; add "
+            reason = f"leaves the {what} a single fold, but scores leave out one of several; add "
             yield Problem(f"models.{members[0]}.only_folds", reason + "a fold or a model")
+
+
+def _weighed_together(
+    config: Config, found: Mapping[str, list[str]]
+) -> list[tuple[str, str, tuple[str, ...]]]:
+    """List what is blended and scored together: how it is called, its output, and its models.
+
+    Of labels these are the models that predict the same ones; others know nothing of them.
+    """
+    sets = [(output, output, tuple(found[output])) for output in found if output != "labels"]
+    given = {name: config["models"][name]["labels"] for name in found.get("labels", [])}
+    chosen = {label for labels in given.values() for label in labels or ()}
+    by: dict[tuple[str, ...], list[str]] = {}
+    for label in (outputs.labels_of(config) or sorted(chosen)) if chosen else ():
+        models = tuple(m for m, labels in given.items() if labels is None or label in labels)
+        by.setdefault(models, []).append(label)
+    if len(by) < 2:
+        return [*sets, ("labels", "labels", tuple(given))]
+    return [*sets, *((f"labels {', '.join(own)}", "labels", models) for models, own in by.items())]
 
 
 def _common_folds(config: Config, found: Mapping[str, list[str]]) -> Iterator[Problem]:
     """Yield models of some folds that have none in common, so that no weights can be fitted."""
-    for output in ("labels", "boxes"):
-        models = {name: config["models"][name] for name in found.get(output, [])}
+    for what, output, members in _weighed_together(config, found):
+        models = {name: config["models"][name] for name in members}
         some = {n: set(m["only_folds"]) for n, m in models.items() if m["only_folds"] is not None}
-        if not some or len(models) < 2 or config[output]["weights"] != "fitted":
+        if output == "masks" or not some or len(models) < 2:
             continue
-        if not set.intersection(*some.values()):
+        if config[output]["weights"] == "fitted" and not set.intersection(*some.values()):
             reason = (
-                f"no fold is common to all models of {output}, and weights are fitted on images "
+                f"no fold is common to all models of {what}, and weights are fitted on images "
                 f"that all predicted; name a common fold, or set {output}.weights: equal"
             )
             yield Problem(f"models.{', '.join(some)}.only_folds", reason)

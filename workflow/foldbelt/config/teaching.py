@@ -69,6 +69,17 @@ def _labels(name: str, network: Mapping[str, Any], config: Config) -> Iterator[P
     for label in chosen if known is not None else ():
         if label not in known:  # type: ignore[operator]
             yield Problem(key, f"no label {label!r}" + suggest(label, known or ()))
+    if "labels" in outputs.decided(config):
+        yield from _torn(key, chosen, outputs.groups_of(config))
+
+
+def _torn(key: str, chosen: list[str], groups: list[list[str]]) -> Iterator[Problem]:
+    """Yield groups of which some labels are predicted alone: nobody could decide on these."""
+    for group in groups:
+        part = [label for label in group if label in chosen]
+        if part and len(part) < len(group):
+            reason = f"predicts {', '.join(part)} of {', '.join(group)}, which exclude each other"
+            yield Problem(key, f"{reason}; let it predict all of them, or none")
 
 
 def _idle_losses(config: Config, networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:

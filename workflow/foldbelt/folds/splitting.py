@@ -121,6 +121,7 @@ def run(
         copies=_copies(train, scheme["duplicate_distance"]),
         sample=scheme["sample"],
         first=scheme["first_fold_by"],
+        units=sorted(store.attrs(train).get("label_levels", {})),
     )
     write_csv(out, planned)
 
@@ -213,15 +214,17 @@ def _plan(
     copies: Mapping[str, str] | None = None,
     sample: int | None = None,
     first: str | None = None,
+    units: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share.
 
-    With `sample`, rows are left out; with `first`, a column fills fold 0.
+    With `sample`, rows are left out; with `first`, a column fills fold 0. `units` are columns that
+    name what images share an answer: that is held out with all of them, whatever the group is.
     """
     _check_columns(table, count, stratify, group, first)
     order = np.argsort(table["id"].to_numpy(str), kind="stable")
     rows = table.iloc[order].reset_index(drop=True)
-    keys: list[list[Hashable]] = [grouping.keys(rows, group)]
+    keys: list[list[Hashable]] = [grouping.keys(rows, column) for column in (group, *units)]
     keys += [[copies.get(name) for name in rows["id"]]] if copies else []
     groups = _join(keys, len(rows))
     if sample is not None:

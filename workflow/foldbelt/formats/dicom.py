@@ -75,9 +75,12 @@ def header(path: Path) -> Header:
     Raises
     ------
     Undecodable
-        If it is no DICOM file, holds no image, or several frames.
+        If it is no DICOM file, holds no image, or several frames, or cannot be opened.
     """
-    state = path.stat()
+    try:
+        state = path.stat()
+    except OSError as error:  # a link that leads nowhere
+        raise Undecodable(f"cannot be opened ({error.strerror})") from error
     return _header(path, state.st_size, state.st_mtime_ns)
 
 
@@ -87,7 +90,7 @@ def read_headers(paths: Iterable[Path]) -> None:
     def attempt(path: Path) -> None:
         try:
             header(path)
-        except (Undecodable, OSError):
+        except Undecodable:
             return
 
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -57,11 +57,11 @@ def read(path: Path) -> Drawing:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         listed = list(content["shapes"])
-        sides = content.get("imageHeight"), content.get("imageWidth")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        sides = [int(content.get(side) or 0) for side in ("imageHeight", "imageWidth")]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Undecodable(f"cannot be read as LabelMe's JSON ({error})") from error
     shapes = [_shape(number, shape) for number, shape in enumerate(listed, 1)]
-    return Drawing((int(sides[0]), int(sides[1])) if all(sides) else None, shapes)
+    return Drawing((sides[0], sides[1]) if all(sides) else None, shapes)
 
 
 def _shape(number: int, shape: Any) -> tuple[str, np.ndarray]:

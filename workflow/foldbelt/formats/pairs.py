@@ -44,9 +44,8 @@ def pair(images: Collection[str], masks: Collection[str]) -> Paired:
         rule = _common(sorted(images), sorted(masks))
         if rule is not None:
             return Paired(_by_rule(images, masks, rule), _told(rule))
-    folded = _unique(others)
-    found = {name: folded[name.casefold()] for name in rest
-             if name.casefold() in folded and len(_unique(rest)) == len(rest)}  # fmt: skip
+    folded = _unique(others) if len(_unique(rest)) == len(rest) else {}
+    found = {name: folded[name.casefold()] for name in rest if name.casefold() in folded}
     note = f"{len(found)} masks differ from their images' names in case only" if found else ""
     return Paired({**same, **found}, note)
 

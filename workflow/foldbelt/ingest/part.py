@@ -7,6 +7,7 @@ before either is refused.
 """
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -60,8 +61,9 @@ class _Sources:
             for start in range(len(path.parts))
         }
         # A DICOM file may be named by a number with points, and have no suffix.
-        files = [Path(name) for name in self.only_test]
-        unnamed = {path.name for path in files if dicom.has_mark(self.listing.root / path)}
+        others = [Path(name) for name in self.only_test]
+        others = [path for path in others if path.suffix.lower() not in SUFFIXES]
+        unnamed = {path.name for path in others if dicom.has_mark(self.listing.root / path)}
         names = {path.name for path in images} | {f"{TEST}/{name}" for name in below}
         return below | names | unnamed
 
@@ -69,9 +71,12 @@ class _Sources:
         """Tell which part a finding is about: the one that cannot be stored because of it."""
         if finding.file in self.only_test:
             return TEST
+        return TEST if finding.id in self._of_test_alone else TRAIN
+
+    @functools.cached_property
+    def _of_test_alone(self) -> set[str]:
         train = {item.id for item in self.listing.train}
-        test = {item.id for item in self.listing.test}
-        return TEST if finding.id in test - train else TRAIN
+        return {item.id for item in self.listing.test} - train
 
 
 def run(
@@ -317,8 +322,9 @@ def _convert(
         pool = stack.enter_context(ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)))
         writer = None
         if out is not None:
-            lost = [name for name in source.test_names if name in unusable]
-            dropped = {"dropped": sorted(lost)} if part == TEST else {}
+            dropped = {}
+            if part == TEST:
+                dropped = {"dropped": sorted(n for n in source.test_names if n in unusable)}
             given = {**attrs, **dropped}
             writer = stack.enter_context(store.Writer(out, None, given, len(listing.classes)))
         stream = Stream(reader, listing, items, part == TRAIN, writer)

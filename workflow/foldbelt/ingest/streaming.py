@@ -109,7 +109,7 @@ class Stream:
         files: dict[Path, str] = {}
         for item in items:
             mask = getattr(item.truth, "mask", None)
-            for path in (item.image, mask):
+            for path in (item.image, *getattr(item.truth, "files", [mask])):
                 if isinstance(path, Path):
                     files[path] = item.id
         return [

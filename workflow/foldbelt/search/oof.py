@@ -23,6 +23,7 @@ from foldbelt.store.predictions import (
 )
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
+FEW = 8  # classes, of which every pixel of a block may have a byte each; more make blocks smaller
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ class OutOfFold:
     def _block_size(self) -> int:
         sizes = store.original_sizes(self.data)
         largest = max(int(sizes.prod(axis=1).max()), int(np.prod(store.stored_size(self.data))))
-        return int(np.clip(BLOCK_BYTES // largest, 1, 256))
+        share = max(FEW, self.classes()) / FEW
+        return int(np.clip(BLOCK_BYTES // (largest * share), 1, 256))
 
 
 def _members_blocks(

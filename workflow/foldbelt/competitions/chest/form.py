@@ -14,13 +14,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from foldbelt.competitions.chest.spelling import IDS as IDS
+from foldbelt.competitions.chest.spelling import IMAGE as IMAGE
+from foldbelt.competitions.chest.spelling import NONE as NONE
+from foldbelt.competitions.chest.spelling import OPACITY as OPACITY
+from foldbelt.competitions.chest.spelling import STUDY as STUDY
 from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 
-STUDY, IMAGE = "_study", "_image"
 STUDY_LABELS = ("negative", "typical", "indeterminate", "atypical")
-NONE, OPACITY = "none", "opacity"
-IDS, TEXT = ("id", "Id"), "PredictionString"
+TEXT = "PredictionString"
 WHOLE = "0 0 1 1"  # the box of a class that is of the whole study or image
 _WORDS = 6
 
@@ -166,6 +169,11 @@ def frame(rows: Rows) -> pd.DataFrame:
         for answer in given
     ]
     return pd.DataFrame(lines, columns=["image", "class", "x1", "y1", "x2", "y2", "score"])
+
+
+def about(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a per-image table the columns that it lacks if there are no images."""
+    return table if len(table) else table.reindex(columns=["id", "study", "height", "width"])
 
 
 def joined(answers: Iterable[tuple[str, str, str]]) -> str:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foldbelt.competitions._reading import Item, Listing, Sample
-from foldbelt.competitions.chest import BOXES, LABEL_GROUPS, LABEL_LEVELS, LABELS, SAMPLE, form
+from foldbelt.competitions.chest import BOXES, LABEL_GROUPS, LABEL_LEVELS, LABELS, SAMPLE, spelling
 from foldbelt.competitions.chest.files import IMAGE_TABLE, STUDY_TABLE, sizes_table
 from foldbelt.competitions.chest.studies import Belonging, belonging, siblings
 from foldbelt.competitions.chest.tables import (
@@ -205,15 +205,15 @@ def _check_sample(root: Path, test: Mapping[str, Path], where: Belonging) -> lis
         if count > 1
     ]
     studies = set(where.study.values()) - {""}
-    wanted = {f"{image}{form.IMAGE}": image for image in test}
-    known = {**dict.fromkeys(f"{study}{form.STUDY}" for study in studies), **wanted}
+    wanted = {f"{image}{spelling.IMAGE}": image for image in test}
+    known = {**dict.fromkeys(f"{study}{spelling.STUDY}" for study in studies), **wanted}
     rows = set(listed)
     for key in sorted(known.keys() - rows):
         findings.append(Finding(SAMPLE, f"has no row {key}, which is in test/", wanted.get(key)))
     if "" in where.study.values():  # told already: a study without a name
-        rows = {key for key in rows if not key.endswith(form.STUDY)}
+        rows = {key for key in rows if not key.endswith(spelling.STUDY)}
     for key in sorted(rows - known.keys()):
-        image = key.removesuffix(form.IMAGE) if key.endswith(form.IMAGE) else None
+        image = key.removesuffix(spelling.IMAGE) if key.endswith(spelling.IMAGE) else None
         findings.append(Finding(SAMPLE, f"id {key} is unknown: it is not in test/", image))
     return findings
 

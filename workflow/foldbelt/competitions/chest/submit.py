@@ -68,6 +68,7 @@ def write_joint(
     InputError
         If the sample lists other images or studies, or images of a study differ in its classes.
     """
+    table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     _check_rows(wanted, ids, table, settings)
     rows = _studies(labels, table) | _images(ids, labels, boxes, table)
@@ -176,12 +177,14 @@ def check_joint(
     ids, labels, boxes, table, root, settings
         As for `write_joint`.
     """
+    table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     rows, problems = form.read(io.StringIO(text), "submission")
     findings = [Finding(problem.file, problem.reason) for problem in problems]
     if rows.column != column:
         findings.append(Finding("submission", f"has the column {rows.column}, not {column}"))
     known = {f"{study}{form.STUDY}" for study in table["study"]}
+    sides = table[["width", "height"]].to_numpy(np.float64)
     for number, (key, study) in enumerate(zip(ids, table["study"].tolist(), strict=True)):
         for place, name in enumerate(LABELS):
             row = f"{study}{form.STUDY}" if name in form.STUDY_LABELS else f"{key}{form.IMAGE}"
@@ -190,8 +193,8 @@ def check_joint(
         known.add(row)
         given = np.array(rows.answers.get(row, {}).get(form.OPACITY, [])).reshape(-1, 5)
         predicted = np.zeros((0, 6)) if boxes is None else boxes.image(number)
-        sides = table[["width", "height"]].to_numpy(np.float64)[number]
-        findings += [Finding(row, reason) for reason in _wrong_boxes(given, predicted, sides)]
+        wrong = _wrong_boxes(given, predicted, sides[number])
+        findings += [Finding(row, reason) for reason in wrong]
     for row in (row for row in rows.ids if row not in known):
         answers = [a for given in rows.answers.get(row, {}).values() for a in given]
         if any(answer[0] for answer in answers):

@@ -7,7 +7,8 @@ as a prediction, and both must agree.
 
 import ast
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from foldbelt.boxes import NUMBERS
-from foldbelt.competitions.chest import SAMPLE, form
+from foldbelt.competitions.chest import SAMPLE, spelling
 from foldbelt.competitions.chest.files import IMAGE_TABLE, STUDY_TABLE
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
@@ -33,7 +34,7 @@ SLACK = 8.0
 
 _AGREE = 0.01  # pixels by which the two columns of boxes may differ, being rounded
 _SIDES = ("x", "y", "width", "height")
-_IMAGE_COLUMNS = ("id", "boxes", "StudyInstanceUID")
+_IMAGE_COLUMNS = ("boxes", "StudyInstanceUID")
 _OPTIONAL = {"study": ("study", "StudyInstanceUID"), "patient": ("patient", "PatientID")}
 
 Box = tuple[float, float, float, float]
@@ -59,16 +60,16 @@ class Original(NamedTuple):
 def read_studies(root: Path) -> tuple[dict[str, str], list[Finding]]:
     """Read the table of studies: study → its class."""
     columns = list(CLASS_COLUMNS.values())
-    table, findings = csv_files.read_table(root, STUDY_TABLE, ("id", *columns))
+    table, findings = _keyed(root, STUDY_TABLE, columns)
     classes: dict[str, str] = {}
     if table is None:
         return classes, findings
     cells = table[columns].apply(lambda column: column.str.strip()).to_numpy(object).tolist()
     for line, (key, row) in enumerate(zip(table["id"], cells, strict=True), 2):
-        study, where = _plain(key, form.STUDY), f"line {line} (id {key})"
+        study, where = _plain(key, spelling.STUDY), f"line {line} (id {key})"
         shown = [name for name, text in zip(CLASS_COLUMNS, row, strict=True) if _is(text, 1)]
         if study is None:
-            findings.append(Finding(STUDY_TABLE, f"{where}: ends not in {form.STUDY}"))
+            findings.append(Finding(STUDY_TABLE, f"{where}: ends not in {spelling.STUDY}"))
         elif study in classes:
             findings.append(Finding(STUDY_TABLE, f"{where}: is duplicate"))
         elif len(shown) != 1 or not all(_is(text, 0) or _is(text, 1) for text in row):
@@ -82,16 +83,16 @@ def read_studies(root: Path) -> tuple[dict[str, str], list[Finding]]:
 
 def read_images(root: Path) -> tuple[dict[str, ImageRow], list[Finding]]:
     """Read the table of images: image → its study and boxes; wrong boxes are left out."""
-    table, findings = csv_files.read_table(root, IMAGE_TABLE, _IMAGE_COLUMNS)
+    table, findings = _keyed(root, IMAGE_TABLE, _IMAGE_COLUMNS)
     images: dict[str, ImageRow] = {}
     if table is None:
         return images, findings
     said = table["label"] if "label" in table else pd.Series([""] * len(table))
     columns = (table["id"], table["StudyInstanceUID"].str.strip(), table["boxes"], said)
     for line, (key, study, text, label) in enumerate(zip(*columns, strict=True), 2):
-        image, where = _plain(key, form.IMAGE), f"line {line} (id {key})"
+        image, where = _plain(key, spelling.IMAGE), f"line {line} (id {key})"
         if image is None:
-            findings.append(Finding(IMAGE_TABLE, f"{where}: ends not in {form.IMAGE}"))
+            findings.append(Finding(IMAGE_TABLE, f"{where}: ends not in {spelling.IMAGE}"))
             continue
         if image in images:
             findings.append(Finding(IMAGE_TABLE, f"{where}: is duplicate", image))
@@ -107,6 +108,17 @@ def read_images(root: Path) -> tuple[dict[str, ImageRow], list[Finding]]:
             findings.append(Finding(IMAGE_TABLE, reason, image))
         images[image] = ImageRow(line, study, boxes)
     return images, findings
+
+
+def _keyed(
+    root: Path, name: str, columns: Sequence[str]
+) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Read a table with a column of ids, which may be called `Id`, too; it is `id` from here on."""
+    key, other = spelling.IDS
+    table, _ = csv_files.read_table(root, name, (other, *columns), needed=False)
+    if table is None or key in table:
+        return csv_files.read_table(root, name, (key, *columns))
+    return table.rename(columns={other: key}), []
 
 
 def _boxes(text: str) -> list[Box]:
@@ -125,13 +137,20 @@ def _boxes(text: str) -> list[Box]:
         if keys != sorted(_SIDES):
             raise ValueError(f"box {number} is {_short(box)}; it must have {', '.join(_SIDES)}")
         sides = [box[side] for side in _SIDES]
-        if not all(isinstance(side, int | float) and math.isfinite(side) for side in sides):
+        if not all(map(_is_number, sides)):
             raise ValueError(f"box {number} is {_short(box)}; its sides must be numbers")
         x, y, width, height = map(float, sides)
         if width <= 0 or height <= 0:
             raise ValueError(f"box {number} is {_short(box)}; width and height must be above 0")
         boxes.append((x, y, x + width, y + height))
     return boxes
+
+
+def _is_number(side: object) -> bool:
+    """Tell whether a literal is a finite number that a float can hold; True is none."""
+    if isinstance(side, bool) or not isinstance(side, int | float):
+        return False
+    return abs(side) <= sys.float_info.max  # what is not a number is not less
 
 
 def _compare(boxes: list[Box], label: str) -> None:
@@ -148,11 +167,11 @@ def _compare(boxes: list[Box], label: str) -> None:
             corners = [float(number) for number in numbers][1:]
         except ValueError:
             raise ValueError(f"label has {' '.join(numbers)!r} for four corners") from None
-        if name == form.OPACITY:
+        if name == spelling.OPACITY:
             said.append(tuple(corners))
-        elif name != form.NONE:
+        elif name != spelling.NONE:
             raise ValueError(f"label names the class {name!r}; there are opacity and none")
-    nothing = form.NONE in words[::6]
+    nothing = spelling.NONE in words[::6]
     same = len(said) == len(boxes) and all(
         np.allclose(one, other, rtol=0, atol=_AGREE)
         for one, other in zip(sorted(said), sorted(boxes), strict=True)
@@ -218,7 +237,7 @@ def read_originals(
     }
     texts = {key: _texts(table, column) for key, column in columns.items()}
     originals: dict[str, Original] = {}
-    ids = table["image_id"].str.strip().str.removesuffix(form.IMAGE)
+    ids = table["image_id"].str.strip().str.removesuffix(spelling.IMAGE)
     for place, (key, *sides) in enumerate(zip(ids, table["dim0"], table["dim1"], strict=True)):
         where = f"line {place + 2} (image_id {key})"
         numbers = [_whole(side) for side in sides]
@@ -229,7 +248,7 @@ def read_originals(
             findings.append(Finding(name, f"{where}: {reason}", key))
         else:
             height, width = (int(number or 0) for number in numbers)
-            study = texts["study"][place].removesuffix(form.STUDY)
+            study = texts["study"][place].removesuffix(spelling.STUDY)
             originals[key] = Original((height, width), study, texts["patient"][place])
     return originals, {key for key, column in columns.items() if column is not None}, findings
 
@@ -239,10 +258,12 @@ def read_sample(root: Path) -> tuple[list[str] | None, list[Finding]]:
     table, findings = csv_files.read_table(root, SAMPLE, (), needed=False)
     if table is None:
         return None, findings
-    column = next((name for name in form.IDS if name in table), None)
+    column = next((name for name in spelling.IDS if name in table), None)
     if column is None:
         has = ", ".join(map(str, table.columns))
-        return None, [Finding(SAMPLE, f"lacks the column {' or '.join(form.IDS)} (it has {has})")]
+        return None, [
+            Finding(SAMPLE, f"lacks the column {' or '.join(spelling.IDS)} (it has {has})")
+        ]
     return table[column].str.strip().tolist(), findings
 
 
@@ -296,5 +317,5 @@ def labels_of(kind: str, names: tuple[str, ...], nothing: float) -> np.ndarray:
         Of `none`: 0, 1, or NaN where nobody knows.
     """
     values: Mapping[str, float] = {name: float(name == kind) if kind else math.nan for name in
-                                   CLASS_COLUMNS} | {form.NONE: nothing}  # fmt: skip
+                                   CLASS_COLUMNS} | {spelling.NONE: nothing}  # fmt: skip
     return np.array([values[name] for name in names], np.float32)

@@ -26,8 +26,8 @@ def hidden_score(submission: PathLike, truth: PathLike) -> dict[str, Any]:
     Returns
     -------
     dict
-        `score`, the mean over the classes present in the truth; `classes`, class → average
-        precision, None for one that the truth does not have.
+        `score`, the mean over the classes present in the truth, None if that is empty; `classes`,
+        class → average precision, None for one that the truth does not have.
 
     Raises
     ------
@@ -42,7 +42,8 @@ def hidden_score(submission: PathLike, truth: PathLike) -> dict[str, Any]:
         mine = true[true["class"] == name]
         given = pred[pred["class"] == name]
         classes[name] = None if mine.empty else mean_average_precision(mine, given)
-    return {"score": mean_average_precision(true, pred), "classes": classes}
+    score = None if true.empty else mean_average_precision(true, pred)
+    return {"score": score, "classes": classes}
 
 
 def _truth(path: PathLike) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def read_boxes(
     name = box_file(settings)
     if name is None:
         return None, {}, []
-    listed = boxes.read(root, name)
+    listed = boxes.read(root, name, {*sizes, *others})
     checked = boxes.check(listed, sizes, others, settings["box_classes"])
     for note in checked.notes:
         print(f"{name}: {note}")

@@ -8,7 +8,9 @@ import numpy as np
 
 from foldbelt.competitions._reading import Item, Listing, Look, Sample
 from foldbelt.competitions.folder.boxes import filled, of_mask
-from foldbelt.competitions.folder.files import FROM_BOXES, FROM_MASKS
+from foldbelt.competitions.folder.files import FROM_BOXES, FROM_MASKS, mask_file
+from foldbelt.competitions.folder.listed import Listed
+from foldbelt.competitions.folder.several import Part
 from foldbelt.formats import image_files, labelme
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.pixels import Meaning, Pixels, Read, read_mask
@@ -33,10 +35,9 @@ def read(item: Item, listing: Listing) -> Sample:
     look = Look(stored)
     if item.truth is not None and item.truth.mask is not None:
         try:
-            mask, ignore, look = _read_mask(item.truth.mask, item, listing, stored)
-        except image_files.Undecodable as error:
-            where = image_files.relative(item.truth.mask, listing.root)
-            findings.append(Finding(where, str(error), item.id))
+            mask, ignore, look = _read_truth(item.truth.mask, item, listing, stored)
+        except UnusableImage as error:
+            findings += error.findings
     if findings:
         raise UnusableImage(findings)
     if item.truth is None:
@@ -45,10 +46,60 @@ def read(item: Item, listing: Listing) -> Sample:
     if listing.settings["masks"] == FROM_BOXES:
         mask, ignore = filled(boxes, image, len(listing.classes), listing.settings)
     if mask is not None:
-        columns |= _mask_columns(mask, ignore, listing.settings)
+        partial = isinstance(item.truth.mask, Listed) and item.truth.mask.partial
+        columns |= _mask_columns(mask, ignore, listing.settings, partial)
     if listing.settings["boxes"] == FROM_MASKS and mask is not None:
         boxes = of_mask(mask, ignore, listing.settings)
     return Sample(image, mask, ignore, _labels(item, mask), columns, boxes, look)
+
+
+def _read_truth(
+    truth: Path | tuple[Part, ...] | Listed, item: Item, listing: Listing, stored: str
+) -> tuple[np.ndarray, np.ndarray | None, Look]:
+    """Decode, join or draw a mask; `UnusableImage` names every file that cannot be used."""
+    if isinstance(truth, Listed):
+        mask, ignore = truth.draw(item.size, listing.classes)
+        return mask, ignore, Look(stored, f"listed in {mask_file(listing.settings)}")
+    if not isinstance(truth, Path):
+        return _read_parts(truth, item, listing, stored)
+    try:
+        return _read_mask(truth, item, listing, stored)
+    except image_files.Undecodable as error:
+        where = image_files.relative(truth, listing.root)
+        raise UnusableImage([Finding(where, str(error), item.id)]) from error
+
+
+def _read_parts(
+    parts: tuple[Part, ...], item: Item, listing: Listing, stored: str
+) -> tuple[np.ndarray, np.ndarray | None, Look]:
+    """Join the parts of a mask: instances, or one class each."""
+    mask = np.zeros((*item.size, len(listing.classes)), np.uint8)
+    unlabelled = np.zeros(item.size, bool)
+    findings, kinds, notes = [], [], []
+    for part in parts:
+        if part.name is not None and part.name not in listing.classes:
+            continue  # a folder of no class, which is told
+        means = meaning(listing.settings)
+        one = slice(None)
+        if part.name is not None:
+            means = means._replace(classes=None)
+            one = slice(place := listing.classes.index(part.name), place + 1)
+        try:
+            found = read_pixels(part.path)
+            known = read_mask(found, means)
+        except image_files.Undecodable as error:
+            where = image_files.relative(part.path, listing.root)
+            findings.append(Finding(where, str(error), item.id))
+            continue
+        mask[..., one] |= known.planes
+        unlabelled |= False if known.ignore is None else known.ignore
+        kinds.append(_stored(found))
+        notes += [known.note] * bool(known.note)
+    if findings:
+        raise UnusableImage(findings)
+    mask[unlabelled] = 0
+    look = Look(stored, next(iter(kinds), ""), notes=tuple(dict.fromkeys(notes)))
+    return mask, unlabelled if unlabelled.any() else None, look
 
 
 def _read_mask(
@@ -64,14 +115,14 @@ def _read_mask(
 
 
 def _mask_columns(
-    mask: np.ndarray, ignore: np.ndarray | None, settings: Mapping[str, Any]
+    mask: np.ndarray, ignore: np.ndarray | None, settings: Mapping[str, Any], partial: bool
 ) -> dict[str, Any]:
-    """Compute what the table says of a mask (h, w, K)."""
+    """Compute what the table says of a mask (h, w, K); `partial` data have unlabelled pixels."""
     union = mask.any(axis=2)
     labelled = union.size if ignore is None else union.size - int(ignore.sum())
     columns: dict[str, Any] = {"coverage": float(union.sum() / max(labelled, 1))}
     ignoring = settings["ignore"] is not None or settings["ignore_colour"] is not None
-    if ignoring or settings["masks"] == FROM_BOXES:
+    if ignoring or partial or settings["masks"] == FROM_BOXES:
         columns[KNOWN] = float(labelled / union.size)
     return {**columns, "empty": int(not union.any())}
 

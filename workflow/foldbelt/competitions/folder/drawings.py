@@ -9,6 +9,21 @@ from foldbelt.formats import image_files, labelme
 from foldbelt.formats.findings import Finding, Undecodable
 
 
+def classes_of_folders(
+    settings: Mapping[str, Any], folders: list[str]
+) -> tuple[dict[str, int | None], list[Finding]]:
+    """Give the classes where each has a folder of masks, and findings for folders that are none.
+
+    `data.classes` names the classes, in order (its values do not matter).
+    """
+    if settings["colours"] is not None:
+        raise InputError("data.colours: the masks are a folder for each class; leave it out.")
+    classes = [*(settings["classes"] or folders)]
+    strange = [name for name in folders if name not in classes]
+    reason = f"is a folder of no class; data.classes names {', '.join(classes)}"
+    return dict.fromkeys(classes), [Finding(f"masks/{name}", reason) for name in strange]
+
+
 def measure(
     root: Path,
     settings: Mapping[str, Any],

@@ -44,6 +44,12 @@ def box_file(settings: Mapping[str, Any]) -> str | None:
     return None if name in (None, FROM_MASKS) else name
 
 
+def mask_file(settings: Mapping[str, Any]) -> str | None:
+    """Name the file that lists the masks; None where they are files of their own, or none."""
+    name = settings.get("masks", True)
+    return name if isinstance(name, str) and name != FROM_BOXES else None
+
+
 def test_folders(root: Path) -> list[str]:
     """Name the folders of test images that there are; more than one is a mistake.
 
@@ -72,12 +78,14 @@ def _entries(root: Path) -> list[Path]:
 def unread(root: Path, settings: Mapping[str, Any]) -> list[str]:
     """Name what lies in a competition's folder and is not read, folders with a slash behind."""
     labels, boxes = label_spec(settings.get("label")), box_file(settings)
+    masks = mask_file(settings)
     known = {
         "images",
         META,
         SAMPLE,
         *([labels.table] if labels else []),
         *([boxes] if boxes else []),
+        *([masks] if masks else []),
     }
     known |= {"masks"} if settings.get("masks", True) is True else set()
     tests = test_folders(root)
@@ -115,7 +123,9 @@ def files(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
     if settings.get("masks", True) is True:
         train += files_below(root / "masks")
     labels, boxes = label_spec(settings.get("label")), box_file(settings)
+    masks = mask_file(settings)
     tables = [META] if labels is None else [META, labels.table]
+    tables += [] if masks is None else [masks]
     train += tables_in(root, dict.fromkeys(tables))
     if boxes is not None:
         path = root / boxes

@@ -7,6 +7,7 @@ from typing import Any
 
 from foldbelt.competitions.folder.files import TEST_FOLDERS, test_folders, unread
 from foldbelt.competitions.folder.sample import TEST_PREFIX
+from foldbelt.competitions.folder.several import Part, Several, group
 from foldbelt.formats import image_files, labelme
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, files_below, printable
@@ -17,12 +18,16 @@ from foldbelt.formats.pairs import pair
 class Files:
     """What was found: id → file, findings, and what a person should know.
 
-    `masks` has the ids of the images; those without an image have the id of their own name.
+    `masks` has the ids of the images; those without an image have the id of their own name. Where
+    there are several masks an image, it is empty, and `parts` has their files; `folders` names the
+    folders of classes, if that is what they are.
     """
 
     images: dict[str, Path] = field(default_factory=dict)
     masks: dict[str, Path] = field(default_factory=dict)
     test: dict[str, Path] = field(default_factory=dict)
+    parts: dict[str, tuple[Part, ...]] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -45,7 +50,10 @@ def list_files(root: Path, settings: Mapping[str, Any], with_masks: bool) -> Fil
             found.notes.append("Masks are drawn of the shapes in LabelMe's files")
         found.findings.extend(wrong)
     found.images.update(files_of["images"])
-    if with_masks:
+    several = group(found.images, files_of["masks"]) if with_masks else None
+    if several is not None and not any(map(labelme.is_labelme, several.files)):
+        _join_several(root, found, several)
+    elif with_masks:
         _join(root, found, files_of["masks"])
     _add_test(found, files_of.get(test_folder, {}))
     strange = unread(root, settings)
@@ -95,6 +103,20 @@ def _join(root: Path, found: Files, masks: Mapping[str, Path]) -> None:
         _named(root, alone, masks, f"has no image of the same name in images/{hint}")
     )
     found.masks.update({key: path for key, path in alone.items() if key not in found.masks})
+
+
+def _join_several(root: Path, found: Files, several: Several) -> None:
+    """Take several masks an image, and name images and masks without a partner."""
+    found.findings.extend(several.findings)
+    if several.findings:
+        return
+    found.notes.append(several.note)
+    found.parts.update(several.parts)
+    found.folders.extend(several.classes)
+    without = found.images.keys() - several.parts.keys()
+    found.findings.extend(_named(root, without, found.images, "has no mask in masks/"))
+    reason = "belongs to no image in images/"
+    found.findings.extend(_named(root, several.alone, several.alone, reason))
 
 
 def _alike(images: Iterable[str], masks: Iterable[str]) -> str:

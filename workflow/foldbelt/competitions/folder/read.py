@@ -25,11 +25,13 @@ import numpy as np
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.folder import SAMPLE, decoding, drawings, truth
 from foldbelt.competitions.folder.boxes import read_boxes
-from foldbelt.competitions.folder.files import FROM_BOXES
+from foldbelt.competitions.folder.files import FROM_BOXES, mask_file
 from foldbelt.competitions.folder.labels import read_labels
+from foldbelt.competitions.folder.listed import Listed, read_masks
 from foldbelt.competitions.folder.listing import list_files
 from foldbelt.competitions.folder.meta import add_patients, read_meta
 from foldbelt.competitions.folder.sample import in_sample, sample_fault
+from foldbelt.competitions.folder.several import Part, check_sizes
 from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files, labelme
 from foldbelt.formats.findings import Finding
@@ -40,10 +42,24 @@ ONE = truth.ONE
 
 
 class Truth(NamedTuple):
-    """A train image's truth: the file of its mask, and its boxes; None where there are none."""
+    """A train image's truth: the file or files of its mask, or what a file lists, and its boxes.
 
-    mask: Path | None
+    None where there are none.
+    """
+
+    mask: Path | tuple[Part, ...] | Listed | None
     boxes: np.ndarray | None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of its own that are decoded."""
+        if isinstance(self.mask, Path):
+            return [self.mask]
+        return (
+            []
+            if self.mask is None or isinstance(self.mask, Listed)
+            else [part.path for part in self.mask]
+        )
 
 
 def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None = None) -> Listing:
@@ -55,6 +71,11 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     sizes, broken = image_files.measure(images | test, root)
     if any(path.suffix.lower() == labelme.SUFFIX for path in masks.values()):
         classes, mask_sizes, broken_masks = drawings.measure(root, settings, masks, sizes)
+    elif files.parts:
+        mask_sizes, broken_masks = check_sizes(root, files.parts, sizes)
+        if files.folders:
+            classes, wrong = drawings.classes_of_folders(settings, files.folders)
+            broken_masks += wrong
     else:
         mask_sizes, broken_masks = image_files.measure(masks, root)
     findings += broken + broken_masks
@@ -67,6 +88,14 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
     findings += wrong
     train = {key: sizes[key] for key in images if key in sizes}
     others = (images.keys() | test.keys()) - train.keys()
+    listed: dict[str, Listed] = {}
+    mask_list = mask_file(settings)
+    if mask_list is not None:
+        found, listed, notes, wrong = read_masks(root, settings, mask_list, train, others)
+        classes = dict.fromkeys(found)
+        findings += wrong
+        files.notes.extend(notes)
+    truths: Mapping[str, Any] = {**masks, **files.parts, **listed}
     box_names, boxes, wrong = read_boxes(root, settings, train, others, list(classes))
     findings += wrong
     names = list(box_names or []) if settings["masks"] == FROM_BOXES else list(classes)
@@ -82,7 +111,7 @@ def scan(root: Path, settings: Mapping[str, Any], size: tuple[int, int] | None =
             key,
             path,
             sizes[key],
-            Truth(masks.get(key), boxes.get(key)),
+            Truth(truths.get(key), boxes.get(key)),
             columns[key],
             None if labels is None else labels.of(key),
         )

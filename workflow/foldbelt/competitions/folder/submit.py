@@ -3,11 +3,13 @@
 Labels and boxes have tables of their own, in the forms in which their truth is read.
 """
 
+import zlib
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from foldbelt.competitions._output_tables import write_boxes, write_labels
@@ -79,9 +81,9 @@ def check_submission(
         return [Finding("submission", f"its columns are {list(table.columns)}, not {columns}")]
     if "class" not in table:
         table["class"] = classes[0]
-    predictions = list(predictions)
+    kept = [_Kept.of(prediction) for prediction in predictions]
     if sample is not None:
-        known = {prediction.id for prediction in predictions}
+        known = {prediction.id for prediction in kept}
         sample["id"], table["id"] = (in_sample(t["id"], known) for t in (sample, table))
     rows = {(row["id"], row["class"]): row for row in table.to_dict("records")}
     written = [" ".join(key) for key in zip(table["id"], table["class"], strict=True)]
@@ -91,7 +93,7 @@ def check_submission(
         else [" ".join(key) for key in zip(sample["id"], sample["class"], strict=True)]
     )
     findings: list[Finding] = []
-    for prediction in predictions:
+    for prediction in kept:
         for k, name in enumerate(classes):
             where = f"{prediction.id} {name}"
             if sample is None:
@@ -99,8 +101,8 @@ def check_submission(
             row = rows.pop((prediction.id, name), None)
             if row is None:
                 continue  # check_keys names it
-            findings += csv_files.check_runs(where, row["rle"], prediction.mask[..., k])
-            sides = zip(("height", "width"), prediction.mask.shape[:2], strict=True)
+            findings += csv_files.check_runs(where, row["rle"], prediction.mask(k))
+            sides = zip(("height", "width"), prediction.size, strict=True)
             if any(row.get(side, str(length)) != str(length) for side, length in sides):
                 findings.append(Finding(where, "is written with a size that is not its image's"))
     findings += [
@@ -109,6 +111,26 @@ def check_submission(
         if row["rle"]
     ]
     return findings + csv_files.check_keys(written, wanted)
+
+
+class _Kept(NamedTuple):
+    """A prediction while others are awaited: all their ids are needed first, in bounded memory."""
+
+    id: str
+    size: tuple[int, int]
+    planes: list[bytes]
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> "_Kept":
+        """Pack the masks (h, w, K)."""
+        height, width, count = prediction.mask.shape
+        bits = (np.packbits(prediction.mask[..., k] != 0) for k in range(count))
+        return cls(prediction.id, (height, width), [zlib.compress(b.tobytes(), 1) for b in bits])
+
+    def mask(self, number: int) -> np.ndarray:
+        """Unpack the mask (h, w) of a class."""
+        bits = np.frombuffer(zlib.decompress(self.planes[number]), np.uint8)
+        return np.unpackbits(bits, count=self.size[0] * self.size[1]).reshape(self.size)
 
 
 def _read_sample(root: Path, classes: list[str]) -> pd.DataFrame | None:

@@ -66,14 +66,7 @@ def check(
     Checked
     """
     findings, notes = list(listed.findings), list(listed.notes)
-    findings += [
-        Finding(
-            file, f"id {key} is unknown: no image of that name in {where}{_bare(key, sizes)}", key
-        )
-        for key, file in listed.seen.items()
-        if key not in sizes and key not in others
-    ]
-    findings += _check_sizes(listed, sizes)
+    findings += check_images(listed, sizes, others, "boxes", where)
     left_out = sum(row.id in others for row in listed.rows)
     if left_out:
         notes.append(f"{left_out} boxes of test images, or of unreadable ones, are left out")
@@ -113,13 +106,29 @@ def _inside(row: BoxRow, size: tuple[int, int]) -> tuple[float, ...]:
     return tuple(min(max(side, 0.0), float(end)) for side, end in zip(row[4:], ends, strict=True))
 
 
-def _check_sizes(listed: Listed, sizes: Mapping[str, tuple[int, int]]) -> list[Finding]:
-    """Find images that the file says have another size: its boxes are those of other pixels."""
-    return [
+def check_images(
+    listed: Listed,
+    sizes: Mapping[str, tuple[int, int]],
+    others: Collection[str],
+    what: str,
+    where: str = "images/",
+) -> list[Finding]:
+    """Find images that are unknown, or of which a file says another size: it is about other pixels.
+
+    Parameters are those of `check`; `what` the file lists, for the messages.
+    """
+    unknown = [
+        Finding(
+            file, f"id {key} is unknown: no image of that name in {where}{_bare(key, sizes)}", key
+        )
+        for key, file in listed.seen.items()
+        if key not in sizes and key not in others
+    ]
+    return unknown + [
         Finding(
             file,
             f"says that {key} is {said[0]}×{said[1]} (height × width), but the image is "
-            f"{sizes[key][0]}×{sizes[key][1]}; boxes must be in the pixels of the image",
+            f"{sizes[key][0]}×{sizes[key][1]}; {what} must be in the pixels of the image",
             key,
         )
         for key, (file, said) in sorted(listed.sizes.items())
