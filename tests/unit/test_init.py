@@ -276,6 +276,20 @@ def test_labels_and_boxes_are_told_from_tables(tmp_path):
     assert network(config)["name"] == "detector"
 
 
+def test_a_file_that_lists_masks_is_found_and_what_it_lacks_is_asked(tmp_path):
+    root = dataset(tmp_path / "d", 12, (64, 64), squares((64, 64), 30))
+    for path in (root / "masks").iterdir():
+        path.unlink()
+    (root / "masks").rmdir()
+    runs = {"ImageId": [f"im{k:03d}.png" for k in range(9)], "EncodedPixels": ["65 30 129 30"] * 9}
+    save_table(root / "train.csv", runs)
+    facts, config = made(root)
+    assert config["data"]["masks"] == "train.csv"
+    assert config["data"]["masks_missing"] == "empty"
+    assert facts.positive == 0.75
+    assert network(config)["name"] == "vanilla"
+
+
 def test_the_competitions_are_told_by_their_files(tmp_path):
     _, config = made(make_salt(tmp_path / "salt"))
     assert config["competition"] == "salt"

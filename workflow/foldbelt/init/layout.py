@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.files import META
 from foldbelt.files import InputError
 from foldbelt.formats import csv_files
+from foldbelt.formats.boxes import Listed
 from foldbelt.formats.folders import files_below, files_in, printable
+from foldbelt.formats.mask_lists import coco, table
 from foldbelt.init.masks import meant_by
 
 _COORDINATES = {"x1", "y1", "x2", "y2"}
@@ -90,8 +93,12 @@ def _folder(root: Path) -> Layout:
     masks = files_below(root / "masks")
     if masks:
         return Layout("folder", "there are images/ and masks/", "masks", list(_of_masks(masks)))
+    listed = _listed(root)
+    if listed:
+        name, settings = listed
+        return Layout("folder", f"there are images/ and {name}", "masks", settings)
     boxes = _boxes(root)
-    without = Setting("masks", False, "there is no folder masks/")
+    without = Setting("masks", False, "no folder masks/, and no file that lists masks")
     if boxes:
         name, form = boxes
         found = Setting("boxes", name, f"read as {form}")
@@ -112,6 +119,38 @@ def _of_masks(masks: list[Path]) -> Iterator[Setting]:
         yield Setting(key, value, reason, asks)
 
 
+def _listed(root: Path) -> tuple[str, list[Setting]] | None:
+    """Find the file that lists masks, and say what it means that it lacks an image."""
+    folder = root / "images"
+    images = {path.relative_to(folder).with_suffix("").as_posix() for path in files_below(folder)}
+    for path in sorted([*root.glob("*.csv"), *root.glob("*.json")]):
+        if path.name == SAMPLE or (path.suffix == ".json" and _coco(path) is None):
+            continue
+        form = "COCO's JSON" if path.suffix == ".json" else "a csv of run lengths"
+        reader = coco if path.suffix == ".json" else table
+        listed = Listed()
+        rows, _ = reader.read(listed, root, path.name, images)
+        if not rows:
+            continue
+        settings = [Setting("masks", path.name, f"read as {form}")]
+        absent = images - listed.seen.keys()
+        if absent:
+            reason = f"{len(absent)} of {len(images)} images are not listed"
+            asks = "do they show nothing? unknown where nobody has looked"
+            settings.append(Setting("masks_missing", "empty", reason, asks))
+        return path.name, settings
+    return None
+
+
+def _coco(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    is_coco = isinstance(found, dict) and {"images", "annotations"} <= found.keys()
+    return found if is_coco else None
+
+
 def _boxes(root: Path) -> tuple[str, str] | None:
     """Find the file, or folder of files, that holds boxes."""
     for path in sorted(root.glob("*.csv")):
@@ -119,11 +158,7 @@ def _boxes(root: Path) -> tuple[str, str] | None:
         if {name.strip().strip('"').lower() for name in header.split(",")} >= _COORDINATES:
             return path.name, "a csv"
     for path in sorted(root.glob("*.json")):
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue
-        if isinstance(found, dict) and {"images", "annotations"} <= found.keys():
+        if _coco(path) is not None:
             return path.name, "COCO's JSON"
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if any(path.suffix.lower() == ".xml" for path in files_in(folder)[:20]):
@@ -133,11 +168,11 @@ def _boxes(root: Path) -> tuple[str, str] | None:
 
 def _label(root: Path) -> Setting | None:
     """Choose the column of meta.csv that is a label: by its name, one value an image."""
-    table, _ = csv_files.read_table(root, META, ("id",), needed=False)
-    if table is None:
+    meta, _ = csv_files.read_table(root, META, ("id",), needed=False)
+    if meta is None:
         return None
-    for name in table.columns.drop("id"):
-        values = sorted({value for value in table[name] if value})
+    for name in meta.columns.drop("id"):
+        values = sorted({value for value in meta[name] if value})
         if name.lower() in _LABEL_NAMES and 2 <= len(values) <= _MOST_LABELS:
             shown = ", ".join(values[:6])
             return Setting(
