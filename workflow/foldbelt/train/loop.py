@@ -115,6 +115,7 @@ class Trainer:
         self.snapshots: dict[int, Weights] = {}
         self.errors: np.ndarray | None = None
         self.progress = Progress()
+        self.warned = False
         self.made_on = [made_on(self.device)]
         self._resume()
         self.writer = writer(self.progress.epoch) if writer else None
@@ -171,9 +172,7 @@ class Trainer:
             progress.epoch, progress.step, progress.loss, progress.seen = int(row[0]), 0, 0.0, 0
             self.state.save(self._pack())
             self._report(row, speed, (time.monotonic() - began) / (progress.epoch - first))
-            late = 2 * progress.epoch >= stage.epochs
-            if late and not math.isnan(row[4]) and row[4] <= constant:
-                self.log(unlearnt(self.task.main, self.task.metric, row[4], constant))
+            self._warn(row, constant)
         self._settle()
         self._snapshot(self.schedule.cycle(progress.epoch))
         chosen = with_snapshots(self._chosen(), self.snapshots)
@@ -291,6 +290,14 @@ class Trainer:
                 if not math.isnan(value):
                     self.writer.add_scalar(name, value, int(row[0]))
             self.writer.flush()
+
+    def _warn(self, row: list[float], constant: float) -> None:
+        """Say, once half of the epochs are done and again at the end, that nothing is learnt."""
+        epochs, done = self.task.stage.epochs, self.progress.epoch
+        late = done == epochs or (2 * done >= epochs and not self.warned)
+        if late and row[4] <= constant:  # neither is so of NaN
+            self.warned = True
+            self.log(unlearnt(self.task.main, self.task.metric, row[4], constant))
 
     def history(self) -> pd.DataFrame:
         """One row an epoch; what was not validated is empty."""

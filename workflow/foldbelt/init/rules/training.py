@@ -17,6 +17,8 @@ COLOUR = 0.5
 """Standard deviations between object and background from which on colour matters."""
 LADDER = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200, 250, 300, 400, 600)
 """Epochs to choose from: so that a slightly faster machine writes the same recipe."""
+LEAST = 200
+"""Steps of a training below which it has learnt little, whatever the time."""
 SAMPLES = 100_000
 """Images that one training sees at most."""
 
@@ -92,11 +94,24 @@ def sampler(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     yield Choice("stages.base.sampler", made, reason)
 
 
+@rule("stages.base.batch_size", "nnU-Net: small batches of large patches; Masters & Luschi 2018")
+def batch(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """8 on a CPU, 16 on a GPU; 4 where an epoch would have fewer than five steps."""
+    folds = int(chosen["folds.base.count"])
+    seen = max(facts.train * (folds - 1) // folds, 1)
+    size = 16 if facts.machine.gpus else 8
+    reason = f"{seen // size} steps an epoch"
+    if seen < 5 * size:
+        size = 4
+        reason = f"{seen} images to train on: {max(seen // size, 1)} steps an epoch"
+    yield Choice("stages.base.batch_size", size, reason)
+
+
 @rule("stages.base.epochs", "measured: trial steps on this machine; `foldbelt.init.trial`")
 def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """As many as fit into 60 % of the time given (a third of it, of a model of radiographs), by
     trial steps on this machine, rounded down to 10, 12, 15, 20 … 600; no more than 100 000 images a
-    training."""
+    training, and, whatever that takes, no fewer than 10 epochs and 200 steps."""
     machine, folds = facts.machine, int(chosen["folds.base.count"])
     seen = max(facts.train * (folds - 1) // folds, 1)
     seconds = machine.image_seconds
@@ -109,31 +124,20 @@ def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
         models = 3 if facts.competition == "chest" else 1
         fitting = machine.hours * 3600 * scale.TRAINING / (models * turns * seen * seconds)
     bounded = min(fitting, SAMPLES / seen)
-    number = max([step for step in LADDER if step <= bounded], default=LADDER[0])
+    steps = max(seen // int(chosen["stages.base.batch_size"]), 1)
+    least = next(number for number in LADDER if number * steps >= LEAST or number == LADDER[-1])
+    number = max([least, *(number for number in LADDER if number <= bounded)])
     where = f"{machine.gpus} GPU(s)" if machine.gpus else f"{machine.cores} core(s)"
     rate = "" if seconds is None else f", {1 / seconds:.2g} images a second"
     reason = (
         f"{seen} images an epoch, {told}{rate}: {fitting:.0f} epochs fit into "
         f"{machine.hours:g} h with {folds} folds on {where}"
     )
-    if fitting < LADDER[0]:
-        reason += "; fewer than 10 learn little, so that this takes longer"
+    if fitting < least:
+        reason += f"; fewer than {LEAST} steps learn little, so that this takes longer"
     elif bounded < fitting:
         reason += f"; more than {SAMPLES} images a training seldom pay"
     yield Choice("stages.base.epochs", number, reason)
-
-
-@rule("stages.base.batch_size", "nnU-Net: small batches of large patches; Masters & Luschi 2018")
-def batch(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """8 on a CPU, 16 on a GPU; 4 where an epoch would have fewer than five steps."""
-    folds = int(chosen["folds.base.count"])
-    seen = max(facts.train * (folds - 1) // folds, 1)
-    size = 16 if facts.machine.gpus else 8
-    reason = f"{seen // size} steps an epoch"
-    if seen < 5 * size:
-        size = 4
-        reason = f"{seen} images to train on: {max(seen // size, 1)} steps an epoch"
-    yield Choice("stages.base.batch_size", size, reason)
 
 
 @rule(
