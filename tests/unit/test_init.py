@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import yaml
 from click.testing import CliRunner
-from raw_folders import make_salt, save, save_table
+from raw_folders import cut, make_salt, save, save_table
 
 from foldbelt import synthetic
 from foldbelt.cli.main import main
@@ -344,6 +344,16 @@ def test_the_same_data_give_the_same_bytes_and_nothing_is_overwritten(tmp_path):
     assert out.read_bytes() == first
     assert f"--configfile {out}" in told
     assert "5 trainings" in told
+
+
+def test_what_would_stop_the_run_is_named(tmp_path):
+    root = dataset(tmp_path / "d", 20, (64, 64), squares((64, 64), 30))
+    (root / "masks/im003.png").unlink()
+    cut(root / "images/im005.png")
+    told = command.run(root, tmp_path / "mine.yaml", measure=stubbed)
+    assert "2 problem(s), which would stop the run" in told
+    assert "im003.png: has no mask" in told
+    assert "im005.png" in told
 
 
 def test_every_line_has_its_reason(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,20 +83,21 @@ def run(
     facts = replace(facts, machine=replace(machine, image_seconds=speed.image_seconds))
     choices = decide(facts, first)
     settings = resolve(nested(choices))
-    write_text(out, recipe.render(choices, _heading(facts, out)))
+    options = [f"--hours {hours:g}"]
+    options += [f"--gpus {gpus}"] if gpus is not None else []
+    options += [f"--cores {cores}"] if cores is not None else []
+    write_text(out, recipe.render(choices, _heading(facts, out, " ".join(options))))
     return summary(facts, settings, speed, out)
 
 
-def _heading(facts: Facts, out: Path) -> list[str]:
-    given = f"--hours {facts.machine.hours:g}"
+def _heading(facts: Facts, out: Path, options: str) -> list[str]:
+    data, file = shlex.quote(facts.path), shlex.quote(str(out))
     return [
-        f"Written by `foldbelt init {facts.path} --out {out} {given}`; it is yours to change.",
-        "  Behind each line, or above it, stands why. Lines with a question mark are for "
-        "you to answer.",
-        f"  {facts.looked} of {facts.train} training images were looked at. All keys: "
-        "config/README.md;"
-        " the rules: docs/init.md.",
-        f"  snakemake --cores all --configfile {out}",
+        f"Written by `foldbelt init {data} --out {file} {options}`; it is yours to change.",
+        "  Behind each line, or above it, stands why. Lines with `# ?` are questions for you.",
+        f"  {facts.looked} of {facts.train} training images were looked at.",
+        "  All keys: config/README.md; the rules: docs/init.md.",
+        f"  snakemake --cores all --configfile {file}",
     ]
 
 
@@ -165,7 +167,7 @@ def summary(facts: Facts, settings: dict[str, Any], speed: trial.Speed, out: Pat
         + (f", {speed.gpu_gib:.1f} GiB of a GPU" if speed.gpu_gib else ""),
         f"  disk     at most {disk:.2g} GiB in results/{settings['run']}/",
         "Read it, answer the questions in it (# ?), then",
-        f"  snakemake --cores {machine.cores}{gpu} --configfile {out}",
+        f"  snakemake --cores {machine.cores}{gpu} --configfile {shlex.quote(str(out))}",
         f"  foldbelt show {settings['run']}",
     ]
     return "\n".join(lines)
@@ -187,7 +189,7 @@ def _problems(facts: Facts) -> list[str]:
     """Name problems of the files; reading them all will name the rest."""
     if not facts.problems:
         return []
-    lines = [f"  beware   {len(facts.problems)} problems, which would stop the run:"]
+    lines = [f"  beware   {len(facts.problems)} problem(s), which would stop the run:"]
     lines += [f"             {one.file}: {one.reason}" for one in facts.problems[:_LISTED]]
     return [
         *lines,

@@ -14,7 +14,7 @@ from foldbelt.competitions import Item, Listing, Sample
 from foldbelt.config.resolving import complete
 from foldbelt.copies import CopyFinder
 from foldbelt.files import Problem, raise_all
-from foldbelt.formats.findings import Undecodable, UnusableImage
+from foldbelt.formats.findings import Finding, Undecodable, UnusableImage
 from foldbelt.formats.pixels import Pixels
 from foldbelt.formats.pixels import read as read_pixels
 from foldbelt.init import groups
@@ -78,7 +78,7 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
         stored,
         classes=list(listing.classes),
         labels=list(listing.labels),
-        problems=[finding for finding in listing.findings if not finding.late],
+        problems=sorted(listing.findings, key=lambda finding: finding.late),
     )
     return _measured(facts, listing, reader, most)
 
@@ -121,10 +121,10 @@ def _measured(facts: Facts, listing: Listing, reader: Any, most: int) -> Facts:
     every = listing.train
     places = np.linspace(0, len(every) - 1, min(most, len(every))).astype(int)
     items = [every[place] for place in places]
-    tally = _Tally(facts)
+    tally, unusable = _Tally(facts), list[Finding]()
     finder = CopyFinder()
     shape = facts.height, facts.width
-    for item, sample in _read(items, listing, reader):
+    for item, sample in _read(items, listing, reader, unusable):
         tally.add(item.id, sample)
         grey = _grey(sample.image)
         finder.add(grey if grey.shape == shape else cv2.resize(grey, shape[::-1]))
@@ -140,16 +140,25 @@ def _measured(facts: Facts, listing: Listing, reader: Any, most: int) -> Facts:
     if facts.competition in ("folder", "steel"):
         grouping = groups.by_column(columns)
         grouping = grouping or groups.by_names([item.id for item in every], tally.thumbs())
-    return replace(tally.facts(), grouping=grouping, copies=copied, columns=tuple(columns))
+    made = tally.facts()
+    named = {(finding.file, finding.reason) for finding in made.problems}
+    more = [finding for finding in unusable if (finding.file, finding.reason) not in named]
+    every_problem = [*more, *made.problems]
+    return replace(
+        made, grouping=grouping, copies=copied, columns=tuple(columns), problems=every_problem
+    )
 
 
-def _read(items: Sequence[Item], listing: Listing, reader: Any) -> Iterator[tuple[Item, Sample]]:
-    """Decode images in order; those that cannot be used are left to ingest to name."""
+def _read(
+    items: Sequence[Item], listing: Listing, reader: Any, unusable: list[Finding]
+) -> Iterator[tuple[Item, Sample]]:
+    """Decode images in order; what is wrong with the others is added to `unusable`."""
 
     def one(item: Item) -> Sample | None:
         try:
             sample: Sample = reader.read(item, listing)
-        except UnusableImage:
+        except UnusableImage as error:
+            unusable.extend(error.findings)
             return None
         return sample
 
