@@ -445,3 +445,44 @@ def test_the_report_tells_how_files_were_understood(run: Run, tmp_path: Path) ->
     text = page.read_text()
     assert "No problems found" in text
     assert "Masks are named *_mask where images are named *: 6 pairs" in text
+
+
+def test_what_was_read_stands_in_the_report(run: Run, tmp_path: Path) -> None:
+    """Sizes, values, coverage, missing keys and what was ignored, each found again as a number."""
+    save(run.root / "masks/a.png", np.zeros(SIZE, np.uint8))
+    (run.root / "notes").mkdir()
+    keys = ["p1", "p1", "", "p2", "NA", "p2"]
+    pd.DataFrame({"id": [*"abcdef"], "patient": keys}).to_csv(run.root / "meta.csv", index=False)
+    out, numbers = tmp_path / "out/problems_train.csv", tmp_path / "out/read.csv"
+    out.parent.mkdir()
+    section = complete("data", {})
+    ingest.run("folder", run.root, section, run.train, out, numbers=numbers)
+    read = dict(pd.read_csv(numbers).itertuples(index=False))
+    covered = 5 / 6 * block(SIZE).mean()
+    assert read == {
+        "train images": "6",
+        "size": "40×56 (6)",
+        "stored as": "PNG, uint8 (6)",
+        "masks stored as": "PNG, uint8 (6)",
+        "the object is": "the value 255 (5), absent (1)",
+        "mean coverage of all classes": f"{covered:.4f}",
+        "class object": f"in 5 images, mean coverage {covered:.4f}",
+        "column patient": "2 values, 2 images without one",
+        "understood": "Not read: notes/",
+    }
+    page = tmp_path / "page.html"
+    problems.write(out, page, numbers=[numbers])
+    assert all(text in page.read_text() for text in ("What was read", "2 images without one"))
+    save(run.root / "images/a.png", np.zeros((5, 5), np.uint8))
+    run.train.unlink()
+    with pytest.raises(InputError):
+        ingest.run("folder", run.root, section, run.train, out, numbers=numbers)
+    assert pd.read_csv(numbers).empty
+
+
+def test_a_comma_too_many_in_a_table_is_told(run: Run, capsys: pytest.CaptureFixture) -> None:
+    lines = ["id,place", *(f"{name},{name}{name}," for name in "abcdef")]
+    (run.root / "meta.csv").write_text("\n".join(lines))
+    run("folder")
+    assert store.table(run.train)["place"].tolist() == [name * 2 for name in "abcdef"]
+    assert "meta.csv: its rows have 1 empty field more than its header" in capsys.readouterr().out

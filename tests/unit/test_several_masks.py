@@ -99,7 +99,10 @@ def test_what_can_be_two_layouts_is_refused(run: Run) -> None:
     assert "masks: can be understood in two ways" in run.refused("folder")
 
 
-def test_a_suffix_that_is_the_same_for_all_stays_a_pair(run: Run) -> None:
+def test_a_suffix_that_is_the_same_for_all_stays_a_pair(
+    run: Run, capsys: pytest.CaptureFixture
+) -> None:
     for name in ("im1", "im2", "im3"):
         put(run, f"{name}_1.png", block(SIZE))
     assert np.array_equal(masks(run)[0], block(SIZE))
+    assert "Masks are named *_1 where images are named *" in capsys.readouterr().out

@@ -6,6 +6,7 @@ rule draw_data:
         train="<results>/data/train.h5",
         test="<results>/data/test.h5",
         problems="<results>/data/problems.csv",
+        numbers=["<results>/data/read_train.csv", "<results>/data/read_test.csv"],
         folds=f"<results>/folds/{PLAN.scheme}.csv",
         channels=expand("<results>/channels/{channels}/train.h5", channels=PLAN.channels),
     output:

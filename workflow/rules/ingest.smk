@@ -36,17 +36,19 @@ rule ingest_train:
         raw=raw_folder,
     output:
         data="<results>/data/train.h5",
-    # The list of problems is a log: it outlives a job that stops because of them.
+    # The list of problems is a log: it outlives a job that stops because of them. So is what was
+    # read: nothing but the report depends on it.
     log:
         "<logs>/ingest_images/train.log",
         problems="<results>/data/problems_train.csv",
+        numbers="<results>/data/read_train.csv",
     benchmark:
         "<benchmarks>/ingest_images/train.txt"
     conda:
         "../../envs/foldbelt.yaml"
     threads: 2
     resources:
-        mem_mb=1500,
+        mem_mb=memory(3000),  # images of 20,000 × 20,000 pixels take 2 GB, one at a time
         runtime=60,
     params:
         code=lambda wildcards: code("ingest_images", READER),
@@ -68,6 +70,7 @@ use rule ingest_train as ingest_test with:
     log:
         "<logs>/ingest_images/test.log",
         problems="<results>/data/problems_test.csv",
+        numbers="<results>/data/read_test.csv",
     benchmark:
         "<benchmarks>/ingest_images/test.txt"
     params:

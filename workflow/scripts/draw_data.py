@@ -15,4 +15,4 @@ with job(snakemake.log[0]):
     )
     balance.draw(source.folds, source.train, drawn.balance, drawn.balance_table)
     checked = length(source.train) + length(source.test)
-    problems.write(source.problems, drawn.problems, checked)
+    problems.write(source.problems, drawn.problems, checked, source.numbers)

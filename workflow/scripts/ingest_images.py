@@ -14,4 +14,5 @@ with job(snakemake.log[0]):
         problems=snakemake.log.problems,
         train=snakemake.input.get("train") or None,
         digest=snakemake.params.raw,
+        numbers=snakemake.log.numbers,
     )

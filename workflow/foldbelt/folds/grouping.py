@@ -5,8 +5,7 @@ from collections.abc import Hashable
 import pandas as pd
 
 from foldbelt.files import InputError
-
-_NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
+from foldbelt.formats.csv_files import says_nothing
 
 
 def keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
@@ -14,11 +13,7 @@ def keys(rows: pd.DataFrame, group: str | None) -> list[Hashable]:
     if group is None:
         return [None] * len(rows)
     values = zip(rows[group].tolist(), rows[group].isna(), strict=True)
-    return [None if missing or _says_nothing(value) else value for value, missing in values]
-
-
-def _says_nothing(value: object) -> bool:
-    return str(value).strip().lower() in _NOTHING if isinstance(value, str) else value == -1
+    return [None if missing or says_nothing(value) else value for value, missing in values]
 
 
 def tell_missing(rows: pd.DataFrame, group: str | None, missing: str) -> None:

@@ -1,5 +1,6 @@
 """Tables beside the images: read as text, ids checked; run lengths of a submission verified."""
 
+import csv
 import io
 import warnings
 from collections import Counter
@@ -16,6 +17,7 @@ from foldbelt.rle import decode
 
 MANY = 5  # how many wrong values of one kind in one file a reason lists
 _MISSING = {"", "nan", "na", "inf", "-inf"}
+_NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
 
 
 def read_text(source: Path | io.StringIO) -> pd.DataFrame:
@@ -60,6 +62,13 @@ def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) ->
     table = cells.iloc[:, : len(names)]
     table.columns = pd.Index(names)
     return table
+
+
+def empty_fields(path: Path) -> int:
+    """Count the fields that rows of a csv, which `read_text` reads, have behind their header's."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lengths = [len(row) for row in csv.reader(file)]
+    return max(lengths, default=0) - next(iter(lengths), 0)
 
 
 def match_ids(names: Iterable[str], known: Collection[str]) -> list[str]:
@@ -170,6 +179,13 @@ def typed(table: pd.DataFrame, name: str) -> list[Any]:
         return texts.tolist()  # "x " and "x" are one patient
     whole = given.str.fullmatch(r"[+-]?\d{1,15}").all() and not missing.any()
     return (numbers.astype(np.int64) if whole else numbers).tolist()
+
+
+def says_nothing(value: object) -> bool:
+    """Tell whether a value of a table is missing, however that is written."""
+    if isinstance(value, str):
+        return value.strip().lower() in _NOTHING
+    return value == -1 or value != value  # NaN
 
 
 def check_runs(where: str, text: str, mask: np.ndarray) -> list[Finding]:

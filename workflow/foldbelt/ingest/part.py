@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,7 +30,7 @@ from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, printable
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.ingest.streaming import Stream
-from foldbelt.ingest.told import TOLD, check_values, noted, tell
+from foldbelt.ingest.told import TOLD, Read, check_values, noted, tell
 from foldbelt.store.layout import KNOWN
 
 TRAIN, TEST = "train", "test"
@@ -49,6 +49,8 @@ class _Sources:
     reader: Reader
     listing: Listing
     only_test: frozenset[str]
+    numbers: list[tuple[str, str]] = field(default_factory=list)
+    """What was read of the part that has been stored, for the report."""
 
     @property
     def test_names(self) -> set[str]:
@@ -87,6 +89,7 @@ def run(
     problems: PathLike,
     train: PathLike | None = None,
     digest: str | None = None,
+    numbers: PathLike | None = None,
 ) -> None:
     """Read one part of a competition's raw files.
 
@@ -106,6 +109,8 @@ def run(
         The training data, for which test images are stored; None to store the training data.
     digest
         Of the part's raw files, for the file's attributes.
+    numbers
+        Where the table of what was read goes: what, read; None for none.
 
     Raises
     ------
@@ -158,6 +163,8 @@ def run(
                  _unlabelled(out)]  # fmt: skip
         rows += [Problem("data", note, TOLD) for note in noted(source.listing)]
     write_csv(problems, pd.DataFrame([vars(row) for row in rows], columns=_COLUMNS))
+    if numbers is not None:
+        write_csv(numbers, pd.DataFrame([] if fatal else source.numbers, columns=["what", "read"]))
     if fatal:
         whole = Path(problems).with_name(ALL_PROBLEMS)
         shutil.copyfile(problems, whole)  # the job that joins both parts' lists will not run
@@ -337,7 +344,8 @@ def _convert(
             raise _Abandon
         if out is not None:
             sizes = [item.size for item in items]
-            tell(listing, part, sizes, stream.looks, stream.columns)
+            met = Read(sizes, stream.looks, stream.columns, stream.seen, stream.covered)
+            source.numbers[:] = tell(listing, part, met)
         if part == TRAIN and out is not None:
             seen = zip(listing.classes, stream.seen.tolist(), strict=True)
             counts = ", ".join(f"{name} ({count})" for name, count in seen)

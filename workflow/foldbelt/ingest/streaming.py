@@ -35,6 +35,7 @@ class Row:
 
     columns: dict[str, Any]
     seen: np.ndarray
+    covered: np.ndarray
     image: np.ndarray
     labels: np.ndarray | None
     mask: np.ndarray | None
@@ -69,6 +70,7 @@ class Stream:
         self.block = max(1, min(BLOCK, _BLOCK_BYTES // (self.size[0] * self.size[1] * planes)))
         self.columns: list[dict[str, Any]] = []
         self.seen = np.zeros(len(listing.classes), np.int64)
+        self.covered = np.zeros(len(listing.classes))
         self.ignoring = False
         self.looks: list[tuple[str, Look]] = []
         whole = all(item.labels is None or _is_whole(item.labels) for item in items)
@@ -88,6 +90,7 @@ class Stream:
                 if isinstance(result, Row):
                     rows.append(result)
                     self.seen += result.seen
+                    self.covered += result.covered
                     if result.look is not None:
                         self.looks.append((result.columns["id"], result.look))
                 else:
@@ -134,23 +137,26 @@ class Stream:
         if sample.image.shape[:2] != item.size:
             where = item.image.relative_to(self.listing.root).as_posix()
             return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
-        seen = np.zeros_like(self.seen)
-        if sample.mask is not None and seen.size:
+        covered = np.zeros_like(self.covered)
+        if sample.mask is not None and covered.size:
             rows = sample.mask.reshape(len(sample.mask), -1)  # a last axis of K is slow to reduce
-            seen += np.bitwise_or.reduce(rows, axis=0).reshape(-1, len(seen)).any(axis=0)
+            pixels = rows.sum(axis=0, dtype=np.uint32).reshape(-1, len(covered)).sum(axis=0)
+            covered += pixels / (sample.mask.shape[0] * sample.mask.shape[1])
+        seen = covered > 0
         columns = {"id": item.id, **item.columns, **sample.columns}
         if self.boxed:
             columns["boxes"] = UNLABELLED if sample.boxes is None else len(sample.boxes)
         mask, ignore, original = sample.mask, sample.ignore, None
         if self.writer is None:
-            return Row(columns, seen, sample.image, None, None, None, None, None, sample.look)
+            nothing = None, None, None, None, None
+            return Row(columns, seen, covered, sample.image, *nothing, sample.look)
         if self.mixed and mask is not None:
             original = store.encode_original(mask, ignore)
         image = resize_image(sample.image, self.size)
         mask = None if mask is None else resize_mask(mask, self.size)
         ignore = None if ignore is None else resize_mask(ignore, self.size)
         given = sample.labels, mask, ignore, original, sample.boxes, sample.look
-        return Row(columns, seen, image, *given)
+        return Row(columns, seen, covered, image, *given)
 
     def _create(self) -> None:
         if self.writer is None:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from foldbelt.competitions import Listing, Look
+from foldbelt.formats.csv_files import says_nothing
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import printable
 
@@ -17,13 +18,30 @@ TOLD = "told"
 _WHITE = {255, 65535}  # what is shown white, of whatever depth
 
 
-def tell(
-    listing: Listing,
-    part: str,
-    sizes: Sequence[tuple[int, int]],
-    looks: Sequence[tuple[str, Look]],
-    columns: Sequence[Mapping[str, Any]],
-) -> None:
+class Read(NamedTuple):
+    """What was read of one part.
+
+    Parameters
+    ----------
+    sizes
+        (height, width) of every image.
+    looks
+        Id and what was met in its files.
+    columns
+        Of the table, row by row.
+    seen, covered
+        (K,) how many images hold a class, and the sum over the images of the share that it covers;
+        those of test images are all 0.
+    """
+
+    sizes: Sequence[tuple[int, int]]
+    looks: Sequence[tuple[str, Look]]
+    columns: Sequence[Mapping[str, Any]]
+    seen: np.ndarray
+    covered: np.ndarray
+
+
+def tell(listing: Listing, part: str, read: Read) -> list[tuple[str, str]]:
     """Print what was read of one part.
 
     Parameters
@@ -32,39 +50,78 @@ def tell(
         Of which notes and grey range are told.
     part
         Its name.
-    sizes
-        (height, width) of every image.
-    looks
-        Id and what was met in its files.
-    columns
-        Of the table, row by row; the mean of `coverage` is told.
+    read
+        What was met.
+
+    Returns
+    -------
+    list of (str, str)
+        The same for the report: what a number is about, and the number.
     """
-    if not sizes:
-        return
-    told = f"Read, {part}: {len(sizes)} images, {_counted(f'{h}×{w}' for h, w in sizes)}"
-    kinds = _counted(look.image for _, look in looks)
+    if not read.sizes:
+        return []
+    sizes = _counted(f"{h}×{w}" for h, w in read.sizes)
+    kinds = _counted(look.image for _, look in read.looks)
+    told = f"Read, {part}: {len(read.sizes)} images, {sizes}"
     lines = [told + f"; stored as {kinds}" * bool(kinds)]
-    masks = _counted(look.mask for _, look in looks if look.mask)
+    numbers = [(f"{part} images", f"{len(read.sizes)}"), ("size", sizes)]
+    numbers += [("stored as", kinds)] if kinds else []
+    masks = _counted(look.mask for _, look in read.looks if look.mask)
     if masks:
-        values = _counted(_meant(look.value) for _, look in looks if look.value is not None)
-        mean = np.mean([row["coverage"] for row in columns if "coverage" in row] or [np.nan])
+        values = _counted(_meant(look.value) for _, look in read.looks if look.value is not None)
+        mean = np.mean([row["coverage"] for row in read.columns if "coverage" in row] or [np.nan])
         lines.append(
             f"Masks stored as {masks}" + f"; the object is {values}" * bool(values)
             + f"; mean coverage {mean:.4f}"
         )  # fmt: skip
-    gaps = [look.gap for _, look in looks if look.gap is not None]
+        numbers += [("masks stored as", masks), *([("the object is", values)] if values else [])]
+        numbers.append(("mean coverage of all classes", f"{mean:.4f}"))
+    numbers += _of_classes(listing, read)
+    gaps = [look.gap for _, look in read.looks if look.gap is not None]
     if gaps:
         low, high = max(low for low, _ in gaps), min(high for _, high in gaps)
         lines.append(f"Of the masks that were cut, no value lies between {low} and {high}")
+        numbers.append(("masks that were cut", f"{len(gaps)}; none between {low} and {high}"))
     lines += _ranges(listing)
+    numbers += [("grey range", line) for line in _ranges(listing)]
     notes: dict[str, list[str]] = {}
-    for key, look in looks:
+    for key, look in read.looks:
         for note in look.notes:
             notes.setdefault(note, []).append(key)
-    lines += [_note(note, keys) for note, keys in list(notes.items())[:SHOWN]]
+    understood = [_note(note, keys) for note, keys in list(notes.items())[:SHOWN]]
     hidden = sum(len(keys) for keys in list(notes.values())[SHOWN:])
-    lines += [f"{hidden} more files were understood in such ways"] if hidden else []
+    understood += [f"{hidden} more files were understood in such ways"] if hidden else []
+    lines += understood
+    numbers += [("understood", note) for note in understood]
+    keys = _of_columns(listing, part)
+    lines += [f"{name[0].upper()}{name[1:]}: {text}" for name, text in keys]
+    numbers += keys
     print("\n".join(lines))
+    return numbers + [("understood", note) for note in listing.notes]
+
+
+def _of_classes(listing: Listing, read: Read) -> list[tuple[str, str]]:
+    """Give how many images hold each class, and how much of the images it covers on average."""
+    if not read.seen.any():
+        return []
+    return [
+        (f"class {name}", f"in {count} images, mean coverage {share / len(read.sizes):.4f}")
+        for name, count, share in zip(
+            listing.classes, read.seen.tolist(), read.covered.tolist(), strict=True
+        )
+    ]
+
+
+def _of_columns(listing: Listing, part: str) -> list[tuple[str, str]]:
+    """Give of each column how many values it has, and how often none: folds group by such."""
+    items = listing.train if part == "train" else listing.test
+    said = []
+    for name in dict.fromkeys(name for item in items for name in item.columns):
+        values = [item.columns.get(name, "") for item in items]
+        missing = sum(says_nothing(value) for value in values)
+        kinds = len({value for value in values if not says_nothing(value)})
+        said.append((f"column {name}", f"{kinds} values, {missing} images without one"))
+    return said
 
 
 def noted(listing: Listing) -> list[str]:

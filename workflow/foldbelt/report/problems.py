@@ -1,5 +1,7 @@
 """The page of problems found in the input."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from foldbelt.report.pages import page, rows
@@ -7,7 +9,7 @@ from foldbelt.report.pages import page, rows
 _TOLD = "told"  # the action of rows that are no problems
 
 
-def write(csv: str, out: str, checked: int | None = None) -> None:
+def write(csv: str, out: str, checked: int | None = None, numbers: Sequence[str] = ()) -> None:
     """Write the problems found in the input as a page.
 
     Parameters
@@ -18,6 +20,8 @@ def write(csv: str, out: str, checked: int | None = None) -> None:
         An HTML page.
     checked
         How many images were looked at, if known.
+    numbers
+        Tables of what was read of each part: what, read.
     """
     table = pd.read_csv(csv, dtype=str, keep_default_na=False)
     among = f" in {checked:,} images" if checked is not None else ""
@@ -26,6 +30,9 @@ def write(csv: str, out: str, checked: int | None = None) -> None:
     table = table[~told]
     beside = "<h2>How files were understood</h2>" + rows(["note"], [[n] for n in notes])
     beside = beside if notes else ""
+    read = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in numbers]
+    lines = [line for one in read for line in one.itertuples(index=False, name=None)]
+    beside += "<h2>What was read</h2>" + rows(["", "read"], lines) if lines else ""
     if not len(table):
         text = "<p>Every input file passed all checks.</p>" + beside
         page(out, f"No problems found{among}", text)

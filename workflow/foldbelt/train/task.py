@@ -17,7 +17,7 @@ from foldbelt.files import InputError, Problem, raise_all, seed_for
 from foldbelt.models._saved import fill, groups_among
 from foldbelt.runtime import Normaliser
 from foldbelt.store import weights as weights_files
-from foldbelt.train import box_targets, image_statistics, labels, samplers
+from foldbelt.train import box_targets, image_statistics, labels, room, samplers
 from foldbelt.train.arguments import Inputs, Job
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import ImageSet, Samples, held_in_memory
@@ -187,6 +187,8 @@ def load(
             "are padded by their mirror images, and boxes are not mirrored. Set the channels' "
             "resize_mode to resize or pad-edge."
         )
+    seen = resizer.size if stage.crop is None else stage.crop.size
+    room.check(job.stage, stage.batch_size, classes, seen, device)
     planes = classes + (train.has_ignore() or pads)
     derived = labels.follow_from_masks(train, classes, width)
     told = labels.described(train, derived, model.get("labels"))

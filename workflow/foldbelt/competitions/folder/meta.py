@@ -27,6 +27,9 @@ def read_meta(
     table, findings = csv_files.read_table(root, META, wanted, needed=bool(labels))
     if table is None:
         return columns, findings
+    more = csv_files.empty_fields(root / META)
+    if more:
+        print(f"{META}: its rows have {more} empty field{'s' * (more > 1)} more than its header")
     table["id"] = csv_files.match_ids(table["id"], columns)
     findings += csv_files.check_ids(table, META, columns, "images/ or the test folder")
     findings += csv_files.check_rows(META, table, sorted(images))
