@@ -66,6 +66,7 @@ format: install
 docs: install
 	$(BIN)/python -m foldbelt.config.reference > config/README.md
 	$(BIN)/python docs/make_rooms.py
+	$(BIN)/python -m foldbelt.init.reference docs/init.md
 
 # Needs uv. The lock carries no index addresses.
 lock:

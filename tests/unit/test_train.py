@@ -423,3 +423,12 @@ def test_labels_are_derived_from_masks():
     assert labels.of_masks(mask, 1).tolist() == [[0], [1]]
     assert labels.of_masks(mask, 2).tolist() == [[0, 0], [0, 1]]
     assert labels.of_masks(mask, 0).shape == (2, 0)
+
+
+def test_a_model_that_has_learnt_nothing_is_named_with_what_helps(tiny):
+    _, lines = train(tiny, "a", optimizer={"name": "sgd", "lr": 1e-9})
+    told = [line for line in lines if "nothing learnt yet" in line]
+    assert len(told) == 2, "once past the half, and at the end"
+    assert "loss.dice.empty: skip" in told[0]
+    _, lines = train(tiny, "b", epochs=30)
+    assert "nothing learnt" not in lines[-1]

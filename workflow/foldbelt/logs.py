@@ -62,6 +62,32 @@ def epoch_line(row: Sequence[float], epochs: int, metric: str, speed: float, lef
     )
 
 
+CURES = {
+    "mask": "crops of large images that hold objects (stages.*.crop with positive), Dice of images "
+    "with a mask alone (loss.dice.empty: skip), a prior for rare classes "
+    "(architecture.prior), more "
+    "images with a mask (sampler), a larger channels.*.size, more epochs",
+    "label": "more epochs, a larger channels.*.size, pretrained weights (architecture.weights)",
+    "box": "more epochs, a larger channels.*.size, levels that fit the boxes (architecture.levels)",
+}
+"""Output → the keys that usually help where nothing is learnt."""
+
+
+def unlearnt(output: str, metric: str, score: float, constant: float) -> str:
+    """Word that a model is no better than what says the same of every image.
+
+    Examples
+    --------
+    >>> unlearnt("box", "map", 0.0, 0.0)[:74]
+    'Beware: nothing learnt yet: map 0.0000, and 0.0000 for finding no box. Wha'
+    """
+    same = {"mask": "empty masks", "label": "the same for every image", "box": "finding no box"}
+    return (
+        f"Beware: nothing learnt yet: {metric} {score:.4f}, and {constant:.4f} for {same[output]}. "
+        f"What usually helps: {CURES[output]}. `foldbelt init` proposes such keys."
+    )
+
+
 @contextlib.contextmanager
 def job(log: PathLike) -> Iterator[None]:
     """Run a job's body with its output copied to `log`.

@@ -28,6 +28,10 @@ class Judge(Protocol):
         """Score it all; higher is better."""
         ...
 
+    def constant(self) -> float:
+        """Score what says the same of every image: what knows nothing reaches."""
+        ...
+
 
 LARGE_BATCH, LARGE_PIXELS = 256, 2**22
 """Of a pass without gradients: so many images at a time, or as many as have so many pixels."""
@@ -62,7 +66,7 @@ def batches(sets: list[ImageSet], size: int) -> Iterator[tuple[np.ndarray, Batch
 
 
 @torch.no_grad()
-def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[float, float]:
+def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[float, float, float]:
     """Loss at network size, and metric of a model's predictions.
 
     Masks are judged at storage size by the task's metric at threshold .5; labels and boxes, where a
@@ -79,8 +83,9 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
 
     Returns
     -------
-    loss, metric
-        The loss is a mean over the images, and so is a metric of masks.
+    loss, metric, constant
+        The loss is a mean over the images, and so is a metric of masks. The last is the metric of
+        what says the same of every image (empty masks); no weight depends on it.
     """
     task, total = stepper.task, 0.0
     judge = JUDGES[task.main](task.valid, task.metric)
@@ -90,7 +95,7 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
         total += float(stepper.judge(outputs, batch)) * len(rows)
         judge.add(rows, outputs, batch)
         check()
-    return total / len(task.valid), judge.score()
+    return total / len(task.valid), judge.score(), judge.constant()
 
 
 @torch.no_grad()

@@ -251,3 +251,8 @@ class LabelJudge:
     def score(self) -> float:
         """Give the mean over the labels of their average precision."""
         return average_precision(np.concatenate(self.truth), np.concatenate(self.given))
+
+    def constant(self) -> float:
+        """Score it as if every image were given the same."""
+        truth = np.concatenate(self.truth)
+        return average_precision(truth, np.zeros(truth.shape))

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from foldbelt.files import InputError, seed_for
-from foldbelt.logs import epoch_line
+from foldbelt.logs import epoch_line, unlearnt
 from foldbelt.runtime import made_on
 from foldbelt.store.weights import with_snapshots
 from foldbelt.train import evaluation, schedules
@@ -115,6 +115,7 @@ class Trainer:
         self.snapshots: dict[int, Weights] = {}
         self.errors: np.ndarray | None = None
         self.progress = Progress()
+        self.warned = False
         self.made_on = [made_on(self.device)]
         self._resume()
         self.writer = writer(self.progress.epoch) if writer else None
@@ -153,7 +154,7 @@ class Trainer:
         check = partial(self._heed, signals)
         if self.task.mines and self.errors is None:
             self.errors = evaluation.errors(self.stepper, check)
-        began, first = time.monotonic(), progress.epoch
+        began, first, constant = time.monotonic(), progress.epoch, _NAN
         while progress.epoch < stage.epochs and not self._stopped():
             speed = self._train_epoch(signals)
             row = [progress.epoch + 1, self.stepper.rate, progress.loss / progress.seen, _NAN, _NAN]
@@ -164,13 +165,14 @@ class Trainer:
             if len(self.task.valid) and due:
                 self._settle()
                 # Interrupted here, the epoch is not noted yet: its validation will be done again.
-                row[3], row[4] = evaluation.validate(self.stepper, self.kept, check)
+                row[3], row[4], constant = evaluation.validate(self.stepper, self.kept, check)
                 self.schedule.observe(row[3])
                 self._watch(row)
             progress.rows.append(row)
             progress.epoch, progress.step, progress.loss, progress.seen = int(row[0]), 0, 0.0, 0
             self.state.save(self._pack())
             self._report(row, speed, (time.monotonic() - began) / (progress.epoch - first))
+            self._warn(row, constant)
         self._settle()
         self._snapshot(self.schedule.cycle(progress.epoch))
         chosen = with_snapshots(self._chosen(), self.snapshots)
@@ -288,6 +290,14 @@ class Trainer:
                 if not math.isnan(value):
                     self.writer.add_scalar(name, value, int(row[0]))
             self.writer.flush()
+
+    def _warn(self, row: list[float], constant: float) -> None:
+        """Say, once half of the epochs are done and again at the end, that nothing is learnt."""
+        epochs, done = self.task.stage.epochs, self.progress.epoch
+        late = done == epochs or (2 * done >= epochs and not self.warned)
+        if late and row[4] <= constant:  # neither is so of NaN
+            self.warned = True
+            self.log(unlearnt(self.task.main, self.task.metric, row[4], constant))
 
     def history(self) -> pd.DataFrame:
         """One row an epoch; what was not validated is empty."""

@@ -131,6 +131,7 @@ class MaskJudge:
     def __init__(self, valid: ImageSet, metric: str) -> None:
         self.valid, self.metric = valid, metric
         self.scores: list[np.ndarray] = []
+        self.empty: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Score the masks predicted for some rows of the validation images."""
@@ -138,7 +139,12 @@ class MaskJudge:
         prob = self.valid.resizer.undo(torch.sigmoid(logits).cpu().numpy())
         truth, ignore = self.valid.truth(rows)
         self.scores.append(score_images(self.metric, truth, prob > 0.5, ignore))
+        self.empty.append(score_images(self.metric, truth, np.zeros(prob.shape, bool), ignore))
 
     def score(self) -> float:
         """Give the mean over the images."""
         return float(np.concatenate(self.scores).mean())
+
+    def constant(self) -> float:
+        """Give the mean over the images of empty masks."""
+        return float(np.concatenate(self.empty).mean())

@@ -1,0 +1,120 @@
+"""The commands of the program `foldbelt`."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foldbelt.files import InputError
+
+
+def _told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End with the message alone, and status 1, where the user has something to correct."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            print(f"Error: {error}", file=sys.stderr)
+        except BrokenPipeError:
+            raise SystemExit(1) from None  # `… | head`
+        except OSError as error:
+            print(f"Error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="foldbelt", message="%(prog)s %(version)s")
+def main() -> None:
+    """Image segmentation from raw files to a tuned, ensembled, explained submission.
+
+    \b
+    foldbelt init resources/mine --out config/mine.yaml     look at the data, write a recipe
+    snakemake --cores all --configfile config/mine.yaml     run it
+    foldbelt show mine                                      how far it has come
+    foldbelt scores mine                                    what came out
+
+    Every command ends with status 0, with 1 where something given cannot be used (the message says
+    what, where and what to do), and with 2 where it is called in a wrong way.
+    """
+
+
+@main.command("init", short_help="Look at a data folder and write a recipe for it.")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The recipe. [default: config/RUN.yaml]"
+)
+@click.option("--run", "name", help="Name of the run. [default: that of OUT, else of the folder]")
+@click.option("--hours", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
+              help="Time for the whole run; 60 % of it for training.")  # fmt: skip
+@click.option("--gpus", type=click.IntRange(0), help="GPUs to use. [default: those there are]")
+@click.option("--cores", type=click.IntRange(1), help="Cores to use. [default: those there are]")
+@click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")
+@_told
+def init_command(
+    data: Path,
+    out: Path | None,
+    name: str | None,
+    hours: float,
+    gpus: int | None,
+    cores: int | None,
+    force: bool,
+) -> None:
+    """Look at the folder DATA and write a recipe for it, each line with its reason.
+
+    The layout (salt, steel, chest, or a folder of images with masks, labels or boxes) is told from
+    the files. What cannot be told from them is a question in a comment, with a safe answer set. The
+    recipe is an ordinary one: read it, change it, run it. The same data give the same recipe, but
+    for the epochs, which follow from the speed of this machine and from --hours.
+
+    \b
+    foldbelt init resources/mine
+    foldbelt init ~/scans --out config/scans.yaml --hours 0.5
+    """
+    from foldbelt.init.command import run  # hundreds of milliseconds
+
+    print(run(data, out, name, hours, gpus, cores, force))
+
+
+@main.command("show", short_help="Say what a run is, what it has made and what it still needs.")
+@click.argument("run")
+@_told
+def show_command(run: str) -> None:
+    """Say what RUN is, which of its stages are done, what is missing, and its score.
+
+    RUN is a name below results/, such a folder, or a recipe (config/mine.yaml). What is shown is
+    which files are there; whether they are up to date, `snakemake -n` says.
+
+    \b
+    foldbelt show mine
+    foldbelt show config/mine.yaml
+    """
+    from foldbelt.cli.state import describe
+
+    print(describe(run))
+
+
+@main.command("scores", short_help="Print the scores of a finished run.")
+@click.argument("run")
+@_told
+def scores_command(run: str) -> None:
+    """Print the scores of RUN: its name, its folder, or its scores.json.
+
+    \b
+    foldbelt scores mine
+    """
+    from foldbelt.cli.state import folder_of
+    from foldbelt.evaluate.summary import describe
+
+    path = Path(run) if run.endswith(".json") else folder_of(run) / "scores.json"
+    if not path.is_file():
+        raise InputError(
+            f"{path}: there are no scores yet; `foldbelt show {run}` says what is missing."
+        )
+    print(describe(path))

@@ -1,0 +1,128 @@
+"""Rules of the section `models`: one network, sized to the images and to the machine."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from foldbelt.init import scale
+from foldbelt.init.facts import Facts
+from foldbelt.init.rules.training import exclusive
+from foldbelt.init.table import Choice, Chosen, Item, plain, rule
+
+PRIOR = 0.1
+"""Share of a class's pixels below which every pixel starts from a prior."""
+FEW = 300
+"""Images below which a smaller encoder is taken."""
+_AT = "models.base.architecture"
+
+
+def cached(encoder: str) -> bool:
+    """Tell whether timm's weights of an encoder lie on this machine already."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    return any((home / "hub").glob(f"models--timm--{encoder}.*/snapshots/*/model.safetensors"))
+
+
+@rule("models.base.stages, channels, folds", "the one stage of this recipe")
+def model(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """One model, trained in one stage: more of either is for when this one works."""
+    yield Choice("models.base.stages", ["base"], "one model; more make a blend")
+
+
+@rule(
+    "models.base.architecture",
+    "U-Net (Ronneberger et al. 2015) as in nnU-Net, with encoders of timm on a GPU; "
+    "sizes by our benchmarks",
+)
+def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """On a CPU a plain U-Net of width 16, or 8 where 40 epochs of that would not fit, deep enough
+    that its lowest map has about 8 pixels a side. On a GPU a U-Net on resnet18 below 300 images,
+    else on resnet34. Labels: a classifier, boxes: a detector, on such an encoder, on a CPU on the
+    smallest that timm has. Weights of timm where they lie on this machine; else from scratch."""
+    gpu = bool(facts.machine.gpus)
+    if facts.kind == "masks" and not gpu:
+        yield from _plain(facts)
+        return
+    encoder = ("resnet18" if facts.train < FEW else "resnet34") if gpu else "test_resnet"
+    name = {"masks": "unet", "labels": "classifier", "boxes": "detector"}[facts.kind]
+    yield Choice(f"{_AT}.name", name, f"for {facts.kind}")
+    yield Choice(
+        f"{_AT}.encoder",
+        encoder,
+        f"{facts.train} images" if gpu else "no GPU: the smallest of timm",
+    )
+    if facts.kind == "boxes":
+        yield Choice(f"{_AT}.pyramid_channels", 64, "narrow: few classes")
+        yield Choice(f"{_AT}.head_convs", 2, "likewise")
+    here = gpu and cached(encoder)
+    why = "they lie on this machine" if here else "none on this machine"
+    yield Choice(
+        f"{_AT}.weights",
+        "timm" if here else None,
+        why,
+        ""
+        if here or not gpu
+        else (
+            "is there a network? then write timm: it fetches them once, and they help most "
+            "with few images"
+        ),
+    )
+
+
+def _plain(facts: Facts) -> Iterator[Choice]:
+    made = scale.of(facts)
+    side = min(min(made.crop, *made.input) if made.crop else min(made.input), 256)
+    depth = max(3, min(5, (side // 8).bit_length() - 1))
+    yield Choice(f"{_AT}.name", "vanilla", f"no GPU, {facts.train} images: the plain U-Net")
+    fits = (
+        f"about {scale.epochs(facts, made, scale.folds(facts)):.0f} epochs of it fit into "
+        f"{facts.machine.hours:g} h, by a fixed estimate"
+    )
+    yield Choice(f"{_AT}.width", made.width, fits)
+    yield Choice(f"{_AT}.depth", depth, f"{side} pixels are {side >> depth} at the bottom")
+
+
+@rule(
+    "models.base.architecture.prior, exclusive",
+    "Lin et al. 2017 (RetinaNet): a start near the truth, where positives are rare",
+)
+def start(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """Where a class covers less than a tenth of the pixels, every pixel starts from the share that
+    classes have in the mean (0.005 at least, twice that where crops are drawn on objects). Four or
+    more classes of which no pixel has two are one choice."""
+    if facts.kind != "masks":
+        return
+    if exclusive(facts):
+        yield Choice(
+            f"{_AT}.exclusive", True, f"{len(facts.classes)} classes, and no pixel is of two"
+        )
+        return
+    share = float(facts.coverage.mean()) if len(facts.coverage) else 1.0
+    if share < PRIOR:
+        drawn = 2 * share if "stages.base.crop" in chosen else share
+        prior = float(f"{max(drawn, 0.005):.1g}")
+        yield Choice(f"{_AT}.prior", prior, f"classes cover {share:.2%} of the pixels in the mean")
+
+
+@rule("stages.none, stages.box, models.none, models.detector", "docs/chest.md")
+def chest(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """Radiographs: beside the classifier of studies one of `none`, and a detector of opacities."""
+    if facts.competition != "chest":
+        return
+    alike = {key.removeprefix("stages.base."): value for key, value in chosen.items()
+             if key.startswith("stages.base.")}  # fmt: skip
+    losses = {"none": {"label": {"bce": 1}}, "box": {"box": 1}}
+    for name, loss in losses.items():
+        for key, value in {**alike, "loss": loss}.items():
+            same = [Item(part, "as base") for part in plain(value)] if key == "augment" else value
+            why = {"augment": "", "loss": "of its output"}.get(key, "as base")
+            yield Choice(f"stages.{name}.{key}", same, why)
+    labels = ["negative", "typical", "indeterminate", "atypical"]
+    yield Choice("models.base.labels", labels, "of a study; they exclude each other")
+    encoder = chosen[f"{_AT}.encoder"]
+    none = {"name": "classifier", "encoder": encoder, "weights": chosen[f"{_AT}.weights"]}
+    net = {**none, "name": "detector", "pyramid_channels": 64, "head_convs": 2}
+    yield Choice("models.none.stages", ["none"], "is there nothing in the image?")
+    yield Choice("models.none.labels", ["none"], "the label of an image")
+    yield Choice("models.none.architecture", none, "as base")
+    yield Choice("models.detector.stages", ["box"], "of opacities")
+    yield Choice("models.detector.architecture", net, "as base, with a pyramid")

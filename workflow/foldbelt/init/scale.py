@@ -1,0 +1,135 @@
+"""At which size a network sees images: whole ones made smaller, or crops of larger ones.
+
+Everything about it is one decision, of which several rules write their lines. It depends on the
+size of the images and of the objects, and on how many pixels can be trained on in the time given,
+by a fixed estimate of the speed: not by what is measured, so that the recipe is the same every
+time."""
+
+from typing import NamedTuple
+
+from foldbelt.init.facts import Facts
+
+NEEDED = 8.0
+"""Pixels that the network must have of the side of the largest object, in nine masks of ten."""
+ROOM = 12.0
+"""Pixels of that side for which images are not made smaller, where crops are trained on."""
+SIDES = {False: (256, 192, 128), True: (512,)}
+"""Sides of the network's input to choose from, with and without a GPU."""
+EPOCHS = 40
+"""Epochs that must fit for a larger side, or a wider network, to be chosen."""
+FEW = 100
+"""Images below which five folds are worth their time."""
+STEP = 32
+"""Networks halve images five times."""
+SPEED = {8: 0.35, 16: 0.16, "gpu": 60.0}
+"""Megapixels a second, of one core by width of the plain U-Net, and of one GPU (resnet34).
+
+Those of a core whose neighbours are busy, too.
+"""
+TRAINING = 0.6
+"""Share of the time that is spent on training; the rest is prediction, search, figures."""
+
+
+class Scale(NamedTuple):
+    """How a network sees images.
+
+    Parameters
+    ----------
+    factor
+        By which images are made smaller; 1 keeps them.
+    size
+        (height, width) of the images at that size, as they are stored.
+    input
+        (height, width) of the network's input at prediction.
+    crop
+        Side of the crops that are trained on; None for whole images.
+    width
+        Of the plain U-Net, on a CPU.
+    reason
+        Why.
+    """
+
+    factor: float
+    size: tuple[int, int]
+    input: tuple[int, int]
+    crop: int | None
+    width: int
+    reason: str
+
+    @property
+    def pixels(self) -> int:
+        """Of one sample that is trained on."""
+        if self.crop is None:
+            return self.input[0] * self.input[1]
+        return min(self.crop, self.input[0]) * min(self.crop, self.input[1])
+
+
+def of(facts: Facts) -> Scale:
+    """Decide it: the largest side, then the widest network, for which `EPOCHS` epochs fit."""
+    tried = []
+    for side in SIDES[bool(facts.machine.gpus)]:
+        for width in (16, 8):
+            made = _at(facts, side, width)
+            tried.append(made)
+            if epochs(facts, made, folds(facts)) >= EPOCHS:
+                return made
+    return tried[-1]
+
+
+def folds(facts: Facts) -> int:
+    """Number of folds: five where every image counts or there is a GPU, else three.
+
+    Never more than half the groups.
+    """
+    number = 5 if facts.train < FEW or facts.machine.gpus else 3
+    groups = facts.grouping.number if facts.grouping is not None else 2 * number
+    return max(2, min(number, groups // 2))
+
+
+def epochs(facts: Facts, made: Scale, folds: int) -> float:
+    """Estimate how many epochs fit into the time given."""
+    machine = facts.machine
+    speed = SPEED["gpu"] if machine.gpus else SPEED[made.width]
+    turns = -(-folds // machine.jobs)  # trainings that follow each other
+    samples = machine.hours * 3600 * TRAINING * speed * 1e6 / made.pixels / turns
+    return samples / max(facts.train * (folds - 1) / folds, 1)
+
+
+def _at(facts: Facts, side: int, width: int) -> Scale:
+    """Say what becomes of images if the network has room for a square of that side."""
+    height, wide = facts.height, facts.width
+    whole = min(1.0, side / (height * wide) ** 0.5)
+    small = facts.small
+    if facts.kind != "masks" or small * whole >= NEEDED or whole > 0.8:
+        size = _size(facts, whole)
+        why = f"whole images of about {side}² pixels"
+        if facts.kind == "masks" and whole < 1:
+            why += (
+                f": in nine masks of ten an object has a side of {small * whole:.0f} pixels "
+                "or more there"
+            )
+        elif whole == 1:
+            why = "they fit whole"
+        return Scale(whole, size, _rounded(size), None, width, why)
+    keep = min(1.0, max(ROOM / small, whole))
+    size = _size(facts, keep)
+    why = (
+        f"shrunk to {side}² pixels, the largest object of one mask in ten would have a side below "
+        f"{small * whole:.1f} pixels (now {small:.1f}); so crops of {side} are trained on"
+    )
+    return Scale(keep, size, _rounded(size), side, width, why)
+
+
+def _size(facts: Facts, factor: float) -> tuple[int, int]:
+    """Give the stored size: that of the images, or a multiple of `STEP` where they are resized."""
+    if factor == 1 and not facts.mixed:
+        return facts.height, facts.width
+    return (
+        max(STEP, round(facts.height * factor / STEP) * STEP),
+        max(STEP, round(facts.width * factor / STEP) * STEP),
+    )
+
+
+def _rounded(size: tuple[int, int]) -> tuple[int, int]:
+    height, width = (-(-length // STEP) * STEP for length in size)
+    return height, width
