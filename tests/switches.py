@@ -20,6 +20,8 @@ SET = "a value that is not the default"
 # What no recipe can use here, and why. A step of training and one of prediction were run by hand.
 IMPOSSIBLE = {
     ("device", "gpu"): "needs a GPU",
+    ("data.masks_missing", "empty"): "is read alone; see test_mask_lists.py",
+    ("data.masks_missing", "unknown"): "is read alone; see test_mask_lists.py",
     ("joint.none", SET): "is a name; see test_decide_joint.py",
     ("joint.negative", SET): "is a name; see test_decide_joint.py",
     **{
