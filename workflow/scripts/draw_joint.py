@@ -8,7 +8,7 @@ from foldbelt.report import gains, joint_page, outputs, parts, precision_recall,
 with job(snakemake.log[0]):
     source, drawn, given = snakemake.input, snakemake.output, snakemake.params
     labels, boxed = outputs.read_joint(source.decision, source.oof, source.data, source.folds)
-    boxes = boxed and (boxed.truth, boxed.pred, boxed.names, boxed.labelled)
+    boxes = (boxed.truth, boxed.pred, boxed.names, boxed.labelled) if boxed else None
     three = labels.truth, labels.prob, labels.names
     curves = ranking.of_both(three, boxes, labels.groups, given.draws)
     curves = ranking.as_decided(curves, source.decision)
