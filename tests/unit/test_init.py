@@ -356,6 +356,14 @@ def test_what_would_stop_the_run_is_named(tmp_path):
     assert "im005.png" in told
 
 
+def test_a_folder_of_broken_images_is_refused_with_their_names(tmp_path):
+    root = dataset(tmp_path / "d", 6, (64, 64), squares((64, 64), 30))
+    for path in (root / "images").iterdir():
+        cut(path)
+    with pytest.raises(InputError, match=r"(?s)cannot be used: 6 problems.*im004\.png"):
+        look(root, detect(root))
+
+
 def test_every_line_has_its_reason(tmp_path):
     root = dataset(tmp_path / "d", 20, (64, 64), squares((64, 64), 30, 0.5))
     choices = decide(look(root, detect(root)))

@@ -128,8 +128,10 @@ def _measured(facts: Facts, listing: Listing, reader: Any, most: int) -> Facts:
         tally.add(item.id, sample)
         grey = _grey(sample.image)
         finder.add(grey if grey.shape == shape else cv2.resize(grey, shape[::-1]))
+    unusable.sort(key=lambda finding: finding.file)  # threads add them in any order
     if not tally.count:
-        problems = [Problem(finding.file, finding.reason) for finding in listing.findings]
+        met = [*unusable, *listing.findings]
+        problems = [Problem(finding.file, finding.reason) for finding in met]
         problems = problems or [Problem(facts.path, "none of its images can be read")]
         raise_all(problems, f"{facts.path} cannot be used", most=20)
     copied = sum(group is not None for group in finder.groups(COPIED))
