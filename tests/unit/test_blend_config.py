@@ -106,7 +106,7 @@ def test_an_ablation_varies_a_model_of_masks(classifier) -> None:
 
     deeper = {"wide": {"stages": {"*": {"epochs": 3}}}}
     assert list(plan(variants=deeper).variants) == ["base", "wide"]  # weights are the blend's own
-    with pytest.raises(InputError, match=r"ablation\.model: sure predicts no masks"):
+    with pytest.raises(InputError, match=r"ablation\.model: sure predicts none of masks"):
         plan(model="sure", variants=deeper)
     over = {"models": {"net": {"architecture": {"name": classifier}}}}
     with pytest.raises(InputError, match=r"ablation\.variants\.bad: net predicts no masks"):

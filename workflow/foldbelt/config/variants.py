@@ -19,7 +19,7 @@ BASE = "base"
 """Name of the recipe itself among its variants."""
 
 _NOT_IT = (
-    "{} predicts no {}, by which variants are compared: the first of what the recipe's model "
+    "{} predicts {}, by which variants are compared: the first of what the recipe's model "
     "predicts and the run decides on"
 )
 _DECIDED_LABELS = (
@@ -115,10 +115,10 @@ def overlaid(
     if other:
         raise InputError(f"only the model {model!r} is varied, not {', '.join(other)}")
     if output == "masks" and not registry.predicts_masks(outputs.network_of(varied, base)):
-        raise InputError(_NOT_IT.format(model, output))
+        raise InputError(_NOT_IT.format(model, f"no {output}"))
     recipe = settings.resolve(settings.merge(dict(base), over), valid=base)
     if output not in outputs.models_of(recipe):
-        raise InputError(_NOT_IT.format(model, output))
+        raise InputError(_NOT_IT.format(model, f"no {output}"))
     for section in ("decision", "labels"):
         if recipe[section]["metric"] != base[section]["metric"]:
             raise InputError(f"variants share {section}.metric; leave it out")
@@ -218,7 +218,7 @@ def _unknown(config: Mapping[str, Any], model: str) -> Iterable[Problem]:
     output = compared_by(config, model)
     if output is None:
         decided = ", ".join(outputs.decided(config))
-        yield Problem("ablation.model", _NOT_IT.format(model, f"of {decided}"))
+        yield Problem("ablation.model", _NOT_IT.format(model, f"none of {decided}"))
     if output == "labels" and config["labels"]["metric"] in _THRESHOLDED:
         yield Problem("labels.metric", _DECIDED_LABELS.format(config["labels"]["metric"]))
     if BASE in ablation["variants"]:

@@ -90,4 +90,4 @@ def _rounded(area: float) -> int:
     >>> _rounded(1234), _rounded(7.6)
     (1200, 8)
     """
-    return int(float(f"{area:.2g}"))
+    return round(float(f"{area:.2g}"))
