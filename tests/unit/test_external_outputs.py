@@ -179,6 +179,21 @@ def test_labels_may_be_some_of_the_data_s_in_any_order(case):
     np.testing.assert_allclose(made[:, 2], both, atol=1e-6)
 
 
+def test_what_is_said_of_a_label_that_no_model_predicts_is_named(case, capsys):
+    prob = case.given["b"].copy()
+    prob[:, 2] = np.nan
+    table = pd.DataFrame({"id": case.ids})
+    store.write(case.root / "part.h5", {"labels": prob}, table, {"label_names": NAMES})
+    members = {"part": [case.root / "part.h5"]}
+    theirs = read(case, "labels", write(case, case.root / "their.h5", "labels"), "test")
+    decide(case, "labels", members, unscored={"theirs": 0.5})
+    made = apply(case, "labels", members, {"part": [0]}, unscored={"theirs": (theirs, 0.5)})
+    assert np.isnan(made[:, 2]).all()
+    assert (
+        "theirs: what it says of none is left out: no model predicts it" in capsys.readouterr().out
+    )
+
+
 def test_boxes_of_the_test_images_alone_are_fused_with_their_share(case):
     case.found = [rows[:1] for rows in case.found]
     case.write()

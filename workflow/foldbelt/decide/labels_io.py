@@ -90,8 +90,22 @@ def apply(
     levels = {block["level"] for block in decision.get("blocks", [])} - {None}
     units = {level: unit.read(data, level, ids) for level in sorted(levels)}
     more = {name: (store.read(path, "labels", ids), share) for name, (path, share) in extra.items()}
-    first = next(path for paths in members.values() for path in paths)
-    return label_blocks.apply(given, decision, names_of(first), units, more)
+    names = names_of(next(path for paths in members.values() for path in paths))
+    _tell_unused(more, decision, names)
+    return label_blocks.apply(given, decision, names, units, more)
+
+
+def _tell_unused(
+    extra: Mapping[str, tuple[np.ndarray, float]], decision: Mapping[str, Any], names: Sequence[str]
+) -> None:
+    """Print which labels members predict that the decision does not know, and no other does."""
+    blocks = decision.get("blocks")
+    decided = set(names) if blocks is None else {n for block in blocks for n in block["labels"]}
+    for member, (prob, _) in extra.items():
+        said = [names[k] for k in np.flatnonzero(~np.isnan(prob).all(axis=0)).tolist()]
+        idle = [name for name in said if name not in decided]
+        if idle:
+            print(f"{member}: what it says of {', '.join(idle)} is left out: no model predicts it")
 
 
 def write(
