@@ -224,8 +224,8 @@ def test_images_of_a_study_have_one_answer_and_test_images_are_changed_alike(cas
     )
     np.testing.assert_allclose(made[:, 2], none, atol=1e-6)
     scores = Boxes.from_bytes(store.read(case.root / "test.h5", "boxes")).scores
-    left = (1 - none)[found.of()] ** params["none_exponent"]
-    np.testing.assert_allclose(scores, found.scores ** params["box_exponent"] * left, atol=1e-6)
+    left = (1 - none)[found.of()] ** (params["none_exponent"] / params["box_exponent"])
+    np.testing.assert_allclose(scores, found.scores * left, atol=1e-6)
     mean = pd.Series(none).groupby(case.study).transform("mean")
     share = params["negative_mix"]
     np.testing.assert_allclose(made[:, 0], plain[:, 0] * (1 - share) + share * mean, atol=1e-6)
@@ -301,3 +301,18 @@ def test_the_scores_of_a_run_are_those_of_the_joint_decision(case, monkeypatch):
     assert "of the boxes of the run" in text
     outputs.run(**given)
     assert json.loads((run / "scores.json").read_text())["hidden"] is None
+
+
+def test_exponents_of_one_ratio_give_the_same_scores():
+    boxes = Boxes.join([[[0, 0, 0, 1, 1, 0.9], [0, 2, 2, 3, 3, 0.2]], [[0, 0, 0, 1, 1, 0.5]]])
+    labels = np.array([[0.75], [0.1]], np.float32)
+    there = np.ones(2, bool)
+    given = joint_mixing.Given(labels, ["none"], np.arange(2), boxes, ["opacity"], there)
+    roles = joint_mixing.Roles(0, None, (0,))
+
+    def scores(a, b):
+        params = {"box_exponent": a, "none_exponent": b}
+        return joint_mixing.scaled_scores(given, roles, labels[:, 0], params)
+
+    np.testing.assert_array_equal(scores(0.5, 0.25), scores(1, 0.5))
+    np.testing.assert_allclose(scores(1, 0.5), [0.45, 0.1, 0.5 * 0.9**0.5], rtol=1e-6)

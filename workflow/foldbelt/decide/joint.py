@@ -235,7 +235,7 @@ class Task:
         changing = {
             "none_mix": len(self._mixes()) > 1,
             "negative_mix": self.roles.negative is not None and any(self.settings["negative_mix"]),
-            "none_product": self._boxed() and self._exponents() != [(1.0, 0.0)],
+            "none_product": self._boxed() and any(b for _, b in self._exponents()),
         }
         return [part for part in PARTS if self.roles.none is not None and changing[part]]
 

@@ -2,7 +2,9 @@
 
 What says that an image shows nothing is mixed: its own label, the unit's label that says the same,
 and what the detector saw. The unit's label takes in the mean over its images, and boxes lose score
-where an image probably shows nothing, ``score^a · (1 − none)^b``.
+where an image probably shows nothing: they rank as by ``score^a · (1 − none)^b``. The a-th root of
+that is taken for the score, which ranks alike, and lets folds that found other exponents share a
+scale: a box of which nothing is doubted scores 1 in all of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -168,17 +170,17 @@ def mixed_negative(
 def scaled_scores(
     given: Given, roles: Roles, none: np.ndarray | None, params: Mapping[str, Any]
 ) -> np.ndarray:
-    """Give the scores of all boxes, score^a · (1 − none)^b, (M,) float32."""
+    """Give the scores of all boxes, score · (1 − none)^(b / a), (M,) float32."""
     boxes = given.boxes
     if boxes is None:
         raise InputError("there are no boxes.")
     a, b = params["box_exponent"], params["none_exponent"]
-    if a == 1 and b == 0:
+    if b == 0:
         return boxes.scores
-    made = boxes.scores.astype(np.float64) ** a
+    made = boxes.scores.astype(np.float64)
     if none is not None:
         left = np.clip(1 - np.nan_to_num(none, nan=0.0), 0, 1)
-        made *= (left**b)[boxes.of()]
+        made *= (left ** (b / a))[boxes.of()]
     changed = np.isin(boxes.classes, roles.boxes)
     return np.where(changed, made, boxes.scores).astype(np.float32)
 
