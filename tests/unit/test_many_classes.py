@@ -9,6 +9,7 @@ import torch
 
 from foldbelt import store
 from foldbelt.files import InputError
+from foldbelt.ingest.streaming import pixels_of
 from foldbelt.search import oof
 from foldbelt.train import room
 
@@ -57,3 +58,11 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_figures(
     with pytest.raises(InputError, match=r"Stage main: .* 32 masks of 33 classes, 512×512, takes "
                                          r"at least 8\.2 GiB, and there are 8\.0 GiB"):  # fmt: skip
         room.check("main", 32, 33, (512, 512), cpu)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4, 5, 9])
+def test_pixels_of_every_class_are_counted_whatever_their_number(classes):
+    mask = np.random.default_rng(0).integers(0, 2, (7, 11, classes), np.uint8)
+    expected = mask.sum(axis=(0, 1), dtype=np.int64)
+    np.testing.assert_array_equal(pixels_of(mask), expected)
+    np.testing.assert_array_equal(pixels_of(np.asfortranarray(mask)), expected)

@@ -27,6 +27,7 @@ HUGE = 2**26
 """Pixels of an image from which on it is decoded alone."""
 _one_at_a_time = threading.Lock()
 _BLOCK_BYTES = 64 * 2**20
+_SUMMED = 4  # channels that OpenCV sums at once
 
 
 @dataclass
@@ -139,9 +140,7 @@ class Stream:
             return [Finding(where, f"has {sample.image.shape} pixels, unlike its header", item.id)]
         covered = np.zeros_like(self.covered)
         if sample.mask is not None and covered.size:
-            rows = sample.mask.reshape(len(sample.mask), -1)  # a last axis of K is slow to reduce
-            pixels = rows.sum(axis=0, dtype=np.uint32).reshape(-1, len(covered)).sum(axis=0)
-            covered += pixels / (sample.mask.shape[0] * sample.mask.shape[1])
+            covered += pixels_of(sample.mask) / (sample.mask.shape[0] * sample.mask.shape[1])
         seen = covered > 0
         columns = {"id": item.id, **item.columns, **sample.columns}
         if self.boxed:
@@ -207,6 +206,32 @@ class Stream:
         if self.ignoring:
             block = np.stack([nothing if ignore is None else ignore for ignore in ignores])
             self.writer.put("ignore", start, block)
+
+
+def pixels_of(mask: np.ndarray) -> np.ndarray:
+    """Count the pixels of every class.
+
+    OpenCV does so for up to four classes in a tenth of NumPy's time.
+
+    Parameters
+    ----------
+    mask
+        (h, w, K) u8 of 0 and 1.
+
+    Returns
+    -------
+    (K,) float64 array
+
+    Examples
+    --------
+    >>> pixels_of(np.array([[[1, 0], [1, 1]]], np.uint8)).tolist()
+    [2.0, 1.0]
+    """
+    classes = mask.shape[2]
+    if classes <= _SUMMED:
+        return np.array(cv2.sumElems(np.ascontiguousarray(mask))[:classes])
+    rows = mask.reshape(len(mask), -1)  # a last axis of K is slow to reduce
+    return rows.sum(axis=0, dtype=np.uint32).reshape(-1, classes).sum(axis=0).astype(np.float64)
 
 
 def _is_whole(labels: np.ndarray) -> bool:
