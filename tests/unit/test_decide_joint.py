@@ -316,3 +316,9 @@ def test_exponents_of_one_ratio_give_the_same_scores():
 
     np.testing.assert_array_equal(scores(0.5, 0.25), scores(1, 0.5))
     np.testing.assert_allclose(scores(1, 0.5), [0.45, 0.1, 0.5 * 0.9**0.5], rtol=1e-6)
+
+
+def test_pairs_of_one_ratio_are_tried_once_and_the_first_stands_for_them():
+    settings = complete("joint", {"box_exponent": [1, 0.5], "none_exponent": [0, 0.25, 0.5]})
+    task = joint.Task({}, None, None, np.zeros(0), settings, None, None)
+    assert task._exponents() == [(1, 0), (1, 0.25), (1, 0.5), (0.5, 0.5)]

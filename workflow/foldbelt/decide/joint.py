@@ -326,8 +326,13 @@ class Task:
         return made or [(dict(NEUTRAL["none_mix"]), NEUTRAL["absence"])]
 
     def _exponents(self) -> list[tuple[float, float]]:
+        """Give the pairs to try: the first of each ratio, which alone decides the ranking."""
         exponents = self.settings["box_exponent"], self.settings["none_exponent"]
-        return [(float(a), float(b)) for a in exponents[0] for b in exponents[1]]
+        pairs = [(float(a), float(b)) for a in exponents[0] for b in exponents[1]]
+        first: dict[float, tuple[float, float]] = {}
+        for a, b in pairs:
+            first.setdefault(b / a, (a, b))
+        return list(first.values())
 
     def scores(self, of: Matched, labels: np.ndarray, boxes: Boxes | None) -> Scores:
         """Rank labels (N, L) and boxes, of which those that are right are known."""

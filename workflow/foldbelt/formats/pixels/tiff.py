@@ -154,7 +154,7 @@ def _by_pillow(path: Path, page: Any) -> Pixels | None:
                 image = image.convert("RGB")  # type: ignore[assignment]
             mode, values = image.mode, np.array(image)
             colours = image.getpalette("RGB") if mode == "P" else None
-    except Exception:
+    except Exception:  # of many kinds; the next decoder has its turn, and what none reads is named
         return None
     if colours is not None:
         palette = np.array(colours, np.uint8).reshape(-1, 3)
