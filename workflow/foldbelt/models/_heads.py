@@ -41,7 +41,8 @@ def exclusive(logits: Tensor) -> Tensor:
     ----------
     logits
         (N, K, H, W), any floating dtype; computed in float32. Each sum is taken without its own
-        class, rather than by a difference, so that nothing is lost where a p_k is nearly 1.
+        class, rather than by a difference, so that nothing is lost where a p_k is nearly 1; sums
+        over the classes before and after it make that K steps, not K².
 
     Returns
     -------
@@ -55,17 +56,18 @@ def exclusive(logits: Tensor) -> Tensor:
     >>> torch.allclose(probability, with_background.softmax(dim=1)[:, 1:])
     True
     """
-    logits = logits.float()
-    classes = logits.shape[1]
-    if classes == 1:
-        return logits
-    background = torch.zeros_like(logits[:, :1])
-    each = []
-    for own in range(classes):
-        others = [logits[:, k : k + 1] for k in range(classes) if k != own]
-        rest = torch.cat([background, *others], dim=1)
-        each.append(logits[:, own : own + 1] - rest.logsumexp(dim=1, keepdim=True))
-    return torch.cat(each, dim=1)
+    planes = logits.float().unbind(dim=1)
+    if len(planes) == 1:
+        return logits.float()
+    # log Σ of the background and of the classes before each, then with those after it.
+    before = [torch.zeros_like(planes[0])]
+    for plane in planes[:-1]:
+        before.append(torch.logaddexp(before[-1], plane))
+    rests, after = [before[-1]], planes[-1]
+    for plane, sum_before in zip(reversed(planes[:-1]), reversed(before[:-1]), strict=True):
+        rests.append(torch.logaddexp(sum_before, after))
+        after = torch.logaddexp(after, plane)
+    return torch.stack([z - rest for z, rest in zip(planes, reversed(rests), strict=True)], dim=1)
 
 
 def shares(logits: Tensor) -> Tensor:
