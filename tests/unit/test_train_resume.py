@@ -59,7 +59,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
 
 
 SWITCHES = ("swa", "freeze_encoder", "sampler", "mixup", "cutmix", "label_smoothing", "train_on")
-SWITCHES += ("crop", "blackout", "average_best", "target_batch")
+SWITCHES += ("crop", "blackout", "average_best", "target_batch", "amp")
 HARD = {"sampler": {"name": "hard", "strength": 1.0, "share": 0.5}}
 MIXED = {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.05}
 RADAM = {"name": "radam", "lr": 0.02, "weight_decay": 0.01, "encoder_factor": 1}
@@ -73,6 +73,7 @@ EVERYTHING = {
     "snapshots and ema": {"schedule": CYCLIC, "ema": 0.9, **HARD, **MIXED},
     "snapshots": {"schedule": CYCLIC, "accumulate": 2, **HARD, **MIXED},
     "swa": {"schedule": {**CYCLIC, "snapshots": 0}, "swa": 0.3, **HARD, **MIXED},
+    "half": {"amp": "everywhere", "ema": 0.9, "epochs": 3},
     "frozen": {
         "model": {
             "name": "unet",

@@ -15,6 +15,15 @@ def cpu_model() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def cpu_has_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 itself."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
 def version(package: str) -> str | None:
     """Give the version of a package; None where it is not installed."""
     try:

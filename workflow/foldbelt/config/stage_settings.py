@@ -245,7 +245,7 @@ class StageSettings:
     freeze_encoder: int
     sampler: SamplerSettings
     mixing: MixingSettings
-    amp: bool
+    amp: bool | str
     clip: float | None
     augment: Sequence[Mapping[str, Any]]
     pseudo: PseudoSettings | None

@@ -17,6 +17,7 @@ from foldbelt.init.facts import Facts, Machine
 from foldbelt.init.layout import detect
 from foldbelt.init.looking import look
 from foldbelt.init.table import Choice, decide, nested
+from foldbelt.machine import cpu_has_bfloat16
 
 _JOB_GIB = 1.2  # torch, Python and their libraries, in a training
 _LISTED = 5  # problems that are named
@@ -119,7 +120,8 @@ def _machine(hours: float, gpus: int | None, cores: int | None) -> Machine:
               file=sys.stderr)  # fmt: skip
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = cores or len(os.sched_getaffinity(0))
-    return Machine(cores, there if gpus is None else gpus, hours, memory)
+    gpus = there if gpus is None else gpus
+    return Machine(cores, gpus, hours, memory, bfloat16=cpu_has_bfloat16())
 
 
 def _shape(facts: Facts, draft: dict[str, Any]) -> tuple[int, int, int]:

@@ -24,6 +24,8 @@ class Machine:
         Of the machine.
     image_seconds
         What one image of a training step takes in one training, measured; None before that.
+    bfloat16
+        Whether the CPU multiplies numbers of 16 bits itself.
     """
 
     cores: int = 2
@@ -31,6 +33,7 @@ class Machine:
     hours: float = 2.0
     memory_gib: float = 16.0
     image_seconds: float | None = None
+    bfloat16: bool = False
 
     @property
     def jobs(self) -> int:

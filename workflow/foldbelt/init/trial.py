@@ -9,7 +9,7 @@ import torch
 
 from foldbelt import losses, models
 from foldbelt.augment import Augment
-from foldbelt.runtime import prepare
+from foldbelt.runtime import halved, prepare
 
 STEPS = 3
 """Measured, after one that warms up."""
@@ -65,7 +65,8 @@ def measure(
     height, width, channels = shape
     kind = {"classifier": "label", "detector": "box"}.get(spec["name"], "mask")
     given = {"mask": (classes, 0, 0), "label": (0, classes, 0), "box": (0, 0, classes)}[kind]
-    network = models.build({**spec, "weights": None}, channels, *given).to(device).train()
+    network = models.build({**spec, "weights": None}, channels, *given).train()
+    network = network.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters())
     criterion = losses.build(stage["loss"].get("mask", stage["loss"])) if kind == "mask" else None
     augment = Augment(stage["augment"], (height, width), channels, max(classes, 1))
@@ -79,8 +80,9 @@ def measure(
             began = clock()
         for sample in range(size):
             augment(image, mask, step * size + sample)
-        batch = torch.randn(size, channels, height, width, device=device)
-        output = network(batch)
+        batch = torch.randn(size, height, width, channels, device=device).permute(0, 3, 1, 2)
+        with torch.autocast(device.type, torch.bfloat16, enabled=halved(stage["amp"], device)):
+            output = network(batch)
         if criterion is not None:
             target = torch.from_numpy(mask).permute(2, 0, 1).to(device, torch.float32)
             loss = criterion(output["mask"], target.expand(size, -1, -1, -1))

@@ -138,9 +138,7 @@ class Predictor:
         windows: Windows | None = None,
         masks: bool = True,
     ) -> None:
-        self.module = module.eval().to(device)
-        if device.type == "cuda":
-            self.module = self.module.to(memory_format=torch.channels_last)
+        self.module = module.eval().to(device, memory_format=torch.channels_last)
         self.resizer = Resizer.of(attrs)
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
         self.views = {name: VIEWS[name] for name in tta}

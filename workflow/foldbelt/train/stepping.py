@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foldbelt import runtime
 from foldbelt.config.stage_settings import MixingSettings
 from foldbelt.files import seed_for
 from foldbelt.train import optimisers
@@ -42,7 +43,7 @@ class Stepper:
         self.optimiser = optimisers.build(stage.optimizer, model)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.mixer = _mixer(stage.mixing, classes, task.samples.derived)
-        self.amp = stage.amp and self.device.type == "cuda"
+        self.amp = runtime.halved(stage.amp, self.device)
         self.frozen_epochs = stage.freeze_encoder
         self.encoder = (
             optimisers.encoder_of(model, "freeze_encoder") if self.frozen_epochs else None
@@ -70,7 +71,7 @@ class Stepper:
             self.encoder.train(not frozen).requires_grad_(not frozen)
 
     def autocast(self) -> torch.autocast:
-        """Context in which the model computes: bfloat16 where the stage asks for it, on a GPU."""
+        """Context in which the model computes: bfloat16 where the stage asks for it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
 
     def outputs(self, model: torch.nn.Module, batch: Batch) -> Mapping[str, Any]:

@@ -324,6 +324,4 @@ def network(
                 f"this stage is given {shape['channels']}."
             )
         fill(module, tensors, start)
-    if device.type == "cuda":
-        module = module.to(memory_format=torch.channels_last)
-    return module.to(device)
+    return module.to(device, memory_format=torch.channels_last)

@@ -165,6 +165,18 @@ def optimiser(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     yield Choice("stages.base.validate_every", 5, "validating decides nothing here, and costs time")
 
 
+@rule("stages.base.amp", "measured: benchmarks/training.py")
+def precision(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """Networks of masks compute in bfloat16 on a CPU, too, where it multiplies such numbers
+    itself."""
+    if facts.machine.gpus or facts.kind != "masks" or not facts.machine.bfloat16:
+        return  # a GPU does so by default
+    asks = "on a machine whose CPU lacks it (/proc/cpuinfo) take this out: slow there"
+    yield Choice(
+        "stages.base.amp", "everywhere", "the CPU has bfloat16: nearly twice as fast", asks
+    )
+
+
 @rule(
     "stages.base.augment",
     "nnU-Net's mirroring, scaling, rotation and brightness; what data cannot say is asked",
