@@ -1,5 +1,6 @@
 """`foldbelt init`: a data set for each rule, and what the recipe must say for it."""
 
+import ast
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import yaml
 from click.testing import CliRunner
 from raw_folders import cut, make_salt, save, save_table
 
-from foldbelt import synthetic
+from foldbelt import registry, synthetic
 from foldbelt.cli.main import main
 from foldbelt.config import resolve
 from foldbelt.files import InputError
 from foldbelt.init import command, groups, recipe, scale, trial
 from foldbelt.init.facts import Facts, Machine
-from foldbelt.init.layout import detect
+from foldbelt.init.layout import detect, told
 from foldbelt.init.looking import look
 from foldbelt.init.table import decide, nested, rules
 
@@ -288,6 +289,20 @@ def test_a_file_that_lists_masks_is_found_and_what_it_lacks_is_asked(tmp_path):
     assert config["data"]["masks_missing"] == "empty"
     assert facts.positive == 0.75
     assert network(config)["name"] == "vanilla"
+
+
+def test_no_rule_names_a_competition_for_their_packages_say_what_is_so_of_them():
+    room = Path(command.__file__).parent
+    named = [
+        (path.name, node.value)
+        for path in room.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in set(registry.known("competitions"))
+    ]
+    assert set(named) == {("layout.py", "folder")}  # what is none of the others
+    marks = {name: told(name, "MARKS") for name in registry.known("competitions")}
+    assert [name for name, files in marks.items() if not files] == ["folder"]
+    assert len(set(marks.values())) == len(marks)
 
 
 def test_the_competitions_are_told_by_their_files(tmp_path):

@@ -1,10 +1,11 @@
 """Which layout a folder has, and what its `data` section has to say so that it can be read."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foldbelt import registry
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.files import META
 from foldbelt.files import InputError
@@ -53,6 +54,17 @@ class Layout(NamedTuple):
         return {setting.key: setting.value for setting in self.settings}
 
 
+def told(competition: str, constant: str, default: Any = None) -> Any:
+    """Value of a constant of a competition's package.
+
+    Examples
+    --------
+    >>> told("steel", "ONE_SIZE"), told("folder", "ONE_SIZE", False)
+    (True, False)
+    """
+    return registry.constant(registry.competition(competition), constant, default)
+
+
 def detect(root: Path) -> Layout:
     """Tell a folder's layout by its files.
 
@@ -63,9 +75,10 @@ def detect(root: Path) -> Layout:
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder.")
-    for competition, files in _MARKS.items():
+    marks = _marks()
+    for competition, files in marks.items():
         if all((root / name).exists() for name in files):
-            kind = "labels" if competition == "chest" else "masks"
+            kind = told(competition, "OUTPUTS", ("masks",))[0]
             return Layout(competition, f"there are {', '.join(files)}", kind, [])
     if files_below(root / "images"):
         return _folder(root)
@@ -75,17 +88,16 @@ def detect(root: Path) -> Layout:
         f"{root}: is no layout that can be read. There is {shown}. Looked for images/ "
         "(with masks/, "
         "boxes or a meta.csv of labels beside it, see docs/outputs.md and docs/files.md), or for "
-        + "; ".join(f"{', '.join(files)} ({name})" for name, files in _MARKS.items())
+        + "; ".join(f"{', '.join(files)} ({name})" for name, files in marks.items())
         + ". Move or link your images to images/ and their masks, of the same names, to masks/."
     )
 
 
-_MARKS: Mapping[str, tuple[str, ...]] = {
-    "salt": ("train/images", "train/masks", "train.csv", "depths.csv"),
-    "steel": ("train_images", "train.csv"),
-    "chest": ("train", "train_study_level.csv", "train_image_level.csv"),
-}
-"""Competition → the files by which it is told."""
+def _marks() -> dict[str, tuple[str, ...]]:
+    """Give competition → the files by which it is told; those that ask for more come first."""
+    known = {name: told(name, "MARKS") for name in registry.known("competitions")}
+    marks = {name: tuple(files) for name, files in known.items() if files}
+    return dict(sorted(marks.items(), key=lambda mark: (-len(mark[1]), mark[0])))
 
 
 def _folder(root: Path) -> Layout:

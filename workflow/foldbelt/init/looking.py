@@ -19,7 +19,7 @@ from foldbelt.formats.pixels import Pixels
 from foldbelt.formats.pixels import read as read_pixels
 from foldbelt.init import groups
 from foldbelt.init.facts import Facts
-from foldbelt.init.layout import Layout, Setting
+from foldbelt.init.layout import Layout, Setting, told
 
 LOOKED = 400
 """Images that are decoded, evenly over their names."""
@@ -29,7 +29,6 @@ _COLOURED = 12  # grey values by which planes differ in a pixel that is coloured
 _SPECK = 4  # pixels; smaller parts of a mask are no objects
 _THUMB = 24
 _THREADS = 4
-_IN_COLOUR = ("folder", "steel")
 
 
 def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
@@ -51,12 +50,12 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
     """
     bands, stored, layout = _stored(root, layout)
     settings = competitions.settings(complete("data", {**layout.section(), "path": str(root)}))
-    several = layout.competition in ("folder", "chest")
-    if several and settings["size"] is None:
+    if not told(layout.competition, "ONE_SIZE", False) and settings["size"] is None:
         settings["size"] = [256, 256]  # sizes may be mixed; nothing is stored here
-    if layout.competition == "chest":
-        settings["masks"] = False  # as its own default is
-    if bands == 3 and layout.competition in _IN_COLOUR:
+    masks = told(layout.competition, "MASKS")
+    if masks is not None:
+        settings["masks"] = masks  # as its own default is
+    if bands == 3 and told(layout.competition, "COLOUR", False):
         settings["image_mode"] = "rgb"
     reader = competitions.reader(layout.competition)
     listing = reader.scan(root, settings)
@@ -107,7 +106,7 @@ def _stored(root: Path, layout: Layout) -> tuple[int, str, Layout]:
     bands = max(pixels.bands for pixels in met)
     first = met[0]
     stored = f"{first.kind}, {first.bits or 8 * first.values.dtype.itemsize} bit"
-    if bands not in (1, 3) and layout.competition == "folder":
+    if bands not in (1, 3) and told(layout.competition, "BANDS", False):
         reason = f"images have {bands} bands ({stored}); all are used, in their order"
         setting = Setting(
             "bands", list(range(1, bands + 1)), reason, "leave out bands that say nothing"
@@ -139,7 +138,7 @@ def _measured(facts: Facts, listing: Listing, reader: Any, most: int) -> Facts:
         name: [item.columns.get(name) for item in every] for name in sorted(every[0].columns)
     }
     grouping = None
-    if facts.competition in ("folder", "steel"):
+    if facts.told("GROUP") is None and facts.told("GROUPED") is None:
         grouping = groups.by_column(columns)
         grouping = grouping or groups.by_names([item.id for item in every], tally.thumbs())
     made = tally.facts()

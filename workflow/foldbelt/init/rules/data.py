@@ -35,7 +35,7 @@ def contents(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 )
 def colour(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Images are kept in colour where at least a tenth of them show any, else in grey."""
-    if facts.competition not in ("folder", "steel") or facts.bands != 3:
+    if not facts.told("COLOUR", False) or facts.bands != 3:
         return
     share = f"{facts.coloured:.0%} of {facts.looked} images show colours"
     if facts.coloured < _COLOURED:
@@ -56,8 +56,8 @@ def storage(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Images that differ in size, or that the network sees smaller, are stored at the network's
     size; masks are scored and written at the size of the originals. Else they are stored as they
     are."""
-    if facts.competition in ("salt", "steel"):
-        return  # of one size by their rules
+    if facts.told("ONE_SIZE", False):
+        return
     made = scale.of(facts)
     if not facts.mixed and made.factor == 1:
         return
