@@ -74,7 +74,8 @@ def storage(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 def series(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """A run of the parts of names is a group where images of one such group are more alike than
     images of two in at least 70 % of the pairs, there are at least 5 groups, and none holds more
-    than 40 % of the images."""
+    than 40 % of the images. Runs that part it further are joined where images across them are as
+    clearly alike (sessions of a patient)."""
     if facts.grouping is not None and facts.grouping.pattern:
         asks = (
             "is it what images have in common (patient, place, day)? if not, leave it and "
