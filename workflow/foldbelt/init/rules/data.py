@@ -23,8 +23,9 @@ def layout(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 )
 def contents(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Every value or colour met in the masks is a class; 127 between 0 and 255, and 255 above 1, 2,
-    … n, is unlabelled; more than 32 values are numbered objects. Without masks/, boxes or a column
-    of labels are learnt."""
+    … n, is unlabelled; more than 32 values are numbered objects, or soft edges where at least half
+    of their pixels have the highest and few of the others are amid their like. Without masks/,
+    boxes or a column of labels are learnt."""
     for setting in facts.layout.settings:
         yield Choice(f"data.{setting.key}", setting.value, setting.reason, setting.asks)
 
