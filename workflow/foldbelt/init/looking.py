@@ -252,9 +252,10 @@ class _Tally:
         outside = ~inside if ignore is None else ~inside & ~ignore
         if inside.sum() < _SPECK or not outside.any():
             return
-        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
-        apart = np.abs(lab[inside].mean(axis=0) - lab[outside].mean(axis=0))
-        apart /= np.maximum(lab[outside].std(axis=0), 2.0)
+        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+        of_objects, _ = cv2.meanStdDev(lab, mask=inside.astype(np.uint8))
+        of_ground, spread = cv2.meanStdDev(lab, mask=outside.astype(np.uint8))
+        apart = (np.abs(of_objects - of_ground) / np.maximum(spread, 2.0)).ravel()
         self.gains.append((float(apart[1:].max()), float(apart[0])))
 
     def thumbs(self) -> dict[str, np.ndarray]:
