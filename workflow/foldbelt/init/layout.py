@@ -1,7 +1,8 @@
 """Which layout a folder has, and what its `data` section has to say so that it can be read."""
 
 import json
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from foldbelt.formats import csv_files
 from foldbelt.formats.boxes import Listed
 from foldbelt.formats.folders import files_below, files_in, printable
 from foldbelt.formats.mask_lists import coco, table
+from foldbelt.init.advice import advise
 from foldbelt.init.masks import meant_by
 
 _COORDINATES = {"x1", "y1", "x2", "y2"}
@@ -76,18 +78,30 @@ def detect(root: Path) -> Layout:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder.")
     marks = _marks()
-    for competition, files in marks.items():
-        if all((root / name).exists() for name in files):
-            kind = told(competition, "OUTPUTS", ("masks",))[0]
-            return Layout(competition, f"there are {', '.join(files)}", kind, [])
+    competition = _marked(root, marks)
+    if competition is not None:
+        kind = told(competition, "OUTPUTS", ("masks",))[0]
+        return Layout(competition, f"there are {', '.join(marks[competition])}", kind, [])
     if files_below(root / "images"):
         return _folder(root)
+    raise InputError(_unknown(root, marks))
+
+
+def _unknown(root: Path, marks: Mapping[str, tuple[str, ...]]) -> str:
+    """Say what there is, what it looks like, and what is looked for."""
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     shown = ", ".join(map(printable, there[:8])) or "nothing"
-    raise InputError(
-        f"{root}: is no layout that can be read. There is {shown}. Looked for images/ "
-        "(with masks/, "
-        "boxes or a meta.csv of labels beside it, see docs/outputs.md and docs/files.md), or for "
+    said = f"{root}: is no layout that can be read. There is {shown}."
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
+    layouts = [path for path in folders if (path / "images").is_dir() or _marked(path, marks)]
+    if len(layouts) == 1:
+        return f"{said} But {layouts[0]} is one: foldbelt init {shlex.quote(str(layouts[0]))}"
+    advice = advise(root)
+    if advice is not None:
+        return f"{said} {advice}"
+    return (
+        f"{said} Looked for images/ (with masks/, boxes or a meta.csv of labels beside it, see "
+        "docs/outputs.md and docs/files.md), or for "
         + "; ".join(f"{', '.join(files)} ({name})" for name, files in marks.items())
         + ". Move or link your images to images/ and their masks, of the same names, to masks/."
     )
@@ -98,6 +112,14 @@ def _marks() -> dict[str, tuple[str, ...]]:
     known = {name: told(name, "MARKS") for name in registry.known("competitions")}
     marks = {name: tuple(files) for name, files in known.items() if files}
     return dict(sorted(marks.items(), key=lambda mark: (-len(mark[1]), mark[0])))
+
+
+def _marked(root: Path, marks: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Give the competition whose files are all there."""
+    for competition, files in marks.items():
+        if all((root / name).exists() for name in files):
+            return competition
+    return None
 
 
 def _folder(root: Path) -> Layout:
@@ -117,6 +139,9 @@ def _folder(root: Path) -> Layout:
         return Layout("folder", f"there are images/ and {name}", "boxes", [without, found])
     label = _label(root)
     if label is None:
+        advice = advise(root)
+        if advice is not None:
+            raise InputError(f"{root}: there are images/, but no masks/. {advice}")
         raise InputError(
             f"{root}: there are images/, but nothing says what is to be learnt: no masks/, no csv, "
             f"COCO json or folder of VOC xml with boxes, and no column of {META} with labels named "
