@@ -1,6 +1,5 @@
 """`foldbelt init`: a data set for each rule, and what the recipe must say for it."""
 
-import ast
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,13 @@ import yaml
 from click.testing import CliRunner
 from raw_folders import cut, make_salt, save, save_table
 
-from foldbelt import registry, synthetic
+from foldbelt import synthetic
 from foldbelt.cli.main import main
 from foldbelt.config import resolve
 from foldbelt.files import InputError
 from foldbelt.init import command, recipe, scale, trial
 from foldbelt.init.facts import Facts, Machine
-from foldbelt.init.layout import detect, told
+from foldbelt.init.layout import detect
 from foldbelt.init.looking import look
 from foldbelt.init.table import decide, nested, rules
 
@@ -213,6 +212,17 @@ def test_several_bands_are_all_used(tmp_path):
     assert config["data"]["bands"] == [1, 2, 3, 4, 5]
 
 
+def test_sixteen_bits_are_brought_to_eight_by_a_range_that_is_said(tmp_path):
+    root = dataset(tmp_path / "d", 8, (64, 64), squares((64, 64), 30))
+    for path in (root / "images").iterdir():
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        save(path, grey.astype(np.uint16) * 40)
+    facts, config = made(root)
+    assert config["data"]["range"] == "auto"
+    (setting,) = (each for each in facts.layout.settings if each.key == "range")
+    assert "uint16: 2400 to 8000" in setting.reason
+
+
 def test_unlabelled_pixels_follow_the_two_customs(tmp_path):
     def draw(random, index):
         mask = np.zeros((64, 64), np.uint8)
@@ -273,20 +283,6 @@ def test_a_file_that_lists_masks_is_found_and_what_it_lacks_is_asked(tmp_path):
     assert config["data"]["masks_missing"] == "empty"
     assert facts.positive == 0.75
     assert network(config)["name"] == "vanilla"
-
-
-def test_no_rule_names_a_competition_for_their_packages_say_what_is_so_of_them():
-    room = Path(command.__file__).parent
-    named = [
-        (path.name, node.value)
-        for path in room.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and node.value in set(registry.known("competitions"))
-    ]
-    assert set(named) == {("layout.py", "folder")}  # what is none of the others
-    marks = {name: told(name, "MARKS") for name in registry.known("competitions")}
-    assert [name for name, files in marks.items() if not files] == ["folder"]
-    assert len(set(marks.values())) == len(marks)
 
 
 def test_the_competitions_are_told_by_their_files(tmp_path):

@@ -17,6 +17,7 @@ from foldbelt.files import Problem, raise_all
 from foldbelt.formats.findings import Finding, Undecodable, UnusableImage
 from foldbelt.formats.pixels import Pixels
 from foldbelt.formats.pixels import read as read_pixels
+from foldbelt.formats.pixels.ranges import TAILS
 from foldbelt.init import groups
 from foldbelt.init.facts import Facts
 from foldbelt.init.layout import Layout, Setting, told
@@ -65,6 +66,7 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
         raise_all(problems, f"{root} cannot be used", most=20)
     if hasattr(reader, "settle"):
         listing = reader.settle(listing)
+        layout = layout._replace(settings=[*layout.settings, *_deep(listing)])
     facts = Facts(
         layout,
         str(root),
@@ -80,6 +82,25 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
         problems=sorted(listing.findings, key=lambda finding: finding.late),
     )
     return _measured(facts, listing, reader, most)
+
+
+def _deep(listing: Listing) -> Iterator[Setting]:
+    """Say what becomes black and white where images have more than eight bits."""
+    if not listing.ranges:
+        return
+    low, high = TAILS
+    told = "; ".join(
+        f"{kind}: {_numbers(black)} to {_numbers(white)}"
+        for kind, (black, white) in sorted(listing.ranges.items())
+    )
+    reason = f"{told}, percentiles {low:g} and {high:g} of the training images"
+    asks = "do values mean something (Hounsfield units, reflectance)? then [low, high]"
+    yield Setting("range", "auto", reason, asks)
+
+
+def _numbers(value: Any) -> str:
+    """Write a number, or those of all bands."""
+    return "/".join(f"{number:g}" for number in np.atleast_1d(value))
 
 
 def _original(item: Item) -> tuple[int, int]:

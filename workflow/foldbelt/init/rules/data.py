@@ -18,14 +18,15 @@ def layout(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 
 
 @rule(
-    "data.classes, ignore, cut, colours, masks, boxes, label, bands",
+    "data.classes, ignore, cut, colours, masks, boxes, label, bands, range",
     "values met in the masks, headers of tables; conventions of PASCAL VOC (255 is unlabelled)",
 )
 def contents(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Every value or colour met in the masks is a class; 127 between 0 and 255, and 255 above 1, 2,
     … n, is unlabelled; more than 32 values are numbered objects, or soft edges where at least half
     of their pixels have the highest and few of the others are amid their like. Without masks/,
-    boxes or a column of labels are learnt."""
+    boxes or a column of labels are learnt. Of more than 8 bits, black and white are the percentiles
+    0.1 and 99.9 of the training images."""
     for setting in facts.layout.settings:
         yield Choice(f"data.{setting.key}", setting.value, setting.reason, setting.asks)
 
@@ -63,12 +64,10 @@ def storage(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     if not facts.mixed and made.factor == 1:
         return
     low, high = _range(facts)
-    reason = f"images are {low} to {high}" if facts.mixed else f"images are {high}"
-    yield Choice(
-        "data.size",
-        list(made.size),
-        f"{reason}, {facts.height}×{facts.width} in the median; {made.reason}",
-    )
+    reason = f"images are {high}"
+    if facts.mixed:
+        reason = f"images are {low} to {high}, {facts.height}×{facts.width} in the median"
+    yield Choice("data.size", list(made.size), f"{reason}; {made.reason}")
 
 
 @rule("data.series", "names; `foldbelt.init.groups`")
