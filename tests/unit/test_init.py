@@ -1,5 +1,6 @@
 """`foldbelt init`: a data set for each rule, and what the recipe must say for it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -300,12 +301,6 @@ def test_the_competitions_are_told_by_their_files(tmp_path):
     assert set(config["models"]) == {"base", "none", "detector"}
 
 
-def test_a_folder_of_no_layout_is_named_with_what_is_looked_for(tmp_path):
-    (tmp_path / "photos").mkdir()
-    with pytest.raises(InputError, match=r"There is photos/\. Looked for images/"):
-        detect(tmp_path)
-
-
 def test_time_decides_epochs_and_a_tight_one_the_size(tmp_path):
     root = dataset(tmp_path / "d", 30, (256, 256), squares((256, 256), 100))
     facts, _ = made(root)
@@ -348,6 +343,7 @@ def test_what_would_stop_the_run_is_named(tmp_path):
     told = command.run(root, tmp_path / "mine.yaml", measure=stubbed)
     assert "2 problem(s), which would stop the run" in told
     assert "im003.png: has no mask" in told
+    assert "drop leaves such images out" in told
     assert "im005.png" in told
 
 
@@ -388,3 +384,13 @@ def test_the_command_says_what_is_wrong_without_a_traceback(tmp_path):
     assert done.exit_code == 1
     assert "there is no such folder" in done.output
     assert CliRunner().invoke(main, ["init"]).exit_code == 2
+
+
+def test_a_set_without_test_images_is_told_what_to_do_about_them(tmp_path):
+    root = make_salt(tmp_path / "salt")
+    shutil.rmtree(root / "test")
+    (root / "sample_submission.csv").unlink()
+    told = command.run(root, tmp_path / "mine.yaml", measure=stubbed)
+    assert "1 problem(s), which would stop the run" in told
+    assert "make an empty one if nothing is to be predicted" in told
+    assert "drop leaves" not in told  # no image is to blame

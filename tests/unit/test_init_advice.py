@@ -96,3 +96,9 @@ def test_folders_whose_names_do_not_fit_are_no_pair(tmp_path):
     put(tmp_path / "labels", [f"other{k}" for k in range(9)])
     with pytest.raises(InputError, match=r"There is labels/, photos/\. Looked for images/"):
         detect(tmp_path)
+
+
+def test_a_folder_of_no_layout_is_named_with_what_is_looked_for(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match=r"There is photos/\. Looked for images/"):
+        detect(tmp_path)

@@ -196,10 +196,9 @@ def _problems(facts: Facts) -> list[str]:
         return []
     lines = [f"  beware   {len(facts.problems)} problem(s), which would stop the run:"]
     lines += [f"             {one.file}: {one.reason}" for one in facts.problems[:_LISTED]]
-    return [
-        *lines,
-        "             `snakemake … -- ingest` names all; data.on_problem: drop leaves them out",
-    ]
+    images = any(one.id is not None for one in facts.problems)
+    drop = "; data.on_problem: drop leaves such images out" if images else ""
+    return [*lines, f"             `snakemake … -- ingest` names all{drop}"]
 
 
 def _memory(facts: Facts, settings: dict[str, Any], speed: trial.Speed) -> float:
