@@ -1,6 +1,5 @@
 """`foldbelt init`: a data set for each rule, and what the recipe must say for it."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import tifffile
 import yaml
 from click.testing import CliRunner
-from raw_folders import cut, make_salt, save, save_table
+from raw_folders import make_salt, save, save_table
 
 from foldbelt import synthetic
 from foldbelt.cli.main import main
@@ -265,6 +264,8 @@ def test_labels_and_boxes_are_told_from_tables(tmp_path):
     _, config = made(root)
     assert config["data"]["label"] == "class"
     assert network(config)["name"] == "classifier"
+    (root / "meta.csv").rename(root / "kinds.csv")
+    assert made(root)[1]["data"]["label"]["table"] == "kinds.csv"
     box = {"id": ids, "x1": [1] * 12, "y1": [1] * 12, "x2": [9] * 12, "y2": [9] * 12}
     save_table(root / "boxes.csv", box)
     _, config = made(root)
@@ -336,25 +337,6 @@ def test_the_same_data_give_the_same_bytes_and_nothing_is_overwritten(tmp_path):
     assert "5 trainings" in told
 
 
-def test_what_would_stop_the_run_is_named(tmp_path):
-    root = dataset(tmp_path / "d", 20, (64, 64), squares((64, 64), 30))
-    (root / "masks/im003.png").unlink()
-    cut(root / "images/im005.png")
-    told = command.run(root, tmp_path / "mine.yaml", measure=stubbed)
-    assert "2 problem(s), which would stop the run" in told
-    assert "im003.png: has no mask" in told
-    assert "drop leaves such images out" in told
-    assert "im005.png" in told
-
-
-def test_a_folder_of_broken_images_is_refused_with_their_names(tmp_path):
-    root = dataset(tmp_path / "d", 6, (64, 64), squares((64, 64), 30))
-    for path in (root / "images").iterdir():
-        cut(path)
-    with pytest.raises(InputError, match=r"(?s)cannot be used: 6 problems.*im004\.png"):
-        look(root, detect(root))
-
-
 def test_every_line_has_its_reason(tmp_path):
     root = dataset(tmp_path / "d", 20, (64, 64), squares((64, 64), 30, 0.5))
     choices = decide(look(root, detect(root)))
@@ -384,13 +366,3 @@ def test_the_command_says_what_is_wrong_without_a_traceback(tmp_path):
     assert done.exit_code == 1
     assert "there is no such folder" in done.output
     assert CliRunner().invoke(main, ["init"]).exit_code == 2
-
-
-def test_a_set_without_test_images_is_told_what_to_do_about_them(tmp_path):
-    root = make_salt(tmp_path / "salt")
-    shutil.rmtree(root / "test")
-    (root / "sample_submission.csv").unlink()
-    told = command.run(root, tmp_path / "mine.yaml", measure=stubbed)
-    assert "1 problem(s), which would stop the run" in told
-    assert "make an empty one if nothing is to be predicted" in told
-    assert "drop leaves" not in told  # no image is to blame

@@ -49,6 +49,12 @@ def classes(root):
         put(root / name, suffix=".jpg")
 
 
+def table_of_files(root):
+    put(root / "images", suffix=".jpg")
+    rows = "".join(f"{name}.jpg,{'ab'[k % 2]}\n" for k, name in enumerate(NAMES))
+    (root / "labels.csv").write_text("filename,label\n" + rows)
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "images", "test"),
     [
@@ -62,6 +68,7 @@ def classes(root):
         (beside("."), "masks", 4, 0),
         (beside("images"), "masks", 4, 0),
         (classes, "labels", 8, 0),
+        (table_of_files, "labels", 4, 0),
     ],
 )
 def test_the_commands_that_are_said_make_a_folder_readable(tmp_path, make, kind, images, test):
@@ -73,7 +80,7 @@ def test_the_commands_that_are_said_make_a_folder_readable(tmp_path, make, kind,
     subprocess.run("\n".join(["set -e", *commands]), shell=True, check=True, cwd="/")
     layout = detect(root)
     assert layout.kind == kind
-    for folder, number in (("images", images), ("test", test)):
+    for folder, number in (("images", images), ("test/images", test)):
         assert len([path for path in (root / folder).glob("**/*.*")]) == number
 
 

@@ -5,10 +5,12 @@ told by names (``train`` and ``labels``, ``image`` and ``label``, masks beside t
 the way is two commands, which are said.
 """
 
+import csv
 import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ _FIT = 0.5  # share of the masks whose names must be those of images
 _DEEP = 2  # folders below the root
 _MOST = 200  # folders that are looked into
 _CLASSES = 50  # folders that may be classes
+_ROWS = 200  # of a table that are looked at
 
 
 class Advice(NamedTuple):
@@ -47,7 +50,7 @@ def advise(root: Path) -> Advice | None:
         The folder.
     """
     images = {place: files for place in _places(root) if (files := _images(root / place))}
-    for guess in (_masks_beside, _two_folders, _classes, _coordinates, _pictures):
+    for guess in (_masks_beside, _two_folders, _classes, _named_labels, _coordinates, _pictures):
         made = guess(root, images)
         if made is not None:
             return made
@@ -122,22 +125,11 @@ def _two_folders(root: Path, images: _Images) -> Advice | None:
         commands.append(_linked(root, place, "images"))
     if masks != "masks":
         commands.append(_linked(root, masks, "masks"))
-    commands += _test_apart(root, place)
     if not commands:
         return None
     where = "the images here" if place == "." else f"{place}/"
     seen = f"{where} and {masks}/ look like images and their masks: {number} names fit."
     return Advice(seen, tuple(commands))
-
-
-def _test_apart(root: Path, place: str) -> list[str]:
-    """Keep what else a folder of test images holds (their masks) from being taken for images."""
-    test = place.replace("train", "test", 1)
-    if test == place or not test.startswith("test/") or not (root / test).is_dir():
-        return []
-    moved = _quoted(root / "test_all")
-    link = f"ln -s {_quoted(Path('test_all', *Path(test).parts[1:]))} {_quoted(root / 'test')}"
-    return [f"mv {_quoted(root / 'test')} {moved}", link]
 
 
 def _classes(root: Path, images: _Images) -> Advice | None:
@@ -157,6 +149,23 @@ def _classes(root: Path, images: _Images) -> Advice | None:
     )
     shown = ", ".join(f"{name}/" for name in names[:6])
     return Advice(f"{shown} look like classes of images. The last line makes labels.", commands)
+
+
+def _named_labels(root: Path, images: _Images) -> Advice | None:
+    """A table names image files in its first column, where ids are looked for."""
+    stems = {path.stem for files in images.values() for path in files}
+    for table in sorted(root.glob("*.csv")):
+        with table.open(encoding="utf-8", errors="replace", newline="") as file:
+            rows = [row for row in islice(csv.reader(file), _ROWS) if row]
+        names = [Path(row[0]) for row in rows[1:]]
+        fitting = sum(bool(name.suffix) and name.stem in stems for name in names)
+        if not names or fitting < _FIT * len(names) or rows[0][0] == "id":
+            continue
+        script = r"1s/^[^,]*/id/; s/^([^,]*)\.[A-Za-z]+,/\1,/"
+        seen = f"{table.name} names files, where ids without suffix are looked for."
+        made = f"sed -E '{script}' {_quoted(table)} > {_quoted(root / META)}"
+        return None if table.name == META else Advice(seen, (made,))
+    return None
 
 
 def _coordinates(root: Path, images: _Images) -> Advice | None:

@@ -198,6 +198,8 @@ def _problems(facts: Facts) -> list[str]:
     lines += [f"             {one.file}: {one.reason}" for one in facts.problems[:_LISTED]]
     images = any(one.id is not None for one in facts.problems)
     drop = "; data.on_problem: drop leaves such images out" if images else ""
+    if any("has no mask" in one.reason for one in facts.problems):
+        drop += "; one that shows nothing needs a black mask"
     return [*lines, f"             `snakemake … -- ingest` names all{drop}"]
 
 

@@ -144,10 +144,11 @@ def _folder(root: Path) -> Layout:
             raise InputError(f"{root}: there are images/, but no masks/. {advice}")
         raise InputError(
             f"{root}: there are images/, but nothing says what is to be learnt: no masks/, no csv, "
-            f"COCO json or folder of VOC xml with boxes, and no column of {META} with labels named "
+            "COCO json or folder of VOC xml with boxes, and no csv of ids with a column named "
             f"{', '.join(_LABEL_NAMES)}. docs/outputs.md says what to bring."
         )
-    return Layout("folder", f"there are images/ and {META}", "labels", [without, label])
+    name, column = label
+    return Layout("folder", f"there are images/ and {name}", "labels", [without, column])
 
 
 def _of_masks(masks: list[Path]) -> Iterator[Setting]:
@@ -203,16 +204,18 @@ def _boxes(root: Path) -> tuple[str, str] | None:
     return None
 
 
-def _label(root: Path) -> Setting | None:
-    """Choose the column of meta.csv that is a label: by its name, one value an image."""
-    meta, _ = csv_files.read_table(root, META, ("id",), needed=False)
-    if meta is None:
-        return None
-    for name in meta.columns.drop("id"):
-        values = sorted({value for value in meta[name] if value})
-        if name.lower() in _LABEL_NAMES and 2 <= len(values) <= _MOST_LABELS:
-            shown = ", ".join(values[:6])
-            return Setting(
-                "label", str(name), f"a column of {META} with {len(values)} values: {shown}"
-            )
+def _label(root: Path) -> tuple[str, Setting] | None:
+    """Choose the column of a table that is a label: by its name, one value an image."""
+    names = {path.name for path in root.glob("*.csv")} - {META, SAMPLE}
+    for file in (META, *sorted(names)):
+        rows, _ = csv_files.read_table(root, file, ("id",), needed=False)
+        if rows is None:
+            continue
+        for name in rows.columns.drop("id"):
+            values = sorted({value for value in rows[name] if value})
+            if name.lower() in _LABEL_NAMES and 2 <= len(values) <= _MOST_LABELS:
+                column = str(name) if file == META else {"table": file, "column": str(name)}
+                shown = ", ".join(values[:6])
+                reason = f"a column of {file} with {len(values)} values: {shown}"
+                return file, Setting("label", column, reason)
     return None

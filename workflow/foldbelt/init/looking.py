@@ -50,7 +50,7 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
         If no training image can be read; all problems are listed.
     """
     bands, stored, layout = _stored(root, layout)
-    settings = competitions.settings(complete("data", {**layout.section(), "path": str(root)}))
+    settings = _settings(root, layout)
     if not told(layout.competition, "ONE_SIZE", False) and settings["size"] is None:
         settings["size"] = [256, 256]  # sizes may be mixed; nothing is stored here
     masks = told(layout.competition, "MASKS")
@@ -84,6 +84,11 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
     return _measured(facts, listing, reader, most)
 
 
+def _settings(root: Path, layout: Layout) -> dict[str, Any]:
+    """Give all keys of `data` by which the folder is read."""
+    return competitions.settings(complete("data", {**layout.section(), "path": str(root)}))
+
+
 def _deep(listing: Listing) -> Iterator[Setting]:
     """Say what becomes black and white where images have more than eight bits."""
     if not listing.ranges:
@@ -113,7 +118,7 @@ def _original(item: Item) -> tuple[int, int]:
 
 def _stored(root: Path, layout: Layout) -> tuple[int, str, Layout]:
     """Tell bands and depth by some images; several bands need a setting of their own."""
-    listed = competitions.files(layout.competition)(root, layout.section())["train"]
+    listed = competitions.files(layout.competition)(root, _settings(root, layout))["train"]
     met: list[Pixels] = []
     for path in listed:
         try:
@@ -188,8 +193,13 @@ def _read(
         for start in range(0, len(items), 4 * _THREADS):  # so that few are in memory at a time
             part = items[start : start + 4 * _THREADS]
             for item, sample in zip(part, pool.map(one, part), strict=True):
-                if sample is not None:
+                if sample is not None and _same_size(sample):
                     yield item, sample
+
+
+def _same_size(sample: Sample) -> bool:
+    """Tell whether a mask has the size of its image; one that has not was found by scanning."""
+    return sample.mask is None or sample.mask.shape[:2] == sample.image.shape[:2]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
