@@ -95,7 +95,7 @@ def _masks_beside(root: Path, images: _Images) -> Advice | None:
             continue
         ending, count = Counter(fitting.values()).most_common(1)[0]
         folder, masks = _quoted(root / place), _quoted(root / "masks")
-        commands = [f"mkdir {masks}", f"mv {folder}/*{ending}.* {masks}/"]
+        commands = [f"mkdir -p {masks}", f"mv {folder}/*{ending}.* {masks}/"]
         if place == ".":
             commands += _into_images(root, [path for path in files if path not in fitting])
         seen = f"{count} files end in {ending}, beside the images whose masks they seem to be."
@@ -143,7 +143,7 @@ def _classes(root: Path, images: _Images) -> Advice | None:
     folder, table = _quoted(root / "images"), _quoted(root / META)
     pattern = r"s#^\./(([^/]+)/.*)\.[^.]+$#\1,\2#p"
     commands = (
-        f"mkdir {folder}",
+        f"mkdir -p {folder}",
         f"mv {' '.join(_quoted(root / name) for name in names)} {folder}/",
         f"(echo id,label; cd {folder}; find . -type f | sort | sed -nE '{pattern}') > {table}",
     )
@@ -203,7 +203,7 @@ def _into_images(root: Path, files: list[Path]) -> list[str]:
     folder = _quoted(root / "images")
     kinds = sorted({path.suffix for path in files})
     moves = [f"mv {_quoted(root)}/*{kind} {folder}/" for kind in kinds]
-    return [*([] if (root / "images").is_dir() else [f"mkdir {folder}"]), *moves]
+    return [*([] if (root / "images").is_dir() else [f"mkdir -p {folder}"]), *moves]
 
 
 def _linked(root: Path, place: str, name: str) -> str:
