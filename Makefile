@@ -67,6 +67,7 @@ docs: install
 	$(BIN)/python -m foldbelt.config.reference > config/README.md
 	$(BIN)/python docs/make_rooms.py
 	$(BIN)/python -m foldbelt.init.reference docs/init.md
+	$(BIN)/python docs/make_recipe.py
 
 # Needs uv. The lock carries no index addresses.
 lock:

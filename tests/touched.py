@@ -17,7 +17,17 @@ from foldbelt import provenance
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 PACKAGE = ROOT / "workflow" / "foldbelt"
-NOT_PYTHON = ("config", "docs", "examples", "plan", "readme", "switches", "techniques", "variants")
+NOT_PYTHON = (
+    "config",
+    "docs",
+    "examples",
+    "init_plain",
+    "plan",
+    "readme",
+    "switches",
+    "techniques",
+    "variants",
+)
 
 
 def changed(revision: str) -> set[Path]:

@@ -1,6 +1,8 @@
 """Competitions are found by name; their tables and truths are read strictly."""
 
+import ast
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from foldbelt import competitions, metrics, registry, rle, synthetic
 from foldbelt.competitions.salt import read as salt
 from foldbelt.config import complete
 from foldbelt.files import InputError
+from foldbelt.init import command
+from foldbelt.init.layout import told
 
 
 def test_every_member_offers_the_whole_protocol():
@@ -28,6 +32,20 @@ def test_every_member_offers_the_whole_protocol():
         assert registry.synthetic(name) == drawn
         assert drawn is None or callable(getattr(synthetic, drawn)), name
         assert drawn is None or registry.synthetic_options(drawn)[-1] == "seed"
+
+
+def test_no_rule_of_init_names_a_competition_but_asks_its_package():
+    room = Path(command.__file__).parent
+    named = [
+        (path.name, node.value)
+        for path in room.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in set(registry.known("competitions"))
+    ]
+    assert set(named) == {("layout.py", "folder")}  # what is none of the others
+    marks = {name: told(name, "MARKS") for name in registry.known("competitions")}
+    assert [name for name, files in marks.items() if not files] == ["folder"]
+    assert len(set(marks.values())) == len(marks)
 
 
 @pytest.mark.parametrize("name", ["slat", "_images", "os", "../salt", ""])

@@ -1,6 +1,7 @@
 """What is stored is what the files hold, and every spoilt input is named before a file appears."""
 
 import re
+import shutil
 from typing import NamedTuple
 
 import cv2
@@ -111,6 +112,18 @@ def test_salt_accepts_test_tiles_straight_in_test(salt):
     (salt.root / "test/images").rmdir()
     salt("salt")
     assert store.read(salt.test, "id").tolist() == TEST
+
+
+def test_salt_without_test_tiles_needs_an_empty_folder_and_no_sample(salt):
+    shutil.rmtree(salt.root / "test")
+    (salt.root / "sample_submission.csv").unlink()  # depths.csv lists the test tiles still
+    message = salt.refused("salt")
+    assert re.search(r": 1 problem\n  test: is missing;.*make an empty one if nothing", message)
+    (salt.root / "test").mkdir()
+    salt("salt")
+    assert store.read(salt.train, "id").tolist() == TRAIN
+    assert store.read(salt.test, "id").tolist() == []
+    assert store.table(salt.train)["depth"].tolist() == [70, 80, 90, 100]
 
 
 def test_same_bytes_whatever_the_order_of_rows_and_the_place(salt, tmp_path):
@@ -300,6 +313,10 @@ SPOILT = {
 
 FATAL = {
     "table missing": (lambda r: (r / "depths.csv").unlink(), [r"depths\.csv: is missing"]),
+    "sample missing": (
+        lambda r: (r / "sample_submission.csv").unlink(),
+        [r"sample_submission\.csv: is missing"],
+    ),
     "column missing": (
         lambda r: save_table(r / "train.csv", {"id": TRAIN, "rle": [""] * 4}),
         [r"train\.csv: lacks the column rle_mask \(it has id, rle\)"],

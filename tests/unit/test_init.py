@@ -9,13 +9,13 @@ import pytest
 import tifffile
 import yaml
 from click.testing import CliRunner
-from raw_folders import cut, make_salt, save, save_table
+from raw_folders import make_salt, save, save_table
 
 from foldbelt import synthetic
 from foldbelt.cli.main import main
 from foldbelt.config import resolve
 from foldbelt.files import InputError
-from foldbelt.init import command, groups, recipe, scale, trial
+from foldbelt.init import command, recipe, scale, trial
 from foldbelt.init.facts import Facts, Machine
 from foldbelt.init.layout import detect
 from foldbelt.init.looking import look
@@ -212,6 +212,17 @@ def test_several_bands_are_all_used(tmp_path):
     assert config["data"]["bands"] == [1, 2, 3, 4, 5]
 
 
+def test_sixteen_bits_are_brought_to_eight_by_a_range_that_is_said(tmp_path):
+    root = dataset(tmp_path / "d", 8, (64, 64), squares((64, 64), 30))
+    for path in (root / "images").iterdir():
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        save(path, grey.astype(np.uint16) * 40)
+    facts, config = made(root)
+    assert config["data"]["range"] == "auto"
+    (setting,) = (each for each in facts.layout.settings if each.key == "range")
+    assert "uint16: 2400 to 8000" in setting.reason
+
+
 def test_unlabelled_pixels_follow_the_two_customs(tmp_path):
     def draw(random, index):
         mask = np.zeros((64, 64), np.uint8)
@@ -221,22 +232,6 @@ def test_unlabelled_pixels_follow_the_two_customs(tmp_path):
     _, config = made(dataset(tmp_path / "d", 8, (64, 64), draw))
     assert config["data"]["ignore"] == 127
     assert list(config["data"]["classes"].values()) == [255]
-
-
-def test_names_betray_groups_only_where_images_agree(tmp_path):
-    random = np.random.default_rng(0)
-    ids = [f"{patient:02d}_{view}" for patient in range(12) for view in range(4)]
-    centres = random.normal(size=(12, 50))
-    alike = {name: centres[int(name[:2])] + 0.3 * random.normal(size=50) for name in ids}
-    chance = {name: random.normal(size=50) for name in ids}
-    unit = {name: value / np.linalg.norm(value) for name, value in alike.items()}
-    grouping = groups.by_names(ids, unit)
-    assert grouping is not None
-    assert grouping.number == 12
-    noise = {name: value / np.linalg.norm(value) for name, value in chance.items()}
-    assert groups.by_names(ids, noise) is None
-    numbered = [f"im{k:03d}" for k in range(48)]
-    assert groups.by_names(numbered, dict(zip(numbered, unit.values(), strict=True))) is None
 
 
 def test_a_column_of_patients_groups_folds(tmp_path):
@@ -269,6 +264,8 @@ def test_labels_and_boxes_are_told_from_tables(tmp_path):
     _, config = made(root)
     assert config["data"]["label"] == "class"
     assert network(config)["name"] == "classifier"
+    (root / "meta.csv").rename(root / "kinds.csv")
+    assert made(root)[1]["data"]["label"]["table"] == "kinds.csv"
     box = {"id": ids, "x1": [1] * 12, "y1": [1] * 12, "x2": [9] * 12, "y2": [9] * 12}
     save_table(root / "boxes.csv", box)
     _, config = made(root)
@@ -305,12 +302,6 @@ def test_the_competitions_are_told_by_their_files(tmp_path):
     assert set(config["models"]) == {"base", "none", "detector"}
 
 
-def test_a_folder_of_no_layout_is_named_with_what_is_looked_for(tmp_path):
-    (tmp_path / "photos").mkdir()
-    with pytest.raises(InputError, match=r"There is photos/\. Looked for images/"):
-        detect(tmp_path)
-
-
 def test_time_decides_epochs_and_a_tight_one_the_size(tmp_path):
     root = dataset(tmp_path / "d", 30, (256, 256), squares((256, 256), 100))
     facts, _ = made(root)
@@ -344,24 +335,6 @@ def test_the_same_data_give_the_same_bytes_and_nothing_is_overwritten(tmp_path):
     assert out.read_bytes() == first
     assert f"--configfile {out}" in told
     assert "5 trainings" in told
-
-
-def test_what_would_stop_the_run_is_named(tmp_path):
-    root = dataset(tmp_path / "d", 20, (64, 64), squares((64, 64), 30))
-    (root / "masks/im003.png").unlink()
-    cut(root / "images/im005.png")
-    told = command.run(root, tmp_path / "mine.yaml", measure=stubbed)
-    assert "2 problem(s), which would stop the run" in told
-    assert "im003.png: has no mask" in told
-    assert "im005.png" in told
-
-
-def test_a_folder_of_broken_images_is_refused_with_their_names(tmp_path):
-    root = dataset(tmp_path / "d", 6, (64, 64), squares((64, 64), 30))
-    for path in (root / "images").iterdir():
-        cut(path)
-    with pytest.raises(InputError, match=r"(?s)cannot be used: 6 problems.*im004\.png"):
-        look(root, detect(root))
 
 
 def test_every_line_has_its_reason(tmp_path):

@@ -1,6 +1,7 @@
 """A submission says exactly what was predicted, in the sample's format, or does not appear."""
 
 import json
+import shutil
 import weakref
 from io import StringIO
 
@@ -78,6 +79,17 @@ def test_salt_follows_the_sample(salt):
         text = table.set_index("id").loc[name, "rle_mask"]
         assert np.array_equal(rle.decode(text, (SIDE, SIDE)), mask)
     assert table["rle_mask"].tolist()[0] == ""
+
+
+def test_salt_without_test_tiles_is_a_header(tmp_path):
+    case = Case(tmp_path, "salt")
+    make_salt(case.root)
+    shutil.rmtree(case.root / "test")
+    (case.root / "test").mkdir()
+    (case.root / "sample_submission.csv").unlink()
+    case.ingest().predict()
+    assert case.submit().empty
+    assert case.out.read_text() == "id,rle_mask\n"
 
 
 def test_it_tells_how_many_masks_hold_something(salt, capsys):

@@ -45,6 +45,14 @@ constants in its `__init__.py`
     ``STRATIFY``, defaults of `data.masks`, `folds.*.group` and `folds.*.stratify`;
     ``CLASSES``, the labels and classes of boxes whose mean average precision is the score of a
     joint decision; ``JOINT``, what `joint` is by default.
+constants that `foldbelt init` asks for
+    ``MARKS``, the files and folders by which the layout is told; the first of ``OUTPUTS`` is what
+    the recipe is about, else masks. ``ONE_SIZE``, whether all images are of one size by the rules;
+    ``COLOUR`` and ``BANDS``, whether they may be kept in colour, and have any number of bands
+    (`data.image_mode`, `data.bands`). ``BALANCED``, what folds balance, and ``GROUPED``, what they
+    keep together and why, where a recipe should say so and ``STRATIFY`` and ``GROUP`` do not.
+    ``MODELS``, by name, those beside the first, which predicts the first of ``LABEL_GROUPS``: the
+    name of its `stage`, its `labels` (none of them: a detector of boxes) and the `reason`.
 
 A rule depends on the half that it uses, the reader or the writer. Code for foreign formats that
 several competitions share is in `foldbelt.formats`.

@@ -73,22 +73,27 @@ def run(
     machine = _machine(hours, gpus, cores)
     print(f"Looking at {data} …", file=sys.stderr)
     facts = replace(look(data, detect(data)), machine=machine)
-    first = [
-        Choice("run", name, f"results go to results/{name}/"),
-        Choice("seed", 1, "another one shows how much is luck"),
-        *([Choice("device", "cpu", "as --gpus 0 says")] if gpus == 0 else []),
-    ]
-    draft = resolve(nested(decide(facts, first)))
+    begun = first(name, gpus)
+    draft = resolve(nested(decide(facts, begun)))
     print("Trying some training steps …", file=sys.stderr)
     speed = measure(draft, _shape(facts, draft), _classes(facts, draft))
     facts = replace(facts, machine=replace(machine, image_seconds=speed.image_seconds))
-    choices = decide(facts, first)
+    choices = decide(facts, begun)
     settings = resolve(nested(choices))
     options = [f"--hours {hours:g}"]
     options += [f"--gpus {gpus}"] if gpus is not None else []
     options += [f"--cores {cores}"] if cores is not None else []
     write_text(out, recipe.render(choices, _heading(facts, out, " ".join(options))))
     return summary(facts, settings, speed, out)
+
+
+def first(name: str, gpus: int | None = None) -> list[Choice]:
+    """Give the lines above all others: the run's name, its seed, and the device if it was said."""
+    return [
+        Choice("run", name, f"results go to results/{name}/"),
+        Choice("seed", 1, "another one shows how much is luck"),
+        *([Choice("device", "cpu", "as --gpus 0 says")] if gpus == 0 else []),
+    ]
 
 
 def _heading(facts: Facts, out: Path, options: str) -> list[str]:
@@ -193,10 +198,11 @@ def _problems(facts: Facts) -> list[str]:
         return []
     lines = [f"  beware   {len(facts.problems)} problem(s), which would stop the run:"]
     lines += [f"             {one.file}: {one.reason}" for one in facts.problems[:_LISTED]]
-    return [
-        *lines,
-        "             `snakemake … -- ingest` names all; data.on_problem: drop leaves them out",
-    ]
+    images = any(one.id is not None for one in facts.problems)
+    drop = "; data.on_problem: drop leaves such images out" if images else ""
+    if any("has no mask" in one.reason for one in facts.problems):
+        drop += "; one that shows nothing needs a black mask"
+    return [*lines, f"             `snakemake … -- ingest` names all{drop}"]
 
 
 def _memory(facts: Facts, settings: dict[str, Any], speed: trial.Speed) -> float:

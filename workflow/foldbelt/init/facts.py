@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from foldbelt.init.groups import Grouping
-from foldbelt.init.layout import Layout
+from foldbelt.init.layout import Layout, told
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,10 @@ class Facts:
     def competition(self) -> str:
         """Which reader."""
         return self.layout.competition
+
+    def told(self, constant: str, default: Any = None) -> Any:
+        """Value of a constant of the competition's package; `foldbelt.competitions` lists them."""
+        return told(self.competition, constant, default)
 
     @property
     def mixed(self) -> bool:

@@ -60,7 +60,9 @@ def by_names(ids: Sequence[str], thumbs: Mapping[str, np.ndarray]) -> Grouping |
     A run of parts of the names (`_`, `-`, `/`, points and spaces part names) makes groups. What
     decides is whether the images say so, too: of two images of one group, and two of different
     groups, the first are mostly the more alike. The best such run is proposed; of runs as good, the
-    one with the fewest groups, which keeps more together.
+    one with the fewest groups, which keeps more together. Groups of it are joined by a coarser run
+    (the sessions of a patient) where images of different groups that it joins are as clearly the
+    more alike: they would leak, too.
 
     Parameters
     ----------
@@ -69,26 +71,46 @@ def by_names(ids: Sequence[str], thumbs: Mapping[str, np.ndarray]) -> Grouping |
     thumbs
         Id → (p,) f32 of unit length, of those that were looked at.
     """
-    best: tuple[float, int, Grouping] | None = None
+    met: list[_Run] = []
     seen: set[tuple[str, ...]] = set()
     for pattern, keys in _runs(ids):
         partition = tuple(keys)
         if partition in seen or not _fits(keys, len(ids)):
             continue
         seen.add(partition)
-        likeness = _likeness(dict(zip(ids, keys, strict=True)), thumbs)
-        if likeness is None or likeness < ALIKE:
-            continue
-        count = len(set(keys))
-        reason = (
-            f"names fall into {count} groups, such as {keys[0]}, within which images are "
-            "more alike "
-            f"than across them in {likeness:.0%} of the pairs (chance: 50 %)"
-        )
-        rank = round(likeness, 2), -count, Grouping("series", pattern, count, reason)
-        if best is None or rank[:2] > best[:2]:
-            best = rank
-    return None if best is None else best[2]
+        groups = dict(zip(ids, keys, strict=True))
+        likeness = _likeness(groups, thumbs)
+        if likeness is not None and likeness >= ALIKE:
+            met.append(_Run(pattern, groups, len(set(keys)), likeness))
+    if not met:
+        return None
+    best = max(met, key=lambda run: (round(run.likeness, 2), -run.number))  # the first of equals
+    for run in sorted(met, key=lambda run: run.number):
+        if run.number < best.number and _joins(run, best):
+            beyond = _likeness(run.groups, thumbs, best.groups)
+            if beyond is not None and beyond >= ALIKE:
+                best = run
+                break
+    reason = (
+        f"names fall into {best.number} groups, such as {best.groups[ids[0]]}, within which images "
+        f"are more alike than across them in {best.likeness:.0%} of the pairs (chance: 50 %)"
+    )
+    return Grouping("series", best.pattern, best.number, reason)
+
+
+class _Run(NamedTuple):
+    """A run of the parts of names: its pattern, id → group, their number, how alike they are."""
+
+    pattern: str
+    groups: dict[str, str]
+    number: int
+    likeness: float
+
+
+def _joins(coarse: _Run, fine: _Run) -> bool:
+    """Tell whether every group of the finer run lies in one of the coarser."""
+    pairs = {(fine.groups[name], coarse.groups[name]) for name in fine.groups}
+    return len(pairs) == fine.number
 
 
 def _fits(keys: Sequence[str], total: int) -> bool:
@@ -120,8 +142,15 @@ def _matched(pattern: str, ids: Sequence[str]) -> list[str]:
     return [match.group(1) if match else "" for match in found]
 
 
-def _likeness(keys: Mapping[str, str], thumbs: Mapping[str, np.ndarray]) -> float | None:
-    """Give how often two images of a group are more alike than two of different groups."""
+def _likeness(
+    keys: Mapping[str, str],
+    thumbs: Mapping[str, np.ndarray],
+    finer: Mapping[str, str] | None = None,
+) -> float | None:
+    """Give how often two images of a group are more alike than two of different groups.
+
+    With `finer` groups, two of one of these do not count. None if too few pairs can tell.
+    """
     known = sorted(thumbs)
     if len(known) < 2 * LEAST:
         return None
@@ -129,11 +158,15 @@ def _likeness(keys: Mapping[str, str], thumbs: Mapping[str, np.ndarray]) -> floa
     groups = np.unique([keys[name] for name in known], return_inverse=True)[1]
     first, second = np.triu_indices(len(known), 1)
     within = groups[first] == groups[second]
-    if within.sum() < LEAST or within.all():
+    outside = ~within
+    if finer is not None:
+        parts = np.unique([finer[name] for name in known], return_inverse=True)[1]
+        within &= parts[first] != parts[second]
+    if within.sum() < LEAST or not outside.any():
         return None
     random = np.random.default_rng(0)
     picked = []
-    for places in (np.flatnonzero(within), np.flatnonzero(~within)):
+    for places in (np.flatnonzero(within), np.flatnonzero(outside)):
         chosen = random.choice(places, min(_PAIRS, len(places)), replace=False)
         picked.append((images[first[chosen]] * images[second[chosen]]).sum(axis=1))
     inner, outer = np.sort(picked[0]), np.sort(picked[1])

@@ -1,10 +1,12 @@
 """Which layout a folder has, and what its `data` section has to say so that it can be read."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foldbelt import registry
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.files import META
 from foldbelt.files import InputError
@@ -12,6 +14,7 @@ from foldbelt.formats import csv_files
 from foldbelt.formats.boxes import Listed
 from foldbelt.formats.folders import files_below, files_in, printable
 from foldbelt.formats.mask_lists import coco, table
+from foldbelt.init.advice import advise
 from foldbelt.init.masks import meant_by
 
 _COORDINATES = {"x1", "y1", "x2", "y2"}
@@ -53,6 +56,17 @@ class Layout(NamedTuple):
         return {setting.key: setting.value for setting in self.settings}
 
 
+def told(competition: str, constant: str, default: Any = None) -> Any:
+    """Value of a constant of a competition's package.
+
+    Examples
+    --------
+    >>> told("steel", "ONE_SIZE"), told("folder", "ONE_SIZE", False)
+    (True, False)
+    """
+    return registry.constant(registry.competition(competition), constant, default)
+
+
 def detect(root: Path) -> Layout:
     """Tell a folder's layout by its files.
 
@@ -63,29 +77,49 @@ def detect(root: Path) -> Layout:
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder.")
-    for competition, files in _MARKS.items():
-        if all((root / name).exists() for name in files):
-            kind = "labels" if competition == "chest" else "masks"
-            return Layout(competition, f"there are {', '.join(files)}", kind, [])
+    marks = _marks()
+    competition = _marked(root, marks)
+    if competition is not None:
+        kind = told(competition, "OUTPUTS", ("masks",))[0]
+        return Layout(competition, f"there are {', '.join(marks[competition])}", kind, [])
     if files_below(root / "images"):
         return _folder(root)
+    raise InputError(_unknown(root, marks))
+
+
+def _unknown(root: Path, marks: Mapping[str, tuple[str, ...]]) -> str:
+    """Say what there is, what it looks like, and what is looked for."""
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     shown = ", ".join(map(printable, there[:8])) or "nothing"
-    raise InputError(
-        f"{root}: is no layout that can be read. There is {shown}. Looked for images/ "
-        "(with masks/, "
-        "boxes or a meta.csv of labels beside it, see docs/outputs.md and docs/files.md), or for "
-        + "; ".join(f"{', '.join(files)} ({name})" for name, files in _MARKS.items())
+    said = f"{root}: is no layout that can be read. There is {shown}."
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
+    layouts = [path for path in folders if (path / "images").is_dir() or _marked(path, marks)]
+    if len(layouts) == 1:
+        return f"{said} But {layouts[0]} is one: foldbelt init {shlex.quote(str(layouts[0]))}"
+    advice = advise(root)
+    if advice is not None:
+        return f"{said} {advice}"
+    return (
+        f"{said} Looked for images/ (with masks/, boxes or a meta.csv of labels beside it, see "
+        "docs/outputs.md and docs/files.md), or for "
+        + "; ".join(f"{', '.join(files)} ({name})" for name, files in marks.items())
         + ". Move or link your images to images/ and their masks, of the same names, to masks/."
     )
 
 
-_MARKS: Mapping[str, tuple[str, ...]] = {
-    "salt": ("train/images", "train/masks", "train.csv", "depths.csv"),
-    "steel": ("train_images", "train.csv"),
-    "chest": ("train", "train_study_level.csv", "train_image_level.csv"),
-}
-"""Competition → the files by which it is told."""
+def _marks() -> dict[str, tuple[str, ...]]:
+    """Give competition → the files by which it is told; those that ask for more come first."""
+    known = {name: told(name, "MARKS") for name in registry.known("competitions")}
+    marks = {name: tuple(files) for name, files in known.items() if files}
+    return dict(sorted(marks.items(), key=lambda mark: (-len(mark[1]), mark[0])))
+
+
+def _marked(root: Path, marks: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Give the competition whose files are all there."""
+    for competition, files in marks.items():
+        if all((root / name).exists() for name in files):
+            return competition
+    return None
 
 
 def _folder(root: Path) -> Layout:
@@ -105,12 +139,16 @@ def _folder(root: Path) -> Layout:
         return Layout("folder", f"there are images/ and {name}", "boxes", [without, found])
     label = _label(root)
     if label is None:
+        advice = advise(root)
+        if advice is not None:
+            raise InputError(f"{root}: there are images/, but no masks/. {advice}")
         raise InputError(
             f"{root}: there are images/, but nothing says what is to be learnt: no masks/, no csv, "
-            f"COCO json or folder of VOC xml with boxes, and no column of {META} with labels named "
+            "COCO json or folder of VOC xml with boxes, and no csv of ids with a column named "
             f"{', '.join(_LABEL_NAMES)}. docs/outputs.md says what to bring."
         )
-    return Layout("folder", f"there are images/ and {META}", "labels", [without, label])
+    name, column = label
+    return Layout("folder", f"there are images/ and {name}", "labels", [without, column])
 
 
 def _of_masks(masks: list[Path]) -> Iterator[Setting]:
@@ -166,16 +204,18 @@ def _boxes(root: Path) -> tuple[str, str] | None:
     return None
 
 
-def _label(root: Path) -> Setting | None:
-    """Choose the column of meta.csv that is a label: by its name, one value an image."""
-    meta, _ = csv_files.read_table(root, META, ("id",), needed=False)
-    if meta is None:
-        return None
-    for name in meta.columns.drop("id"):
-        values = sorted({value for value in meta[name] if value})
-        if name.lower() in _LABEL_NAMES and 2 <= len(values) <= _MOST_LABELS:
-            shown = ", ".join(values[:6])
-            return Setting(
-                "label", str(name), f"a column of {META} with {len(values)} values: {shown}"
-            )
+def _label(root: Path) -> tuple[str, Setting] | None:
+    """Choose the column of a table that is a label: by its name, one value an image."""
+    names = {path.name for path in root.glob("*.csv")} - {META, SAMPLE}
+    for file in (META, *sorted(names)):
+        rows, _ = csv_files.read_table(root, file, ("id",), needed=False)
+        if rows is None:
+            continue
+        for name in rows.columns.drop("id"):
+            values = sorted({value for value in rows[name] if value})
+            if name.lower() in _LABEL_NAMES and 2 <= len(values) <= _MOST_LABELS:
+                column = str(name) if file == META else {"table": file, "column": str(name)}
+                shown = ", ".join(values[:6])
+                reason = f"a column of {file} with {len(values)} values: {shown}"
+                return file, Setting("label", column, reason)
     return None

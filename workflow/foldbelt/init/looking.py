@@ -17,9 +17,10 @@ from foldbelt.files import Problem, raise_all
 from foldbelt.formats.findings import Finding, Undecodable, UnusableImage
 from foldbelt.formats.pixels import Pixels
 from foldbelt.formats.pixels import read as read_pixels
+from foldbelt.formats.pixels.ranges import TAILS
 from foldbelt.init import groups
 from foldbelt.init.facts import Facts
-from foldbelt.init.layout import Layout, Setting
+from foldbelt.init.layout import Layout, Setting, told
 
 LOOKED = 400
 """Images that are decoded, evenly over their names."""
@@ -29,7 +30,6 @@ _COLOURED = 12  # grey values by which planes differ in a pixel that is coloured
 _SPECK = 4  # pixels; smaller parts of a mask are no objects
 _THUMB = 24
 _THREADS = 4
-_IN_COLOUR = ("folder", "steel")
 
 
 def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
@@ -50,13 +50,13 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
         If no training image can be read; all problems are listed.
     """
     bands, stored, layout = _stored(root, layout)
-    settings = competitions.settings(complete("data", {**layout.section(), "path": str(root)}))
-    several = layout.competition in ("folder", "chest")
-    if several and settings["size"] is None:
+    settings = _settings(root, layout)
+    if not told(layout.competition, "ONE_SIZE", False) and settings["size"] is None:
         settings["size"] = [256, 256]  # sizes may be mixed; nothing is stored here
-    if layout.competition == "chest":
-        settings["masks"] = False  # as its own default is
-    if bands == 3 and layout.competition in _IN_COLOUR:
+    masks = told(layout.competition, "MASKS")
+    if masks is not None:
+        settings["masks"] = masks  # as its own default is
+    if bands == 3 and told(layout.competition, "COLOUR", False):
         settings["image_mode"] = "rgb"
     reader = competitions.reader(layout.competition)
     listing = reader.scan(root, settings)
@@ -66,6 +66,7 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
         raise_all(problems, f"{root} cannot be used", most=20)
     if hasattr(reader, "settle"):
         listing = reader.settle(listing)
+        layout = layout._replace(settings=[*layout.settings, *_deep(listing)])
     facts = Facts(
         layout,
         str(root),
@@ -83,6 +84,30 @@ def look(root: Path, layout: Layout, most: int = LOOKED) -> Facts:
     return _measured(facts, listing, reader, most)
 
 
+def _settings(root: Path, layout: Layout) -> dict[str, Any]:
+    """Give all keys of `data` by which the folder is read."""
+    return competitions.settings(complete("data", {**layout.section(), "path": str(root)}))
+
+
+def _deep(listing: Listing) -> Iterator[Setting]:
+    """Say what becomes black and white where images have more than eight bits."""
+    if not listing.ranges:
+        return
+    low, high = TAILS
+    told = "; ".join(
+        f"{kind}: {_numbers(black)} to {_numbers(white)}"
+        for kind, (black, white) in sorted(listing.ranges.items())
+    )
+    reason = f"{told}, percentiles {low:g} and {high:g} of the training images"
+    asks = "do values mean something (Hounsfield units, reflectance)? then [low, high]"
+    yield Setting("range", "auto", reason, asks)
+
+
+def _numbers(value: Any) -> str:
+    """Write a number, or those of all bands."""
+    return "/".join(f"{number:g}" for number in np.atleast_1d(value))
+
+
 def _original(item: Item) -> tuple[int, int]:
     """Give (height, width) of the image before it was converted, if the tables say it."""
     said = item.columns
@@ -93,7 +118,7 @@ def _original(item: Item) -> tuple[int, int]:
 
 def _stored(root: Path, layout: Layout) -> tuple[int, str, Layout]:
     """Tell bands and depth by some images; several bands need a setting of their own."""
-    listed = competitions.files(layout.competition)(root, layout.section())["train"]
+    listed = competitions.files(layout.competition)(root, _settings(root, layout))["train"]
     met: list[Pixels] = []
     for path in listed:
         try:
@@ -107,7 +132,7 @@ def _stored(root: Path, layout: Layout) -> tuple[int, str, Layout]:
     bands = max(pixels.bands for pixels in met)
     first = met[0]
     stored = f"{first.kind}, {first.bits or 8 * first.values.dtype.itemsize} bit"
-    if bands not in (1, 3) and layout.competition == "folder":
+    if bands not in (1, 3) and told(layout.competition, "BANDS", False):
         reason = f"images have {bands} bands ({stored}); all are used, in their order"
         setting = Setting(
             "bands", list(range(1, bands + 1)), reason, "leave out bands that say nothing"
@@ -139,7 +164,7 @@ def _measured(facts: Facts, listing: Listing, reader: Any, most: int) -> Facts:
         name: [item.columns.get(name) for item in every] for name in sorted(every[0].columns)
     }
     grouping = None
-    if facts.competition in ("folder", "steel"):
+    if facts.told("GROUP") is None and facts.told("GROUPED") is None:
         grouping = groups.by_column(columns)
         grouping = grouping or groups.by_names([item.id for item in every], tally.thumbs())
     made = tally.facts()
@@ -168,8 +193,13 @@ def _read(
         for start in range(0, len(items), 4 * _THREADS):  # so that few are in memory at a time
             part = items[start : start + 4 * _THREADS]
             for item, sample in zip(part, pool.map(one, part), strict=True):
-                if sample is not None:
+                if sample is not None and _same_size(sample):
                     yield item, sample
+
+
+def _same_size(sample: Sample) -> bool:
+    """Tell whether a mask has the size of its image; one that has not was found by scanning."""
+    return sample.mask is None or sample.mask.shape[:2] == sample.image.shape[:2]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
@@ -253,9 +283,10 @@ class _Tally:
         outside = ~inside if ignore is None else ~inside & ~ignore
         if inside.sum() < _SPECK or not outside.any():
             return
-        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
-        apart = np.abs(lab[inside].mean(axis=0) - lab[outside].mean(axis=0))
-        apart /= np.maximum(lab[outside].std(axis=0), 2.0)
+        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+        of_objects, _ = cv2.meanStdDev(lab, mask=inside.astype(np.uint8))
+        of_ground, spread = cv2.meanStdDev(lab, mask=outside.astype(np.uint8))
+        apart = (np.abs(of_objects - of_ground) / np.maximum(spread, 2.0)).ravel()
         self.gains.append((float(apart[1:].max()), float(apart[0])))
 
     def thumbs(self) -> dict[str, np.ndarray]:

@@ -1,20 +1,27 @@
 """What the values of masks probably mean: classes, unlabelled pixels, numbered objects."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from foldbelt.files import InputError
 from foldbelt.formats import labelme
 from foldbelt.formats.findings import Undecodable
-from foldbelt.formats.pixels import Pixels
+from foldbelt.formats.pixels import Meaning, Pixels, read_mask
 from foldbelt.formats.pixels import read as read_pixels
 
 LOOKED = 300
 """Masks that are looked at, evenly over their names."""
 MANY = 32
 """Values above which they are numbers of objects, or soft edges, and no classes."""
+_NEAR = 0.98  # of the highest value: as good as it
+_MOSTLY = 0.5  # share of the pixels above 0 that are near it, where edges are soft
+_AMID = 0.3  # share of the others that have their like on all sides; objects and classes do
+_HARDLY = 0.05  # likewise, where there are few values, which classes may be
+_FEW = 4  # values below which they are classes, or unlabelled
 _GREY = (127, 128)  # what tools write for "unlabelled" between black and white
 _WHITE = 255
 
@@ -44,28 +51,60 @@ def meant_by(paths: Sequence[Path]) -> Iterator[Found]:
     """
     if any(labelme.is_labelme(path) for path in paths[:20]):
         return
-    values: dict[int, int] = {}
-    colours: dict[tuple[int, ...], int] = {}
-    lossy, looked = False, 0
+    met = _Met()
     for path in spread(paths, LOOKED):
         try:
             pixels = read_pixels(path)
         except Undecodable:
             continue  # ingest names it
-        looked += 1
-        lossy |= pixels.lossy
-        _count(pixels, values, colours)
-    if not looked:
+        _count(pixels, met)
+    if not met.looked:
         raise InputError(f"{paths[0].parent}: none of {len(paths)} files can be read as a mask.")
-    if colours:
-        yield from _coloured(colours, looked)
+    if met.fractions:
+        reason = f"masks hold fractions up to {met.fractions:g}: cut in the middle"
+        yield "cut", met.fractions / 2, reason, "is that where objects begin?"
+    elif met.colours:
+        yield from _coloured(met.colours, met.looked)
     else:
-        yield from _valued(values, looked, lossy)
+        yield from _valued(met)
 
 
-def _count(pixels: Pixels, values: dict[int, int], colours: dict[tuple[int, ...], int]) -> None:
+@dataclass
+class _Met:
+    """What was met in masks.
+
+    Parameters
+    ----------
+    values, colours
+        Value, or colour, → pixels.
+    looked, unclear
+        Masks, and those of them stored with loss that the reader does not understand by itself.
+    lossy
+        Whether any is stored with loss.
+    between, amid
+        Pixels above 0 and clearly below the highest value of their mask, and those of them that
+        have their like on all sides.
+    fractions
+        The highest value of masks that hold fractions; 0 without any.
+    """
+
+    values: dict[int, int] = field(default_factory=dict)
+    colours: dict[tuple[int, ...], int] = field(default_factory=dict)
+    looked: int = 0
+    unclear: int = 0
+    lossy: bool = False
+    between: int = 0
+    amid: int = 0
+    fractions: float = 0.0
+
+
+def _count(pixels: Pixels, into: _Met) -> None:
     """Add the values of one mask, or its colours, to those met."""
-    planes = pixels.values
+    into.looked += 1
+    if pixels.values.dtype.kind == "f" and (pixels.values % 1).any():
+        into.fractions = max(into.fractions, float(pixels.values.max()))
+    into.lossy |= pixels.lossy
+    values, colours, planes = into.values, into.colours, pixels.values
     if pixels.palette is not None:
         met, counts = np.unique(planes, return_counts=True)
     elif pixels.deep and planes.shape[2] == 3 and not (planes == planes[..., :1]).all():
@@ -79,24 +118,50 @@ def _count(pixels: Pixels, values: dict[int, int], colours: dict[tuple[int, ...]
     else:
         plane = planes[..., 0] if pixels.deep else planes
         met, counts = np.unique(plane, return_counts=True)
+        _count_edges(np.ascontiguousarray(plane), into)
+        if pixels.lossy:
+            try:
+                read_mask(pixels, Meaning())
+            except Undecodable:
+                into.unclear += 1
     for value, count in zip(met.tolist(), counts.tolist(), strict=True):
         values[int(value)] = values.get(int(value), 0) + count
 
 
-def _valued(values: dict[int, int], looked: int, lossy: bool) -> Iterator[Found]:
+def _count_edges(plane: np.ndarray, into: _Met) -> None:
+    """Add the pixels between background and the highest value, and those amid their like."""
+    if plane.dtype.kind not in "ub" or plane.max(initial=0) > np.iinfo(np.uint16).max:
+        return
+    small = plane.astype(np.uint16)
+    between = (small > 0) & (small < _NEAR * int(small.max(initial=0)))
+    kernel = np.ones((3, 3), np.uint8)
+    amid = between & (cv2.dilate(small, kernel) == cv2.erode(small, kernel))
+    into.between += int(between.sum())
+    into.amid += int(amid.sum())
+
+
+def _valued(met: _Met) -> Iterator[Found]:
+    values, looked = met.values, met.looked
     above = sorted(value for value in values if value > 0)
     total = sum(values.values())
     shown = ", ".join(f"{value} ({values[value] / total:.2%})" for value in above[:8])
-    if len(above) <= 1 or lossy:
+    if len(above) <= 1 or (met.lossy and not met.unclear):
         return  # one class; or blurred by JPEG, which the reader cuts
+    told = _soft(met, above)
+    if told:
+        numbers = "if the values are numbers of objects, write 1; classes need `classes`"
+        yield "cut", (above[-1] + 1) // 2, told, numbers
+        return
+    if met.lossy:
+        return  # the reader says what it does not understand
     if len(above) > MANY:
-        reason = f"{len(above)} values above 0 in {looked} masks: numbers of objects, or soft edges"
-        yield (
-            "cut",
-            1,
-            reason,
-            "for soft edges, a value in the middle (128); classes need `classes`",
+        amid = met.amid / max(met.between, 1)
+        reason = (
+            f"{len(above)} values above 0 in {looked} masks, {amid:.0%} of their pixels amid their "
+            "like: numbers of objects"
         )
+        edges = f"for soft edges, a value in the middle ({(above[-1] + 1) // 2})"
+        yield "cut", 1, reason, f"{edges}; classes need `classes`"
         return
     ignore = _unlabelled(above)
     if ignore is not None:
@@ -121,6 +186,29 @@ def _valued(values: dict[int, int], looked: int, lossy: bool) -> Iterator[Found]
         )
     elif ignore is not None:
         yield "classes", {"object": classes[0]}, "the one other value", "give it its name"
+
+
+def _soft(met: _Met, above: list[int]) -> str:
+    """Say why values are those of soft edges; "" where they are not.
+
+    Most pixels have the highest value, or nearly, and the others have hardly their like on all
+    sides, as objects and classes have.
+    """
+    if len(above) < _FEW:
+        return ""
+    values = met.values
+    total = sum(values[value] for value in above)
+    near = int(np.ceil(_NEAR * above[-1]))
+    top = sum(values[value] for value in above if value >= near) / total
+    amid = met.amid / max(met.between, 1)
+    if top < _MOSTLY or amid >= (_AMID if len(above) > MANY else _HARDLY):
+        return ""
+    low = above[-1] // 12
+    dark = sum(values[value] for value in above if value < low) / total
+    return (
+        f"{len(above)} values above 0 in {met.looked} masks: {top:.0%} of these pixels are {near} "
+        f"or more, {dark:.0%} below {low}, {amid:.0%} of the others amid their like: soft edges"
+    )
 
 
 def _unlabelled(above: list[int]) -> int | None:

@@ -2,6 +2,8 @@
 
 METRIC = "mean_dice"
 SYNTHETIC = "chest"
+MARKS = ("train", "train_study_level.csv", "train_image_level.csv")
+"""Files and folders by which `foldbelt init` tells the layout."""
 MASKS = False
 """As `data.masks`, where the config does not say: there are none unless they are made of boxes."""
 GROUP = "patient"
@@ -22,4 +24,9 @@ CLASSES = ("negative", "typical", "indeterminate", "atypical", "none", "opacity"
 """Their mean is the score; a class that is not predicted counts 0."""
 JOINT = {"none": "none", "negative": "negative", "box": "opacity"}
 """What a config says in `joint` unless it says otherwise."""
+MODELS = {
+    "none": {"stage": "none", "labels": ("none",), "reason": "is there nothing in the image?"},
+    "detector": {"stage": "box", "labels": (), "reason": "of opacities"},
+}
+"""Models beside that of the first of `LABEL_GROUPS` in a recipe of `foldbelt init`."""
 SAMPLE = "sample_submission.csv"

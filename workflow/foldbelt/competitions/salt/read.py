@@ -3,6 +3,7 @@
 Layout: ``train/images/*.png``, ``train/masks/*.png``, ``test/images/*.png`` (some copies put them
 straight in ``test/``), ``train.csv`` (id, rle_mask), ``depths.csv`` (id, z; train and test) and
 ``sample_submission.csv`` (id, rle_mask). Tiles are grey, though saved as RGB with equal channels.
+Where the test folder is empty, nothing is predicted, and no sample is needed.
 
 Masks are 16-bit where there is salt and 8-bit where there is none. So a mask is what is above zero,
 never a value divided by 255.
@@ -87,9 +88,9 @@ def _list_files(root: Path) -> tuple[_Files, list[Finding]]:
     for role, folder in folders(root).items():
         files = files_in(root / folder)
         if not (root / folder).is_dir():
-            findings.append(
-                Finding(folder, f"is missing; looked for a folder of PNGs below {root}")
-            )
+            hint = "; make an empty one if nothing is to be predicted" if role == "test" else ""
+            reason = f"is missing; looked for a folder of PNGs below {root}{hint}"
+            findings.append(Finding(folder, reason))
         elif not files and role != "test":
             findings.append(Finding(folder, "holds no files"))
         files_of[role], wrong = image_files.by_stem(files, root, (".png",))
@@ -107,7 +108,8 @@ def _read_tables(
         DEPTHS: ("id", "z"),
         SAMPLE: ("id", "rle_mask"),
     }.items():
-        tables[name], wrong = csv_files.read_table(root, name, columns)
+        needed = bool(files.test) or name != SAMPLE
+        tables[name], wrong = csv_files.read_table(root, name, columns, needed)
         findings += wrong
     known = {
         TRAIN: (files.images, "train/images"),
@@ -117,6 +119,8 @@ def _read_tables(
     for name, (images, where) in known.items():
         table = tables[name]
         if table is not None:
+            if name == DEPTHS and not files.test:  # which lists the test tiles, too
+                table = table[table["id"].isin(images)]
             findings += csv_files.check_ids(table, name, images, where)
             findings += csv_files.check_rows(name, table, sorted(images))
     depths, wrong = _read_depths(tables[DEPTHS])

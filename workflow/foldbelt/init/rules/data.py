@@ -18,13 +18,15 @@ def layout(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 
 
 @rule(
-    "data.classes, ignore, cut, colours, masks, boxes, label, bands",
+    "data.classes, ignore, cut, colours, masks, boxes, label, bands, range",
     "values met in the masks, headers of tables; conventions of PASCAL VOC (255 is unlabelled)",
 )
 def contents(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Every value or colour met in the masks is a class; 127 between 0 and 255, and 255 above 1, 2,
-    … n, is unlabelled; more than 32 values are numbered objects. Without masks/, boxes or a column
-    of labels are learnt."""
+    … n, is unlabelled; more than 32 values are numbered objects, or soft edges where at least half
+    of their pixels have the highest and few of the others are amid their like. Without masks/,
+    boxes or a column of labels are learnt. Of more than 8 bits, black and white are the percentiles
+    0.1 and 99.9 of the training images."""
     for setting in facts.layout.settings:
         yield Choice(f"data.{setting.key}", setting.value, setting.reason, setting.asks)
 
@@ -35,7 +37,7 @@ def contents(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 )
 def colour(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Images are kept in colour where at least a tenth of them show any, else in grey."""
-    if facts.competition not in ("folder", "steel") or facts.bands != 3:
+    if not facts.told("COLOUR", False) or facts.bands != 3:
         return
     share = f"{facts.coloured:.0%} of {facts.looked} images show colours"
     if facts.coloured < _COLOURED:
@@ -56,25 +58,24 @@ def storage(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Images that differ in size, or that the network sees smaller, are stored at the network's
     size; masks are scored and written at the size of the originals. Else they are stored as they
     are."""
-    if facts.competition in ("salt", "steel"):
-        return  # of one size by their rules
+    if facts.told("ONE_SIZE", False):
+        return
     made = scale.of(facts)
     if not facts.mixed and made.factor == 1:
         return
     low, high = _range(facts)
-    reason = f"images are {low} to {high}" if facts.mixed else f"images are {high}"
-    yield Choice(
-        "data.size",
-        list(made.size),
-        f"{reason}, {facts.height}×{facts.width} in the median; {made.reason}",
-    )
+    reason = f"images are {high}"
+    if facts.mixed:
+        reason = f"images are {low} to {high}, {facts.height}×{facts.width} in the median"
+    yield Choice("data.size", list(made.size), f"{reason}; {made.reason}")
 
 
 @rule("data.series", "names; `foldbelt.init.groups`")
 def series(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """A run of the parts of names is a group where images of one such group are more alike than
     images of two in at least 70 % of the pairs, there are at least 5 groups, and none holds more
-    than 40 % of the images."""
+    than 40 % of the images. Runs that part it further are joined where images across them are as
+    clearly alike (sessions of a patient)."""
     if facts.grouping is not None and facts.grouping.pattern:
         asks = (
             "is it what images have in common (patient, place, day)? if not, leave it and "

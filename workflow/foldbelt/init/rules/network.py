@@ -104,25 +104,32 @@ def start(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 
 
 @rule("stages.none, stages.box, models.none, models.detector", "docs/chest.md")
-def chest(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+def more(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Radiographs: beside the classifier of studies one of `none`, and a detector of opacities."""
-    if facts.competition != "chest":
+    others = facts.told("MODELS", {})
+    if not others:
         return
     alike = {key.removeprefix("stages.base."): value for key, value in chosen.items()
              if key.startswith("stages.base.")}  # fmt: skip
-    losses = {"none": {"label": {"bce": 1}}, "box": {"box": 1}}
-    for name, loss in losses.items():
+    for other in others.values():
+        loss = {"label": {"bce": 1}} if other["labels"] else {"box": 1}
         for key, value in {**alike, "loss": loss}.items():
             same = [Item(part, "as base") for part in plain(value)] if key == "augment" else value
             why = {"augment": "", "loss": "of its output"}.get(key, "as base")
-            yield Choice(f"stages.{name}.{key}", same, why)
-    labels = ["negative", "typical", "indeterminate", "atypical"]
-    yield Choice("models.base.labels", labels, "of a study; they exclude each other")
+            yield Choice(f"stages.{other['stage']}.{key}", same, why)
+    groups, levels = facts.told("LABEL_GROUPS", ()), facts.told("LABEL_LEVELS", {})
+    if groups:
+        of = "".join(f"of a {level}; " for level, names in levels.items() if names == groups[0])
+        yield Choice("models.base.labels", list(groups[0]), f"{of}they exclude each other")
     encoder = chosen[f"{_AT}.encoder"]
-    none = {"name": "classifier", "encoder": encoder, "weights": chosen[f"{_AT}.weights"]}
-    net = {**none, "name": "detector", "pyramid_channels": 64, "head_convs": 2}
-    yield Choice("models.none.stages", ["none"], "is there nothing in the image?")
-    yield Choice("models.none.labels", ["none"], "the label of an image")
-    yield Choice("models.none.architecture", none, "as base")
-    yield Choice("models.detector.stages", ["box"], "of opacities")
-    yield Choice("models.detector.architecture", net, "as base, with a pyramid")
+    net = {"name": "classifier", "encoder": encoder, "weights": chosen[f"{_AT}.weights"]}
+    for name, other in others.items():
+        yield Choice(f"models.{name}.stages", [other["stage"]], other["reason"])
+        if other["labels"]:
+            labels = list(other["labels"])
+            of = "the label of an image" if len(labels) == 1 else "labels of an image"
+            yield Choice(f"models.{name}.labels", labels, of)
+            yield Choice(f"models.{name}.architecture", net, "as base")
+        else:
+            detector = {**net, "name": "detector", "pyramid_channels": 64, "head_convs": 2}
+            yield Choice(f"models.{name}.architecture", detector, "as base, with a pyramid")

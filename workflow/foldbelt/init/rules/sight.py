@@ -21,7 +21,7 @@ def channels(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     yield Choice(
         "channels.base.use", ["image"], f"{facts.stored or 'images'}, {facts.bands} band(s)"
     )
-    one = facts.competition in ("salt", "steel") and made.factor < 1
+    one = facts.told("ONE_SIZE", False) and made.factor < 1
     resized = facts.mixed or made.factor < 1
     mode = "resize" if resized else "pad-reflect"
     height, width = made.input

@@ -23,14 +23,14 @@ def count(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 def stratify(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Folds balance the masks' coverage, or the classes shown where there are several (steel), or
     the label; salt's balance depth, too."""
-    by = {"salt": ["coverage", "depth", "empty"], "steel": ["classes"]}.get(facts.competition)
-    if facts.competition == "chest" or (facts.kind != "masks" and by is None):
-        return  # the defaults are those of the kind
+    by = facts.told("BALANCED")
+    if by is None and (facts.kind != "masks" or facts.told("STRATIFY") is not None):
+        return  # the defaults are those of the kind, or of the competition
     shown = (
         f"{facts.positive:.0%} of the images have a mask, which covers "
         f"{facts.coverage.sum():.2%} of all pixels"
     )
-    yield Choice("folds.base.stratify", by or ["coverage"], shown)
+    yield Choice("folds.base.stratify", list(by or ["coverage"]), shown)
 
 
 @rule("folds.base.group", "leakage between folds: Kaufman et al. 2012; docs/design.md")
@@ -38,11 +38,12 @@ def group(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Salt tiles are grouped by mosaic, radiographs by patient, others by the column or the part of
     the names that betrays a group; near copies (8 bits of a perceptual hash) are kept together
     where there are any."""
-    if facts.competition == "salt":
-        yield Choice("folds.base.group", "mosaic", "neighbouring tiles share their layers")
+    grouped = facts.told("GROUPED")
+    if grouped is not None:
+        yield Choice("folds.base.group", *grouped)
     elif facts.grouping is not None:
         yield Choice("folds.base.group", facts.grouping.column, facts.grouping.reason)
-    elif facts.competition != "chest":
+    elif facts.told("GROUP") is None:
         columns = ", ".join(facts.columns) or "none"
         asks = (
             "do images belong together (patient, place, series)? then a column of meta.csv "

@@ -121,7 +121,7 @@ def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
         told = "estimated"
     else:
         turns = -(-folds // machine.jobs)  # trainings that follow each other
-        models = 3 if facts.competition == "chest" else 1
+        models = 1 + len(facts.told("MODELS", ()))
         fitting = machine.hours * 3600 * scale.TRAINING / (models * turns * seen * seconds)
     bounded = min(fitting, SAMPLES / seen)
     steps = max(seen // int(chosen["stages.base.batch_size"]), 1)
