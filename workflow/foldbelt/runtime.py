@@ -48,6 +48,17 @@ def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
     return chosen
 
 
+def halved(amp: bool | str, device: torch.device) -> bool:
+    """Tell whether a stage computes in bfloat16 on a device.
+
+    Parameters
+    ----------
+    amp
+        False nowhere, True on a GPU, ``"everywhere"`` on a CPU, too.
+    """
+    return amp == "everywhere" or (amp is True and device.type == "cuda")
+
+
 def made_on(device: torch.device) -> dict[str, str | None]:
     """Say what computes, for the metadata of what it makes.
 

@@ -193,6 +193,7 @@ def _metadata(
         **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),
         **({"averaged_epochs": sorted(trainer.best.epochs)} if trainer.best.count > 1 else {}),
         **shape,
+        **({"amp": task.stage.amp} if trainer.stepper.amp else {}),
         "made_on": trainer.made_on,
         "architecture": architecture,
         "key": task.job.key,
