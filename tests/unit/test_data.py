@@ -144,6 +144,17 @@ def test_what_is_held_in_bits_is_what_is_streamed(tmp_path, classes, recipe, mon
     assert np.array_equal(held.truth(rows)[0], mask.reshape(4, *STORED, classes))  # from memory
 
 
+def test_images_whose_masks_nobody_asks_for_are_held_alone(tmp_path):
+    source = write(tmp_path, {"resize_mode": "pad-edge"})
+    fit, labels = Resizer.of(store.attrs(source.channels)), np.zeros((COUNT, 1), np.float32)
+    rows = np.arange(3)
+    for memory in (True, False):
+        bare = ImageSet(source, fit, 0, 0, labels, memory, judged=True)
+        assert bare.targets(rows).shape == (3, *SIZE, 0)
+        assert bare.truth(rows)[0].shape == (3, *STORED, 0)
+        assert np.array_equal(bare.images(rows), images_of(source).images(rows))
+
+
 @pytest.mark.parametrize("mode", ["pad-reflect", "resize"])
 def test_what_is_told_of_the_memory_is_what_is_held(tmp_path, mode):
     source = write(tmp_path, {"resize_mode": mode}, classes=3, ignore=True)
