@@ -76,18 +76,22 @@ def told(data: int, memory_gib: float, batch: int, device: torch.device) -> str:
     Examples
     --------
     >>> told(3 * 2**30, 8, 2**28, torch.device("cpu"))
-    'Memory: images and masks 3.00 GiB, held; masks of a batch at least 0.25 GiB; besides, the \
+    'Memory: images and masks 3.0 GiB, held; masks of a batch at least 256.0 MiB; besides, the \
 network and what it computes with.'
     >>> told(3 * 2**30, 2, 0, torch.device("cpu")).partition(";")[0]
-    'Memory: images and masks 3.00 GiB, streamed (memory_gib: 2)'
+    'Memory: images and masks 3.0 GiB, streamed (memory_gib: 2)'
     """
     kept = "held" if data <= memory_gib * GIB else f"streamed (memory_gib: {memory_gib:g})"
     where = "" if device.type == "cpu" else f" on {device.type}"
-    masks = f"; masks of a batch at least {batch / GIB:.2f} GiB{where}" if batch else ""
+    masks = f"; masks of a batch at least {_spoken(batch)}{where}" if batch else ""
     return (
-        f"Memory: images and masks {data / GIB:.2f} GiB, {kept}{masks}; besides, the network and "
-        "what it computes with."
+        f"Memory: images and masks {_spoken(data)}, {kept}{masks}; besides, the network and what "
+        "it computes with."
     )
+
+
+def _spoken(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.1f} MiB"
 
 
 def check_data(stage: str, data: int, memory_gib: float, batch: int, device: torch.device) -> None:
