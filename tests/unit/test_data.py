@@ -12,8 +12,9 @@ from foldbelt import channels, store
 from foldbelt.augment._transforms import Augment
 from foldbelt.channels._resizing import Resizer
 from foldbelt.config import complete
-from foldbelt.train import Job, image_statistics
-from foldbelt.train.data import ImageSet, Samples, Source, held_in_memory
+from foldbelt.files import InputError
+from foldbelt.train import Job, data, image_statistics, room
+from foldbelt.train.data import ImageSet, Samples, Source
 from foldbelt.train.task import load
 
 STORED, SIZE, COUNT = (11, 13), (24, 20), 9
@@ -103,11 +104,95 @@ def test_a_canvas_takes_its_memory(tmp_path):
     (tmp_path / "a").mkdir()
     plain = write(tmp_path / "a", {"resize_mode": "pad-edge"})
     large = write(tmp_path, {"resize_mode": "pad-edge", "offset": "random"})
-    canvas = (2 * 24 - 11) * (2 * 20 - 13)
-    need = [(plain, 9 * (24 * 20 * 2 + 143)), (large, 9 * (canvas * 2 + 143))]
-    for source, count in need:
-        assert held_in_memory([source], SIZE, 1, count / 2**30)
-        assert not held_in_memory([source], SIZE, 1, (count - 1) / 2**30)
+    for source, pixels in ((plain, 24 * 20), (large, (2 * 24 - 11) * (2 * 20 - 13))):
+        resizer = Resizer.of(store.attrs(source.channels))
+        need = 9 * (pixels + -(-2 * pixels // 8))
+        assert room.data_bytes([source], resizer, 2, 1) == need
+        assert room.data_bytes([source, source], resizer, 2, 1) == 2 * need
+        held = images_of(source)
+        assert held.x.array.nbytes + held.target.packed.nbytes == 9 * (pixels + -(-pixels // 8))
+
+
+RECIPES = [
+    {"resize_mode": "pad-reflect"},
+    {"resize_mode": "pad-edge", "offset": "random"},
+    {"resize_mode": "resize"},
+    {"resize_mode": "resize", "size": list(STORED)},
+    {"resize_mode": "pad-edge", "scale": 2, "size": [40, 40]},
+]
+
+
+@pytest.mark.parametrize("classes", [1, 3, 9])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_is_held_in_bits_is_what_is_streamed(tmp_path, classes, recipe, monkeypatch):
+    monkeypatch.setattr(data, "PLANES_BYTES", 20_000)  # a few images at a time
+    source = write(tmp_path, recipe, classes, ignore=True)
+    rows = np.array([4, 0, 8, 4])
+    streamed = images_of(source, memory=False)
+    for judged in (False, True):
+        held = images_of(source, judged=judged)
+        for name in ("images", "targets", "truth"):
+            given, expected = getattr(held, name)(rows), getattr(streamed, name)(rows)
+            assert np.array_equal(given[0], expected[0])
+            assert np.array_equal(given[1], expected[1])
+        assert held.truth(rows)[0].shape == (4, *STORED, classes)
+        fits = held.resizer.tile == STORED
+        assert (held.stored is not None) == (judged and not fits)
+    mask = store.read(source.masks, "mask", [source.ids[row] for row in rows])
+    assert np.array_equal(held.truth(rows)[0], mask.reshape(4, *STORED, classes))
+    monkeypatch.delattr(held, "mask")
+    assert np.array_equal(held.truth(rows)[0], mask.reshape(4, *STORED, classes))  # from memory
+
+
+def test_images_whose_masks_nobody_asks_for_are_held_alone(tmp_path):
+    source = write(tmp_path, {"resize_mode": "pad-edge"})
+    fit, labels = Resizer.of(store.attrs(source.channels)), np.zeros((COUNT, 1), np.float32)
+    rows = np.arange(3)
+    for memory in (True, False):
+        bare = ImageSet(source, fit, 0, 0, labels, memory, judged=True)
+        assert bare.targets(rows).shape == (3, *SIZE, 0)
+        assert bare.truth(rows)[0].shape == (3, *STORED, 0)
+        assert np.array_equal(bare.images(rows), images_of(source).images(rows))
+
+
+@pytest.mark.parametrize("mode", ["pad-reflect", "resize"])
+def test_what_is_told_of_the_memory_is_what_is_held(tmp_path, mode):
+    source = write(tmp_path, {"resize_mode": mode}, classes=3, ignore=True)
+    job, cpu, lines = Job("m", 0, 0, "s", 1), torch.device("cpu"), []
+    given = ([source, source], job, settings(augment=[]), {"name": "vanilla"}, "mean_dice")
+    task, _ = load(*given, 1.0, cpu, lines.append)
+    sets = [task.valid, *task.samples.sets]
+    arrays = [part.packed for one in sets for part in (one.target, one.stored) if part is not None]
+    total = sum(array.nbytes for array in [*arrays, *(one.x.array for one in sets)])
+    assert total == room.data_bytes([source, source], task.valid.resizer, 4, 3)
+    load(*given, total / 2**31, cpu, lines.append)
+    assert [line.split("; ")[0].split(", ")[1] for line in lines] == [
+        "held",
+        f"streamed (memory_gib: {total / 2**31:g})",
+    ]
+
+
+def test_images_that_no_memory_holds_are_refused_with_the_key(monkeypatch):
+    monkeypatch.setattr(room, "_memory", lambda _: 8 * 2**30)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    gib = 2**30
+    room.check_data("main", 9 * gib, 8.5, 0, cpu)  # streamed
+    room.check_data("main", 7 * gib, 64, gib, cpu)
+    room.check_data("main", 8 * gib, 64, gib, gpu)  # batches lie elsewhere
+    with pytest.raises(InputError, match=r"Stage main: memory_gib is 64, .* 7\.5 GiB .* has 8\.0"):
+        room.check_data("main", 15 * gib // 2, 64, gib, cpu)
+
+
+def test_the_least_limit_above_a_job_counts(tmp_path):
+    own = tmp_path / "own"
+    own.write_text("1:cpu:/x\n0::/slurm/job7/step\n")
+    folder = tmp_path / "cgroup/slurm/job7/step"
+    folder.mkdir(parents=True)
+    (folder / "memory.max").write_text("max\n")
+    (folder.parent / "memory.max").write_text("4096\n")
+    (tmp_path / "memory.max").write_text("7\n")  # lies outside
+    assert room._cgroup_limits(tmp_path / "cgroup", own) == [4096]
+    assert room._cgroup_limits(tmp_path, tmp_path / "none") == []
 
 
 def test_enlarged_images_and_masks_are_trained_on_alike(tmp_path):

@@ -30,6 +30,7 @@ from foldbelt import ingest, store
 from foldbelt.boxes import Boxes
 from foldbelt.config import complete
 from foldbelt.files import InputError
+from foldbelt.formats import image_files
 from foldbelt.ingest import part, streaming
 
 
@@ -901,3 +902,16 @@ def test_labels_named_as_the_classes_of_the_masks_are_refused(run):
     said = run.refused("folder", label={"table": "meta.csv", "column": None, "columns": ["object"],
                                         "exclusive": False})  # fmt: skip
     assert "named as the classes of the masks" in said
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int64])
+def test_grey_is_what_has_equal_planes(dtype):
+    grey = np.repeat(np.arange(12).reshape(3, 4, 1), 3, axis=2).astype(dtype)
+    assert image_files.grey_planes_equal(grey)
+    assert image_files.grey_planes_equal(grey[..., 0])
+    assert image_files.grey_planes_equal(grey[:, ::-1, ::-1])
+    assert not image_files.grey_planes_equal(grey[..., :2])
+    for channel in range(3):
+        coloured = grey.copy()
+        coloured[2, 3, channel] += 1
+        assert not image_files.grey_planes_equal(coloured)

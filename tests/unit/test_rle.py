@@ -86,3 +86,29 @@ def test_the_last_pixel_can_be_reached():
 def test_what_is_no_mask_is_not_encoded(mask):
     with pytest.raises(ValueError, match="a mask to encode"):
         rle.encode(mask)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.int64, np.float32])
+@pytest.mark.parametrize("shape", [(128, 128), (129, 128), (0, 3), (3, 0), (1, 1)])
+def test_texts_are_those_of_plain_python(dtype, shape):
+    """Up to and above the size to which numbers are looked up, down to the last pixel."""
+    mask = (np.random.default_rng(3).random(shape) < 0.3).astype(dtype)
+    mask[:, :2] = 0
+    mask[-1:, -1:] = 1
+    runs, before = [], 0
+    for place, value in enumerate(mask.ravel(order="F").tolist(), start=1):
+        if value and not before:
+            runs.append([place, 0])
+        if value:
+            runs[-1][1] += 1
+        before = value
+    assert rle.encode(mask) == " ".join(f"{start} {length}" for start, length in runs)
+
+
+@pytest.mark.parametrize("value", [-1, 2])
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.float32])
+def test_a_single_wrong_value_is_refused(value, dtype):
+    mask = np.eye(4, dtype=dtype)
+    mask[1, 2] = value
+    with pytest.raises(ValueError, match="values other than 0 and 1"):
+        rle.encode(mask)

@@ -156,7 +156,7 @@ def test_pseudo_labels_join_the_training(tiny):
     tiny.write_pseudo()
     more = {"pseudo": tiny.path["pseudo.h5"], "test_channels": tiny.path["x_test.h5"]}
     first, lines = train(tiny, "a", epochs=1, **more)
-    assert "12 + 7 pseudo-labelled" in lines[0]
+    assert "12 + 7 pseudo-labelled" in lines[1]
     assert train(tiny, "b", epochs=1)[0] != first
     assert train(tiny, "c", epochs=1, memory_gib=0.0, **more)[0] == first
     tiny.write_pseudo(0)  # none admitted
@@ -168,8 +168,8 @@ def test_pseudo_labels_alone_need_pseudo_labels(tiny):
     arguments["stage"]["train_on"] = "pseudo"
     lines = []
     training.run(**arguments, log=lines.append)
-    assert "12 images" in lines[0]
-    assert "no pseudo-labels; this trains on the truth" in lines[1]
+    assert "12 images" in lines[1]
+    assert "no pseudo-labels; this trains on the truth" in lines[2]
     assert (tiny.root / "a.safetensors").read_bytes() == train(tiny, "b", epochs=1)[0]
 
 

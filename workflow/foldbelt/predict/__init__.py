@@ -2,7 +2,8 @@
 
 Read `images` first. Blocks of images pass from the channels file to `predictor`, which makes the
 views, calls the network (in the windows of `windows`, if there are any), undoes the views, averages
-and returns to storage size; then `images` writes them.
+and returns to storage size; then `images` writes them. By `overlapping`, a block is predicted while
+the next one is read and the last ones are rounded and written.
 """
 
 import lazy_loader

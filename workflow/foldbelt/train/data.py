@@ -5,11 +5,9 @@ image, on how often the image has come in the epoch), never on the batch, the wo
 read before, so batches may be made in any number of processes.
 """
 
-import os
+import math
 from collections.abc import Sequence
-from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -21,56 +19,13 @@ from foldbelt.files import seed_for
 from foldbelt.train import box_targets
 from foldbelt.train.arguments import SeedParts
 from foldbelt.train.blackout import blacken
+from foldbelt.train.columns import PLANES_BYTES, Bits, Column
 from foldbelt.train.crops import Crop, seen, shown
 from foldbelt.train.data_source import Source as Source
 
 Batch = dict[str, torch.Tensor]
 Item = tuple[int, ...]
 """(epoch, row), or (epoch, row, how often the row has come in the epoch before)."""
-
-
-class Column:
-    """Rows of one dataset: in memory, or read from the file as they are needed.
-
-    Parameters
-    ----------
-    path, name
-        File and dataset.
-    ids
-        Which rows, in this order.
-    memory
-        Read all of them now.
-    """
-
-    def __init__(self, path: str, name: str, ids: Sequence[str], memory: bool) -> None:
-        self.path, self.name = path, name
-        self.array = store.read(path, name, ids) if memory else None
-        self.rows = None if memory else store.positions(path, ids)
-        self._file: h5py.File | None = None
-        self._process = 0
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Give some rows, (n, …), in the order asked for."""
-        if self.array is not None:
-            return self.array[rows]
-        if self._file is None or self._process != os.getpid():  # handles do not survive a fork
-            self._file, self._process = h5py.File(self.path, "r", locking=False), os.getpid()
-        data = self._file[self.name]
-        assert self.rows is not None
-        out = np.stack([data[row] for row in self.rows[rows]])
-        classes = data.attrs.get("classes", 1) if self.name == "mask" else 1
-        return _unpacked(out, int(classes)) if classes > 1 else out
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_process": 0}
-
-
-def _unpacked(packed: np.ndarray, classes: int) -> np.ndarray:
-    """Unpack bits (…,⌈K/8⌉) to (…,K) of 0/1; up to 8 in a third of `np.unpackbits`'s time."""
-    if classes > 8:
-        return np.unpackbits(packed, axis=-1, count=classes)
-    table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, count=classes)
-    return np.take(table, packed[..., 0], axis=0)
 
 
 class ImageSet:
@@ -89,13 +44,17 @@ class ImageSet:
     labels
         (N,L) f32.
     memory
-        Hold everything in memory.
+        Hold images in memory as they are, and masks at network size as bits.
     depth
         (N,1) f32, from `foldbelt.train.image_statistics.depths`; None leaves it out of the batches.
     padding
         Whether what was padded around images is ignored like unlabelled pixels.
     boxes
         From `foldbelt.train.box_targets.of_images`; None leaves them out of the batches.
+    judged
+        Whether masks are asked for at storage size, too, again and again. What is held at network
+        size is cut where it shows the same pixels; elsewhere they are held at storage size beside
+        it, or read from the file each time if this is False.
     """
 
     def __init__(
@@ -109,6 +68,7 @@ class ImageSet:
         depth: np.ndarray | None = None,
         padding: bool = False,
         boxes: Sequence[np.ndarray] | None = None,
+        judged: bool = False,
     ) -> None:
         self.boxes = boxes
         self.padding = resizer.padding() if padding else None
@@ -118,10 +78,15 @@ class ImageSet:
         self.x = Column(source.channels, "x", self.ids, memory)
         # Pseudo-labels of labels or boxes alone have no masks; nobody learns any from them then.
         masks = classes > 0 and store.has(source.masks, "mask")
-        self.mask = Column(source.masks, "mask", self.ids, memory) if masks else None
+        self.mask = Column(source.masks, "mask", self.ids, False) if masks else None
         ignore = planes > classes and source.has_ignore()
-        self.ignore = Column(source.masks, "ignore", self.ids, memory) if ignore else None
-        self.target = self._fitted(np.arange(len(self.ids))) if memory else None
+        self.ignore = Column(source.masks, "ignore", self.ids, False) if ignore else None
+        self.target = Bits(len(self.ids), (*resizer.canvas, planes)) if memory else None
+        stored = memory and judged and not same_pixels(resizer)
+        shape = (*resizer.source, classes + ignore)
+        self.stored = Bits(len(self.ids), shape) if stored else None
+        if memory:
+            self._hold(source)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -136,16 +101,48 @@ class ImageSet:
 
     def targets(self, rows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
         """(n,H,W,P) u8 at network size: the classes, then the ignored pixels if there are any."""
-        fitted = self._fitted(rows) if self.target is None else self.target[rows]
+        fitted = self.target.take(rows) if self.target else self._fitted(*self._read(rows))
         return self._cut(fitted, starts)
 
     def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Give masks (n,h,w,K) and ignored pixels (n,h,w) at storage size; K may be 0."""
+        if self.stored is not None:
+            planes = self.stored.take(rows)
+        elif self.target is not None and same_pixels(self.resizer):
+            inside = ~self.resizer.padding()
+            top, left = int(inside.any(axis=1).argmax()), int(inside.any(axis=0).argmax())
+            height, width = self.resizer.source
+            planes = self.target.take(rows)[:, top : top + height, left : left + width]
+        else:
+            return self._read(rows)
+        return planes[..., : self.classes], None if self.ignore is None else planes[..., -1]
+
+    def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read what `truth` gives from the file."""
         if self.mask is None:
             return np.zeros((len(rows), *self.resizer.source, self.classes), np.uint8), None
         mask = self.mask.take(rows)
         ignore = None if self.ignore is None else self.ignore.take(rows)
         return mask.reshape(*mask.shape[:3], self.classes), ignore
+
+    def _hold(self, source: Source) -> None:
+        """Read all masks, some at a time, and hold their bits."""
+        assert self.target is not None
+        canvas, stored = self.resizer.canvas, self.resizer.source
+        row = max(math.prod(canvas) * self.planes, math.prod(stored) * max(self.classes, 1))
+        step = max(1, min(256, PLANES_BYTES // max(row, 1)))
+        names = [name for name in ("mask", "ignore") if getattr(self, name) is not None]
+        streams = [store.blocks(source.masks, name, self.ids, step) for name in names]
+        for start in range(0, len(self.ids), step):
+            count = min(step, len(self.ids) - start)
+            blocks = {name: next(one)[1] for name, one in zip(names, streams, strict=True)}
+            mask = blocks.get("mask", np.zeros((count, *stored, self.classes), np.uint8))
+            mask = mask.reshape(count, *stored, self.classes)
+            ignore = blocks.get("ignore")
+            if self.stored is not None:
+                planes = [mask] if ignore is None else [mask, ignore[..., None]]
+                self.stored.put(start, np.concatenate(planes, axis=3))
+            self.target.put(start, self._fitted(mask, ignore))
 
     def _cut(self, x: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
         if starts is None:
@@ -157,18 +154,21 @@ class ImageSet:
         ]
         return np.stack(cut)
 
-    def _fitted(self, rows: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(rows), *self.resizer.canvas, self.planes), np.uint8)
-        for start in range(0, len(rows), 256):
-            part = rows[start : start + 256]
-            mask, ignore = self.truth(part)
-            if self.classes:
-                out[start : start + len(part), ..., : self.classes] = self.resizer.masks(mask)
-            if ignore is not None:
-                out[start : start + len(part), ..., -1] = self.resizer.masks(ignore)
-            if self.padding is not None:
-                out[start : start + len(part), ..., -1] |= self.padding
+    def _fitted(self, mask: np.ndarray, ignore: np.ndarray | None) -> np.ndarray:
+        """Bring masks and ignored pixels of storage size to that of the canvas, (n,H,W,P)."""
+        out = np.zeros((len(mask), *self.resizer.canvas, self.planes), np.uint8)
+        if self.classes:
+            out[..., : self.classes] = self.resizer.masks(mask)
+        if ignore is not None:
+            out[..., -1] = self.resizer.masks(ignore)
+        if self.padding is not None:
+            out[..., -1] |= self.padding
         return out
+
+
+def same_pixels(resizer: Resizer) -> bool:
+    """Tell whether masks at storage size are a window of those on the canvas."""
+    return resizer.tile == resizer.source
 
 
 class Samples(Dataset[Batch]):
@@ -367,34 +367,3 @@ def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
     out = np.empty(len(arrays), object)
     out[:] = list(arrays)
     return out
-
-
-def held_in_memory(
-    sources: Sequence[Source], size: tuple[int, int], planes: int, budget_gib: float
-) -> bool:
-    """Tell whether the images and masks of all sets together stay within a memory budget.
-
-    Parameters
-    ----------
-    sources
-        The sets.
-    size
-        Network size.
-    planes
-        Mask planes.
-    budget_gib
-        The budget.
-
-    Returns
-    -------
-    bool
-    """
-    total = 0
-    for source in sources:
-        attrs = store.attrs(source.channels)
-        height, width = attrs["source"]
-        canvas = attrs.get("canvas", size)
-        # Masks are held twice: at network size, and at storage size, where they are scored.
-        network = canvas[0] * canvas[1] * (len(attrs["names"]) + planes)
-        total += len(source.ids) * (network + height * width * planes)
-    return total <= budget_gib * 2**30

@@ -89,7 +89,7 @@ def run(
     key = state.key_of(decisive)
     with state.locked(outputs.state_root, key, log, machine.attempt) as saved:
         sources = sources_of(inputs, train_ids, valid_ids)
-        task, shape = load(sources, job, stage, model, metric, machine.memory_gib, device)
+        task, shape = load(sources, job, stage, model, metric, machine.memory_gib, device, log)
         module = network(model, shape, inputs.start, job, device)
         log(_opening(task, module, device))
         for line in _remarks(task, inputs.start):
@@ -193,6 +193,7 @@ def _metadata(
         **({"snapshots": len(trainer.snapshots)} if trainer.snapshots else {}),
         **({"averaged_epochs": sorted(trainer.best.epochs)} if trainer.best.count > 1 else {}),
         **shape,
+        **({"amp": task.stage.amp} if trainer.stepper.amp else {}),
         "made_on": trainer.made_on,
         "architecture": architecture,
         "key": task.job.key,

@@ -1,6 +1,6 @@
 """What one job trains on: images and settings from their files, and the network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from foldbelt.store import weights as weights_files
 from foldbelt.train import box_targets, image_statistics, labels, room, samplers
 from foldbelt.train.arguments import Inputs, Job
 from foldbelt.train.crops import Crop
-from foldbelt.train.data import ImageSet, Samples, held_in_memory
+from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.data_source import Source
 
 
@@ -147,6 +147,7 @@ def load(
     metric: str,
     memory_gib: float,
     device: torch.device,
+    log: Callable[[str], None] = lambda text: None,
 ) -> tuple[Task, dict[str, Any]]:
     """Load the images of a job.
 
@@ -162,6 +163,8 @@ def load(
         Images and masks above this are streamed from their files.
     device
         Where to compute.
+    log
+        Is told what the job will take of the memory, before anything large is read.
 
     Returns
     -------
@@ -198,7 +201,11 @@ def load(
             "not those of its masks, so nobody knows what blackening a mask does to them; set it "
             "to 0."
         )
-    memory = held_in_memory(sources, resizer.size, planes, memory_gib)
+    data = room.data_bytes(sources, resizer, planes, classes)
+    batch = room.batch_bytes(stage.batch_size, classes, seen)
+    log(room.told(data, memory_gib, batch, device))
+    room.check_data(job.stage, data, memory_gib, batch, device)
+    memory = data <= memory_gib * room.GIB
     depths = image_statistics.depths(sources) if stage.depth_weight else None
     sets = []
     for place, source in enumerate(sources):
@@ -211,7 +218,7 @@ def load(
         # What is mirrored around an image is no evidence; validation never counts it.
         padding = pads and (place == 1 or not stage.loss_on_padding)
         boxes = box_targets.of_images(source, resizer) if objects else None
-        given = (memory, depth, padding, boxes)
+        given = (memory, depth, padding, boxes, place == 1)
         sets.append(ImageSet(source, resizer, planes, classes, label, *given))
     colours = images_of(attrs["names"])
     crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None

@@ -142,7 +142,7 @@ def read(item: Item, listing: Listing) -> Sample:
         findings.append(
             Finding(image_files.relative(item.image, listing.root), str(error), item.id)
         )
-    columns["black"] = float((image <= _BLACK).mean())
+    columns["black"] = _share(image <= _BLACK)
     if item.truth is None:
         if findings:
             raise UnusableImage(findings)
@@ -150,15 +150,20 @@ def read(item: Item, listing: Listing) -> Sample:
     planes, wrong = _draw(item.id, item.truth, item.size, listing.classes, TRAIN)
     if findings or wrong:
         raise UnusableImage(findings + wrong)
-    areas = {label: float(plane.mean()) for label, plane in planes.items()}
+    areas = {label: _share(plane) for label, plane in planes.items()}
     shown = [label for label in listing.classes if areas.get(label)]
     union = np.bitwise_or.reduce([*planes.values(), np.zeros(item.size, np.uint8)])
-    columns["coverage"] = float(union.mean())
+    columns["coverage"] = _share(union)
     columns["empty"] = int(not shown)
     columns["classes"] = "+".join(shown) or "none"
     columns |= {f"area_{label}": areas.get(label, 0.0) for label in listing.classes}
     labels = np.array([label in shown for label in listing.classes], np.uint8)
     return Sample(image, _stack(planes, item.size, listing.classes), None, labels, columns)
+
+
+def _share(plane: np.ndarray) -> float:
+    """Give the mean of a plane of 0 and 1, bool or u8, in less than half of the time of `mean`."""
+    return np.count_nonzero(plane.view(bool)) / plane.size
 
 
 def _draw(
