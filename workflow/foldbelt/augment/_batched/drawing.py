@@ -1,4 +1,4 @@
-"""Random numbers of samples: a stream a seed on the host, and noise by counting on the device."""
+"""Random numbers of samples, by counting: on the host of each seed, on the device of each key."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _BITS = 24  # of a float32 between 0 and 1
 
 
 def uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
-    """Draw numbers for samples, from Philox keyed by each sample's seed (Salmon et al. 2011).
+    """Draw numbers for samples.
 
     Parameters
     ----------
@@ -23,12 +23,11 @@ def uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
     Returns
     -------
     (N,count) float64 array
-        In [0, 1).
+        In [0, 1), each row from its seed alone.
     """
-    out = np.empty((len(seeds), count))
-    for row, seed in zip(out, seeds, strict=True):
-        np.random.Generator(np.random.Philox(key=seed)).random(out=row)
-    return out
+    bits = _bits(torch.tensor(list(seeds), dtype=torch.int64), count)
+    numbers: np.ndarray = (_shifted(bits, 11).to(torch.float64) * 2.0**-53).numpy()
+    return numbers
 
 
 class Stream:
@@ -73,7 +72,10 @@ class Stream:
 
 
 def _bits(keys: torch.Tensor, count: int) -> torch.Tensor:
-    """(n,count) int64 of random bits: SplitMix64, started from each key (Steele et al. 2014)."""
+    """(n,count) int64 of random bits: SplitMix64 from each key (Steele et al., OOPSLA 2014).
+
+    Its n-th number is a function of n, so that all are had at once, in any order.
+    """
     counter = torch.arange(1, count + 1, device=keys.device, dtype=torch.int64)
     mixed = keys[:, None] * _MIX[0] + counter * _STEP  # neighbouring keys start far apart
     for shift, factor in zip((30, 27), _MIX, strict=True):

@@ -57,7 +57,7 @@ class Touch:
         return x, target
 
     def changed(self, grey: torch.Tensor, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
-        """Change (N,C,H,W) f32 channels that are grey values or colours."""
+        """Change (N,C,H,W) f32 channels that are grey values or colours; may be in place."""
         raise NotImplementedError
 
 
@@ -73,12 +73,14 @@ class BrightnessContrast(Touch):
         return np.stack([np.where(active, factor, 1), np.where(active, more, 0)], axis=1)
 
     def changed(self, grey: torch.Tensor, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
+        if not bool((host != host.new_tensor([1, 0])).any()):
+            return grey
         factor, more = (column.reshape(-1, 1, 1, 1) for column in table.unbind(1))
         if self.transform.brightness_by_max:
             more = more * 255
         else:
             more = more * grey.mean(dim=(1, 2, 3), keepdim=True)
-        return torch.addcmul(more, grey, factor).clamp_(0, 255)
+        return grey.mul_(factor).add_(more).clamp_(0, 255)
 
 
 class Gamma(Touch):
@@ -89,8 +91,11 @@ class Gamma(Touch):
         return np.where(active, exponent, 1)[:, None]
 
     def changed(self, grey: torch.Tensor, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
+        if not bool((host != 1).any()):
+            return grey
         exponent = table.reshape(-1, 1, 1, 1)
-        return (grey * (1 / 255)).pow_(exponent).mul_(255)
+        # To the power of one, and there and back, is not the same to the last digit.
+        return torch.where(exponent == 1, grey, (grey / 255).pow_(exponent).mul_(255))
 
 
 class Noise(Touch):

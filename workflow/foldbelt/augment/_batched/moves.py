@@ -87,7 +87,7 @@ class Move:
 
 
 class Turn(Move):
-    """Flips, quarter turns and transposition, named as in albumentations."""
+    """Flips, quarter turns and transpositions."""
 
     def draw(self, stream: Stream, active: np.ndarray) -> Drawn:
         height, width = self.size
@@ -172,8 +172,7 @@ def _scale(stream: Stream, given: Any, axis: str) -> np.ndarray:
     smaller = stream.take(1)[:, 0] < 0.5
     if not given.balanced_scale:
         return stream.between(low, high)
-    parts = [part for part in ((low, 1.0), (1.0, high)) if part[0] < part[1] and low < high]
-    parts = parts or [(1.0, 1.0)]
+    parts = [part for part in ((low, 1.0), (1.0, high)) if part[0] < part[1]] or [(1.0, 1.0)]
     share = stream.take(1)[:, 0]
     first, last = (start + (end - start) * share for start, end in (parts[0], parts[-1]))
     return np.where(smaller, first, last)
@@ -266,12 +265,9 @@ def _largest(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, in
 
 def border_of(transform: Any) -> Border:
     """Read what a transform has beyond the border."""
-    fills = (np.atleast_1d(np.asarray(value, float)).tolist() for value in _fills(transform))
+    given = (transform.fill, transform.fill_mask)
+    fills = (np.atleast_1d(np.asarray(value, float).clip(0, 255)).tolist() for value in given)
     return Border(BORDERS.get(transform.border_mode, ""), *map(tuple, fills))
-
-
-def _fills(transform: Any) -> tuple[Any, Any]:
-    return transform.fill, transform.fill_mask
 
 
 def unusable_sampling(transform: Any) -> list[str]:

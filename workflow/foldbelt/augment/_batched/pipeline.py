@@ -11,7 +11,8 @@ from foldbelt.augment import _transforms
 from foldbelt.augment._batched import blurs, boxes, choosing, grey, holes
 from foldbelt.augment._batched.distortions import MOVES
 from foldbelt.augment._batched.drawing import Stream, uniforms
-from foldbelt.augment._batched.moves import Move
+from foldbelt.augment._batched.moves import Move, Turn
+from foldbelt.augment._batched.turning import Turning
 from foldbelt.augment._batched.warping import Warping
 from foldbelt.files import InputError
 
@@ -19,7 +20,7 @@ TOUCHES = grey.TOUCHES | blurs.TOUCHES | holes.TOUCHES
 NAMES = tuple(sorted([*MOVES, *TOUCHES, *choosing.CHOICES]))
 """All that has a batched form."""
 
-_Pass = Warping | grey.Touch
+_Pass = Warping | Turning | grey.Touch
 
 
 class BatchedAugment:
@@ -99,15 +100,19 @@ class BatchedAugment:
         """
         table = drawn.to(x.device, torch.float32, non_blocking=True)
         planes, masks = (each.permute(0, 3, 1, 2) for each in (x, target))
-        out = planes.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-        masks = masks.contiguous(memory_format=torch.contiguous_format).clone()
+        # No transform may change what was given, and few work on channels that come last.
+        out, masks = (each.clone(memory_format=torch.contiguous_format) for each in (planes, masks))
         for step, columns in zip(self.passes, self.columns, strict=True):
             given = (table[:, columns], drawn[:, columns])
+            if not isinstance(step, Turning):
+                out = out.to(torch.float32)
             out, masks = step.apply(out, masks, *given)
-            if box is not None and isinstance(step, Warping):
+            if box is not None and isinstance(step, Turning):
+                box = step.boxes(box, given[0])
+            elif box is not None and isinstance(step, Warping):
                 assert self.visible is not None
                 box = boxes.moved(box, step, *given, self.visible)
-        changed = out.round_().clamp_(0, 255).to(torch.uint8)
+        changed = out.round_().to(torch.uint8) if out.is_floating_point() else out
         for channel in self.others:
             plane = planes[:, channel]
             same = (plane == plane[:, :1, :1]).flatten(1).all(dim=1)[:, None, None]
@@ -135,7 +140,8 @@ class BatchedAugment:
                 passes += [each for each in group if isinstance(each, grey.Touch)]
             else:
                 moves = [each for each in group if isinstance(each, Move)]
-                passes.append(Warping(moves, self.size))
+                alone = all(isinstance(move, Turn) for move in moves)
+                passes.append((Turning if alone else Warping)(moves, self.size))
         return passes
 
     def _built(self, node: choosing.Node) -> Move | grey.Touch:
@@ -164,7 +170,7 @@ class BatchedAugment:
         active = choosing.chosen(self.nodes, stream)
         parts, self.columns = [], []
         for step in self.passes:
-            if isinstance(step, Warping):
+            if isinstance(step, Warping | Turning):
                 mine, active = active[: len(step.moves)], active[len(step.moves) :]
                 parts.append(step.draw(stream, mine))
             else:

@@ -74,16 +74,28 @@ class Warping:
         """
         drawn = [move.draw(stream, on) for move, on in zip(self.moves, active, strict=True)]
         table = _Table(np.logical_or.reduce(active))
-        back = np.tile(np.eye(3), (stream.samples, 1, 1))
-        for move, what in zip(reversed(self.moves), reversed(drawn), strict=True):
+        here = np.tile(np.eye(3), (stream.samples, 1, 1))
+        back = here
+        for place, (move, what) in reversed(list(enumerate(zip(self.moves, drawn, strict=True)))):
             back = np.linalg.inv(what.matrix) @ back
-            if move.border is not None:
-                table.add(move, back, what.window, what.field)
-                back = np.tile(np.eye(3), (stream.samples, 1, 1))
-        if not self.moves or self.moves[0].border is None:
-            table.add(None, back)
+            if move.border is None:
+                continue
+            if what.window is None and what.field is None and self._turns_before(place):
+                # A turn takes a border to a border, so it may as well come after this one.
+                for turn in reversed(drawn[:place]):
+                    back = np.linalg.inv(turn.matrix) @ back
+                table.add(move, back)
+                break
+            table.add(move, back, what.window, what.field)
+            back = here
+        else:
+            if self.moves[0].border is None:
+                table.add(None, back)
         self.segments = table.segments
         return table.joined()
+
+    def _turns_before(self, place: int) -> bool:
+        return all(move.border is None for move in self.moves[:place])
 
     def apply(
         self, x: torch.Tensor, target: torch.Tensor, table: torch.Tensor, host: torch.Tensor
@@ -103,19 +115,65 @@ class Warping:
         -------
         x, target
         """
-        if not bool(host[:, 0].any()):
+        rows = host[:, 0].nonzero()[:, 0]
+        if not len(rows):
             return x, target
+        if len(rows) == len(x):
+            return self._read(x, target, table, host)
+        # What stays must stay to the last digit, so that no sample depends on others of its batch.
+        if selects(x.device):
+            x[rows], target[rows] = self._read(x[rows], target[rows], table[rows], host[rows])
+            return x, target
+        moves = table[:, :1, None, None] > 0
+        moved, masks = self._read(x, target, table, host)
+        return torch.where(moves, moved, x), torch.where(moves, masks, target)
+
+    def _read(
+        self, x: torch.Tensor, target: torch.Tensor, table: torch.Tensor, host: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         places = _Places(self.size, x.device, self.nearest)
-        for number, segment in enumerate(self.segments):
-            places.back(table[:, segment.matrix])
-            if isinstance(segment.move, Distortion) and segment.field is not None:
-                columns = (table[:, segment.field], host[:, segment.field])
-                places.displace(segment.move.displacement(*columns))
-            if segment.move is not None and segment.move.border is not None:
-                window = None if segment.window is None else table[:, segment.window]
-                last = number + 1 == len(self.segments)
-                places.border(segment.move.border, window, last)
+        for segment in self.segments[:-1]:
+            self._pass(segment, places, table, host)
+        last = self.segments[-1]
+        border = None if last.move is None else last.move.border
+        padding = _PADDINGS.get("" if border is None else border.mode)
+        if last.field is None and last.window is None and padding and not _filled(border):
+            places.read_at(table[:, last.matrix], padding)
+        else:
+            self._pass(last, places, table, host)
         return places.read(x, target)
+
+    def _pass(
+        self, segment: Segment, places: "_Places", table: torch.Tensor, host: torch.Tensor
+    ) -> None:
+        """Go from the output of a transform back to its input."""
+        places.back(table[:, segment.matrix])
+        if isinstance(segment.move, Distortion) and segment.field is not None:
+            columns = (table[:, segment.field], host[:, segment.field])
+            places.displace(segment.move.displacement(*columns))
+        if segment.move is not None and segment.move.border is not None:
+            window = None if segment.window is None else table[:, segment.window]
+            places.border(segment.move.border, window)
+
+
+def selects(device: torch.device) -> bool:
+    """Whether to leave out samples that stay: where arithmetic takes the time, not launching it."""
+    return device.type == "cpu"
+
+
+_PADDINGS = {
+    "": "border",
+    "constant": "zeros",
+    "replicate": "border",
+    "reflect_101": "reflection",
+}
+"""Borders that torch's own reading of an image knows; without one, there is nothing beyond it."""
+
+
+def _filled(border: Border | None) -> bool:
+    """Whether there is something else than 0 beyond a constant border."""
+    constant = border is not None and border.mode == "constant"
+    return constant and border is not None and any([*border.fill, *border.fill_mask])
 
 
 class _Table:
@@ -176,11 +234,16 @@ class _Places:
         self.inside: torch.Tensor | None = None
         self.filled: torch.Tensor | None = None
         self.padding = "border"
+        self.last: torch.Tensor | None = None
 
     def back(self, matrix: torch.Tensor) -> None:
         """Go through matrices, (N,6)."""
         a, b, c, d, e, f = (column.reshape(-1, 1, 1) for column in matrix.unbind(1))
         self.x, self.y = a * self.x + (b * self.y + c), d * self.x + (e * self.y + f)
+
+    def read_at(self, matrix: torch.Tensor, padding: str) -> None:
+        """Go through the last matrices, (N,6), to where the image is read."""
+        self.last, self.padding = matrix, padding
 
     def displace(self, displacement: torch.Tensor) -> None:
         """Go through displacements (N,2,H,W) in x and y, given at the pixels of their output."""
@@ -189,15 +252,11 @@ class _Places:
         )
         self.x, self.y = self.x + field[:, 0], self.y + field[:, 1]
 
-    def border(self, border: Border, window: torch.Tensor | None, last: bool) -> None:
+    def border(self, border: Border, window: torch.Tensor | None) -> None:
         """Bring places beyond the border back into the image."""
         height, width = self.size
         right, bottom = width - 1.0, height - 1.0
         if border.mode == "constant":
-            plain = not any(border.fill) and not any(border.fill_mask)
-            if last and plain:
-                self.padding = "zeros"  # which does the same, and faster
-                return
             self._hide(border)
         elif border.mode == "reflect_101":
             self.x, self.y = _mirrored(self.x, right, 0), _mirrored(self.y, bottom, 0)
@@ -253,8 +312,16 @@ class _Places:
         """(N,H,W,2), -1 to 1 from the first pixel's centre to the last one's."""
         height, width = self.size
         grid = torch.empty((samples, height, width, 2), device=self.device)
-        torch.sub(self.x * (2 / max(width - 1, 1)), 1, out=grid[..., 0])
-        torch.sub(self.y * (2 / max(height - 1, 1)), 1, out=grid[..., 1])
+        scales = [2 / max(side - 1, 1) for side in (width, height)]
+        if self.last is None:
+            for axis, (places, scale) in enumerate(zip((self.x, self.y), scales, strict=True)):
+                torch.sub(places * scale, 1, out=grid[..., axis])
+            return grid
+        columns = [column.reshape(-1, 1, 1) for column in self.last.unbind(1)]
+        for axis, scale in enumerate(scales):  # scaled on the way, which saves passes
+            a, b, c = columns[3 * axis : 3 * axis + 3]
+            rest = b * scale * self.y + (c * scale - 1)
+            torch.add(a * scale * self.x, rest, out=grid[..., axis])
         return grid
 
 
