@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from foldbelt.augment._batched.drawing import Stream
 from foldbelt.augment._batched.grey import Touch
+from foldbelt.augment._batched.sending import sent
 
 
 class Blurring(Touch):
@@ -36,7 +37,7 @@ class Blurring(Touch):
         return np.concatenate([active[:, None].astype(float), drawn], axis=1)
 
     def changed(self, grey: torch.Tensor, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
-        rows = host[:, 0].nonzero()[:, 0].to(grey.device)
+        rows = sent(host[:, 0].nonzero()[:, 0], grey.device)
         if len(rows):
             grey[rows] = self._blurred(grey[rows], table[rows, 1:])
         return grey

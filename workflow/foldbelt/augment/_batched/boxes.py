@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from foldbelt.augment._batched.distortions import Distortion
+from foldbelt.augment._batched.sending import sent
 from foldbelt.augment._batched.warping import Segment, Warping
 
 NOTHING = -1
@@ -64,7 +65,7 @@ def _sides(boxes: torch.Tensor) -> torch.Tensor:
 def _undone(points: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Find the places of the output that are read from places (N,M,P,2) of the input."""
     height, width = field.shape[2:]
-    scale = torch.tensor([2 / width, 2 / height], device=field.device)
+    scale = sent([2 / width, 2 / height], field.device)
     places = points
     for _ in range(_ROUNDS):
         grid = places.flatten(1, 2)[:, :, None] * scale - 1  # pixels' edges at -1 and 1
@@ -86,7 +87,7 @@ def _kept(
 ) -> torch.Tensor:
     """Cut boxes at the border, and drop those of which too little is left."""
     height, width = size
-    most = torch.tensor([width, height, width, height], device=boxes.device, dtype=boxes.dtype)
+    most = sent([float(width), float(height)] * 2, boxes.device)
     cut = torch.minimum(around.clamp(min=0), most)
     area, left = _areas(around), _areas(cut)
     gone = (left <= 0) | (left < visible * area)

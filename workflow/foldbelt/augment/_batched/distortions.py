@@ -7,6 +7,7 @@ import torch
 from foldbelt.augment._batched import moves
 from foldbelt.augment._batched.drawing import Stream, levels, normals
 from foldbelt.augment._batched.moves import Drawn, Move
+from foldbelt.augment._batched.sending import sent
 
 
 class Distortion(Move):
@@ -58,17 +59,17 @@ class Elastic(Distortion):
         rows = host[:, 0].nonzero()[:, 0]
         if not len(rows):
             return out
-        keys = host[rows, 1].to(device)  # not of `table`, whose numbers have no 53 bits
+        keys = sent(host[rows, 1], device)  # not of `table`, whose numbers have no 53 bits
         planes = 1 if self.transform.same_dxdy else 2
         if self.transform.noise_distribution == "gaussian":
             noise = normals(keys, (planes, height, width))
             noise = noise / noise.abs().amax(dim=(1, 2, 3), keepdim=True)
         else:
             noise = 2 * levels(keys, (planes, height, width)) - 1
-        down, across = (blur.to(device) for blur in self.blurs)
+        down, across = (sent(blur, device) for blur in self.blurs)
         blurred = [down @ plane @ across.T for plane in noise.flatten(0, 1)]
         field = torch.stack(blurred).reshape(noise.shape) * self.transform.alpha
-        out[rows.to(device)] = field.expand(-1, 2, -1, -1)
+        out[sent(rows, device)] = field.expand(-1, 2, -1, -1)
         return out
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from foldbelt.augment._batched.drawing import Stream, normals
+from foldbelt.augment._batched.sending import sent
 
 
 class Touch:
@@ -53,7 +54,8 @@ class Touch:
         """
         if x.shape[1] == len(self.images):
             return self.changed(x, table, host), target
-        x[:, self.images] = self.changed(x[:, self.images], table, host)
+        images = sent(self.images, x.device)
+        x.index_copy_(1, images, self.changed(x.index_select(1, images), table, host))
         return x, target
 
     def changed(self, grey: torch.Tensor, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
@@ -114,7 +116,7 @@ class Noise(Touch):
         rows = host[:, 0].nonzero()[:, 0]
         if not len(rows):
             return grey
-        keys, here = host[rows, 1].to(grey.device), rows.to(grey.device)
+        keys, here = sent(host[rows, 1], grey.device), sent(rows, grey.device)
         channels = grey.shape[1] if self.transform.per_channel else 1
         spread, mean = (table[here, column].reshape(-1, 1, 1, 1) for column in (2, 3))
         noise = normals(keys, (channels, *self.size)) * spread + mean

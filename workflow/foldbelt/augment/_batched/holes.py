@@ -5,6 +5,7 @@ import torch
 
 from foldbelt.augment._batched.drawing import Stream, levels
 from foldbelt.augment._batched.grey import Touch
+from foldbelt.augment._batched.sending import sent
 
 
 class Holes(Touch):
@@ -36,11 +37,11 @@ class Holes(Touch):
         rows = host[:, 1:].any(dim=1).nonzero()[:, 0]
         if not len(rows):
             return x, target
-        here = rows.to(x.device)
+        here = sent(rows, x.device)
         hole = self._inside(table[here, 1:].reshape(len(rows), -1, 4))
         if self.transform.fill == "random":
             shape = (x.shape[1], *self.size)
-            fill = torch.floor(levels(host[rows, 0].to(x.device), shape) * 256)
+            fill = torch.floor(levels(sent(host[rows, 0], x.device), shape) * 256)
         else:
             fill = _values(self.transform.fill, x.device)
         x[here] = torch.where(hole, fill, x[here])
@@ -74,8 +75,8 @@ def _side(drawn: np.ndarray, given: tuple[float, float], side: int, whole: bool)
 
 
 def _values(fill: float | tuple[float, ...], device: torch.device) -> torch.Tensor:
-    given = np.atleast_1d(np.asarray(fill, np.float32))
-    return torch.from_numpy(given).to(device).reshape(1, -1, 1, 1)
+    given = np.atleast_1d(np.asarray(fill, float)).tolist()
+    return sent(given, device).reshape(1, -1, 1, 1)
 
 
 TOUCHES: dict[str, type[Touch]] = {"CoarseDropout": Holes}

@@ -7,6 +7,7 @@ import torch
 
 from foldbelt.augment._batched.drawing import Stream
 from foldbelt.augment._batched.moves import Move
+from foldbelt.augment._batched.sending import sent
 
 
 class Turning:
@@ -42,7 +43,7 @@ class Turning:
         for column, used in enumerate(host.any(dim=0).tolist()):
             if used:
                 places = torch.arange(len(x)) + len(x) * host[:, column].to(torch.int64)
-                rows = places.to(x.device)
+                rows = sent(places, x.device)
                 x, target = (torch.cat([y, _turn(y, column)])[rows] for y in (x, target))
         return x, target
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from foldbelt.augment._batched.distortions import Distortion
 from foldbelt.augment._batched.drawing import Stream
 from foldbelt.augment._batched.moves import Border, Move
+from foldbelt.augment._batched.sending import sent
 
 
 @dataclass
@@ -279,12 +280,12 @@ class _Places:
         share = inside.to(share.dtype) if self.nearest else share
         seen = torch.ones_like(share) if self.seen is None else self.seen
         if any(border.fill):
-            fill = torch.tensor(border.fill, device=self.device).reshape(1, -1, 1, 1)
+            fill = sent(border.fill, self.device).reshape(1, -1, 1, 1)
             more = seen * (1 - share) * fill
             self.added = more if self.added is None else self.added + more
         before = torch.ones_like(inside) if self.inside is None else self.inside
         if any(border.fill_mask):
-            fill = torch.tensor(border.fill_mask, device=self.device).reshape(1, -1, 1, 1)
+            fill = sent(border.fill_mask, self.device).reshape(1, -1, 1, 1)
             more = (before & ~inside) * fill
             self.filled = more if self.filled is None else self.filled + more
         self.seen, self.inside = seen * share, before & inside
