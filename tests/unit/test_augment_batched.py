@@ -84,6 +84,10 @@ MOVES = {
         {"HorizontalFlip": {}},
         {"Rotate": {"limit": ANGLE, "border_mode": 4}},
     ],
+    "filled twice": [
+        {"Affine": {**WARP, "fill": [250, 120], "fill_mask": 1}},
+        {"Rotate": {"limit": OTHER, "fill": 130}},
+    ],
     "stretched between": [
         {"HorizontalFlip": {}},
         {"GridDistortion": {"num_steps": 4, "distort_limit": [0.1] * 2, "normalized": False}},

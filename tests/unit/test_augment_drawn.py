@@ -110,6 +110,17 @@ def test_parameters_are_drawn_from_the_same_distribution(case: str) -> None:
         assert b.min() - close <= a.min() <= a.max() <= b.max() + close
 
 
+def test_a_kept_ratio_scales_both_sides_alike() -> None:
+    for given, alike in (({}, False), ({"keep_ratio": True}, True)):
+        augment = BatchedAugment(
+            [{"Affine": {"scale": [0.5, 1.5], **given, "p": 1}}], SIZE, ["image"]
+        )
+        (only,) = augment.passes
+        assert isinstance(only, Warping)
+        matrix = augment.draw(range(5))[:, only.segments[0].forward]
+        assert np.allclose(matrix[:, 0], matrix[:, 4]) == alike
+
+
 FLIPS = [{"HorizontalFlip": {"p": 0.3}}, {"VerticalFlip": {"p": 0.6}}]
 ONE = {"OneOf": {"transforms": [{"Blur": {"p": 0.6}}, {"HorizontalFlip": {"p": 0.2}}], "p": 0.5}}
 SOME = {"SomeOf": {"transforms": [*FLIPS, {"Blur": {"p": 1}}], "n": 2, "p": 0.5}}

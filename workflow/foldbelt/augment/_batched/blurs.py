@@ -68,7 +68,7 @@ class Gaussian(Blurring):
     def kernel(self, stream: Stream, active: np.ndarray) -> np.ndarray:
         sigma = stream.between(*self.transform.sigma_limit)
         lengths = stream.whole(*self.transform.blur_limit)
-        lengths = np.where(lengths == 0, _automatic(sigma), lengths | 1)
+        lengths = np.where(lengths == 0, _automatic(sigma), lengths)  # even: one more, in `_middle`
         taps = self.longest()
         places = np.arange(taps) - taps // 2
         weights = np.exp(-0.5 * (places / np.maximum(sigma, 1e-6)[:, None]) ** 2)
