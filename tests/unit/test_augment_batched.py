@@ -96,6 +96,9 @@ MOVES = {
 }
 
 
+HOLE = {"CoarseDropout": {"fill_mask": 1, "p": 1}}
+
+
 @pytest.mark.parametrize("case", MOVES)
 def test_what_moves_pixels_moves_them_as_albumentations_does(case: str) -> None:
     spec = [{name: {**given, "p": 1}} for each in MOVES[case] for name, given in each.items()]
@@ -288,6 +291,14 @@ def test_other_channels_move_and_keep_their_values() -> None:
     found, _ = run(BatchedAugment(spec, SIZE, ["image", "row"]), image, mask, [1])
     expected = Augment(spec, SIZE, 2, 2, ["image", "row"])(image, mask, 1)[0]
     assert np.abs(found[0].astype(int) - expected).mean() < 1
+
+
+@pytest.mark.parametrize("spec", [[], [{"HorizontalFlip": {"p": 1}}, *MOVES["rotated"], HOLE]])
+def test_there_may_be_no_masks_and_nothing_to_do(spec: list[dict[str, Any]]) -> None:
+    image, mask = sample()
+    found, moved = run(BatchedAugment(spec, SIZE, COLOURS), image, mask[..., :0], [1, 2, 3])
+    assert moved.shape == (3, *SIZE, 0)
+    assert np.array_equal(found[0], image) != bool(spec)
 
 
 def test_the_config_knows_what_has_a_batched_form() -> None:
