@@ -14,8 +14,8 @@ SETTINGS = {
 }
 
 
-def train(tiny: Competition, name: str, log=lambda text: None) -> bytes:
-    arguments = tiny.arguments(name, **SETTINGS)
+def train(tiny: Competition, name: str, log=lambda text: None, **stage: str) -> bytes:
+    arguments = tiny.arguments(name, **SETTINGS, **stage)
     training.run(**arguments, log=log)
     return Path(arguments["weights"]).read_bytes()
 
@@ -34,11 +34,11 @@ def tiny(tmp_path: Path) -> Competition:
     return Competition(tmp_path)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_number_of_loaders_changes_no_weights(tiny, monkeypatch, count) -> None:
-    alone = train(tiny, "alone")
+@pytest.mark.parametrize(("count", "where"), [(1, "host"), (2, "host"), (2, "device")])
+def test_the_number_of_loaders_changes_no_weights(tiny, monkeypatch, count, where) -> None:
+    alone = train(tiny, "alone", augment_on=where)
     with_workers(monkeypatch, count)
-    assert train(tiny, "helped") == alone
+    assert train(tiny, "helped", augment_on=where) == alone
 
 
 def test_a_training_goes_on_with_another_number_of_loaders(tiny, monkeypatch) -> None:

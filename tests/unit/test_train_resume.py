@@ -59,19 +59,33 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
 
 
 SWITCHES = ("swa", "freeze_encoder", "sampler", "mixup", "cutmix", "label_smoothing", "train_on")
-SWITCHES += ("crop", "blackout", "average_best", "target_batch", "amp")
+SWITCHES += ("crop", "blackout", "average_best", "target_batch", "amp", "augment_on")
 HARD = {"sampler": {"name": "hard", "strength": 1.0, "share": 0.5}}
 MIXED = {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.05}
 RADAM = {"name": "radam", "lr": 0.02, "weight_decay": 0.01, "encoder_factor": 1}
 CYCLIC = {"name": "cyclic", "warmup": 1, "floor": 0.1, "cycles": 2, "snapshots": 2}
 BY_CLASS = {"sampler": {"name": "balanced", "share": 0.9, "classes": True}}
 CROPS = {"crop": {"size": [8, 12], "positive": 0.5, "dark": 0.9}, "blackout": 0.4}
+ON_DEVICE = [
+    {"HorizontalFlip": {"p": 0.5}},
+    {"Affine": {"rotate": [-10, 10], "scale": [0.9, 1.1], "p": 0.5}},
+    {"ElasticTransform": {"alpha": 9, "sigma": 3, "p": 0.5}},
+    {"RandomBrightnessContrast": {"p": 0.5}},
+    {"OneOf": {"transforms": [{"GaussNoise": {"p": 1}}, {"Blur": {"p": 1}}], "p": 0.5}},
+]
 EVERYTHING = {
     # Two of the images are empty, and come again and again: their windows differ by number.
     "crops, averaged": {"select": "best", "average_best": 2, "ema": 0.5, **CROPS, **BY_CLASS},
     "crops, target": {"select": "best", "average_best": 9, "target_batch": 7, **CROPS, **BY_CLASS},
     "snapshots and ema": {"schedule": CYCLIC, "ema": 0.9, **HARD, **MIXED},
     "snapshots": {"schedule": CYCLIC, "accumulate": 2, **HARD, **MIXED},
+    "on the device": {
+        "augment": ON_DEVICE,
+        "augment_on": "device",
+        "accumulate": 2,
+        **CROPS,
+        **MIXED,
+    },
     "swa": {"schedule": {**CYCLIC, "snapshots": 0}, "swa": 0.3, **HARD, **MIXED},
     "half": {"amp": "everywhere", "ema": 0.9, "epochs": 3},
     "frozen": {
@@ -140,11 +154,10 @@ def test_a_signal_while_errors_are_mined_changes_nothing(tiny, monkeypatch):
 
 ACCUMULATED = {"epochs": 4, "optimizer": RADAM, "ema": 0.9, "accumulate": 2}
 TURNED = [{"HorizontalFlip": {"p": 0.5}}, {"Affine": {"rotate": [-10, 10], "p": 0.5}}]
+BOXES = {"model": DETECTOR, "loss": {"box": 1}, "augment": TURNED, "crop": {"size": [12, 16]}}
 OUTPUTS = {
-    "boxes": {
-        **{"model": DETECTOR, "loss": {"box": 1}, "augment": TURNED, "crop": {"size": [12, 16]}},
-        **ACCUMULATED,
-    },
+    "boxes": {**BOXES, **ACCUMULATED},
+    "boxes on the device": {**BOXES, **ACCUMULATED, "augment_on": "device"},
     "labels": {
         **{"model": CLASSIFIER, "loss": {"label": {"cross_entropy": 1}}, "mixup": 0.4},
         **ACCUMULATED,

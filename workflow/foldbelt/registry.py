@@ -24,6 +24,8 @@ BOX_LEARNING = ("foldbelt.train.boxes", "foldbelt.train.box_judging")
 """What models of boxes alone are trained with: their loss, and what judges them."""
 BOX_PREDICTION = "foldbelt.predict.boxes"
 """What brings the boxes of a model's views together."""
+BATCHED_AUGMENT = "foldbelt.augment._batched.pipeline"
+"""What augments whole batches, where a stage asks for it."""
 _INNER_ROOMS = {"encoders"}  # packages in a room that are no plug-ins of it
 
 

@@ -67,10 +67,7 @@ class Augment:
     ) -> None:
         images = images_of(names or ())
         self.others = [c for c in range(len(names or ())) if c not in images]
-        problems: list[str] = []
-        transforms = _transforms(spec, images if self.others else None, problems)
-        if problems:
-            raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
+        transforms = build(spec, images if self.others else None)
         self.boxed = visible is not None
         self.compose = _composed(transforms, visible) if transforms else None
         _try(transforms, size, channels, planes, visible)
@@ -154,6 +151,28 @@ def images_of(names: Sequence[str]) -> list[int]:
     ([1], [0, 1])
     """
     return [place for place, name in enumerate(names) if re.fullmatch(r"image\d*", name)]
+
+
+def build(spec: Sequence[Mapping[str, Any]], images: Sequence[int] | None = None) -> list[Any]:
+    """Build albumentations' transforms.
+
+    Parameters
+    ----------
+    spec
+        As for `Augment`.
+    images
+        Channels to which transforms of grey values are limited; None limits none.
+
+    Raises
+    ------
+    InputError
+        If a name or an argument is unknown. All offenders are listed.
+    """
+    problems: list[str] = []
+    transforms = _transforms(spec, images, problems)
+    if problems:
+        raise InputError("\n".join(["augment: these transforms cannot be built:", *problems]))
+    return transforms
 
 
 def _transforms(

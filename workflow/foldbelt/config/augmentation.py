@@ -20,6 +20,13 @@ from typing import Any, NamedTuple
 
 from foldbelt.files import Problem
 
+BATCHED = (
+    *("Affine", "Blur", "CoarseDropout", "D4", "ElasticTransform", "GaussNoise", "GaussianBlur"),
+    *("GridDistortion", "HorizontalFlip", "MotionBlur", "OneOf", "RandomBrightnessContrast"),
+    *("RandomGamma", "RandomResizedCrop", "RandomRotate90", "RandomSizedCrop", "Rotate"),
+    *("Sequential", "ShiftScaleRotate", "SomeOf", "SquareSymmetry", "Transpose", "VerticalFlip"),
+)
+"""Transforms that have a form for whole batches, in `foldbelt.augment._batched`."""
 _ROOTS = {"BasicTransform", "BaseCompose"}
 _CLASS = re.compile(r"^class (\w+)(?:\(([^)]*)\))?:", re.MULTILINE)
 _PUBLIC = re.compile(r"^__all__ = (\[.*?\])", re.MULTILINE | re.DOTALL)
@@ -60,6 +67,30 @@ def check(operations: Iterable[Mapping[str, Any]], where: str = "augment") -> li
     ["albumentations has no such transform; did you mean 'HorizontalFlip'?"]
     """
     return list(_problems(operations, where)) if transforms() else []
+
+
+def unbatched(operations: Iterable[Mapping[str, Any]], where: str) -> Iterator[Problem]:
+    """Find transforms of a pipeline that have no form for whole batches.
+
+    Parameters
+    ----------
+    operations, where
+        As for `check`.
+
+    Examples
+    --------
+    >>> given = [{"OneOf": {"transforms": [{"Blur": {}}, {"Perspective": {}}]}}]
+    >>> [problem.file for problem in unbatched(given, "augment")]
+    ['augment.0.OneOf.transforms.1.Perspective']
+    """
+    for place, operation in enumerate(operations):
+        for name, given in operation.items():
+            key = f"{where}.{place}.{name}"
+            if name not in BATCHED:
+                reason = "has no form for whole batches (`augment_on: device`); these have: "
+                yield Problem(key, reason + ", ".join(BATCHED))
+            elif isinstance((given or {}).get("transforms"), list):
+                yield from unbatched(given["transforms"], f"{key}.transforms")
 
 
 @functools.cache

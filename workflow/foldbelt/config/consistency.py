@@ -49,6 +49,8 @@ def references(config: Config) -> Iterator[Problem]:
         yield from _member(f"stages.{name}.loss", registry.losses, stage["loss"])
         yield from _loss_options(f"stages.{name}.loss", stage["loss"])
         yield from augmentation.check(stage["augment"], f"stages.{name}.augment")
+        if stage["augment_on"] == "device":
+            yield from augmentation.unbatched(stage["augment"], f"stages.{name}.augment")
         for key, reason in stages.contradictions(StageSettings.of(stage)):
             yield Problem(f"stages.{name}.{key}", reason)
     for name, recipe in config["channels"].items():

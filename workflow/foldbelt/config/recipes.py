@@ -191,9 +191,11 @@ class Recipes:
         return self.network_modules(member) + [registry.BOX_PREDICTION] * boxes
 
     def training_modules(self, model: str, stage: str) -> list[str]:
-        """Modules of a model's network, of a stage's losses and of what else its output needs."""
+        """Modules of a model's network, of a stage's losses and of what else the stage needs."""
         boxes = registry.predicts_boxes(self.model(model)["architecture"])
         others = list(registry.BOX_LEARNING) if boxes else []
+        if self.stages[stage]["augment_on"] == "device":
+            others.append(registry.BATCHED_AUGMENT)
         return self.network_modules(model) + registry.losses(self.stages[stage]["loss"]) + others
 
     def pretrained_source(self, model: str) -> list[Any]:

@@ -248,6 +248,7 @@ class StageSettings:
     amp: bool | str
     clip: float | None
     augment: Sequence[Mapping[str, Any]]
+    augment_on: str
     pseudo: PseudoSettings | None
 
     @classmethod

@@ -10,6 +10,7 @@ from foldbelt import runtime
 from foldbelt.config.stage_settings import MixingSettings
 from foldbelt.files import seed_for
 from foldbelt.train import optimisers
+from foldbelt.train.augmenting import DeviceAugment, DrawnSamples
 from foldbelt.train.objective import Objective
 from foldbelt.train.task import Task
 
@@ -44,6 +45,11 @@ class Stepper:
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.mixer = _mixer(stage.mixing, classes, task.samples.derived)
         self.amp = runtime.halved(stage.amp, self.device)
+        self.augment = (
+            DeviceAugment(task.samples, self.device)
+            if isinstance(task.samples, DrawnSamples)
+            else None
+        )
         self.frozen_epochs = stage.freeze_encoder
         self.encoder = (
             optimisers.encoder_of(model, "freeze_encoder") if self.frozen_epochs else None
@@ -95,6 +101,8 @@ class Stepper:
         *seed
             What tells this batch from all others of the stage: the mixing is drawn from it.
         """
+        if self.augment is not None:
+            batch = self.augment(batch)
         x = self.task.normalise(batch["x"])
         target, label, depth = self._truth(batch)
         shares = [(1.0, target, label)]

@@ -17,8 +17,9 @@ from foldbelt.files import InputError, Problem, raise_all, seed_for
 from foldbelt.models._saved import fill, groups_among
 from foldbelt.runtime import Normaliser
 from foldbelt.store import weights as weights_files
-from foldbelt.train import box_targets, image_statistics, labels, room, samplers
+from foldbelt.train import augmenting, box_targets, image_statistics, labels, room, samplers
 from foldbelt.train.arguments import Inputs, Job
+from foldbelt.train.augmenting import DrawnSamples
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.data_source import Source
@@ -224,17 +225,15 @@ def load(
     crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None
     size = crop.size if crop else resizer.size
     visible = stage.visible if objects else None
-    augment = Augment(stage.augment, size, len(attrs["names"]), planes, attrs["names"], visible)
-    samples = Samples(
-        [sets[0], *sets[2:]],
-        augment,
-        job.seed_parts,
-        crop,
-        stage.blackout,
-        colours,
-        derived,
-        stage.visible,
-    )
+    shape_and_names = (size, len(attrs["names"]), planes, attrs["names"], visible)
+    augment = Augment(stage.augment, *shape_and_names)
+    rest = (job.seed_parts, crop, stage.blackout, colours, derived, stage.visible)
+    if stage.augment_on == "device":
+        batched = augmenting.build(stage, size, attrs["names"], visible)
+        nothing = Augment([], *shape_and_names)
+        samples: Samples = DrawnSamples(batched, [sets[0], *sets[2:]], nothing, *rest)
+    else:
+        samples = Samples([sets[0], *sets[2:]], augment, *rest)
     draws_by_contents = samplers.needs_images(stage.images, stage.sampler)
     task = Task(
         job=job,
