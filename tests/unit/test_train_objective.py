@@ -181,12 +181,12 @@ def test_false_positives_on_empty_tiles_count_beside_the_loss():
     logits = torch.full((1, 2, 4, 4), -1.0)
     logits[:, 0, :2] = 1.0  # half the pixels of the first class
     target = torch.zeros(1, 4, 4, 3)
-    assert masks.false_positives(logits, target) == 0.25
+    assert float(masks.false_positives(logits, target)) == 0.25
     target[..., 0, :, 2] = 0
     target[:, 0, :, 2] = 1  # a row ignored
-    assert masks.false_positives(logits, target) == pytest.approx(4 / 24)
+    assert float(masks.false_positives(logits, target)) == pytest.approx(4 / 24)
     target[:, 3, 3, 0] = 1  # no longer empty
-    assert masks.false_positives(logits, target) == 0
+    assert float(masks.false_positives(logits, target)) == 0
     errors = evaluation.relative(np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.5, 0.0]))
     assert errors[1] == pytest.approx(4 / 3 * errors[0])
     assert errors[2] == evaluation.LEAST_ERROR

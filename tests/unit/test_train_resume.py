@@ -122,7 +122,7 @@ def test_a_signal_at_any_step_changes_nothing(tiny, monkeypatch, settings):
 
 def test_a_signal_in_a_validation_changes_nothing(tiny, monkeypatch, settings):
     whole, _ = train(tiny, "a", **settings)
-    score = (masks, "score_images")
+    score = (masks, "count")
     interrupted(tiny, monkeypatch, *score, 3, **settings)  # of two batches each: the second's
     interrupted(tiny, monkeypatch, *score, 4, **settings)
     again, _ = train(tiny, "b", **settings)

@@ -230,10 +230,10 @@ def of_masks(mask: np.ndarray, count: int) -> np.ndarray:
     return present[:, :count].astype(np.float32)
 
 
-def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> float:
-    """Share of the labels (N,L) that are given and not there."""
-    false = (logits.cpu() > 0) & (label < 0.5)
-    return float(false.float().mean())
+def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Share of the labels (N,L) that are given and not there; a scalar f32 tensor."""
+    false = (logits > 0) & (label.to(logits.device, non_blocking=True) < 0.5)
+    return false.float().mean()
 
 
 class LabelJudge:
