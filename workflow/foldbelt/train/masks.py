@@ -65,8 +65,8 @@ class MaskLoss(nn.Module):
         if nonempty:
             labelled = truth if ignore is None else truth.masked_fill(ignore, 0)
             shows = (labelled > 0.5).flatten(1).any(dim=1)
-            truth, ignore = truth[shows], None if ignore is None else ignore[shows]
-            scales = [logits[shows] for logits in scales]
+            leave = picked if truth.device.type == "cpu" else hidden
+            scales, truth, ignore = leave(scales, truth, ignore, shows)
         total = torch.zeros((), device=truth.device)
         for logits in scales if len(truth) else ():
             total = total + self.terms(logits.float(), truth, ignore)
@@ -76,6 +76,38 @@ class MaskLoss(nn.Module):
         """Give the classes as floats, and the ignored pixels, if they have a plane."""
         ignored = target[:, self.classes :].bool() if target.shape[1] > self.classes else None
         return target[:, : self.classes].to(torch.float32), ignored
+
+
+Taken = tuple[list[torch.Tensor], torch.Tensor, torch.Tensor | None]
+"""Logits (N,K,H,W) of some scales, their truth (N,K,H,W), and ignored pixels (N,1,H,W) or None."""
+
+
+def picked(
+    scales: list[torch.Tensor],
+    truth: torch.Tensor,
+    ignore: torch.Tensor | None,
+    images: torch.Tensor,
+) -> Taken:
+    """Take some images, those that `images` (N,) bool tells, and compute nothing for the others.
+
+    How many there are is asked: on a GPU the host would wait for all that it was given to do.
+    """
+    chosen = [logits[images] for logits in scales]
+    return chosen, truth[images], None if ignore is None else ignore[images]
+
+
+def hidden(
+    scales: list[torch.Tensor],
+    truth: torch.Tensor,
+    ignore: torch.Tensor | None,
+    images: torch.Tensor,
+) -> Taken:
+    """Ignore all pixels of the other images, which losses leave out of their means, then.
+
+    The same losses as of `picked`, but for the last digits, without a question to the device.
+    """
+    others = ~images[:, None, None, None].expand_as(truth[:, :1])
+    return scales, truth, others if ignore is None else ignore | others
 
 
 def at_map(
