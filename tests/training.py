@@ -33,6 +33,7 @@ STAGE = {
     "ema": None,
     "amp": False,
     "clip": None,
+    "validate_every": 1,
     "augment": [{"HorizontalFlip": {"p": 0.5}}],
     "pseudo_ratio": 1.0,
 }

@@ -91,7 +91,8 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
     total = torch.zeros((), dtype=torch.float64, device=stepper.device)
     judge = JUDGES[task.main](task.valid, task.metric)
     model.eval()
-    for rows, batch in batches([task.valid], task.batch):
+    size = task.stage.validate_batch_size or task.batch
+    for rows, batch in batches([task.valid], size):
         outputs = stepper.outputs(model, batch)
         total += stepper.judge(outputs, batch).double() * len(rows)
         judge.add(rows, outputs, batch)

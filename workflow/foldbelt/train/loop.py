@@ -166,9 +166,7 @@ class Trainer:
             row = [progress.epoch + 1, self.stepper.rate, progress.loss / progress.seen, _NAN, _NAN]
             self._check(row[2], row[1])
             self._average(int(row[0]))
-            last = progress.epoch + 1 == stage.epochs
-            due = last or (progress.epoch + 1) % stage.validate_every == 0
-            if len(self.task.valid) and due:
+            if len(self.task.valid) and stage.validates(progress.epoch + 1):
                 self._settle()
                 # Interrupted here, the epoch is not noted yet: its validation will be done again.
                 row[3], row[4], constant = evaluation.validate(self.stepper, self.kept, check)

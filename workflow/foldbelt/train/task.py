@@ -200,6 +200,7 @@ def load(
         )
     memory = held_in_memory(sources, resizer.size, planes, memory_gib)
     depths = image_statistics.depths(sources) if stage.depth_weight else None
+    masks_matter = main == "mask" or bool(stage.loss.auxiliary)
     sets = []
     for place, source in enumerate(sources):
         if source.masks == train.masks:
@@ -211,8 +212,11 @@ def load(
         # What is mirrored around an image is no evidence; validation never counts it.
         padding = pads and (place == 1 or not stage.loss_on_padding)
         boxes = box_targets.of_images(source, resizer) if objects else None
-        given = (memory, depth, padding, boxes)
-        sets.append(ImageSet(source, resizer, planes, classes, label, *given))
+        # Where no masks are learnt, validation has no use for them: none is read.
+        read = masks_matter or place != 1
+        given = (label, memory, depth, padding and read, boxes)
+        shown = planes if read else 0
+        sets.append(ImageSet(source, resizer, shown, classes if read else 0, *given))
     colours = images_of(attrs["names"])
     crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None
     size = crop.size if crop else resizer.size
