@@ -70,6 +70,13 @@ def test_the_score_is_the_metrics_own(tmp_path, kind, name, classes, ignore):
         assert judged(valid, name, channels_last) == (expected, empty)
 
 
+def test_no_pixel_leaves_the_device_to_be_counted():
+    found = torch.empty(2, 3, 4, 5, dtype=torch.bool, device="meta")  # of which no value is known
+    counted = masks.count(found, found, found[:, :1])
+    assert (counted.shape, counted.dtype, counted.device.type) == ((3, 2, 3), torch.int32, "meta")
+    assert masks.false_positives(found.float()[:1], found[:1].permute(0, 2, 3, 1)).is_meta
+
+
 def test_a_share_of_false_pixels_is_found_on_the_device():
     logits = torch.randn(1, 2, 5, 6, generator=torch.Generator().manual_seed(0))
     target = torch.zeros(1, 5, 6, 3, dtype=torch.uint8)

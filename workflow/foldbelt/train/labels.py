@@ -242,16 +242,17 @@ class LabelJudge:
 
     def __init__(self, valid: ImageSet, metric: str) -> None:
         self.truth: list[np.ndarray] = []
-        self.given: list[np.ndarray] = []
+        self.given: list[torch.Tensor] = []
 
     def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Take the labels predicted for some rows of the validation images."""
         self.truth.append(batch["label"].numpy())
-        self.given.append(outputs["label"].float().cpu().numpy())
+        self.given.append(outputs["label"].float())  # for which nobody waits
 
     def score(self) -> float:
         """Give the mean over the labels of their average precision."""
-        return average_precision(np.concatenate(self.truth), np.concatenate(self.given))
+        given = torch.cat(self.given).cpu().numpy()
+        return average_precision(np.concatenate(self.truth), given)
 
     def constant(self) -> float:
         """Score it as if every image were given the same."""

@@ -14,7 +14,7 @@ from foldbelt.metrics import from_counts
 from foldbelt.train.data import ImageSet
 
 AT_ONCE = 2**21
-"""Pixels that are counted at once."""
+"""Pixels of all classes that are counted at once: what is made of them stays in a CPU's cache."""
 
 
 class MaskLoss(nn.Module):
@@ -197,15 +197,13 @@ def count(
     return torch.stack([_pixels(part) for part in parts])
 
 
-def _pixels(masks: torch.Tensor) -> torch.Tensor:
-    """Sums (N,K) int32 of planes (N,K,H,W) bool.
-
-    Torch makes integers of what it sums beforehand; where these are more than fits a cache, that
-    takes ten times as long.
-    """
-    planes = masks.reshape(-1, masks[0, 0].numel())
-    parts = planes.split(max(AT_ONCE // planes.shape[1], 1))
-    return torch.cat([part.sum(dim=1, dtype=torch.int32) for part in parts]).view(masks.shape[:2])
+def _pixels(planes: torch.Tensor) -> torch.Tensor:
+    """Sums (N,K) int32 of planes (N,K,H,W) bool."""
+    if planes.device.type != "cpu":
+        return planes.flatten(2).sum(dim=2, dtype=torch.int32)
+    # On a CPU torch makes integers of what it sums beforehand, and takes four times as long.
+    each = [[np.count_nonzero(plane) for plane in image] for image in planes.numpy()]
+    return torch.tensor(each, dtype=torch.int32)
 
 
 class MaskJudge:
@@ -223,16 +221,19 @@ class MaskJudge:
     def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Count the masks predicted for some rows of the validation images."""
         logits, crop = outputs["mask"], self.valid.resizer.crop
-        if crop is None:
-            found, planes = self._interpolated(logits), self._stored(rows)
-        else:
-            found = logits[..., *crop] > 0  # a probability above .5
-            planes = batch["target"].to(logits.device, non_blocking=True)[:, *crop]
-        # Planes first: so summed, masks of several classes take a tenth of the time.
-        planes = planes.permute(0, 3, 1, 2).contiguous().view(torch.bool)
         classes = self.valid.classes
-        ignore = planes[:, classes:] if planes.shape[1] > classes else None
-        self.counts.append(count(found.contiguous(), planes[:, :classes], ignore))
+        if crop is None:
+            given, level, truth = self._interpolated(logits), 0.5, self._stored(rows)
+        else:
+            given, level = logits[..., *crop], 0.0  # a probability of .5
+            truth = batch["target"].to(logits.device, non_blocking=True)[:, *crop]
+        size = max(AT_ONCE // given[0].numel(), 1)
+        for some, true in zip(given.split(size), truth.split(size), strict=True):
+            # Planes first: so summed, masks of several classes take a tenth of the time.
+            planes = true.permute(0, 3, 1, 2).contiguous().view(torch.bool)
+            ignore = planes[:, classes:] if planes.shape[1] > classes else None
+            found = (some > level).contiguous()
+            self.counts.append(count(found, planes[:, :classes], ignore))
 
     def score(self) -> float:
         """Give the mean over the images."""
@@ -250,10 +251,10 @@ class MaskJudge:
         return torch.cat(self.counts, dim=1).cpu().numpy()
 
     def _interpolated(self, logits: torch.Tensor) -> torch.Tensor:
-        """Masks (n,K,h,w) bool at storage size, on the host, of logits at network size."""
+        """Probabilities (n,K,h,w) at storage size, on the host, of logits at network size."""
         prob = torch.sigmoid(logits.float()).cpu().numpy()
         planes = self.valid.resizer.undo(prob.reshape(-1, *prob.shape[2:]))
-        return torch.from_numpy(planes > 0.5).unflatten(0, prob.shape[:2])
+        return torch.from_numpy(planes).unflatten(0, prob.shape[:2])
 
     def _stored(self, rows: np.ndarray) -> torch.Tensor:
         """Masks and ignored pixels (n,h,w,P) u8 as they are stored."""
