@@ -1,11 +1,14 @@
 """A tiny competition on disk for the tests of training and prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+import torch
 
 import foldbelt.train
 from foldbelt import config, store
@@ -13,6 +16,8 @@ from foldbelt.boxes import Boxes
 from foldbelt.channels._resizing import Resizer
 from foldbelt.config.stage_settings import StageSettings
 from foldbelt.train import Inputs, Job, Machine, Outputs, lr_range
+from foldbelt.train.loop import Trainer
+from foldbelt.train.saving import copied
 
 STORED, SIZE = (13, 13), (16, 16)
 MODEL = {"name": "vanilla", "width": 4, "depth": 2, "label_head": True, "weights": None}
@@ -28,6 +33,7 @@ STAGE = {
     "ema": None,
     "amp": False,
     "clip": None,
+    "validate_every": 1,
     "augment": [{"HorizontalFlip": {"p": 0.5}}],
     "pseudo_ratio": 1.0,
 }
@@ -72,6 +78,21 @@ def _typed(given: dict[str, Any]) -> dict[str, Any]:
         "inputs": Inputs(**inputs),
         "machine": Machine(*(given.pop(name) for name in ("cpu_threads", "memory_gib", "device"))),
     }
+
+
+@contextmanager
+def weights_of_epochs() -> Iterator[list[dict[str, torch.Tensor]]]:
+    """Give a list that a training fills with copies of the model's weights at its epochs' ends."""
+    found: list[dict[str, torch.Tensor]] = []
+    report = Trainer._report
+
+    def note(self: Trainer, row: list[float], speed: float, seconds: float) -> None:
+        found.append(copied(self.model.state_dict()))
+        report(self, row, speed, seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_report", note)
+        yield found
 
 
 class Competition:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,10 +22,28 @@ SETTINGS = {
 }
 
 
-def work(arguments, connection):
-    """Train, asking leave before each optimiser step, so that it can be hit in mid-epoch."""
-    from foldbelt.train.loop import Trainer
+def work(arguments, connection, halfway):
+    """Train, asking leave before each optimiser step, so that it can be hit in mid-epoch.
 
+    A state is written at every step, each when the one before is whole. That of epoch and step
+    `halfway` is never whole: its thread says so and stops there.
+    """
+    import torch
+
+    from foldbelt.train.loop import Trainer
+    from foldbelt.train.saving import Saver
+
+    write = torch.save
+
+    def save(content, path):
+        write(content, path)
+        if halfway == tuple(content["progress"][key] for key in ("epoch", "step")):
+            os.truncate(path, os.path.getsize(path) // 2)
+            connection.send("half written")
+            time.sleep(600)
+
+    torch.save = save
+    Saver.due = lambda self: self.wait() or True
     step = Trainer._step
 
     def ask(self):
@@ -44,9 +63,9 @@ def work(arguments, connection):
 class Worker:
     """A trainer in a process of its own."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, halfway=None):
         self.connection, other = PROCESSES.Pipe()
-        self.process = PROCESSES.Process(target=work, args=(arguments, other))
+        self.process = PROCESSES.Process(target=work, args=(arguments, other, halfway))
         self.process.start()
         other.close()
 
@@ -99,7 +118,29 @@ def test_killed_in_mid_epoch_it_resumes_to_the_same_bytes(tiny, whole):
     worker.hit(signal.SIGKILL)
     assert worker.end() != 0
     assert not Path(arguments["weights"]).exists()
-    assert "Resuming after epoch 2, step 0." in resume(arguments)
+    assert "Resuming after epoch 2, step" in "".join(resume(arguments))
+    assert results(arguments) == whole
+    assert not list(Path(arguments["state_root"]).iterdir())
+
+
+def test_killed_while_it_writes_a_state_it_goes_on_from_the_one_before(tiny, whole):
+    arguments = tiny.arguments("w", **SETTINGS)
+    worker = Worker(arguments, halfway=(1, 2))
+    worker.until("half written")
+    worker.hit(signal.SIGKILL)
+    assert worker.end() != 0
+    (folder,) = Path(arguments["state_root"]).iterdir()
+    half = [path for path in folder.iterdir() if path.name.startswith(".state.pt.")]
+    assert len(half) == 1
+    assert half[0].stat().st_size < (folder / "state.pt").stat().st_size
+    told = []
+
+    def log(text):
+        if text.startswith("Resuming"):
+            told.append((text, half[0].exists()))
+
+    training.run(**arguments, log=log)
+    assert told == [("Resuming after epoch 1, step 1.", False)]
     assert results(arguments) == whole
     assert not list(Path(arguments["state_root"]).iterdir())
 

@@ -2,12 +2,13 @@
 
 import copy
 import os
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
-from running import TINY, Run
+from running import ROOT, TINY, Run
 
 WEIGHTS = "results/tiny/models/plain/round0/fold0/bce.safetensors"
 
@@ -21,6 +22,20 @@ def recipe() -> dict:
     return config
 
 
+def eager(folder: Path) -> Path:
+    """Give a copy of the workflow whose trainings write their state again and again."""
+    for part in ("workflow", "profiles", "envs", "config"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "Snakefile", folder)
+    saving = folder / "workflow" / "foldbelt" / "train" / "saving.py"
+    text = saving.read_text()
+    for name, value in (("INTERVAL", "30.0"), ("LONGEST", "300.0")):
+        assert f"\n{name} = {value}\n" in text
+        text = text.replace(f"\n{name} = {value}\n", f"\n{name} = 0.0\n")
+    saving.write_text(text)
+    return folder
+
+
 def wait_for(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -29,9 +44,10 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 
 def test_after_killing_snakemake_unlock_and_the_same_command_go_on(tmp_path: Path) -> None:
-    whole = Run(tmp_path / "whole", recipe())
+    checkout = eager(tmp_path / "checkout")
+    whole = Run(tmp_path / "whole", recipe(), checkout)
     whole.snakemake("--", WEIGHTS)
-    run = Run(tmp_path / "killed", recipe())
+    run = Run(tmp_path / "killed", recipe(), checkout)
     log = run.results / "logs" / "train_stage" / "plain" / "round0" / "fold0" / "bce.log"
     environment = os.environ | {"PYTHONPATH": str(run.checkout / "workflow")}
     # A session of its own, so that the job it leaves behind can be killed with it.

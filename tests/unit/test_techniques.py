@@ -24,6 +24,7 @@ SETTINGS = (
     *("data", "ablation", "decision.metric", "decision.bootstrap", "predict.batch_size"),
     *("models.*.from", "models.*.channels", "models.*.folds"),
     *("stages.*.epochs", "stages.*.batch_size", "stages.*.validate_every"),
+    "stages.*.validate_batch_size",
 )
 
 

@@ -30,18 +30,6 @@ def train(competition, name="w", log=lambda text: None, **changes):
     return weights.load(arguments["weights"])
 
 
-def kept_at_epochs(competition, **changes):
-    """Train, and give the weights at the end of every epoch, and what was written."""
-    found = []
-
-    def note(text):
-        if text.startswith("epoch "):
-            (file,) = (competition.root / "state").glob("*/state.pt")
-            found.append(torch.load(file, weights_only=True)["model"])
-
-    return found, *train(competition, log=note, **changes)
-
-
 def test_the_best_are_ranked_and_of_equal_ones_the_earlier_is_kept():
     best = BestCheckpoints(2)
     for epoch, score in enumerate([0.1, 0.3, math.nan, 0.3, 0.2, 0.3], start=1):
@@ -62,7 +50,8 @@ def test_the_best_are_ranked_and_of_equal_ones_the_earlier_is_kept():
 
 @pytest.mark.parametrize("count", [2, 3, 99])
 def test_the_mean_is_of_the_epochs_that_validated_best(tiny, count):
-    found, kept, metadata = kept_at_epochs(tiny, select="best", average_best=count, **WILD)
+    with training.weights_of_epochs() as found:
+        kept, metadata = train(tiny, select="best", average_best=count, **WILD)
     metric = pd.read_csv(tiny.root / "w.csv")["valid_metric"].to_numpy()
     chosen = np.argsort(-metric, kind="stable")[:count]
     assert metadata["averaged_epochs"] == sorted(int(epoch) + 1 for epoch in chosen)

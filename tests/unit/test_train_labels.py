@@ -203,6 +203,24 @@ def test_label_smoothing_softens_what_is_learnt_and_not_what_is_judged(tiny, mon
     assert seen == 3 * [[0.1, 0.9]] + 2 * [[0.0, 1.0]]
 
 
+@pytest.mark.parametrize("memory", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "model", [CLASSIFIER, {**MODEL, "label_head": False}], ids=["label", "mask"]
+)
+def test_validation_reads_masks_only_where_they_are_learnt(tiny, monkeypatch, model, memory):
+    sizes = []
+    real = evaluation.batches
+
+    def note(sets, size):
+        for rows, batch in real(sets, size):
+            sizes.append((sets[0].mask is None, *batch["target"].shape[1:]))
+            yield rows, batch
+
+    monkeypatch.setattr(evaluation, "batches", note)
+    training.run(**tiny.arguments(epochs=1, validate_batch_size=2, model=model, memory_gib=memory))
+    assert sizes == 3 * [(True, 16, 16, 0) if model is CLASSIFIER else (False, 16, 16, 4)]
+
+
 def test_errors_count_labels_wrongly_given(tiny, monkeypatch):
     outputs = {"label": torch.tensor([[9.0, -9.0, 9.0]])}
 

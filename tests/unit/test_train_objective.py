@@ -99,6 +99,51 @@ def test_deeper_scales_may_learn_from_images_with_a_mask_only():
     assert objective(**spec)(alone, none, LABEL) == objective()(alone, none, LABEL)
 
 
+MASK_LOSSES = ["bce", "focal", "dice", "lovasz", "cross_entropy", "lovasz_softmax"]
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+@pytest.mark.parametrize("name", MASK_LOSSES)
+def test_images_hidden_teach_as_little_as_those_that_are_left_out(name, ignores):
+    loss = masks.MaskLoss({name: 1}, 2)
+    truth = (torch.rand(5, 2, 6, 7) < 0.3).float()
+    ignore = torch.rand(5, 1, 6, 7) < 0.2 if ignores else None
+    for shows in ([True, False, True, True, False], [False] * 5):
+        found = []
+        for leave in (masks.picked, masks.hidden):
+            torch.manual_seed(1)
+            logits = (torch.randn(5, 2, 6, 7) - 2).requires_grad_()
+            (taken,), true, ignored = leave([logits], truth, ignore, torch.tensor(shows))
+            total = loss.terms(taken, true, ignored) if len(true) else 0 * taken.sum()
+            total.backward()
+            found.append((total.item(), logits.grad))
+        assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+        torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-5, atol=1e-9)
+        assert found[1][1].flatten(1).any(dim=1).tolist() == shows
+
+
+def test_no_step_asks_the_device():
+    """Whether a tensor is true, and its values, are asked of the host's tensors alone."""
+    stage = {"deep_weight": 0.1, "deep_images": "nonempty", "loss": beside(0.5)}
+    outputs, target = scales()
+    outputs = {name: on_meta(part) for name, part in outputs.items()}
+    outputs["label"] = torch.empty(3, 1, device="meta", requires_grad=True)
+    loss = objective(**stage)(outputs, on_meta(target), on_meta(LABEL))
+    assert loss.device.type == "meta"
+    loss.backward()
+    labels = {"label": torch.empty(3, 4, device="meta", requires_grad=True)}
+    for term in ("bce", "focal", "cross_entropy"):
+        only = Objective(training.settings(loss={term: 1}), 0, main="label")
+        only(labels, on_meta(target), torch.empty(3, 4, device="meta")).backward()
+
+
+def on_meta(value):
+    """Where there are shapes and no values, so that asking for one is an error."""
+    if isinstance(value, list):
+        return [on_meta(each) for each in value]
+    return value.detach().to("meta").requires_grad_(value.is_floating_point())
+
+
 class Constant(torch.nn.Module):
     """A network that shows what it is given."""
 
@@ -181,12 +226,12 @@ def test_false_positives_on_empty_tiles_count_beside_the_loss():
     logits = torch.full((1, 2, 4, 4), -1.0)
     logits[:, 0, :2] = 1.0  # half the pixels of the first class
     target = torch.zeros(1, 4, 4, 3)
-    assert masks.false_positives(logits, target) == 0.25
+    assert float(masks.false_positives(logits, target)) == 0.25
     target[..., 0, :, 2] = 0
     target[:, 0, :, 2] = 1  # a row ignored
-    assert masks.false_positives(logits, target) == pytest.approx(4 / 24)
+    assert float(masks.false_positives(logits, target)) == pytest.approx(4 / 24)
     target[:, 3, 3, 0] = 1  # no longer empty
-    assert masks.false_positives(logits, target) == 0
+    assert float(masks.false_positives(logits, target)) == 0
     errors = evaluation.relative(np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.5, 0.0]))
     assert errors[1] == pytest.approx(4 / 3 * errors[0])
     assert errors[2] == evaluation.LEAST_ERROR

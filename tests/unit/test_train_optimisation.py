@@ -41,14 +41,8 @@ def train(competition, name="w", log=lambda text: None, **changes):
 
 def states(competition, **changes):
     """Train, and give the model's weights at the end of every epoch, and what was kept."""
-    found = []
-
-    def note(text):
-        if text.startswith("epoch "):
-            (file,) = (competition.root / "state").glob("*/state.pt")
-            found.append(torch.load(file, weights_only=True)["model"])
-
-    return found, train(competition, log=note, **changes)[0]
+    with training.weights_of_epochs() as found:
+        return found, train(competition, **changes)[0]
 
 
 def optimiser(spec, module):

@@ -11,6 +11,7 @@ from training import CLASSIFIER, DETECTOR, Competition, Objects
 
 from foldbelt.train import masks
 from foldbelt.train.loop import Trainer
+from foldbelt.train.saving import Saver
 from foldbelt.train.state import Interrupted
 
 
@@ -39,7 +40,7 @@ def history(competition, name="w"):
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
-def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
+def test_an_interrupted_run_ends_in_the_same_bytes(tiny, monkeypatch, select):
     settings = {"epochs": 6, "select": select, "ema": 0.9, "early_stopping": {"patience": 4}}
     settings["schedule"] = {"name": "plateau", "patience": 0, "factor": 0.5, "warmup": 1}
     settings["optimizer"] = {"name": "sgd", "lr": 1.5}  # so much that the loss rises now and then
@@ -50,6 +51,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tiny, select):
         if text.startswith("epoch 3"):
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(Saver, "due", lambda self: True)
     with pytest.raises(KeyboardInterrupt):
         training.run(**arguments(tiny, "b", **settings), log=stop)
     again, lines = train(tiny, "b", **settings)
@@ -137,7 +139,7 @@ def test_a_signal_at_any_step_changes_nothing(tiny, monkeypatch, settings):
 
 def test_a_signal_in_a_validation_changes_nothing(tiny, monkeypatch, settings):
     whole, _ = train(tiny, "a", **settings)
-    score = (masks, "score_images")
+    score = (masks, "count")
     interrupted(tiny, monkeypatch, *score, 3, **settings)  # of two batches each: the second's
     interrupted(tiny, monkeypatch, *score, 4, **settings)
     again, _ = train(tiny, "b", **settings)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
+# It can only be read by setting it, which no thread may do while another makes files.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message says what, where, and what to do."""
@@ -86,9 +90,7 @@ def atomic(path: PathLike) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files private
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -223,12 +223,27 @@ class Resizer:
             return prob.copy()
         if self.mode == "resize":
             return each_plane(prob, self.source, lambda plane: linear(plane, self.source))
-        (height, width), (tall, wide) = self.tile, self.size
-        top, left = (tall - height) // 2, (wide - width) // 2
-        prob = np.ascontiguousarray(prob[:, top : top + height, left : left + width])
+        prob = np.ascontiguousarray(prob[:, *self._inside])
         if self.scale == 1:
             return prob
         return each_plane(prob, self.source, lambda plane: scaled(plane, self.source))
+
+    @property
+    def crop(self) -> tuple[slice, slice] | None:
+        """Rows and columns of the network's input that are the image, pixel by pixel.
+
+        None where images are resized or enlarged, so that predictions are interpolated on their way
+        back.
+        """
+        resized = self.mode == "resize" and self.source != self.size
+        return None if resized or self.scale > 1 else self._inside
+
+    @property
+    def _inside(self) -> tuple[slice, slice]:
+        """Rows and columns at which the enlarged image lies in the central window."""
+        (height, width), (tall, wide) = self.tile, self.size
+        top, left = (tall - height) // 2, (wide - width) // 2
+        return slice(top, top + height), slice(left, left + width)
 
     def _checked(self, array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         array = np.asarray(array)

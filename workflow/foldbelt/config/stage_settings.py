@@ -19,6 +19,9 @@ BESIDE_MASKS: Mapping[str, Terms] = {"label": {"bce": 0.1}, "box": {}}
 """What a model with masks learns of its other outputs where the config names no loss of them. It is
 no default of the schema, which knows of a stage but not of the models that go through it."""
 
+SELDOM = 5
+"""Epochs between validations on which no weight depends, unless the config says otherwise."""
+
 
 def sides(size: int | Sequence[int]) -> tuple[int, int]:
     """Height and width of a size in the config, which may be one number for both.
@@ -241,7 +244,8 @@ class StageSettings:
     early_stopping: EarlyStoppingSettings | None
     select: str
     averaging: AveragingSettings
-    validate_every: int
+    validate_every: int | None
+    validate_batch_size: int | None
     freeze_encoder: int
     sampler: SamplerSettings
     mixing: MixingSettings
@@ -250,6 +254,37 @@ class StageSettings:
     augment: Sequence[Mapping[str, Any]]
     augment_on: str
     pseudo: PseudoSettings | None
+
+    @property
+    def validated_for(self) -> list[str]:
+        """Keys by which weights depend on the validation; empty where none does.
+
+        Examples
+        --------
+        >>> from foldbelt.config import complete
+        >>> stage = complete("stage", {"loss": {"bce": 1}, "epochs": 9, "select": "best"})
+        >>> StageSettings.of(stage).validated_for
+        ['select: best']
+        """
+        asked = {
+            "early_stopping": self.early_stopping is not None,
+            "select: best": self.select == "best",
+            "schedule: plateau": self.schedule.name == "plateau",
+        }
+        return [key for key, needed in asked.items() if needed]
+
+    def validates(self, epoch: int) -> bool:
+        """Tell whether an epoch (from 1) is validated.
+
+        Examples
+        --------
+        >>> from foldbelt.config import complete
+        >>> stage = StageSettings.of(complete("stage", {"loss": {"bce": 1}, "epochs": 12}))
+        >>> [epoch for epoch in range(1, 13) if stage.validates(epoch)]
+        [5, 10, 12]
+        """
+        every = self.validate_every or (1 if self.validated_for else SELDOM)
+        return epoch == self.epochs or epoch % every == 0
 
     @classmethod
     def of(cls, stage: Mapping[str, Any]) -> "StageSettings":

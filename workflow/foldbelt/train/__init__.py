@@ -12,7 +12,7 @@ order:
    step (`mixing` of the batch, then the `objective`, of `masks` and `labels`, then one of the
    `optimisers` at a rate of `schedules`).
 4. At an epoch's end `evaluation` validates, `ema` and `checkpoint_averaging` average weights, and
-   `state` keeps what a resumed job needs.
+   `state` keeps what a resumed job needs; `saving` copies it and writes it beside the training.
 
 `masks` and `labels` hold what is particular to a kind of output. `lr_range` is a job of its own
 with the same parts, `devices` leases a GPU. It must run before torch is imported, so that torch

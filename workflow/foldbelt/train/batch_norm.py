@@ -24,14 +24,15 @@ class _Moments:
     def __init__(self, layer: _BatchNorm) -> None:
         self.layer = layer
         self.number = 0.0
-        self.sum = torch.zeros(layer.num_features, dtype=torch.float64)
-        self.square = torch.zeros(layer.num_features, dtype=torch.float64)
+        assert layer.running_mean is not None
+        self.sum = torch.zeros_like(layer.running_mean, dtype=torch.float64)
+        self.square = torch.zeros_like(self.sum)
 
     def add(self, layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         """Take in one batch (N,C,…); a forward hook."""
         x = given[0].float()
         axes = [axis for axis in range(x.dim()) if axis != 1]
-        variance, mean = (part.double().cpu() for part in torch.var_mean(x, axes, correction=0))
+        variance, mean = (part.double() for part in torch.var_mean(x, axes, correction=0))
         number = x.numel() / x.shape[1]
         self.number += number
         self.sum += number * mean

@@ -50,8 +50,8 @@ JUDGES: dict[str, Callable[[ImageSet, str], Judge]] = {
     "box": _box_judge,
 }
 """Main output → what gathers the predictions of a pass and scores them."""
-WRONG: dict[str, Callable[[Mapping[str, Any], Batch], float]] = {
-    "mask": lambda output, sample: masks.false_positives(output["mask"].cpu(), sample["target"]),
+WRONG: dict[str, Callable[[Mapping[str, Any], Batch], torch.Tensor]] = {
+    "mask": lambda output, sample: masks.false_positives(output["mask"], sample["target"]),
     "label": lambda output, sample: labels.wrongly_given(output["label"], sample["label"]),
 }
 """Main output → the share of an image's answers that are given and wrong."""
@@ -87,15 +87,17 @@ def validate(stepper: Stepper, model: torch.nn.Module, check: Check) -> tuple[fl
         The loss is a mean over the images, and so is a metric of masks. The last is the metric of
         what says the same of every image (empty masks); no weight depends on it.
     """
-    task, total = stepper.task, 0.0
+    task = stepper.task
+    total = torch.zeros((), dtype=torch.float64, device=stepper.device)
     judge = JUDGES[task.main](task.valid, task.metric)
     model.eval()
-    for rows, batch in batches([task.valid], task.batch):
+    size = task.stage.validate_batch_size or task.batch
+    for rows, batch in batches([task.valid], size):
         outputs = stepper.outputs(model, batch)
-        total += float(stepper.judge(outputs, batch)) * len(rows)
+        total += stepper.judge(outputs, batch).double() * len(rows)
         judge.add(rows, outputs, batch)
         check()
-    return total / len(task.valid), judge.score(), judge.constant()
+    return float(total) / len(task.valid), judge.score(), judge.constant()
 
 
 @torch.no_grad()
@@ -119,16 +121,17 @@ def errors(stepper: Stepper, check: Check) -> np.ndarray:
         In the order of the images, none below `LEAST_ERROR`.
     """
     task, model = stepper.task, stepper.model.eval()
-    losses, wrong = np.zeros(task.true), np.zeros(task.true)
+    losses, wrong = [], []
     for rows, batch in batches(task.samples.sets[:1], task.batch):
         outputs = stepper.outputs(model, batch)
-        for place, row in enumerate(rows):
+        for place in range(len(rows)):
             output = {name: value[place : place + 1] for name, value in outputs.items()}
             sample = {name: value[place : place + 1] for name, value in batch.items()}
-            losses[row] = float(stepper.judge(output, sample))
-            wrong[row] = WRONG[task.main](output, sample)
+            losses.append(stepper.judge(output, sample).double())
+            wrong.append(WRONG[task.main](output, sample).double())
         check()
-    return relative(losses, wrong)
+    # Only now does the host wait for the device.
+    return relative(*(torch.stack(part).cpu().numpy() for part in (losses, wrong)))
 
 
 def relative(losses: np.ndarray, wrong: np.ndarray) -> np.ndarray:

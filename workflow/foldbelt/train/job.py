@@ -132,14 +132,9 @@ def _check_images(
     if inputs.pseudo and not inputs.test_channels:
         reason = f"pseudo-labels {inputs.pseudo} need the channels of their images."
         raise InputError(f"{where}: {reason}")
-    needs_validation = {
-        "early_stopping": stage.early_stopping is not None,
-        "select: best": stage.select == "best",
-        "schedule: plateau": stage.schedule.name == "plateau",
-    }
-    asked = [key for key, needed in needs_validation.items() if needed]
-    if asked and not valid:
-        raise InputError(f"{where}: {', '.join(asked)} without an image to validate on.")
+    if stage.validated_for and not valid:
+        asked = ", ".join(stage.validated_for)
+        raise InputError(f"{where}: {asked} without an image to validate on.")
 
 
 def _granted() -> bool:

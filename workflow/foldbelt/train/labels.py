@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from foldbelt import label_groups, store
+from foldbelt import label_groups, registry, store
 from foldbelt.config.stage_settings import Terms, weight_of
 from foldbelt.files import InputError
 from foldbelt.losses import build
@@ -42,6 +42,9 @@ class LabelLoss(nn.Module):
         self.weight = weights["bce"] if plain and not main else None
         self.taught = main or any(weights.values())
         self.terms = build(terms) if self.taught and self.weight is None else None
+        # Labels that exclude each other are known together or not at all.
+        modules = registry.modules("losses", terms, "loss")
+        self.together = any(registry.constant(module, "EXCLUSIVE") for module in modules)
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of logits (N,L) against labels (N,L), NaN where not known; a scalar."""
@@ -49,10 +52,8 @@ class LabelLoss(nn.Module):
         if self.terms is None:
             return (self.weight or 0.0) * _cross_entropy(logits, label)
         unknown = torch.isnan(label)[..., None, None]
-        whole = unknown.any(dim=1, keepdim=True)
-        # Of independent labels some may be known and others not.
-        hidden = whole if bool((unknown == whole).all()) else unknown
-        ignore = hidden if bool(hidden.any()) else None
+        # Whether any is unknown is not asked: the host would wait for the device.
+        ignore = unknown.any(dim=1, keepdim=True) if self.together else unknown
         loss: torch.Tensor = self.terms(
             logits[..., None, None], label[..., None, None].nan_to_num(), ignore
         )
@@ -230,10 +231,10 @@ def of_masks(mask: np.ndarray, count: int) -> np.ndarray:
     return present[:, :count].astype(np.float32)
 
 
-def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> float:
-    """Share of the labels (N,L) that are given and not there."""
-    false = (logits.cpu() > 0) & (label < 0.5)
-    return float(false.float().mean())
+def wrongly_given(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Share of the labels (N,L) that are given and not there; a scalar f32 tensor."""
+    false = (logits > 0) & (label.to(logits.device, non_blocking=True) < 0.5)
+    return false.float().mean()
 
 
 class LabelJudge:
@@ -241,16 +242,17 @@ class LabelJudge:
 
     def __init__(self, valid: ImageSet, metric: str) -> None:
         self.truth: list[np.ndarray] = []
-        self.given: list[np.ndarray] = []
+        self.given: list[torch.Tensor] = []
 
     def add(self, rows: np.ndarray, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Take the labels predicted for some rows of the validation images."""
         self.truth.append(batch["label"].numpy())
-        self.given.append(outputs["label"].float().cpu().numpy())
+        self.given.append(outputs["label"].float())  # for which nobody waits
 
     def score(self) -> float:
         """Give the mean over the labels of their average precision."""
-        return average_precision(np.concatenate(self.truth), np.concatenate(self.given))
+        given = torch.cat(self.given).cpu().numpy()
+        return average_precision(np.concatenate(self.truth), given)
 
     def constant(self) -> float:
         """Score it as if every image were given the same."""

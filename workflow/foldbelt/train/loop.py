@@ -25,6 +25,7 @@ from foldbelt.train import evaluation, schedules
 from foldbelt.train.checkpoint_averaging import BestCheckpoints, EpochAverage, Weights
 from foldbelt.train.ema import MovingAverage
 from foldbelt.train.loading import Plan, loader
+from foldbelt.train.saving import Saver
 from foldbelt.train.state import Interrupted, Signals, State
 from foldbelt.train.stepping import Stepper
 from foldbelt.train.task import Task
@@ -106,6 +107,7 @@ class Trainer:
         stage = task.stage
         self.model, self.task, self.state, self.log = model, task, state, log
         self.device = task.normalise.device
+        self.saver = Saver(state, self.device)
         self.stepper = Stepper(model, task)
         self.schedule = schedules.build(stage.schedule, stage.epochs)
         averaging = stage.averaging
@@ -148,8 +150,12 @@ class Trainer:
         Interrupted
             After a signal.
         InputError
-            When a loss is no longer finite.
+            When a loss is no longer finite, or the state cannot be written.
         """
+        with self.saver:
+            return self._train(signals)
+
+    def _train(self, signals: Signals) -> Weights:
         stage, progress = self.task.stage, self.progress
         check = partial(self._heed, signals)
         if self.task.mines and self.errors is None:
@@ -160,9 +166,7 @@ class Trainer:
             row = [progress.epoch + 1, self.stepper.rate, progress.loss / progress.seen, _NAN, _NAN]
             self._check(row[2], row[1])
             self._average(int(row[0]))
-            last = progress.epoch + 1 == stage.epochs
-            due = last or (progress.epoch + 1) % stage.validate_every == 0
-            if len(self.task.valid) and due:
+            if len(self.task.valid) and stage.validates(progress.epoch + 1):
                 self._settle()
                 # Interrupted here, the epoch is not noted yet: its validation will be done again.
                 row[3], row[4], constant = evaluation.validate(self.stepper, self.kept, check)
@@ -170,7 +174,8 @@ class Trainer:
                 self._watch(row)
             progress.rows.append(row)
             progress.epoch, progress.step, progress.loss, progress.seen = int(row[0]), 0, 0.0, 0
-            self.state.save(self._pack())
+            if self.saver.due():
+                self.saver.save(self._pack())
             self._report(row, speed, (time.monotonic() - began) / (progress.epoch - first))
             self._warn(row, constant)
         self._settle()
@@ -216,9 +221,10 @@ class Trainer:
             count = sum(len(batch) for batch in groups[step])
             seen += count
             progress.step, progress.seen = step + 1, progress.seen + count
-            if signals.caught:
+            if signals.caught or self.saver.due():
                 progress.loss = float(running)
-                self._interrupt(signals)
+                self._heed(signals)
+                self.saver.save(self._pack())
         progress.loss = float(running)
         return seen / max(time.monotonic() - before, 1e-9)
 
@@ -309,7 +315,8 @@ class Trainer:
             self._interrupt(signals)
 
     def _interrupt(self, signals: Signals) -> None:
-        self.state.save(self._pack())
+        self.saver.save(self._pack())
+        self.saver.wait()
         number, step = int(signals.caught or 0), self.progress.step
         self.log(
             f"Stopped by signal {number} in epoch {self.progress.epoch + 1} after {step} steps. "

@@ -95,12 +95,15 @@ def locked(root: PathLike, key: str, log: Log, attempt: int = 1) -> Iterator[Sta
     folder = Path(root) / key
     descriptor = _lock(folder, log)
     try:
+        for half in folder.glob(".state.pt.*"):  # of a trainer that was killed while it wrote
+            half.unlink()
         _refuse_to_fail_again(folder / FAILED, attempt)
         try:
             yield State(folder, log)
         except Exception as error:  # signals end in SystemExit, which is none
             if not _lacks_memory(error):
-                write_text(folder / FAILED, f"{type(error).__name__}: {error}")
+                with suppress(OSError):  # a full disk has no room for the mark either
+                    write_text(folder / FAILED, f"{type(error).__name__}: {error}")
             raise
         shutil.rmtree(folder)  # only on success
     finally:

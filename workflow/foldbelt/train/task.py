@@ -208,6 +208,7 @@ def load(
     room.check_data(job.stage, data, memory_gib, batch, device)
     memory = data <= memory_gib * room.GIB
     depths = image_statistics.depths(sources) if stage.depth_weight else None
+    masks_matter = main == "mask" or bool(stage.loss.auxiliary)
     sets = []
     for place, source in enumerate(sources):
         if source.masks == train.masks:
@@ -219,8 +220,11 @@ def load(
         # What is mirrored around an image is no evidence; validation never counts it.
         padding = pads and (place == 1 or not stage.loss_on_padding)
         boxes = box_targets.of_images(source, resizer) if objects else None
-        given = (memory, depth, padding, boxes, place == 1)
-        sets.append(ImageSet(source, resizer, planes, classes, label, *given))
+        # Where no masks are learnt, validation has no use for them: none is read.
+        read = masks_matter or place != 1
+        given = (label, memory, depth, padding and read, boxes, place == 1)
+        shown = planes if read else 0
+        sets.append(ImageSet(source, resizer, shown, classes if read else 0, *given))
     colours = images_of(attrs["names"])
     crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None
     size = crop.size if crop else resizer.size
