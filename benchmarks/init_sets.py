@@ -1,9 +1,9 @@
 """What `foldbelt init` is worth: its recipe, a fixed recipe and a plain script on data sets.
 
-    python benchmarks/init_sets.py resources/a resources/b … --hours 0.1 --before before.yaml
+    python benchmarks/init_sets.py resources/a resources/b … --hours 0.1
 
 For each set, in a folder of its own below --work: the recipe of `foldbelt init`, run unchanged; a
-fixed recipe with only the path changed (and the competition, and what its masks mean); and a plain
+fixed recipe, `init_before.yaml`, with only the path changed (and the competition, and what its masks mean); and a plain
 script of segmentation-models-pytorch and albumentations with its usual defaults, on the folds of
 the first and with all of the same minutes for training. One table: set, images, all empty, score
 and interval of each, what the first has over it with its interval, seconds. What is finished is
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--hours", type=float, default=0.1)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--before", type=Path, default=ROOT / "config/folder.yaml")
+    parser.add_argument("--before", type=Path, default=ROOT / "benchmarks/init_before.yaml")
     parser.add_argument("--only", choices=WAYS)
     parser.add_argument("--work", type=Path, default=Path("results/init_sets"))
     parser.add_argument("--out", type=Path, default=Path("results/init_sets.csv"))

@@ -1,5 +1,6 @@
 """How torch computes: threads, determinism, device; and how u8 channels become its input."""
 
+import ctypes
 import platform
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ import torch
 
 from foldbelt.files import InputError
 from foldbelt.machine import cpu_model, version
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
@@ -39,6 +42,8 @@ def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
         )
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.set_num_threads(cpu_threads)
+    if chosen.type == "cpu":
+        _keep_freed_memory()
     # The same as use_deterministic_algorithms, which would also load torch's compiler (2 s a job).
     torch.set_deterministic_debug_mode("warn" if chosen.type == "cuda" else "error")
     torch.backends.cudnn.benchmark = False
@@ -46,6 +51,19 @@ def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
     # Deterministic mode would fill uninitialised memory, which costs time and is of no use here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, rather than give it back and ask anew in every step.
+
+    A step frees and takes maps of some MB again and again; glibc gives each back to the system at
+    once, and every page of the next one faults. It keeps them from the first large block on that
+    was freed, but only below 32 MB, its own bound for these (mallopt(3)).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # glibc
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def halved(amp: bool | str, device: torch.device) -> bool:

@@ -81,11 +81,11 @@ def of(facts: Facts) -> Scale:
 def folds(facts: Facts) -> int:
     """Number of folds: five where every image counts or there is a GPU, else three.
 
-    Never more than half the groups.
+    Never more than half the groups, or half the images.
     """
     number = 5 if facts.train < FEW or facts.machine.gpus else 3
-    groups = facts.grouping.number if facts.grouping is not None else 2 * number
-    return max(2, min(number, groups // 2))
+    units = facts.grouping.number if facts.grouping is not None else facts.train
+    return max(2, min(number, units // 2))
 
 
 def epochs(facts: Facts, made: Scale, folds: int) -> float:

@@ -66,7 +66,7 @@ def measure(
     kind = {"classifier": "label", "detector": "box"}.get(spec["name"], "mask")
     given = {"mask": (classes, 0, 0), "label": (0, classes, 0), "box": (0, 0, classes)}[kind]
     network = models.build({**spec, "weights": None}, channels, *given).train()
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters())
     criterion = losses.build(stage["loss"].get("mask", stage["loss"])) if kind == "mask" else None
     augment = Augment(stage["augment"], (height, width), channels, max(classes, 1))

@@ -176,7 +176,7 @@ class Predictor:
     ) -> None:
         self.device, self.bfloat16 = device, bfloat16
         self.joined = device.type == "cuda" if joined is None else joined
-        self.module = module.eval().to(device, memory_format=torch.channels_last)
+        self.module = module.eval().to(device).to(memory_format=torch.channels_last)
         self.resizer = Resizer.of(attrs)
         self.normalise = runtime.Normaliser(attrs["scale"], attrs["offset"], device)
         self.views = {name: VIEWS[name] for name in tta}

@@ -222,7 +222,7 @@ def load(
         boxes = box_targets.of_images(source, resizer) if objects else None
         # Where no masks are learnt, validation has no use for them: none is read.
         read = masks_matter or place != 1
-        given = (label, memory, depth, padding and read, boxes, place == 1)
+        given = (label, memory, depth, padding and read, boxes, place == 1 and read)
         shown = planes if read else 0
         sets.append(ImageSet(source, resizer, shown, classes if read else 0, *given))
     colours = images_of(attrs["names"])
@@ -334,4 +334,4 @@ def network(
                 f"this stage is given {shape['channels']}."
             )
         fill(module, tensors, start)
-    return module.to(device, memory_format=torch.channels_last)
+    return module.to(device).to(memory_format=torch.channels_last)
