@@ -3,11 +3,11 @@
     python benchmarks/init_sets.py resources/a resources/b … --hours 0.1
 
 For each set, in a folder of its own below --work: the recipe of `foldbelt init`, run unchanged; a
-fixed recipe, `init_before.yaml`, with only the path changed (and the competition, and what its masks mean); and a plain
-script of segmentation-models-pytorch and albumentations with its usual defaults, on the folds of
-the first and with all of the same minutes for training. One table: set, images, all empty, score
-and interval of each, what the first has over it with its interval, seconds. What is finished is
-not run again; `--only` runs one of the three.
+fixed recipe, `init_before.yaml`, with only the path changed (and the competition, and what its
+masks mean); and a plain script of segmentation-models-pytorch and albumentations with its usual
+defaults, on the folds of the first and with all of the same minutes for training. One table: set,
+images, all empty, score and interval of each, what the first has over it with its interval,
+seconds. What is finished is not run again; `--only` runs one of the three.
 
 The plain script (`benchmarks/plain_training.py`): U-Net on resnet18 from scratch (or from
 `--weights FILE`), images read in colour and resized to 256, Dice loss, Adam 0.001, flips and

@@ -43,4 +43,5 @@ def test_networks_on_a_cpu_keep_channels_last(tmp_path, monkeypatch):
 
     monkeypatch.setattr(stepping.Stepper, "outputs", look)
     training.run(**Competition(tmp_path).arguments("w", epochs=1))
-    assert kept and all(kept)
+    assert kept
+    assert all(kept)
