@@ -147,8 +147,10 @@ class OptimizerSettings:
     name: str
     lr: float
     encoder_factor: float
+    layer_decay: float
     momentum: float
     weight_decay: float
+    decay_norms: bool
 
 
 @dataclass(frozen=True)
