@@ -14,7 +14,7 @@ SEEN = {
     "select: best": "The epoch was chosen on the validation fold.",
     "average_best": "The weights are a mean of the epochs that did best on the validation fold.",
     "early_stopping": "The validation fold told when to stop training.",
-    "plateau": "The learning rate followed the loss of the validation fold.",
+    "plateau": "The learning rate followed the validation fold.",
     "pseudo.source: all": (
         "Pseudo-labels come from the models of all folds, which have seen the truth of every fold: "
         "the scores of the rounds after the first flatter."

@@ -160,6 +160,7 @@ class ScheduleSettings:
     name: str
     warmup: float
     floor: float
+    watch: str
     patience: int
     factor: float
     rise: float
@@ -242,6 +243,7 @@ class StageSettings:
     schedule: ScheduleSettings
     early_stopping: EarlyStoppingSettings | None
     select: str
+    select_by: str
     averaging: AveragingSettings
     validate_every: int
     freeze_encoder: int
