@@ -146,7 +146,8 @@ class Recipes:
         architecture = self.model(model)["architecture"]
         idle = ["weights", "sha256"]
         idle += [] if architecture.get("mask_reduction") else ["mask_reduction", "mask_width"]
-        idle += [] if architecture.get("checkpointing") else ["checkpointing"]
+        later = ("checkpointing", "mask_dropout", "drop_path")
+        idle += [key for key in later if not architecture.get(key)]
         return {k: v for k, v in architecture.items() if k not in idle}
 
     def pseudo(self, model: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from foldbelt import registry
 from foldbelt.files import InputError
+from foldbelt.models._checkpointing import checkpoint
 from foldbelt.models._network import Network
 
 
@@ -53,10 +54,12 @@ def build(
     *,
     variant: str,
     encoder: str = "resnet34",
+    checkpointing: bool = False,
     exclusive: bool = False,
     label_head: bool = False,
     depth_head: bool = False,
     label_dropout: float = 0.0,
+    mask_dropout: float = 0.0,
 ) -> Packaged:
     """Make a network of segmentation-models-pytorch, with the package's defaults.
 
@@ -68,9 +71,12 @@ def build(
         Name of an architecture: UnetPlusPlus, FPN, DeepLabV3Plus, MAnet, Linknet, PAN, …
     encoder
         Name of an encoder of the package; its `tu-…` are timm's.
+    checkpointing
+        Whether the encoder's maps are computed again in the backward pass instead of being kept;
+        of the package's encoders, those of timm (`tu-…`) can.
     exclusive, label_head
         As of `foldbelt.models.unet.build`.
-    depth_head, label_dropout
+    depth_head, label_dropout, mask_dropout
         As of `foldbelt.models.unet.build`.
 
     Raises
@@ -97,6 +103,8 @@ def build(
         raise InputError(
             f"architecture 'smp/{variant}' cannot be made with encoder {encoder!r}: {error}"
         ) from error
+    if checkpointing:
+        checkpoint(getattr(network.encoder, "model", network.encoder), encoder)
     wrapped = Packaged(network)
     wrapped.add_heads(
         network.encoder.out_channels[-1],
@@ -106,6 +114,7 @@ def build(
         label_dropout,
         depth_head,
         exclusive=exclusive,
+        mask_dropout=mask_dropout,
     )
     wrapped.mask = network.segmentation_head
     return wrapped

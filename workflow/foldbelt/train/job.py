@@ -187,6 +187,9 @@ def _metadata(
     if not architecture.get("mask_reduction"):
         for key in ("mask_reduction", "mask_width"):
             architecture.pop(key, None)
+    for key in ("mask_dropout", "drop_path"):
+        if not architecture.get(key):
+            architecture.pop(key, None)
     architecture.pop("checkpointing", None)  # says how it was trained, and changes no weight
     return {
         **({} if task.main == "mask" else {"masks": False}),
