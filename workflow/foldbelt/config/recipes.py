@@ -89,7 +89,7 @@ class Recipes:
         self.models[name] = settings
         alone = name not in self.blend or len(self.blend) == 1
         pseudo = {key: value for key, value in settings["pseudo"].items() if key != "rounds"}
-        keys = ("channels", "folds", "stages", "architecture", "seed", "stream")
+        keys = ("channels", "folds", "stages", "architecture", "start", "seed", "stream")
         first = {key: settings[key] for key in keys}
         settings["weights"], settings["predictions"] = {}, {}
         for number in range(settings["pseudo"]["rounds"] + 1):
@@ -162,7 +162,13 @@ class Recipes:
 
     def kept_weights(self, model: str) -> list[str]:
         """Say which weights the stages of a model keep, and what of the validation fold decided."""
-        return [_kept(self.stages[stage]) for stage in self.model(model)["stages"]]
+        kept = [_kept(self.stages[stage]) for stage in self.model(model)["stages"]]
+        start = self.model(model)["start"]
+        return [f"started from {start['file']}", *kept] if start else kept
+
+    def strict(self, model: str) -> bool:
+        """Whether all of the file that a model starts from has to fit."""
+        return bool((self.model(model)["start"] or {}).get("strict"))
 
     def augmentations(self, model: str) -> dict[str, Any]:
         """Give what augments the images in each stage of a model."""

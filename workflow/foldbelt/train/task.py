@@ -1,6 +1,6 @@
 """What one job trains on: images and settings from their files, and the network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -327,3 +327,19 @@ def network(
     if device.type == "cuda":
         module = module.to(memory_format=torch.channels_last)
     return module.to(device)
+
+
+def start_from(module: torch.nn.Module, inputs: Inputs, log: Callable[[str], None]) -> None:
+    """Fill a network with what fits of a checkpoint, where a job is given one, and say what does.
+
+    Raises
+    ------
+    InputError
+        See `foldbelt.models._starting.begin`.
+    """
+    if inputs.checkpoint is None:
+        return
+    from foldbelt.models._starting import begin  # imports timm, a second that others need not
+
+    for line in begin(module, inputs.checkpoint, inputs.strict):
+        log(line)
