@@ -21,7 +21,7 @@ from foldbelt.files import InputError, seed_for
 from foldbelt.logs import epoch_line, unlearnt
 from foldbelt.runtime import made_on
 from foldbelt.store.weights import with_snapshots
-from foldbelt.train import evaluation, schedules
+from foldbelt.train import evaluation, pictures, schedules
 from foldbelt.train.checkpoint_averaging import BestCheckpoints, EpochAverage, Weights
 from foldbelt.train.ema import MovingAverage
 from foldbelt.train.loading import Plan, loader
@@ -290,6 +290,9 @@ class Trainer:
             for name, value in zip(names, row[1:], strict=True):
                 if not math.isnan(value):
                     self.writer.add_scalar(name, value, int(row[0]))
+            shown = None if math.isnan(row[3]) else pictures.draw(self.stepper, self.kept)
+            if shown is not None:
+                self.writer.add_image("validation", shown, int(row[0]))
             self.writer.flush()
 
     def _warn(self, row: list[float], constant: float) -> None:
