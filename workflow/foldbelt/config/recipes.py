@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from foldbelt import registry
@@ -164,7 +165,8 @@ class Recipes:
         """Say which weights the stages of a model keep, and what of the validation fold decided."""
         kept = [_kept(self.stages[stage]) for stage in self.model(model)["stages"]]
         start = self.model(model)["start"]
-        return [f"started from {start['file']}", *kept] if start else kept
+        # Not where the file lies: that decides no score.
+        return [f"started from {PurePath(start['file']).name}", *kept] if start else kept
 
     def strict(self, model: str) -> bool:
         """Whether all of the file that a model starts from has to fit."""
