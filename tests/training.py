@@ -70,7 +70,9 @@ def _typed(given: dict[str, Any]) -> dict[str, Any]:
     identity["seed"] = given.pop("seed")
     identity["model_seed"] = given.pop("model_seed", 0)
     inputs = {name: given.pop(name) for name in ("channels", "data", "folds")}
-    inputs |= {name: given.pop(name, None) for name in ("start", "pseudo", "test_channels")}
+    others = ("start", "checkpoint", "pseudo", "test_channels")
+    inputs |= {name: given.pop(name, None) for name in others}
+    inputs["strict"] = given.pop("strict", False)
     return {
         "job": Job(stage=given.pop("stage_name"), **identity),
         "model": given.pop("model"),

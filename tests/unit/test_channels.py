@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import torchvision
 from scipy import ndimage
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 import foldbelt
 from foldbelt import channels, provenance, registry, store
@@ -139,7 +142,7 @@ def test_the_code_of_a_channel_is_that_of_the_recipes_that_use_it_alone(tmp_path
     assert all(after != before[name] for name, after in codes().items())
 
 
-@pytest.mark.parametrize("method", ["none", "standard", "zca", "spectral"])
+@pytest.mark.parametrize("method", ["none", "standard", "imagenet", "zca", "spectral"])
 @pytest.mark.parametrize("colours", [None, 3])
 def test_fitted_numbers_serve_for_other_images(method, colours):
     train, test = layered(40), layered(20, 1)
@@ -194,6 +197,20 @@ def test_zca_decorrelates_colours():
     assert abs(np.corrcoef(white.reshape(-1, 3).T)[0, 1]) < 0.03
 
 
+def test_imagenet_is_what_pretrained_weights_expect():
+    colours = np.random.default_rng(0).random((2, 5, 6, 3), dtype=np.float32)
+    expected = torchvision.transforms.functional.normalize(
+        torch.from_numpy(colours).permute(0, 3, 1, 2), IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    )
+    white, fitted = channels.whiten(colours, "imagenet")
+    np.testing.assert_allclose(white, expected.permute(0, 2, 3, 1).numpy(), atol=1e-5)
+    grey, _ = channels.whiten(colours[..., 0], "imagenet", fitted)
+    mean, sd = np.mean(IMAGENET_DEFAULT_MEAN), np.mean(IMAGENET_DEFAULT_STD)
+    np.testing.assert_allclose(grey, (colours[..., 0] - mean) / sd, atol=1e-5)
+    with pytest.raises(InputError, match="made for grey or RGB images, and these have 4 bands"):
+        channels.whiten(np.zeros((2, 5, 6, 4)), "imagenet")
+
+
 def test_spectral_flattens_amplitudes_and_keeps_phases():
     images = layered(40, 0, (64, 64))[3:]
 
@@ -220,7 +237,7 @@ def test_spectral_leaves_an_empty_tile_empty():
     assert not white[1:].any()
 
 
-@pytest.mark.parametrize("whiten", ["none", "standard", "zca", "spectral"])
+@pytest.mark.parametrize("whiten", ["none", "standard", "imagenet", "zca", "spectral"])
 def test_bytes_times_scale_plus_offset_are_the_channels(data, whiten):
     recipe = {**ALL, "whiten": whiten}
     channels.build(data / "train.h5", data / "c.h5", recipe)
@@ -238,7 +255,8 @@ def test_bytes_times_scale_plus_offset_are_the_channels(data, whiten):
         scale, offset = np.array(attrs["scale"]), np.array(attrs["offset"])
         x = Resizer("pad-reflect", SIZE, (64, 64)).undo(store.read(data / f"{out}.h5", "x"))
         assert x.dtype == np.uint8
-        within = (truth >= offset) & (truth <= offset + 255 * scale)
+        least = offset - 1e-4 * scale  # black and white themselves are rounded, too
+        within = (truth >= least) & (truth <= least + 255.0002 * scale)
         assert within.mean() > 0.99
         assert np.abs(x * scale + offset - truth)[within].max() <= scale.max() * 0.5001
         assert (np.abs(x * scale + offset - truth) <= scale * 0.5001)[within].all()
@@ -306,7 +324,7 @@ def test_colour_images(tmp_path):
     assert store.read(tmp_path / "c.h5", "x").shape == (9, 64, 48, 4)
 
 
-@pytest.mark.parametrize("whiten", ["standard", "zca", "spectral"])
+@pytest.mark.parametrize("whiten", ["standard", "imagenet", "zca", "spectral"])
 @pytest.mark.parametrize("fit", ["pad-biharmonic", "pad-edge"])
 def test_constant_images_and_no_test_images(tmp_path, whiten, fit):
     write(tmp_path / "train.h5", np.full((5, *SIZE), 9, np.uint8), [100] * 5)

@@ -94,6 +94,17 @@ def test_a_stage_writes_the_same_file(tmp_path, change):
     assert "checkpointing" not in weights.load(given["weights"])[1]["architecture"]
 
 
+def test_options_that_are_idle_leave_no_trace(tmp_path):
+    tiny, files = Competition(tmp_path), []
+    for share in ({}, {"mask_dropout": 0, "drop_path": 0}, {"mask_dropout": 0.5}):
+        given = tiny.arguments(epochs=1)
+        given["model"] = {**UNET, **share}
+        training.run(**given)
+        files.append(Path(given["weights"]).read_bytes())
+    assert files[0] == files[1] != files[2]
+    assert weights.load(given["weights"])[1]["architecture"]["mask_dropout"] == 0.5
+
+
 def test_encoders_of_our_own_have_it_too(monkeypatch):
     groups = [(count, tuple(width // 32 for width in widths), s) for count, widths, s in GROUPS]
     monkeypatch.setattr(wide_resnet38, "_GROUPS", groups)
@@ -114,8 +125,33 @@ def test_encoders_of_our_own_have_it_too(monkeypatch):
 GROUPS = wide_resnet38._GROUPS
 
 
+VANILLA = {"name": "vanilla", "width": 4, "depth": 2}
+TIMMS = {"name": "smp/Unet", "encoder": "tu-test_resnet"}
+SKIPPING = {**UNET, "drop_path": 0.5, "mask_dropout": 0.5}
+
+
+@pytest.mark.parametrize("spec", [VANILLA, TIMMS, SKIPPING], ids=lambda spec: spec["name"])
+def test_networks_of_masks_learn_the_same_in_less_memory(spec):
+    networks, kept = [], []
+    for checkpointing in (False, True):
+        module, sizes = network(checkpointing, **spec), []
+
+        def note(tensor, sizes=sizes):
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            copy.deepcopy(module).train()(torch.randn(2, 1, 64, 64))
+        kept.append(sum(sizes))
+        networks.append(learn(module))
+    assert same(*networks)
+    assert kept[1] < 0.95 * kept[0]  # the decoders keep theirs
+
+
 def test_encoders_that_cannot_are_named():
     for name in ("unet", "fpn", "classifier", "detector"):
         spec = {"name": name, "encoder": "xception41", "checkpointing": True}
         with pytest.raises(InputError, match="checkpointing: the encoder 'xception41' cannot"):
             models.build(spec, 1, 1, 3, box_classes=1)
+    with pytest.raises(InputError, match=r"the encoder 'resnet18' cannot .*of smp, one whose name"):
+        models.build({"name": "smp/Unet", "encoder": "resnet18", "checkpointing": True}, 1, 1, 3)

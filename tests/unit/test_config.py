@@ -124,6 +124,7 @@ def test_a_model_takes_anothers_settings_but_not_its_architectures_options() -> 
         ("decision/steps", {"crf": {"weights": [3]}}, ["decision.steps.crf.weights", "'weight'"]),
         ("stages/one/freeze_encoder", 1, ["stages.one.freeze_encoder", "no encoder"]),
         ("stages/one/optimizer", {"encoder_factor": 0.1}, ["encoder_factor", "no encoder"]),
+        ("stages/one/optimizer", {"layer_decay": 0.8}, ["layer_decay", "no encoder"]),
         ("models/net/architecture/late_channels", 1, ["late_channels", "image"]),
         ("stages/one/augment", [{"HorizontlFlip": {}}], ["stages.one.augment.0", "HorizontalFlip"]),
         ("data/series", "coil(", ["data.series", "'coil('", "no regular expression"]),

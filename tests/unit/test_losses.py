@@ -15,6 +15,9 @@ EVERY = {
     "bce": {"weight": 1.0, "pos_weight": [2.0, 0.5]},
     "focal": {"weight": 1.0, "gamma": 1.5, "alpha": 0.3},
     "dice": 1.0,
+    "jaccard": {"weight": 1.0, "smooth": 0.5},
+    "tversky": {"weight": 1.0, "alpha": 0.2, "beta": 0.9},
+    "focal_tversky": {"weight": 1.0, "gamma": 2.0},
     "lovasz": {"weight": 1.0, "margin": "elu", "symmetric": True},
 }
 
@@ -229,7 +232,7 @@ def test_a_sum_is_the_sum_of_its_parts():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"lovas": 1}, "did you mean 'lovasz'.*known are: bce, cross_entropy, dice, focal, lov"),
+        ({"lovas": 1}, "did you mean 'lovasz'.*known are: bce, cross_entropy, dice, focal, fo"),
         ({"bce": "0.5"}, "bce.*must be a number, not '0.5'"),
         ({"bce": -1}, "not negative: -1"),
         ({"bce": float("nan")}, "finite"),
@@ -238,6 +241,13 @@ def test_a_sum_is_the_sum_of_its_parts():
         ({"lovasz": {"weight": 1, "margin": "gelu"}}, "'relu' or 'elu', not 'gelu'"),
         ({"dice": {"smooth": 0}}, "smooth"),
         ({"dice": {"empty": "drop"}}, "dice: empty is 'score' or 'skip', not 'drop'"),
+        ({"jaccard": {"smooth": 0}}, "jaccard: smooth must be finite and above 0, not 0"),
+        ({"jaccard": {"empty": "drop"}}, "jaccard: empty is 'score' or 'skip', not 'drop'"),
+        ({"tversky": {"alpha": -1}}, "tversky: alpha and beta must be .* not -1 and 0.7"),
+        ({"tversky": {"alpha": 0, "beta": 0}}, "not both 0, not 0 and 0"),
+        ({"tversky": {"empty": "drop"}}, "tversky: empty is 'score' or 'skip', not 'drop'"),
+        ({"focal_tversky": {"gamma": 0}}, "focal_tversky: gamma must be finite and above 0, not 0"),
+        ({"focal_tversky": {"beta": float("inf")}}, "focal_tversky: alpha and beta must be finite"),
         ({"lovasz": {"empty": "drop"}}, "lovasz: empty is 'score' or 'skip', not 'drop'"),
         ({"focal": {"gamma": -1}}, "gamma must be .* not negative, not -1"),
         ({"focal": {"alpha": 1.5}}, "alpha must lie between 0 and 1"),

@@ -5,10 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from segmentation_models_pytorch.losses import JaccardLoss, TverskyLoss
 from torchvision.ops import sigmoid_focal_loss
 
 from foldbelt import losses
 from foldbelt.losses import lovasz_hinge
+
+REGIONS = ["dice", "jaccard", "tversky", "focal_tversky", "lovasz"]
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +132,7 @@ def test_lovasz_rounds_soft_targets():
         assert torch.equal(soft, lovasz_hinge(logits, target, symmetric=symmetric))
 
 
-@pytest.mark.parametrize("name", ["dice", "lovasz"])
+@pytest.mark.parametrize("name", REGIONS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_empty_masks_may_be_left_out(name, smoothing):
     logits, target = _batch()
@@ -150,7 +153,7 @@ def test_empty_masks_may_be_left_out(name, smoothing):
     assert (gradient[2, 1] != 0).any()
 
 
-@pytest.mark.parametrize("name", ["dice", "lovasz"])
+@pytest.mark.parametrize("name", REGIONS)
 def test_a_batch_of_empty_masks_may_teach_nothing(name):
     logits, target = _batch(share=0)
     ignore = torch.zeros(4, 1, 6, 5, dtype=torch.bool)
@@ -161,3 +164,67 @@ def test_a_batch_of_empty_masks_may_teach_nothing(name):
     loss.backward()
     assert loss.item() == 0
     assert (logits.grad == 0).all()
+
+
+def test_regions_by_hand_and_image_by_image():
+    p = torch.tensor([[0.9, 0.2, 0.5, 0.4], [0.1, 0.2, 0.0, 0.3]]).reshape(2, 1, 2, 2)
+    truth = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).reshape(2, 1, 2, 2)
+    right, wrong, missed = 1.4, 0.6, 0.6  # of the first image; the second has .6 in vain
+
+    def value(name, **options):
+        return losses.build({name: options})(torch.logit(p), truth).item()
+
+    jaccard = [1 - (right + 0.5) / (2.6 + 0.5), 1 - 0.5 / (0.6 + 0.5)]
+    assert value("jaccard", smooth=0.5) == pytest.approx(sum(jaccard) / 2, rel=1e-5)
+    errors = 0.2 * wrong + 0.9 * missed
+    tversky = [1 - (right + 1) / (right + errors + 1), 1 - 1 / (0.2 * 0.6 + 1)]
+    assert value("tversky", alpha=0.2, beta=0.9) == pytest.approx(sum(tversky) / 2, rel=1e-5)
+    focal = value("focal_tversky", alpha=0.2, beta=0.9, gamma=4 / 3)
+    assert focal == pytest.approx(sum(each**0.75 for each in tversky) / 2, rel=1e-5)
+
+
+def test_regions_are_those_of_segmentation_models_pytorch():
+    """Theirs sums over a whole batch, so that the two agree image by image."""
+    logits, target = _batch(3, 1)
+    for image, truth in zip(logits.split(1), target.split(1), strict=True):
+        for alpha, beta, smooth in ((0.3, 0.7, 1.0), (1.0, 0.2, 0.01)):
+            given = {"alpha": alpha, "beta": beta, "smooth": smooth}
+            ours = losses.build({"tversky": given})(image, truth)
+            assert ours.item() == pytest.approx(TverskyLoss("binary", **given)(image, truth).item())
+            ours = losses.build({"focal_tversky": {**given, "gamma": 4 / 3}})(image, truth)
+            theirs = TverskyLoss("binary", gamma=0.75, **given)(image, truth)
+            assert ours.item() == pytest.approx(theirs.item())
+        ours = losses.build({"jaccard": {"smooth": 0.3}})(image, truth)
+        assert ours.item() == pytest.approx(JaccardLoss("binary", smooth=0.3)(image, truth).item())
+
+
+def test_tversky_holds_dice_and_jaccard():
+    logits, target = _batch()
+    cases = (("dice", {"smooth": 2.0}, 0.5, 1.0), ("jaccard", {"smooth": 2.0}, 1.0, 2.0))
+    for name, given, factor, smooth in cases:
+        tversky = {"alpha": factor, "beta": factor, "smooth": smooth}
+        ours = losses.build({"tversky": tversky})(logits, target)
+        assert ours.item() == pytest.approx(losses.build({name: given})(logits, target).item())
+
+
+@pytest.mark.parametrize("gamma", [0.5, 4 / 3, 3.0])
+def test_focal_tversky_of_a_mask_that_is_right_has_a_finite_gradient(gamma):
+    target = torch.zeros(2, 1, 3, 3)
+    target[0] = 1
+    logits = torch.where(target > 0, 300.0, -300.0).requires_grad_()
+    loss = losses.build({"focal_tversky": {"gamma": gamma}})(logits, target)
+    loss.backward()
+    assert loss.item() < 0.011  # the cube root of the least loss
+    assert (logits.grad == 0).all()
+
+
+def test_combo_loss_is_a_sum_of_what_there_is():
+    """Taghanaki et al. 2019, equation 1, of one image: modified cross-entropy less Dice."""
+    logits, target = _batch(1, 1)
+    alpha, beta, p = 0.4, 0.7, torch.sigmoid(logits)
+    entropy = -(beta * target * p.log() + (1 - beta) * (1 - target) * (1 - p).log()).mean()
+    dice = (2 * (p * target).sum() + 1) / (p.sum() + target.sum() + 1)
+    combo = alpha * entropy - (1 - alpha) * dice
+    terms = {"weight": alpha * (1 - beta), "pos_weight": beta / (1 - beta)}
+    ours = losses.build({"bce": terms, "dice": 1 - alpha})(logits, target)
+    assert ours.item() - (1 - alpha) == pytest.approx(combo.item(), rel=1e-5)

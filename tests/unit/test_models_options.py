@@ -53,6 +53,76 @@ def _norms(model, kinds=NORMS):
     return [part for top in _decoders(model) for part in top.modules() if isinstance(part, kinds)]
 
 
+# Dropout, and blocks that are skipped
+
+SMP = {"name": "smp/Unet", "encoder": "resnet18"}
+
+
+@pytest.mark.parametrize("spec", [TINY, PLAIN, PYRAMID, SMP], ids=lambda spec: spec["name"])
+def test_channels_are_dropped_whole_before_the_mask_in_training_alone(spec):
+    networks = []
+    for share in ({}, {"mask_dropout": 0.0}, {"mask_dropout": 0.5}):
+        torch.manual_seed(1)
+        networks.append(models.build({**spec, **share}, 1, 1, 0))
+    states = [network.state_dict() for network in networks]
+    for other in states[1:]:
+        assert list(other) == list(states[0])
+        assert all(torch.equal(other[name], value) for name, value in states[0].items())
+    network, seen = networks[2], []
+    network.mask.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    image = torch.randn(4, 1, 64, 64)
+    network.train()(image)
+    empty = (seen[0] == 0).all(dim=(2, 3))
+    assert 0.2 < empty.float().mean() < 0.8
+    whole = network.eval()(image)["mask"]
+    assert torch.equal(whole, network(image)["mask"])
+    torch.manual_seed(1)
+    plain = networks[1].train()
+    state = torch.get_rng_state()
+    plain(image)
+    assert torch.equal(state, torch.get_rng_state())  # without it, nothing is drawn
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TINY,
+        PYRAMID,
+        {"name": "classifier", "encoder": "test_resnet"},
+        {"name": "detector", "encoder": "test_resnet", "pyramid_channels": 64, "levels": [8, 16]},
+    ],
+    ids=lambda spec: spec["name"],
+)
+def test_blocks_are_skipped_more_often_the_deeper(spec):
+    networks = []
+    for share in ({}, {"drop_path": 0.0}, {"drop_path": 0.6}):
+        torch.manual_seed(1)
+        networks.append(models.build({**spec, **share}, 1, 1, 2, box_classes=1).encoder)
+    states = [network.state_dict() for network in networks]
+    for other in states[1:]:
+        assert list(other) == list(states[0])
+        assert all(torch.equal(other[name], value) for name, value in states[0].items())
+    shares = [layer.drop_prob for layer in networks[2].modules() if hasattr(layer, "drop_prob")]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(0.6)
+    for layer in networks[2].modules():  # timm starts with blocks that add nothing
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.ones_(layer.weight)
+    image = torch.randn(1, 1, 64, 64)
+    outputs = [networks[2].train()(image)[-1] for _ in range(8)]
+    assert any(not torch.equal(outputs[0], each) for each in outputs[1:])
+    assert torch.equal(networks[2].eval()(image)[-1], networks[2](image)[-1])
+
+
+def test_encoders_whose_blocks_cannot_be_skipped_are_named():
+    for encoder in ("densenet121", "inception_v3", "wide_resnet38"):
+        spec = {**PYRAMID, "encoder": encoder, "drop_path": 0.1}
+        with pytest.raises(
+            InputError, match=rf"(drop_path: .*'{encoder}'|cannot make .*drop_path)"
+        ):
+            models.build(spec, 1, 1, 0)
+
+
 # Normalisation
 
 

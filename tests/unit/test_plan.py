@@ -193,6 +193,22 @@ def test_models_that_name_the_same_pretrained_weights_share_the_file() -> None:
     assert made.pretrained_file("a") == [], "it is fetched"
 
 
+def test_a_file_to_start_from_is_for_a_first_stage_alone() -> None:
+    models = {
+        name: {"stages": ["one", "two"], "architecture": NETWORK, "start": start}
+        for name, start in (("a", None), ("b", {"file": "their/w.pt"}))
+    }
+    for start, later in (("fresh", "their/w.pt"), ("previous", [])):
+        pseudo = {"rounds": 1, "start": start}
+        made = Plan(config.resolve({**RECIPE, "models": models, "pseudo": pseudo}))
+        assert made.checkpoint("b", 0, 1, "one") == "their/w.pt"
+        assert made.checkpoint("b", 0, 1, "two") == []
+        assert made.checkpoint("b", 1, 1, "one") == later
+        assert made.checkpoint("a", 0, 1, "one") == []
+    assert made.recipes.kept_weights("b") == ["started from w.pt", "last", "last"]
+    assert not made.recipes.strict("b")
+
+
 LIKE = {"max_images": 5, "order": "test_likeness"}
 
 

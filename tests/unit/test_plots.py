@@ -467,3 +467,14 @@ def test_panels_lie_on_rounded_places_which_the_solver_alone_does_not_give(tmp_p
 @pytest.mark.parametrize(("bands", "shown"), [(2, (5, 4)), (3, (5, 4, 3)), (5, (5, 4, 3))])
 def test_any_number_of_bands_can_be_shown(bands: int, shown: tuple[int, ...]) -> None:
     assert style.visible(np.zeros((5, 4, bands), np.uint8)).shape == shown
+
+
+def test_a_file_that_a_model_started_from_is_named_beside_its_scores(tmp_path: Path) -> None:
+    pages = []
+    for kept in (["last"], ["started from w.pt", "last"]):
+        (tmp_path / "scores.json").write_text(json.dumps({**SCORES, "select": {"net": kept}}))
+        scores_page.write(str(tmp_path / "scores.json"), str(tmp_path / "out.html"))
+        pages.append((tmp_path / "out.html").read_text())
+    assert "started from" not in pages[0]
+    assert "started from w.pt" in pages[1]
+    assert "have seen their own answer" in pages[1]

@@ -121,6 +121,23 @@ def test_best_is_a_copy_of_the_best_epoch(tiny):
     assert all(torch.equal(kept[name], short[name]) for name in kept)
 
 
+def test_the_best_may_be_told_by_the_loss_and_early_stopping_keeps_it(tiny):
+    wild = {"optimizer": {"name": "sgd", "lr": 1.0}, "schedule": {"name": "constant"}}
+    stopping = {"patience": 2, "watch": "loss"}
+    given = {"select": "best", "select_by": "loss", "early_stopping": stopping}
+    train(tiny, "best", epochs=9, **given, **wild)
+    table = history(tiny, "best")
+    best = int(table["valid_loss"].argmin()) + 1
+    assert best + 2 == len(table) < 9  # stopped, and what followed was worse
+    assert table["valid_metric"].argmax() + 1 != best  # else the test tests nothing
+    train(tiny, "short", epochs=best, **wild)
+    (kept, meta), (short, _) = (
+        weights.load(tiny.root / f"{name}.safetensors") for name in ("best", "short")
+    )
+    assert meta["best_epoch"] == best
+    assert all(torch.equal(kept[name], short[name]) for name in kept)
+
+
 def test_early_stopping_ends_after_patience_validations(tiny):
     frozen = {"optimizer": {"name": "sgd", "lr": 0.0}, "ema": 0.5}
     train(tiny, epochs=9, early_stopping={"patience": 2}, **frozen)
@@ -307,17 +324,40 @@ def test_schedules_rise_fall_and_respect_the_floor():
     assert schedule(10, name="constant").factor(7.3) == 1
 
 
-def test_plateau_agrees_with_torch():
-    losses = np.random.default_rng(0).random(40).cumsum() % 1.7
+@pytest.mark.parametrize("watch", ["loss", "metric"])
+def test_plateau_agrees_with_torch(watch):
+    values = np.random.default_rng(0).random(40).cumsum() % 1.7
     ours = schedule(40, name="plateau", patience=2, factor=0.5, floor=0.01)
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    mode, sign = ("min", 1) if watch == "loss" else ("max", -1)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimiser, patience=2, factor=0.5, min_lr=0.01
+        optimiser, mode, patience=2, factor=0.5, min_lr=0.01
     )
-    for epoch, loss in enumerate(losses):
-        ours.observe(float(loss))
-        theirs.step(float(loss))
+    for epoch, value in enumerate(values):
+        ours.observe(sign * float(value))
+        theirs.step(float(value))
         assert ours.factor(epoch + 1.0) == pytest.approx(optimiser.param_groups[0]["lr"])
+
+
+def test_what_has_no_value_is_no_better_and_forgotten():
+    ours = schedule(40, name="plateau", patience=1, factor=0.5)
+    for value in (math.nan, 3.0, math.nan, 2.0, math.nan):
+        ours.observe(value)
+    assert ours.factor(39.0) == 1
+    ours.observe(2.0)
+    assert ours.factor(39.0) == 0.5
+
+
+@pytest.mark.parametrize("watch", ["loss", "metric"])
+def test_the_rate_follows_what_the_schedule_watches(tiny, watch):
+    given = {"name": "plateau", "watch": watch, "patience": 0, "factor": 0.5, "warmup": 0}
+    train(tiny, epochs=8, schedule=given, optimizer={"name": "sgd", "lr": 1.5})
+    table = history(tiny)
+    ours = schedule(8, **{**given, "floor": 0.0})
+    for _, row in table.iterrows():
+        assert row["lr"] == pytest.approx(1.5 * ours.factor(row["epoch"] - 0.5))
+        ours.observe(row["valid_loss"] if watch == "loss" else -row["valid_metric"])
+    assert table["lr"].iloc[-1] < 1.5
 
 
 def test_unknown_names_are_listed_with_the_known():

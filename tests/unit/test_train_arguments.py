@@ -13,6 +13,15 @@ def test_inputs_of_a_rule_are_taken_by_name_and_empty_ones_are_no_files():
     assert Inputs.of(dict(given.items())) == Inputs("c.h5", "d.h5", "f.csv", pseudo="p.h5")
 
 
+def test_what_decides_a_result_is_what_is_in_the_files(tmp_path):
+    for name in ("c.h5", "d.h5", "f.csv", "w.pt"):
+        (tmp_path / name).write_text(name)
+    files = {name: str(tmp_path / file) for name, file in NEEDED.items()}
+    started = Inputs(**files, checkpoint=str(tmp_path / "w.pt"), strict=True)
+    assert set(started.digests()) == {*NEEDED, "checkpoint"}
+    assert set(Inputs(**files).digests()) == set(NEEDED)
+
+
 @pytest.mark.parametrize("name", NEEDED)
 def test_an_input_that_every_job_needs_is_not_left_out(name):
     with pytest.raises(TypeError, match=name):

@@ -9,6 +9,7 @@ import training
 from training import Competition
 
 import foldbelt.train
+from foldbelt import models
 from foldbelt.config import stages
 from foldbelt.files import InputError
 from foldbelt.models._saved import load_model
@@ -83,6 +84,61 @@ def test_the_encoder_may_learn_at_a_rate_of_its_own():
     assert len(optimiser.param_groups) == 1
 
 
+def test_every_level_of_the_encoder_may_learn_slower_than_the_next_deeper():
+    model = models.build(UNET, 2, 1, 0)
+    made = optimiser({"lr": 0.1, "encoder_factor": 0.5, "layer_decay": 0.8}, model)
+    rates = {id(one): group["lr"] for group in made.param_groups for one in group["params"]}
+    found = {}
+    for name, parameter in model.named_parameters():
+        level = ".".join(name.split(".")[:2]) if name.startswith("encoder.") else "rest"
+        found.setdefault(level, set()).add(round(rates[id(parameter)] / 0.1, 6))
+    stem = {"encoder.conv1": {0.5 * 0.8**4}, "encoder.bn1": {0.5 * 0.8**4}}
+    layers = {f"encoder.layer{level}": {0.5 * 0.8 ** (4 - level)} for level in (1, 2, 3, 4)}
+    expected = {"rest": {1.0}, **stem, **layers}
+    assert found == {name: {round(*rate, 6)} for name, rate in expected.items()}
+    assert made.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"name": "smp/Unet", "encoder": "resnet18"},
+        {"name": "unet", "encoder": "efficientnet_b0", "checkpointing": True},
+    ],
+    ids=["smp", "checkpointing"],
+)
+def test_levels_hold_every_parameter_once_and_looking_changes_nothing(spec):
+    encoder = models.build(spec, 3, 1, 0).encoder.train()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    levels = optimisers.levels_of(encoder)
+    assert len(levels) == 5
+    each = [id(parameter) for level in levels for parameter in level]
+    assert sorted(each) == sorted(id(parameter) for parameter in encoder.parameters())
+    assert encoder.training
+    assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
+    assert all(parameter.grad is None for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("factor", [1, 0.5])
+def test_norms_and_biases_may_be_left_to_themselves(factor):
+    module = torch.nn.ModuleDict(
+        {"encoder": torch.nn.Conv2d(1, 2, 3), "norm": torch.nn.BatchNorm2d(2)}
+    )
+    spec = {"name": "adamw", "lr": 0.1, "weight_decay": 0.5, "encoder_factor": factor}
+    for decay_norms in (True, False):
+        before = {name: value.clone() for name, value in module.named_parameters()}
+        made = optimiser({**spec, "decay_norms": decay_norms}, module)
+        for parameter in module.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        made.step()
+        for name, value in module.named_parameters():
+            share = factor if name.startswith("encoder") else 1
+            decays = decay_norms or name == "encoder.weight"
+            wanted = before[name] * (1 - 0.1 * share * 0.5 * decays)
+            assert torch.allclose(value, wanted, rtol=1e-5), name
+            assert decays == (not torch.equal(value, before[name])) or not before[name].any()
+
+
 def test_a_schedule_keeps_the_factor_of_the_encoder(tiny, monkeypatch):
     rates = []
     step = Trainer._step
@@ -100,11 +156,15 @@ def test_a_schedule_keeps_the_factor_of_the_encoder(tiny, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    [{"optimizer": {"name": "sgd", "lr": 0.1, "encoder_factor": 0.5}}, {"freeze_encoder": 1}],
+    [
+        {"optimizer": {"name": "sgd", "lr": 0.1, "encoder_factor": 0.5}},
+        {"optimizer": {"name": "sgd", "lr": 0.1, "layer_decay": 0.5}},
+        {"freeze_encoder": 1},
+    ],
 )
 def test_a_network_without_an_encoder_says_so(tiny, change):
     with pytest.raises(
-        InputError, match=r"(encoder_factor|freeze_encoder): .*'vanilla' has no enc"
+        InputError, match=r"(encoder_factor|layer_decay|freeze_encoder): .*'vanilla' has no enc"
     ):
         train(tiny, **change)
 
@@ -279,6 +339,7 @@ GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
         ({"select": "best"}, "schedule.snapshots", "select: best"),
         ({"swa": 0.0}, "schedule.snapshots", "swa"),
         ({"average_best": 3}, "average_best", "select: best"),
+        ({"select_by": "loss"}, "select_by", "select: best"),
         (
             {"average_best": 3, "select": "best", "schedule": STEADY, "freeze_encoder": 6},
             "average_best",

@@ -42,7 +42,9 @@ def history(competition, name="w"):
 @pytest.mark.parametrize("select", ["last", "best"])
 def test_an_interrupted_run_ends_in_the_same_bytes(tiny, monkeypatch, select):
     settings = {"epochs": 6, "select": select, "ema": 0.9, "early_stopping": {"patience": 4}}
+    watch = {"last": "loss", "best": "metric"}[select]
     settings["schedule"] = {"name": "plateau", "patience": 0, "factor": 0.5, "warmup": 1}
+    settings["schedule"]["watch"] = watch
     settings["optimizer"] = {"name": "sgd", "lr": 1.5}  # so much that the loss rises now and then
     whole, _ = train(tiny, "a", **settings)
     assert history(tiny, "a")["lr"][2] < 1.5  # the schedule has something to remember

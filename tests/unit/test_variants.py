@@ -136,6 +136,7 @@ def test_what_a_variant_saw_is_named() -> None:
         "plateau": {"schedule": {"name": "plateau"}},
     }
     over = {name: {"stages": {"*": stage}} for name, stage in stages.items()}
+    over["started"] = {"models": {"*": {"start": {"file": "w.pt"}}}}
     made = plan(variants=over | {"leaky": {"pseudo": {"rounds": 1, "source": "all"}}})
     assert {name: variant.seen for name, variant in made.variants.items()} == {
         "base": [],
@@ -143,8 +144,11 @@ def test_what_a_variant_saw_is_named() -> None:
         "mean": ["average_best"],
         "early": ["early_stopping"],
         "plateau": ["plateau"],
+        "started": ["start"],
         "leaky": ["pseudo.source: all"],
     }
+    started = made.models["started--seed0"]["weights"][0]
+    assert set(started.values()) == {"started--seed0"}, "another start makes other weights"
     assert all(sight.sentences(variant.seen) for variant in made.variants.values() if variant.seen)
 
 

@@ -15,6 +15,8 @@ from running import Run
 from safetensors.torch import save_file
 from switches import RECIPES, recipe
 
+from foldbelt import models
+
 NAMES = [name for name in RECIPES if name != "base"]
 WHOLE = {
     "snapshots",
@@ -34,6 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(
         {name: value.contiguous() for name, value in state.items()}, root / "encoder.safetensors"
     )
+    whole = models.build(RECIPES["base"]["models"]["net"]["architecture"], 1, 1, 0)
+    save_file(whole.state_dict(), root / "whole.safetensors")
     random = np.random.default_rng(0)
     for part in ("images", "masks", "test"):
         (root / "own" / part).mkdir(parents=True)

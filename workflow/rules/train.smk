@@ -38,6 +38,7 @@ rule train_stage:
         folds=lambda wildcards: PLAN.folds_file(wildcards.model),
         start=lambda wildcards: PLAN.start(**wildcards),
         pretrained=lambda wildcards: PLAN.pretrained(**wildcards),
+        checkpoint=lambda wildcards: PLAN.checkpoint(**wildcards),
         pseudo=lambda wildcards: PLAN.pseudo_labels(
             wildcards.model, wildcards.round, wildcards.fold
         ),
@@ -65,6 +66,7 @@ rule train_stage:
             "train_stage", METRIC, *RECIPES.training_modules(wildcards.model, wildcards.stage)
         ),
         architecture=lambda wildcards: RECIPES.architecture(wildcards.model),
+        strict=lambda wildcards: RECIPES.strict(wildcards.model),
         stage=lambda wildcards: RECIPES.stage(wildcards.stage, wildcards.round),
         stage_stream=lambda wildcards: RECIPES.streams[wildcards.stage],
         metric=lambda wildcards: PLAN.metric(wildcards.model),
@@ -100,6 +102,7 @@ rule test_rates:
         folds=lambda wildcards: PLAN.folds_file(wildcards.model),
         start=lambda wildcards: PLAN.start(**wildcards),
         pretrained=lambda wildcards: PLAN.pretrained(**wildcards),
+        checkpoint=lambda wildcards: PLAN.checkpoint(**wildcards),
     output:
         rates="<results>/rates/{model}/round{round}/fold{fold}/{stage}.csv",
     log:
@@ -118,6 +121,7 @@ rule test_rates:
             "test_rates", *RECIPES.training_modules(wildcards.model, wildcards.stage)
         ),
         architecture=lambda wildcards: RECIPES.architecture(wildcards.model),
+        strict=lambda wildcards: RECIPES.strict(wildcards.model),
         stage=lambda wildcards: RECIPES.stage(wildcards.stage, wildcards.round),
         seed=config["seed"],
         stream=lambda wildcards: RECIPES.model(wildcards.model)["stream"],

@@ -7,7 +7,7 @@ from foldbelt.models import _pretrained as weights
 with job(snakemake.log[0]):
     source = snakemake.params.source
     weights.fetch(
-        snakemake.params.encoder if source == "timm" else source,
+        snakemake.params.encoder.removeprefix("tu-") if source == "timm" else source,
         snakemake.output.weights,
         snakemake.params.sha256,
     )

@@ -21,7 +21,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         ),
         model={**params.architecture, "weights": given.get("pretrained") or None},
         stage=StageSettings.of(params.stage),
-        inputs=train.Inputs.of(dict(given.items())),
+        inputs=train.Inputs.of({**dict(given.items()), "strict": params.strict}),
         machine=train.Machine.of(snakemake.config, params.cpu_threads),
         rates=snakemake.output.rates,
     )

@@ -24,7 +24,7 @@ with job(snakemake.log[0]), lease(snakemake.config["device"], snakemake.resource
         ),
         model={**params.architecture, "weights": given.get("pretrained") or None},
         stage=StageSettings.of(params.stage),
-        inputs=train.Inputs.of(dict(given.items())),
+        inputs=train.Inputs.of({**dict(given.items()), "strict": params.strict}),
         outputs=train.Outputs(
             weights=snakemake.output.weights,
             history=snakemake.output.history,

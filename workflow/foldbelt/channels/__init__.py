@@ -11,7 +11,7 @@ Each kind of channel is a plug-in, one module here of the channel's name, with
 ``COLUMNS``
     per-image columns of the data that it needs;
 ``FILTERED``
-    whether zca and spectral whitening apply to it (they make sense for images only);
+    whether imagenet, zca and spectral whitening apply to it (they make sense for images only);
 ``names(colours)``
     names of its planes, for images of that many colour channels;
 ``planes(images, table)``

@@ -47,7 +47,7 @@ def build(
     -----
     Values known to lie in a range (image, depth) are quantised over that range, so that images lose
     nothing. Others are quantised over mean ± 5 standard deviations of train, within what occurs.
-    Whitening by zca and spectral applies to the image; standard to all channels.
+    Whitening by imagenet, zca and spectral applies to the image; standard to all channels.
     """
     plan = _Plan(data, recipe)
     quantised = _reuse(plan, fitted_from) if fitted_from is not None else _fit(plan)

@@ -4,6 +4,9 @@ none
     Nothing.
 standard
     Mean 0 and standard deviation 1 over the data set, per channel.
+imagenet
+    Mean and standard deviation of ImageNet's colours, per colour, as weights that were trained on
+    ImageNet expect it [4]_. Grey images take the mean of the three. Needs no fitting.
 zca
     Neighbouring pixels (and colours) decorrelated, with as little change to the image as possible.
     ZCA of small patches [1]_ [2]_, applied as a convolution: the filter is the row of the whitening
@@ -19,6 +22,7 @@ References
    Learning. AISTATS 2011.
 .. [3] Ö. Yilmaz: Seismic Data Analysis. SEG 2001, section 1.4 on frequency-domain deconvolution and
    time-variant spectral whitening.
+.. [4] torchvision: ``Normalize`` of its pretrained models; timm: ``IMAGENET_DEFAULT_MEAN``.
 """
 
 from typing import Any, Literal
@@ -197,6 +201,38 @@ class _Standard(Whitening):
         return (limits - mean[:, None]) / sd[:, None]
 
 
+class _ImageNet(Whitening):
+    NAME = "imagenet"
+    PLANES = "images"
+
+    MEAN = (0.485, 0.456, 0.406)
+    SD = (0.229, 0.224, 0.225)
+
+    @staticmethod
+    def apply(planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        mean, sd = _ImageNet._of(planes.shape[-1])
+        out: np.ndarray = ((planes - mean) / sd).astype(np.float32)
+        return out
+
+    @staticmethod
+    def limits(limits: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+        mean, sd = _ImageNet._of(len(limits))
+        return (limits - mean[:, None]) / sd[:, None]
+
+    @classmethod
+    def _of(cls, colours: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of one grey value or three colours, from 0 to 1."""
+        mean, sd = np.array(cls.MEAN), np.array(cls.SD)
+        if colours == 1:
+            return mean.mean(keepdims=True), sd.mean(keepdims=True)
+        if colours != len(mean):
+            raise InputError(
+                f"whiten: {cls.NAME} is made for grey or RGB images, and these have {colours} "
+                "bands; take standard."
+            )
+        return mean, sd
+
+
 class _Zca(Whitening):
     NAME = "zca"
     PLANES = "images"
@@ -263,7 +299,7 @@ class _Spectral(Whitening):
 
 
 METHODS: dict[str, type[Whitening]] = {
-    method.NAME: method for method in (Whitening, _Standard, _Zca, _Spectral)
+    method.NAME: method for method in (Whitening, _Standard, _ImageNet, _Zca, _Spectral)
 }
 """The methods by name. To add one, add it here, and its name to the config's schema."""
 

@@ -303,6 +303,7 @@ def _network(name: str, model: Mapping[str, Any], config: Config) -> Iterator[Pr
         spec = config["stages"][stage]
         asked = {"freeze_encoder": spec["freeze_encoder"]}
         asked["optimizer.encoder_factor"] = spec["optimizer"]["encoder_factor"] != 1
+        asked["optimizer.layer_decay"] = spec["optimizer"]["layer_decay"] != 1
         for key in (key for key, given in asked.items() if given):
             reason = f"the model {name!r} ({architecture.get('name')}) has no encoder; leave it out"
             yield Problem(f"stages.{stage}.{key}", reason)

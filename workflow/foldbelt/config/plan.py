@@ -237,6 +237,11 @@ class Plan(OutputFiles):
         alike = (m for m in self.recipes.models if self.recipes.pretrained_source(m) == source)
         return FILES["pretrained"].format(model=next(alike))
 
+    def checkpoint(self, model: str, round: Number, fold: Number, stage: str) -> str | list[str]:
+        """Give the file that a model starts from, where a stage starts from no other."""
+        start = self.recipes.model(model)["start"]
+        return [] if start is None or self.start(model, round, fold, stage) else start["file"]
+
     def pretrained_file(self, model: str) -> str | list[str]:
         """Give the local file of pretrained weights, where the config names one."""
         source = self.recipes.model(model)["architecture"].get("weights")

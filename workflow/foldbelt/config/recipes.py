@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from foldbelt import registry
@@ -89,7 +90,7 @@ class Recipes:
         self.models[name] = settings
         alone = name not in self.blend or len(self.blend) == 1
         pseudo = {key: value for key, value in settings["pseudo"].items() if key != "rounds"}
-        keys = ("channels", "folds", "stages", "architecture", "seed", "stream")
+        keys = ("channels", "folds", "stages", "architecture", "start", "seed", "stream")
         first = {key: settings[key] for key in keys}
         settings["weights"], settings["predictions"] = {}, {}
         for number in range(settings["pseudo"]["rounds"] + 1):
@@ -146,7 +147,8 @@ class Recipes:
         architecture = self.model(model)["architecture"]
         idle = ["weights", "sha256"]
         idle += [] if architecture.get("mask_reduction") else ["mask_reduction", "mask_width"]
-        idle += [] if architecture.get("checkpointing") else ["checkpointing"]
+        later = ("checkpointing", "mask_dropout", "drop_path")
+        idle += [key for key in later if not architecture.get(key)]
         return {k: v for k, v in architecture.items() if k not in idle}
 
     def pseudo(self, model: str) -> dict[str, Any]:
@@ -161,7 +163,14 @@ class Recipes:
 
     def kept_weights(self, model: str) -> list[str]:
         """Say which weights the stages of a model keep, and what of the validation fold decided."""
-        return [_kept(self.stages[stage]) for stage in self.model(model)["stages"]]
+        kept = [_kept(self.stages[stage]) for stage in self.model(model)["stages"]]
+        start = self.model(model)["start"]
+        # Not where the file lies: that decides no score.
+        return [f"started from {PurePath(start['file']).name}", *kept] if start else kept
+
+    def strict(self, model: str) -> bool:
+        """Whether all of the file that a model starts from has to fit."""
+        return bool((self.model(model)["start"] or {}).get("strict"))
 
     def augmentations(self, model: str) -> dict[str, Any]:
         """Give what augments the images in each stage of a model."""

@@ -14,7 +14,8 @@ SEEN = {
     "select: best": "The epoch was chosen on the validation fold.",
     "average_best": "The weights are a mean of the epochs that did best on the validation fold.",
     "early_stopping": "The validation fold told when to stop training.",
-    "plateau": "The learning rate followed the loss of the validation fold.",
+    "plateau": "The learning rate followed the validation fold.",
+    "start": "Training began with a file, and what that has seen of the truth is not known.",
     "pseudo.source: all": (
         "Pseudo-labels come from the models of all folds, which have seen the truth of every fold: "
         "the scores of the rounds after the first flatter."
@@ -39,6 +40,11 @@ def of_stages(stages: Iterable[Mapping[str, Any]]) -> list[str]:
         "plateau": any(s["schedule"]["name"] == "plateau" for s in stages),
     }
     return [name for name, seen in holds.items() if seen]
+
+
+def of_start(start: Mapping[str, Any] | None) -> list[str]:
+    """Name what a model's `start` may bring along of the truth of any fold."""
+    return ["start"] if start else []
 
 
 def of_pseudo(pseudo: Mapping[str, Any]) -> list[str]:

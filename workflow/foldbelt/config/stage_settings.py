@@ -150,8 +150,10 @@ class OptimizerSettings:
     name: str
     lr: float
     encoder_factor: float
+    layer_decay: float
     momentum: float
     weight_decay: float
+    decay_norms: bool
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class ScheduleSettings:
     name: str
     warmup: float
     floor: float
+    watch: str
     patience: int
     factor: float
     rise: float
@@ -243,6 +246,7 @@ class StageSettings:
     schedule: ScheduleSettings
     early_stopping: EarlyStoppingSettings | None
     select: str
+    select_by: str
     averaging: AveragingSettings
     validate_every: int | None
     validate_batch_size: int | None

@@ -72,6 +72,8 @@ def _of_averages(stage: StageSettings) -> Iterator[tuple[str, str]]:
         yield "swa", f"{statistics}, swa would change them; set it to null"
     if averaging.average_best > 1 and stage.select != "best":
         yield "average_best", f"{averaging.average_best} best validations need select: best"
+    if stage.select_by != "metric" and stage.select != "best":
+        yield "select_by", f"{stage.select_by} selects nothing without select: best; set it"
     if averaging.average_best > 1 and frozen:
         yield "average_best", f"{statistics}, averaging would change them; set it to 1"
 

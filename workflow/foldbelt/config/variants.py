@@ -176,7 +176,7 @@ def _add_variant(
         made.add(names[seed], {**varied, "seed": seed}, recipe, model)
     rounds = recipe["pseudo"]["rounds"]
     seen = sight.of_stages(made.stages[stage] for stage in varied["stages"])
-    seen += sight.of_pseudo(recipe["pseudo"])
+    seen += sight.of_start(varied["start"]) + sight.of_pseudo(recipe["pseudo"])
     section = recipe["decision" if output == "masks" else output]
     return Variant(names, recipe["decision"], rounds, varied["folds"], seen, output, section)
 

@@ -35,12 +35,26 @@ def checkpoint(encoder: nn.Module, name: str) -> None:
     if switch is None or hooked:
         raise InputError(
             f"checkpointing: the encoder {name!r} cannot compute its maps again; set it to false, "
-            "or take an EfficientNet, DenseNet or residual network"
+            "or take an EfficientNet, DenseNet or residual network (of smp, one whose name begins "
+            "with tu-)"
         )
     switch(True)
-    encoder.register_forward_pre_hook(_begin)
-    encoder.register_forward_hook(_end, always_call=True)
-    for norm in _norms(encoder):
+    count_once(encoder, encoder)
+
+
+def count_once(network: nn.Module, part: nn.Module) -> None:
+    """Make the batch norms of a part take in every batch once, though it is computed twice.
+
+    Parameters
+    ----------
+    network
+        What is called: what the part computes after that has been computed before.
+    part
+        The network itself, or a module in it.
+    """
+    network.register_forward_pre_hook(_begin)
+    network.register_forward_hook(_end, always_call=True)
+    for norm in _norms(part):
         norm.again = False
         norm.register_forward_pre_hook(_hold)
         norm.register_forward_hook(_release, always_call=True)

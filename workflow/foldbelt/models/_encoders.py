@@ -20,6 +20,7 @@ def make_encoder(
     weights: str | None,
     stem_pool: bool,
     checkpointing: bool = False,
+    drop_path: float = 0.0,
 ) -> nn.Module:
     """Make an encoder that gives its maps from shallow to deep.
 
@@ -36,19 +37,27 @@ def make_encoder(
     checkpointing
         Whether its maps are computed again in the backward pass; see
         `foldbelt.models._checkpointing`.
+    drop_path
+        Share of residual blocks that are skipped, image by image, in training (Huang et al. 2016);
+        0 in the first block, so many in the last, and in between in a line.
 
     Raises
     ------
     InputError
         For models that timm does not know, that need one image size or have no max-pool to take
-        away, or that cannot compute maps again, and for weights that do not fit.
+        away, or that cannot compute maps again or skip blocks, and for weights that do not fit.
     """
     if name in registry.known("models/encoders"):
         if weights is not None:
             raise InputError(f"encoder: {name!r} has no pretrained weights; set `weights: null`")
         encoder = importlib.import_module(f"foldbelt.models.encoders.{name}").build(in_channels)
     else:
-        encoder = _from_timm(name, in_channels, weights)
+        encoder = _from_timm(name, in_channels, weights, drop_path)
+    if drop_path and not any(getattr(layer, "drop_prob", 0) for layer in encoder.modules()):
+        raise InputError(
+            f"drop_path: the encoder {name!r} has no blocks that can be skipped; set it to 0, or "
+            "take a residual network of timm or an EfficientNet"
+        )
     if not stem_pool:
         _remove_stem_pool(encoder, name)
     if checkpointing:
@@ -76,17 +85,16 @@ def measured_strides(encoder: nn.Module, in_channels: int) -> list[int]:
     return [side // int(each.shape[-1]) for each in maps]
 
 
-def _from_timm(name: str, in_channels: int, weights: str | None) -> nn.Module:
+def _from_timm(name: str, in_channels: int, weights: str | None, drop_path: float) -> nn.Module:
     """Make a timm model that gives its maps."""
     known = files.describe(name)
     if known is not None and known.fixed_input_size:
         raise InputError(
             f"encoder: {name!r} takes images of one size only; choose a convolutional network"
         )
+    given = files.pretrained(name, weights) | ({"drop_path_rate": drop_path} if drop_path else {})
     try:
-        encoder = timm.create_model(
-            name, features_only=True, in_chans=in_channels, **files.pretrained(name, weights)
-        )
+        encoder = timm.create_model(name, features_only=True, in_chans=in_channels, **given)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
             f"encoder: timm cannot make {name!r} with weights {weights}: {error}"

@@ -24,6 +24,7 @@ class Network(nn.Module):
     """
 
     mask: nn.Module
+    mask_dropout: nn.Module
     label: nn.Module | None
     depth: nn.Module | None
     deep: nn.ModuleList | None
@@ -54,6 +55,7 @@ class Network(nn.Module):
         hypercolumn: str | None = None,
         exclusive: bool = False,
         prior: float | None = None,
+        mask_dropout: float = 0.0,
     ) -> None:
         """Make the heads.
 
@@ -79,12 +81,16 @@ class Network(nn.Module):
             Whether no pixel is of two classes; see `foldbelt.models._heads.exclusive`.
         prior
             Probability with which every pixel starts; see `foldbelt.models._heads.mask_head`.
+        mask_dropout
+            Share of the channels from which the mask is read that are dropped in training, each as
+            a whole: what a pixel has lost, its neighbours would tell (Tompson et al. 2015).
         """
         self.exclusive = exclusive
         self.hypercolumn, channels = None, decoded[-1]
         if hypercolumn is not None:
             channels = 2 * decoded[-1]
             self.hypercolumn = Hypercolumn(decoded, channels, hypercolumn)
+        self.mask_dropout = nn.Dropout2d(mask_dropout) if mask_dropout else nn.Identity()
         self.mask = mask_head(channels, mask_channels, prior)
         joined = encoded + (self.late.width if self.late is not None else 0)
         self.label = ImageHead(joined, labels, dropout) if labels else None
@@ -109,7 +115,7 @@ class Network(nn.Module):
             features = [*features[:-1], self.late(deepest, x[:, entering:])]
         maps = self.decode(features, size)
         last = maps[-1] if self.hypercolumn is None else self.hypercolumn(maps)
-        outputs: dict[str, Any] = {"mask": self._logits(self.mask(last), size)}
+        outputs: dict[str, Any] = {"mask": self._logits(self.mask(self.mask_dropout(last)), size)}
         if self.label is not None:
             outputs["label"] = self.label(features[-1])
         if self.depth is not None:

@@ -65,6 +65,7 @@ def build(
     weights: str | None = None,
     stem_pool: bool = True,
     checkpointing: bool = False,
+    drop_path: float = 0.0,
     late_channels: int = 0,
     label_dropout: float = 0.0,
     mask_reduction: int | None = None,
@@ -76,7 +77,7 @@ def build(
     ----------
     in_channels, mask_channels, label_classes
         C, K (which matters to masks that teach alone) and L of the data.
-    encoder, weights, stem_pool, checkpointing, late_channels
+    encoder, weights, stem_pool, checkpointing, drop_path, late_channels
         As of `foldbelt.models.unet.build`.
     label_dropout
         Share of features dropped before the label head.
@@ -97,7 +98,7 @@ def build(
             "network of masks, such as `unet`"
         )
     count = entering(in_channels, late_channels)
-    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing, drop_path)
     widths = levels(body)[0]
     late = LateChannels(late_channels, widths[-1]) if late_channels else None
     joined = widths[-1] + (late.width if late is not None else 0)

@@ -155,6 +155,7 @@ def build(
     weights: str | None = None,
     stem_pool: bool = True,
     checkpointing: bool = False,
+    drop_path: float = 0.0,
     pyramid_channels: int = 128,
     levels: Sequence[int] = (8, 16, 32, 64),
     head_convs: int = 4,
@@ -171,7 +172,7 @@ def build(
         C of the data; the other two change nothing.
     box_classes
         Classes of the boxes.
-    encoder, weights, stem_pool, checkpointing, late_channels
+    encoder, weights, stem_pool, checkpointing, drop_path, late_channels
         As of `foldbelt.models.unet.build`.
     pyramid_channels
         Channels of the pyramid and the head, a multiple of 32 from 64 on (in the paper 256).
@@ -192,7 +193,7 @@ def build(
     """
     _check(pyramid_channels, head_convs)
     count = entering(in_channels, late_channels)
-    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing, drop_path)
     used, extra = _choose(levels, measured_strides(body, count), encoder)
     channels = [described(body)[0][number] for number in used]
     late = LateChannels(late_channels, channels[-1]) if late_channels else None

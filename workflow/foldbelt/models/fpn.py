@@ -114,6 +114,7 @@ def build(
     weights: str | None = None,
     stem_pool: bool = True,
     checkpointing: bool = False,
+    drop_path: float = 0.0,
     pyramid_channels: int = 128,
     norm: str = "batch",
     deep_supervision: bool = False,
@@ -124,6 +125,7 @@ def build(
     label_head: bool = False,
     depth_head: bool = False,
     label_dropout: float = 0.0,
+    mask_dropout: float = 0.0,
 ) -> FPN:
     """Make a feature pyramid network for masks.
 
@@ -135,9 +137,9 @@ def build(
     ----------
     in_channels, mask_channels, label_classes
         C, K and L of the data.
-    encoder, weights, stem_pool, checkpointing, late_channels, exclusive, prior, label_head
+    encoder, weights, stem_pool, checkpointing, drop_path, late_channels, exclusive, prior
         As of `foldbelt.models.unet.build`.
-    depth_head, label_dropout
+    label_head, depth_head, label_dropout, mask_dropout
         As of `foldbelt.models.unet.build`.
     pyramid_channels
         Channels of the pyramid and of the mask branch (in the papers 256 and 128).
@@ -154,7 +156,7 @@ def build(
         See `make_encoder` and `entering`.
     """
     count = entering(in_channels, late_channels)
-    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing, drop_path)
     channels = levels(body)[0][-_LEVELS:]
     late = LateChannels(late_channels, channels[-1]) if late_channels else None
     joined = channels[-1] + (late.width if late is not None else 0)
@@ -173,5 +175,6 @@ def build(
         deep_supervision,
         exclusive=exclusive,
         prior=prior,
+        mask_dropout=mask_dropout,
     )
     return network

@@ -1,6 +1,7 @@
 """Architectures of segmentation-models-pytorch (Iakubovskii), by name: `smp/UnetPlusPlus`, …
 
-The package's own encoders, decoders and mask heads, with weights drawn at random. Images whose
+The package's own encoders, decoders and mask heads, with weights drawn at random, or from a file of
+an encoder's or of a whole network's, which the package can write or has published. Images whose
 sides its networks cannot halve often enough are padded, and the masks cut back.
 """
 
@@ -13,7 +14,10 @@ from torch.nn import functional
 
 from foldbelt import registry
 from foldbelt.files import InputError
+from foldbelt.models._checkpointing import checkpoint
 from foldbelt.models._network import Network
+from foldbelt.models._pretrained import load
+from foldbelt.models._starting import fill_whole
 
 
 class Packaged(Network):
@@ -53,10 +57,13 @@ def build(
     *,
     variant: str,
     encoder: str = "resnet34",
+    weights: str | None = None,
+    checkpointing: bool = False,
     exclusive: bool = False,
     label_head: bool = False,
     depth_head: bool = False,
     label_dropout: float = 0.0,
+    mask_dropout: float = 0.0,
 ) -> Packaged:
     """Make a network of segmentation-models-pytorch, with the package's defaults.
 
@@ -68,16 +75,22 @@ def build(
         Name of an architecture: UnetPlusPlus, FPN, DeepLabV3Plus, MAnet, Linknet, PAN, …
     encoder
         Name of an encoder of the package; its `tu-…` are timm's.
+    weights
+        File of pretrained weights: all of the encoder, and what else fits of the network. A first
+        convolution of three colours is adapted to the images' channels.
+    checkpointing
+        Whether the encoder's maps are computed again in the backward pass instead of being kept;
+        of the package's encoders, those of timm (`tu-…`) can.
     exclusive, label_head
         As of `foldbelt.models.unet.build`.
-    depth_head, label_dropout
+    depth_head, label_dropout, mask_dropout
         As of `foldbelt.models.unet.build`.
 
     Raises
     ------
     InputError
-        If the package is not installed, has no such architecture or encoder, or they do not go
-        together.
+        If the package is not installed, has no such architecture or encoder, they do not go
+        together, or the file is of another encoder.
     """
     package = _package()
     known = {each.__name__: each for each in package.MODEL_ARCHITECTURES_MAPPING.values()}
@@ -97,6 +110,10 @@ def build(
         raise InputError(
             f"architecture 'smp/{variant}' cannot be made with encoder {encoder!r}: {error}"
         ) from error
+    if weights is not None:
+        fill_whole(network, "encoder", load(weights), weights)
+    if checkpointing:
+        checkpoint(getattr(network.encoder, "model", network.encoder), encoder)
     wrapped = Packaged(network)
     wrapped.add_heads(
         network.encoder.out_channels[-1],
@@ -106,6 +123,7 @@ def build(
         label_dropout,
         depth_head,
         exclusive=exclusive,
+        mask_dropout=mask_dropout,
     )
     wrapped.mask = network.segmentation_head
     return wrapped

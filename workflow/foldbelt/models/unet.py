@@ -93,6 +93,7 @@ def build(
     weights: str | None = None,
     stem_pool: bool = True,
     checkpointing: bool = False,
+    drop_path: float = 0.0,
     decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
     norm: str = "batch",
     attention: bool = False,
@@ -105,6 +106,7 @@ def build(
     label_head: bool = False,
     depth_head: bool = False,
     label_dropout: float = 0.0,
+    mask_dropout: float = 0.0,
 ) -> UNet:
     """Make a U-Net.
 
@@ -123,6 +125,8 @@ def build(
     checkpointing
         Whether the encoder's maps are computed again in the backward pass instead of being kept;
         see `foldbelt.models._checkpointing`.
+    drop_path
+        Share of the encoder's residual blocks that are skipped in training; see `make_encoder`.
     decoder_channels
         Channels of the decoder's blocks, deep to shallow. An encoder with fewer levels takes the
         last of them.
@@ -148,6 +152,8 @@ def build(
         Whether the image's depth is predicted too.
     label_dropout
         Share of features dropped before the label head.
+    mask_dropout
+        Share of channels dropped before the mask head; see `Network.add_heads`.
 
     Raises
     ------
@@ -155,7 +161,7 @@ def build(
         See `make_encoder`, `Decoder` and `entering`.
     """
     count = entering(in_channels, late_channels)
-    body = make_encoder(encoder, count, weights, stem_pool, checkpointing)
+    body = make_encoder(encoder, count, weights, stem_pool, checkpointing, drop_path)
     channels, reductions = levels(body)
     late = LateChannels(late_channels, channels[-1]) if late_channels else None
     joined = channels[-1] + (late.width if late is not None else 0)
@@ -175,5 +181,6 @@ def build(
         norm if hypercolumn else None,
         exclusive=exclusive,
         prior=prior,
+        mask_dropout=mask_dropout,
     )
     return network

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from foldbelt.models._blocks import SCSE, LateChannels, conv_norm_act, initialise
+from foldbelt.models._checkpointing import count_once
 from foldbelt.models._network import Network, entering
 
 
@@ -42,8 +44,10 @@ class Vanilla(Network):
         scse: bool,
         late: LateChannels | None,
         late_channels: int,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__(late, late_channels)
+        self.checkpointing = checkpointing
         self.down = nn.ModuleList(
             nn.Sequential(conv_norm_act(before, after), conv_norm_act(after, after))
             for before, after in zip([in_channels, *widths], widths, strict=False)
@@ -54,6 +58,8 @@ class Vanilla(Network):
             for below, channels in zip(reversed(deeper), reversed(widths[:-1]), strict=True)
         )
         initialise(self)
+        if checkpointing:
+            count_once(self, self.down)
 
     def encode(self, image: Tensor) -> Sequence[Tensor]:
         """Maps of an image (N, C, H, W) at every level, shallow to deep."""
@@ -63,7 +69,8 @@ class Vanilla(Network):
             if level:
                 # Rounding the size up, a last odd row is not lost.
                 x = functional.max_pool2d(x, 2, ceil_mode=True)
-            x = convs(x)
+            again = self.checkpointing and torch.is_grad_enabled()
+            x = checkpoint(convs, x, use_reentrant=False) if again else convs(x)
             maps.append(x)
         return maps
 
@@ -84,6 +91,7 @@ def build(
     *,
     width: int = 16,
     depth: int = 4,
+    checkpointing: bool = False,
     deep_supervision: bool = False,
     late_channels: int = 0,
     scse: bool = False,
@@ -92,6 +100,7 @@ def build(
     label_head: bool = False,
     depth_head: bool = False,
     label_dropout: float = 0.0,
+    mask_dropout: float = 0.0,
 ) -> Vanilla:
     """Make a plain U-Net.
 
@@ -103,6 +112,9 @@ def build(
         Channels of the first level (64 in the paper).
     depth
         Number of down-samplings (4 in the paper).
+    checkpointing
+        Whether the maps on the way down are computed again in the backward pass instead of being
+        kept; see `foldbelt.models._checkpointing`.
     deep_supervision
         Whether, in training, the mask is predicted after every block up (Lee et al. 2015).
     late_channels
@@ -119,6 +131,8 @@ def build(
         Whether the image's depth is predicted too.
     label_dropout
         Share of features dropped before the label head.
+    mask_dropout
+        Share of channels dropped before the mask head; see `Network.add_heads`.
 
     Raises
     ------
@@ -128,7 +142,7 @@ def build(
     widths = [width * 2**level for level in range(depth + 1)]
     images = entering(in_channels, late_channels)
     late = LateChannels(late_channels, widths[-1]) if late_channels else None
-    network = Vanilla(images, widths, scse, late, late_channels)
+    network = Vanilla(images, widths, scse, late, late_channels, checkpointing)
     network.add_heads(
         widths[-1],
         widths[-2::-1],
@@ -139,5 +153,6 @@ def build(
         deep_supervision,
         exclusive=exclusive,
         prior=prior,
+        mask_dropout=mask_dropout,
     )
     return network

@@ -169,4 +169,9 @@ def _selected(content: Any) -> str:
             "“plateau” the learning rate, so these scores have seen a little of their own answer."
             "</p>"
         )
+    if "started from" in json.dumps(each):
+        body += (
+            '<p class="note">“started from” names a file of weights. If these were trained on '
+            "images of this data, the scores have seen their own answer.</p>"
+        )
     return body

@@ -60,6 +60,8 @@ class Inputs:
         Channels and ingested data of the training images, and the folds' CSV file.
     start
         Weights file of the stage before.
+    checkpoint, strict
+        Any file of weights from which a first stage starts, and whether all of it has to fit.
     pseudo, test_channels
         Pseudo-labels, and the channels of the images they belong to.
     """
@@ -68,6 +70,8 @@ class Inputs:
     data: str
     folds: str
     start: str | None = None
+    checkpoint: str | None = None
+    strict: bool = False
     pseudo: str | None = None
     test_channels: str | None = None
 
@@ -86,7 +90,8 @@ class Inputs:
 
     def digests(self) -> dict[str, str]:
         """Digest the contents of every file that is given."""
-        return {name: files.digest([path]) for name, path in asdict(self).items() if path}
+        paths = {name: path for name, path in asdict(self).items() if name != "strict"}
+        return {name: files.digest([path]) for name, path in paths.items() if path}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from foldbelt.store import weights as weights_files
 from foldbelt.train import box_targets, labels, state
 from foldbelt.train.arguments import Inputs, Job, Machine, Outputs
 from foldbelt.train.loop import Trainer
-from foldbelt.train.task import Task, load, network, sources_of, split
+from foldbelt.train.task import Task, load, network, sources_of, split, start_from
 
 Log = Callable[[str], None]
 
@@ -92,7 +92,8 @@ def run(
         task, shape = load(sources, job, stage, model, metric, machine.memory_gib, device, log)
         module = network(model, shape, inputs.start, job, device)
         log(_opening(task, module, device))
-        for line in _remarks(task, inputs.start):
+        start_from(module, inputs, log)
+        for line in _remarks(task, inputs.start or inputs.checkpoint):
             log(line)
         if machine.device is None and device.type == "cpu" and _granted():
             log("Beware: a GPU was granted, but torch sees none; this runs on the CPU.")
@@ -181,6 +182,9 @@ def _metadata(
         architecture.pop("exclusive", None)  # files of before there was the option stay the same
     if not architecture.get("mask_reduction"):
         for key in ("mask_reduction", "mask_width"):
+            architecture.pop(key, None)
+    for key in ("mask_dropout", "drop_path"):
+        if not architecture.get(key):
             architecture.pop(key, None)
     architecture.pop("checkpointing", None)  # says how it was trained, and changes no weight
     return {

@@ -21,7 +21,7 @@ from foldbelt.files import InputError, seed_for
 from foldbelt.logs import epoch_line, unlearnt
 from foldbelt.runtime import made_on
 from foldbelt.store.weights import with_snapshots
-from foldbelt.train import evaluation, schedules
+from foldbelt.train import evaluation, pictures, schedules
 from foldbelt.train.checkpoint_averaging import BestCheckpoints, EpochAverage, Weights
 from foldbelt.train.ema import MovingAverage
 from foldbelt.train.loading import Plan, loader
@@ -48,7 +48,7 @@ class Progress:
     rows
         The history.
     best, best_epoch
-        Best validation metric and its epoch (from 1).
+        Best value, in validation, of what selects the weights, and its epoch (from 1).
     watched, bad
         Best value of what early stopping watches, and the validations since.
     cycle
@@ -170,7 +170,7 @@ class Trainer:
                 self._settle()
                 # Interrupted here, the epoch is not noted yet: its validation will be done again.
                 row[3], row[4], constant = evaluation.validate(self.stepper, self.kept, check)
-                self.schedule.observe(row[3])
+                self.schedule.observe(-_goodness(row, stage.schedule.watch))
                 self._watch(row)
             progress.rows.append(row)
             progress.epoch, progress.step, progress.loss, progress.seen = int(row[0]), 0, 0.0, 0
@@ -259,13 +259,14 @@ class Trainer:
 
     def _watch(self, row: list[float]) -> None:
         """Keep copies of the best weights, and count the validations without better ones."""
-        stopping = self.task.stage.early_stopping
-        progress = self.progress
-        if row[4] > progress.best:
-            progress.best, progress.best_epoch = row[4], int(row[0])
-        if self.task.stage.select == "best":
-            self.best.offer(row[4], int(row[0]), self.kept.state_dict())
-        watched = -row[3] if stopping and stopping.watch == "loss" else row[4]
+        stage, progress = self.task.stage, self.progress
+        goodness = _goodness(row, stage.select_by)
+        if goodness > progress.best:
+            progress.best, progress.best_epoch = goodness, int(row[0])
+        if stage.select == "best":
+            self.best.offer(goodness, int(row[0]), self.kept.state_dict())
+        stopping = stage.early_stopping
+        watched = _goodness(row, stopping.watch if stopping else "metric")
         if watched > progress.watched:
             progress.watched, progress.bad = watched, 0
         else:
@@ -295,6 +296,9 @@ class Trainer:
             for name, value in zip(names, row[1:], strict=True):
                 if not math.isnan(value):
                     self.writer.add_scalar(name, value, int(row[0]))
+            shown = None if math.isnan(row[3]) else pictures.draw(self.stepper, self.kept)
+            if shown is not None:
+                self.writer.add_image("validation", shown, int(row[0]))
             self.writer.flush()
 
     def _warn(self, row: list[float], constant: float) -> None:
@@ -367,3 +371,8 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
         progress = self.progress
         self.log(f"Resuming after epoch {progress.epoch}, step {progress.step}.")
+
+
+def _goodness(row: list[float], watched: str) -> float:
+    """Give what is watched in a row of the history, such that more is better."""
+    return -row[3] if watched == "loss" else row[4]

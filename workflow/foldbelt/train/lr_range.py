@@ -20,7 +20,7 @@ from foldbelt.train.arguments import Inputs, Job, Machine
 from foldbelt.train.job import check_stage
 from foldbelt.train.loading import Plan, loader
 from foldbelt.train.stepping import Batch, Stepper
-from foldbelt.train.task import Task, load, network, sources_of, split
+from foldbelt.train.task import Task, load, network, sources_of, split, start_from
 
 COLUMNS = ["step", "lr", "loss", "smoothed", "suggestion"]
 MEMORY = 0.9
@@ -84,7 +84,9 @@ def run(
     device = runtime.prepare(machine.cpu_threads, machine.device)
     sources = sources_of(inputs, *split(inputs.folds, job.fold))[:2]
     task, shape = load(sources, job, stage, model, "", machine.memory_gib, device)
-    stepper = Stepper(network(model, shape, inputs.start, job, device), task)
+    module = network(model, shape, inputs.start, job, device)
+    start_from(module, inputs, log)
+    stepper = Stepper(module, task)
     errors = evaluation.errors(stepper, lambda: None) if task.mines else None
     log(f"Stage {job.stage}: {steps} steps at rates from {lowest:g} to {highest:g}.")
     rows: list[list[float]] = []

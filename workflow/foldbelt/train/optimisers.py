@@ -21,6 +21,8 @@ OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "radam": (torch.optim.RAdam, {"decoupled_weight_decay": True}),
 }
 
+_SIDE = 64  # pixels of the image on which an encoder's levels are looked up
+
 
 def encoder_of(model: torch.nn.Module, key: str) -> torch.nn.Module:
     """Give the part of a network that may be pretrained.
@@ -47,6 +49,39 @@ def encoder_of(model: torch.nn.Module, key: str) -> torch.nn.Module:
     return encoder
 
 
+def levels_of(encoder: torch.nn.Module) -> list[list[torch.nn.Parameter]]:
+    """Give an encoder's parameters by level, shallow to deep.
+
+    A parameter is of the shallowest map that depends on it, which holds for encoders of any make.
+    Those of no map are of the deepest.
+
+    Parameters
+    ----------
+    encoder
+        Gives a list of maps, shallow to deep; its first convolution has as many channels as images
+        have. It stays as it is.
+    """
+    parameters = list(encoder.parameters())
+    weight = next(each for each in parameters if each.ndim == 4)
+    image = weight.new_zeros(1, weight.shape[1], _SIDE, _SIDE)
+    training = encoder.training
+    with torch.enable_grad():
+        maps = [each for each in encoder.eval()(image) if each.requires_grad]
+    levels: list[list[torch.nn.Parameter]] = []
+    for level, each in enumerate(maps):
+        last = level == len(maps) - 1
+        gradients = torch.autograd.grad(
+            each.sum(), parameters, allow_unused=True, retain_graph=True
+        )
+        used = [gradient is not None or last for gradient in gradients]
+        levels.append([one for one, own in zip(parameters, used, strict=True) if own])
+        parameters = [one for one, own in zip(parameters, used, strict=True) if not own]
+        if not parameters:
+            break
+    encoder.train(training)  # not before: what is computed again has to be computed alike
+    return levels
+
+
 def build(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:
     """Build the optimiser that a stage names, over all trainable parameters of a model.
 
@@ -60,8 +95,8 @@ def build(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Op
     Returns
     -------
     torch.optim.Optimizer
-        Its rate is `lr`; a schedule multiplies it. With an `encoder_factor` other than 1 the
-        encoder's parameters are a second group, at so much of the rate.
+        Its rate is `lr`; a schedule multiplies it. Parameters of other rates, and those that do
+        not decay, are groups of their own; the first group has the full rate.
 
     Raises
     ------
@@ -75,14 +110,30 @@ def build(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Op
     if kind is torch.optim.SGD:
         # Nesterov's, as in all the salt solutions that used SGD.
         given |= {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
-    rate, factor = settings.lr, settings.encoder_factor
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if factor == 1:
-        return kind(parameters, lr=rate, **given)  # type: ignore[call-arg]
-    encoder = list(encoder_of(model, "optimizer.encoder_factor").parameters())
-    pretrained = {id(p) for p in encoder}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if id(p) not in pretrained]},
-        {"params": [p for p in encoder if p.requires_grad], "lr": rate * factor},
-    ]
-    return kind(groups, lr=rate, **given)  # type: ignore[call-arg]
+    groups: list[dict[str, Any]] = []
+    for factor, parameters in _rates(settings, model):
+        rate = {} if factor == 1 else {"lr": settings.lr * factor}
+        trained = [each for each in parameters if each.requires_grad]
+        if settings.decay_norms:
+            groups.append({"params": trained, **rate})
+            continue
+        vectors = [each for each in trained if each.ndim <= 1]
+        groups.append({"params": [each for each in trained if each.ndim > 1], **rate})
+        groups.append({"params": vectors, **rate, "weight_decay": 0.0})
+    return kind(groups, lr=settings.lr, **given)  # type: ignore[call-arg]
+
+
+def _rates(
+    settings: OptimizerSettings, model: torch.nn.Module
+) -> list[tuple[float, list[torch.nn.Parameter]]]:
+    """Give a model's parameters by what their rate is multiplied by, those of factor 1 first."""
+    factor, decay = settings.encoder_factor, settings.layer_decay
+    if factor == decay == 1:
+        return [(1.0, list(model.parameters()))]
+    key = "optimizer.encoder_factor" if decay == 1 else "optimizer.layer_decay"
+    encoder = encoder_of(model, key)
+    levels = [list(encoder.parameters())] if decay == 1 else levels_of(encoder)
+    inside = {id(each) for each in encoder.parameters()}
+    rest = [each for each in model.parameters() if id(each) not in inside]
+    deep_first = enumerate(reversed(levels))
+    return [(1.0, rest), *((factor * decay**above, level) for above, level in deep_first)]

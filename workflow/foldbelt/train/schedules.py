@@ -1,8 +1,8 @@
 """Learning rates over a stage: a factor on the optimiser's rate, as a function of the position.
 
 The factor is set before every optimiser step from the position alone (in epochs, with fractions),
-so a resumed run needs no memory of it. Only `plateau` looks at the validation loss, once for every
-epoch that has one, and keeps three numbers of state.
+so a resumed run needs no memory of it. Only `plateau` looks at the validation, its loss or metric,
+once for every epoch that has one, and keeps three numbers of state.
 """
 
 import math
@@ -63,7 +63,7 @@ class Schedule:
         return 0
 
     def observe(self, loss: float) -> None:
-        """Take note of a validation loss."""
+        """Take note of a validation's loss, or of its metric times −1."""
 
     def state(self) -> dict[str, float]:
         """Give what `restore` needs: numbers only."""
@@ -137,9 +137,10 @@ class Cyclic(Schedule):
 
 
 class Plateau(Schedule):
-    """Multiply by `factor` whenever `patience` + 1 validation losses brought nothing better.
+    """Multiply by `factor` whenever `patience` + 1 validations brought nothing better.
 
-    As torch's ReduceLROnPlateau: better means lower by a ten-thousandth of the best.
+    As torch's ReduceLROnPlateau: better means by a ten-thousandth of the best. What has no value (a
+    metric of images without any positive) is not better.
     """
 
     def __init__(self, settings: ScheduleSettings, epochs: int) -> None:
@@ -152,7 +153,8 @@ class Plateau(Schedule):
 
     def observe(self, loss: float) -> None:
         """Lower the level if the loss has stopped falling."""
-        if loss < self.best - 1e-4 * abs(self.best) or self.best == math.inf:
+        first = self.best == math.inf and not math.isnan(loss)
+        if first or loss < self.best - 1e-4 * abs(self.best):
             self.best, self.bad = loss, 0
         else:
             self.bad += 1

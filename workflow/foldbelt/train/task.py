@@ -335,3 +335,19 @@ def network(
             )
         fill(module, tensors, start)
     return module.to(device).to(memory_format=torch.channels_last)
+
+
+def start_from(module: torch.nn.Module, inputs: Inputs, log: Callable[[str], None]) -> None:
+    """Fill a network with what fits of a checkpoint, where a job is given one, and say what does.
+
+    Raises
+    ------
+    InputError
+        See `foldbelt.models._starting.begin`.
+    """
+    if inputs.checkpoint is None:
+        return
+    from foldbelt.models._starting import begin  # imports timm, a second that others need not
+
+    for line in begin(module, inputs.checkpoint, inputs.strict):
+        log(line)
