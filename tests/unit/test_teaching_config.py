@@ -111,8 +111,8 @@ def test_the_main_output_follows_what_is_decided() -> None:
         ),
         ({"models__cls__architecture__mask_reduction": 5}, r"mask_reduction"),
         (
-            {"models__cls__architecture": {"name": "vanilla", "checkpointing": True}},
-            r"architecture\.checkpointing: 'vanilla' has no such option",
+            {"models__cls__architecture": {"name": "vanilla", "drop_path": 0.1}},
+            r"architecture\.drop_path: 'vanilla' has no such option",
         ),
     ],
 )

@@ -7,6 +7,7 @@ import training
 from training import Competition
 
 from foldbelt.train import loading, loop
+from foldbelt.train.saving import Saver
 
 SETTINGS = {
     "epochs": 3,
@@ -42,6 +43,7 @@ def test_the_number_of_loaders_changes_no_weights(tiny, monkeypatch, count, wher
 
 
 def test_a_training_goes_on_with_another_number_of_loaders(tiny, monkeypatch) -> None:
+    monkeypatch.setattr(Saver, "due", lambda self: True)
     whole = train(tiny, "whole")
     with_workers(monkeypatch, 2)
 

@@ -100,6 +100,7 @@ def test_deeper_scales_may_learn_from_images_with_a_mask_only():
 
 
 MASK_LOSSES = ["bce", "focal", "dice", "lovasz", "cross_entropy", "lovasz_softmax"]
+MASK_LOSSES += ["jaccard", "tversky", "focal_tversky"]
 
 
 @pytest.mark.parametrize("ignores", [False, True])
