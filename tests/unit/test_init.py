@@ -284,7 +284,7 @@ def test_a_file_that_lists_masks_is_found_and_what_it_lacks_is_asked(tmp_path):
     assert config["data"]["masks"] == "train.csv"
     assert config["data"]["masks_missing"] == "empty"
     assert facts.positive == 0.75
-    assert network(config)["name"] == "vanilla"
+    assert network(config)["name"] == "unet"
 
 
 def test_the_competitions_are_told_by_their_files(tmp_path):

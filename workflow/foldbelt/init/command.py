@@ -21,7 +21,7 @@ from foldbelt.machine import cpu_has_bfloat16
 
 _JOB_GIB = 1.2  # torch, Python and their libraries, in a training
 _LISTED = 5  # problems that are named
-_TARGET_PIXELS = 60  # bytes a pixel and unit of width that a plain U-Net keeps for its gradients
+_KEPT = {"test_resnet": 860, "resnet18": 1900}  # bytes a pixel that a U-Net takes in a step
 
 Measure = Callable[..., trial.Speed]
 
@@ -208,11 +208,11 @@ def _problems(facts: Facts) -> list[str]:
 def _memory(facts: Facts, settings: dict[str, Any], speed: trial.Speed) -> float:
     """Estimate GiB of all jobs at a time."""
     height, width, channels = _shape(facts, settings)
-    stage, net = settings["stages"]["base"], settings["models"]["base"]["architecture"]
+    stage = settings["stages"]["base"]
     made = scale.of(facts)
     held = facts.train * made.input[0] * made.input[1] * (channels + len(facts.classes) / 8)
     held = min(held / 2**30, settings["memory_gib"])
-    kept = stage["batch_size"] * height * width * net.get("width", 16) * _TARGET_PIXELS / 2**30
+    kept = stage["batch_size"] * height * width * _KEPT[made.encoder] / 2**30
     return facts.machine.jobs * (_JOB_GIB + held + (0 if facts.machine.gpus else kept))
 
 

@@ -16,16 +16,19 @@ ROOM = 12.0
 SIDES = {False: (256, 192, 128), True: (512,)}
 """Sides of the network's input to choose from, with and without a GPU."""
 EPOCHS = 40
-"""Epochs that must fit for a larger side, or a wider network, to be chosen."""
+"""Epochs that must fit for a larger side, or a larger network, to be chosen."""
 FEW = 100
 """Images below which five folds are worth their time."""
 STEP = 32
 """Networks halve images five times."""
-SPEED = {8: 0.55, 16: 0.22, "gpu": 60.0}
-"""Megapixels a second, of one core by width of the plain U-Net, and of one GPU (resnet34).
+SPEED = {"resnet18": 0.15, "test_resnet": 0.6, "gpu": 60.0}
+"""Megapixels a second, of one core by the encoder of a U-Net, and of one GPU (resnet34).
 
-Those of a core whose neighbours are busy, too.
+Those of a core whose neighbours are busy, too. The encoders are those to choose from on a CPU, the
+larger first.
 """
+NARROW = (64, 32, 32, 16, 8)
+"""Channels of the decoder on the smaller encoder: its last maps have most of the pixels."""
 HALVED = 1.8
 """How many times faster a core is that multiplies bfloat16."""
 TRAINING = 0.6
@@ -45,8 +48,8 @@ class Scale(NamedTuple):
         (height, width) of the network's input at prediction.
     crop
         Side of the crops that are trained on; None for whole images.
-    width
-        Of the plain U-Net, on a CPU.
+    encoder
+        Of the U-Net for masks, on a CPU.
     reason
         Why.
     """
@@ -55,7 +58,7 @@ class Scale(NamedTuple):
     size: tuple[int, int]
     input: tuple[int, int]
     crop: int | None
-    width: int
+    encoder: str
     reason: str
 
     @property
@@ -67,11 +70,11 @@ class Scale(NamedTuple):
 
 
 def of(facts: Facts) -> Scale:
-    """Decide it: the largest side, then the widest network, for which `EPOCHS` epochs fit."""
+    """Decide it: the largest side, then the larger network, for which `EPOCHS` epochs fit."""
     tried = []
     for side in SIDES[bool(facts.machine.gpus)]:
-        for width in (16, 8):
-            made = _at(facts, side, width)
+        for encoder in [name for name in SPEED if name != "gpu"]:
+            made = _at(facts, side, encoder)
             tried.append(made)
             if epochs(facts, made, folds(facts)) >= EPOCHS:
                 return made
@@ -91,13 +94,13 @@ def folds(facts: Facts) -> int:
 def epochs(facts: Facts, made: Scale, folds: int) -> float:
     """Estimate how many epochs fit into the time given."""
     machine = facts.machine
-    speed = SPEED["gpu"] if machine.gpus else SPEED[made.width] * (HALVED**machine.bfloat16)
+    speed = SPEED["gpu"] if machine.gpus else SPEED[made.encoder] * (HALVED**machine.bfloat16)
     turns = -(-folds // machine.jobs)  # trainings that follow each other
     samples = machine.hours * 3600 * TRAINING * speed * 1e6 / made.pixels / turns
     return samples / max(facts.train * (folds - 1) / folds, 1)
 
 
-def _at(facts: Facts, side: int, width: int) -> Scale:
+def _at(facts: Facts, side: int, encoder: str) -> Scale:
     """Say what becomes of images if the network has room for a square of that side."""
     height, wide = facts.height, facts.width
     whole = min(1.0, side / (height * wide) ** 0.5)
@@ -112,14 +115,14 @@ def _at(facts: Facts, side: int, width: int) -> Scale:
             )
         elif whole == 1:
             why = "they fit whole"
-        return Scale(whole, size, _rounded(size), None, width, why)
+        return Scale(whole, size, _rounded(size), None, encoder, why)
     keep = min(1.0, max(ROOM / small, whole))
     size = _size(facts, keep)
     why = (
         f"shrunk to {side}² pixels, the largest object of one mask in ten would have a side below "
         f"{small * whole:.1f} pixels (now {small:.1f}); so crops of {side} are trained on"
     )
-    return Scale(keep, size, _rounded(size), side, width, why)
+    return Scale(keep, size, _rounded(size), side, encoder, why)
 
 
 def _size(facts: Facts, factor: float) -> tuple[int, int]:

@@ -13,6 +13,8 @@ PRIOR = 0.1
 """Share of a class's pixels below which every pixel starts from a prior."""
 FEW = 300
 """Images below which a smaller encoder is taken."""
+SMALLEST = "test_resnet"
+"""Encoder of timm for a CPU: a ResNet of a third of a million parameters."""
 _AT = "models.base.architecture"
 
 
@@ -34,51 +36,40 @@ def model(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     "sizes by our benchmarks",
 )
 def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """On a CPU a plain U-Net of width 16, or 8 where 40 epochs of that would not fit, deep enough
-    that its lowest map has about 8 pixels a side. On a GPU a U-Net on resnet18 below 300 images,
-    else on resnet34. Labels: a classifier, boxes: a detector, on such an encoder, on a CPU on the
-    smallest that timm has. Weights of timm where they lie on this machine; else from scratch."""
-    gpu = bool(facts.machine.gpus)
-    if facts.kind == "masks" and not gpu:
-        yield from _plain(facts)
-        return
-    encoder = ("resnet18" if facts.train < FEW else "resnet34") if gpu else "test_resnet"
+    """Masks: a U-Net on resnet18, from 300 images on and on a GPU on resnet34; on a CPU, where 40
+    epochs of resnet18 would not fit, on the smallest encoder that timm has, with a narrow decoder.
+    Labels: a classifier, boxes: a detector, on such an encoder, on a CPU on the smallest. Weights
+    of timm where they lie on this machine; else from scratch."""
+    gpu, masks = bool(facts.machine.gpus), facts.kind == "masks"
+    made = scale.of(facts)
+    encoder = ("resnet18" if facts.train < FEW else "resnet34") if gpu else SMALLEST
+    why = f"{facts.train} images" if gpu else "no GPU: the smallest of timm"
+    if masks and not gpu:
+        encoder, fitting = made.encoder, scale.epochs(facts, made, scale.folds(facts))
+        why = (
+            f"no GPU; about {fitting:.0f} epochs of it fit into {facts.machine.hours:g} h, by a "
+            "fixed estimate"
+        )
     name = {"masks": "unet", "labels": "classifier", "boxes": "detector"}[facts.kind]
     yield Choice(f"{_AT}.name", name, f"for {facts.kind}")
-    yield Choice(
-        f"{_AT}.encoder",
-        encoder,
-        f"{facts.train} images" if gpu else "no GPU: the smallest of timm",
-    )
+    yield Choice(f"{_AT}.encoder", encoder, why)
     if facts.kind == "boxes":
         yield Choice(f"{_AT}.pyramid_channels", 64, "narrow: few classes")
         yield Choice(f"{_AT}.head_convs", 2, "likewise")
-    here = gpu and cached(encoder)
-    why = "they lie on this machine" if here else "none on this machine"
+    if masks and encoder == SMALLEST:
+        yield Choice(f"{_AT}.decoder_channels", list(scale.NARROW), "most of the time goes there")
+    here = cached(encoder)
     yield Choice(
         f"{_AT}.weights",
         "timm" if here else None,
-        why,
+        "they lie on this machine" if here else "none on this machine",
         ""
-        if here or not gpu
+        if here
         else (
             "is there a network? then write timm: it fetches them once, and they help most "
             "with few images"
         ),
     )
-
-
-def _plain(facts: Facts) -> Iterator[Choice]:
-    made = scale.of(facts)
-    side = min(min(made.crop, *made.input) if made.crop else min(made.input), 256)
-    depth = max(3, min(5, (side // 8).bit_length() - 1))
-    yield Choice(f"{_AT}.name", "vanilla", f"no GPU, {facts.train} images: the plain U-Net")
-    fits = (
-        f"about {scale.epochs(facts, made, scale.folds(facts)):.0f} epochs of it fit into "
-        f"{facts.machine.hours:g} h, by a fixed estimate"
-    )
-    yield Choice(f"{_AT}.width", made.width, fits)
-    yield Choice(f"{_AT}.depth", depth, f"{side} pixels are {side >> depth} at the bottom")
 
 
 @rule(

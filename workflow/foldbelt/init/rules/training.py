@@ -145,16 +145,13 @@ def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     "our demo and ablations (docs/benchmarks.md); AdamW: Loshchilov & Hutter 2019",
 )
 def optimiser(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """AdamW, 0.003 for the plain U-Net and 0.001 for networks on an encoder; a cosine after one
-    epoch of warm-up; a moving average of the weights over about 100 steps, or 20 where an epoch has
-    fewer than 50."""
-    plain = facts.kind == "masks" and not facts.machine.gpus
-    rate = 0.003 if plain else 0.001
-    yield Choice(
-        "stages.base.optimizer",
-        {"name": "adamw", "lr": rate},
-        "of a plain U-Net from scratch" if plain else "of an encoder",
-    )
+    """AdamW, 0.001, or 0.002 for the smallest encoder from scratch; a cosine after one epoch of
+    warm-up; a moving average of the weights over about 100 steps, or 20 where an epoch has fewer
+    than 50."""
+    small = not facts.machine.gpus and scale.of(facts).encoder == "test_resnet"
+    rate = 0.002 if small and facts.kind == "masks" else 0.001
+    reason = "of a small network from scratch" if rate == 0.002 else "of an encoder"
+    yield Choice("stages.base.optimizer", {"name": "adamw", "lr": rate}, reason)
     yield Choice(
         "stages.base.schedule",
         {"name": "cosine", "warmup": 1},
