@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from foldbelt.init.facts import Facts
 
-NEEDED = 8.0
+NEEDED = 4.0
 """Pixels that the network must have of the side of the largest object, in nine masks of ten."""
 ROOM = 12.0
 """Pixels of that side for which images are not made smaller, where crops are trained on."""
-SIDES = {False: (256, 192, 128), True: (512,)}
+SIDES = {False: (256, 224, 192, 160, 128), True: (512,)}
 """Sides of the network's input to choose from, with and without a GPU."""
-EPOCHS = 40
+EPOCHS = 30
 """Epochs that must fit for a larger side, or a larger network, to be chosen."""
 FEW = 100
 """Images below which five folds are worth their time."""

@@ -13,9 +13,9 @@ from foldbelt.init.table import Choice, Chosen, rule
     "of full images",
 )
 def channels(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """The network's input has about 256² pixels on a CPU, less where 40 epochs would not fit, and
+    """The network's input has about 256² pixels on a CPU, less where 30 epochs would not fit, and
     512² on a GPU. Whole images are made so small if the largest object of nine masks in ten keeps a
-    side of 8 pixels; else they keep the size at which that side is 12 pixels, and crops are trained
+    side of 4 pixels; else they keep the size at which that side is 12 pixels, and crops are trained
     on."""
     made = scale.of(facts)
     yield Choice(
