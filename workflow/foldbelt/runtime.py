@@ -4,6 +4,7 @@ import ctypes
 import inspect
 import platform
 from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch
 from foldbelt.files import InputError
 from foldbelt.machine import cpu_model, version
 
+Kind = TypeVar("Kind", bound=type[torch.optim.Optimizer])
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -67,7 +69,7 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def without_compiler(kind: Kind) -> Kind:
     """Give an optimiser's class without what torch wraps its methods in for `torch.compile`.
 
     The wrappers load the compiler on first use (sympy and torch's distributed tensors with it),
@@ -93,7 +95,7 @@ def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Opti
     wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
     methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # as its wrapper has it
-    return type(kind.__name__, (kind,), methods)
+    return cast(Kind, type(kind.__name__, (kind,), methods))
 
 
 def halved(amp: bool | str, device: torch.device) -> bool:
