@@ -13,7 +13,7 @@ from training import Competition
 
 # Processes of their own, forked from one that has imported torch but never computed.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["foldbelt.train.job", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["foldbelt.train.job"])
 SETTINGS = {
     "epochs": 3,
     "ema": 0.9,

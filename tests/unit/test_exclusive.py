@@ -60,6 +60,11 @@ def test_one_class_alone_is_as_it_was():
     assert torch.equal(exclusive(raw), raw)
 
 
+def test_the_layout_of_the_logits_changes_no_bit():
+    raw = torch.randn(2, 5, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(exclusive(raw.to(memory_format=torch.channels_last)), exclusive(raw))
+
+
 @pytest.mark.parametrize("spec", NETS, ids=lambda spec: spec["name"])
 def test_every_mask_of_a_network_is_exclusive(spec):
     spec = {**spec, "deep_supervision": True, "label_head": True}

@@ -1,5 +1,7 @@
 """Optimisers, schedules, frozen encoders, averages and snapshots: each by what defines it."""
 
+import inspect
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,41 @@ def optimiser(spec, module):
 
 def schedule_of(spec, epochs):
     return schedules.build(training.settings(schedule=spec).schedule, epochs)
+
+
+def learn(kind, module):
+    """Take some steps of an optimiser, going on from a state half-way; give the weights."""
+    made = kind(module)
+    for step in range(4):
+        module(torch.arange(6.0).reshape(2, 3) + step).pow(2).mean().backward()
+        made.step()
+        made.zero_grad()
+        if step == 1:
+            saved, made = made.state_dict(), kind(module)
+            made.load_state_dict(saved)
+    return [each.detach().clone() for each in module.parameters()]
+
+
+@pytest.mark.parametrize("name", optimisers.OPTIMISERS)
+def test_an_optimiser_does_what_torchs_own_does_without_loading_its_compiler(name, monkeypatch):
+    spec = {"name": name, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.1}
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    begun = [each.detach().clone() for each in module.parameters()]
+    own, always = optimisers.OPTIMISERS[name]
+    given = {**always, "lr": 0.01, "weight_decay": 0.1}
+    given |= {"momentum": 0.9, "nesterov": True} if name == "sgd" else {}
+    expected = learn(lambda module: own(module.parameters(), **given), module)
+    with torch.no_grad():
+        for each, value in zip(module.parameters(), begun, strict=True):
+            each.copy_(value)
+    for method in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        # What its wrapper remembers once it has loaded the compiler.
+        function = inspect.unwrap(getattr(own, method))
+        monkeypatch.delattr(function, "__dynamo_disable", raising=False)
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import fails
+    found = learn(lambda module: optimiser(spec, module), module)
+    assert all(map(torch.equal, found, expected))
+    assert not any(map(torch.equal, found, begun))
 
 
 class Halves(torch.nn.Module):

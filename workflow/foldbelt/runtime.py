@@ -1,8 +1,10 @@
 """How torch computes: threads, determinism, device; and how u8 channels become its input."""
 
 import ctypes
+import inspect
 import platform
 from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ import torch
 from foldbelt.files import InputError
 from foldbelt.machine import cpu_model, version
 
+Kind = TypeVar("Kind", bound=type[torch.optim.Optimizer])
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -64,6 +67,35 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:  # glibc
         mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def without_compiler(kind: Kind) -> Kind:
+    """Give an optimiser's class without what torch wraps its methods in for `torch.compile`.
+
+    The wrappers load the compiler on first use (sympy and torch's distributed tensors with it),
+    whether anything is compiled or not: 1.2 s of the processor and 140 MB in every process that
+    trains. The methods themselves are the same, and so are the bytes that they compute.
+
+    Parameters
+    ----------
+    kind
+        One of torch's own that is not differentiated through.
+
+    Returns
+    -------
+    type
+        A subclass of the same name.
+
+    Examples
+    --------
+    >>> sgd = without_compiler(torch.optim.SGD)
+    >>> sgd.__name__, issubclass(sgd, torch.optim.SGD)
+    ('SGD', True)
+    """
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # as its wrapper has it
+    return cast(Kind, type(kind.__name__, (kind,), methods))
 
 
 def halved(amp: bool | str, device: torch.device) -> bool:

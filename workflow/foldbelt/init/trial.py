@@ -9,7 +9,7 @@ import torch
 
 from foldbelt import losses, models
 from foldbelt.augment import Augment
-from foldbelt.runtime import halved, prepare
+from foldbelt.runtime import halved, prepare, without_compiler
 
 STEPS = 3
 """Measured, after one that warms up."""
@@ -67,7 +67,7 @@ def measure(
     given = {"mask": (classes, 0, 0), "label": (0, classes, 0), "box": (0, 0, classes)}[kind]
     network = models.build({**spec, "weights": None}, channels, *given).train()
     network = network.to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters())
+    optimiser = without_compiler(torch.optim.AdamW)(network.parameters(), fused=True)
     criterion = losses.build(stage["loss"].get("mask", stage["loss"])) if kind == "mask" else None
     augment = Augment(stage["augment"], (height, width), channels, max(classes, 1))
     random = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import torch
 from foldbelt import registry
 from foldbelt.config.stage_settings import OptimizerSettings
 from foldbelt.files import InputError
+from foldbelt.runtime import without_compiler
 
 OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     # name: class, and what it is always given
@@ -120,7 +121,8 @@ def build(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Op
         vectors = [each for each in trained if each.ndim <= 1]
         groups.append({"params": [each for each in trained if each.ndim > 1], **rate})
         groups.append({"params": vectors, **rate, "weight_decay": 0.0})
-    return kind(groups, lr=settings.lr, **given)  # type: ignore[call-arg]
+    optimiser = without_compiler(kind)
+    return optimiser(groups, lr=settings.lr, **given)  # type: ignore[call-arg]
 
 
 def _rates(
