@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from training import settings
+from training import CLASSIFIER, Competition, settings
 
 from foldbelt import channels, store
 from foldbelt.augment._transforms import Augment
@@ -170,6 +170,24 @@ def test_what_is_told_of_the_memory_is_what_is_held(tmp_path, mode):
         "held",
         f"streamed (memory_gib: {total / 2**31:g})",
     ]
+
+
+@pytest.mark.parametrize("mode", ["pad-reflect", "resize"])
+def test_models_of_labels_are_told_of_no_masks_that_they_do_not_take(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(Competition, "resize_mode", mode)
+    made = Competition(tmp_path, classes=3, ignore=True)
+    source = Source(made.path["x_train.h5"], made.path["train.h5"], made.train_ids)
+    job, cpu, lines = Job("m", 0, 0, "s", 1), torch.device("cpu"), []
+    stage = settings(augment=[], loss={"label": {"bce": 1}})
+    given = ([source, source], job, stage, CLASSIFIER, "")
+    task, _ = load(*given, 1.0, cpu, lines.append)
+    held = [part for one in (task.valid, *task.samples.sets) for part in (one.target, one.stored)]
+    total = sum(part.packed.nbytes for part in held if part is not None)
+    total += task.valid.x.array.nbytes + task.samples.sets[0].x.array.nbytes
+    assert total == room.data_bytes([source, source], task.valid.resizer, 4, 3, judged=False)
+    assert "of a batch" not in lines[0]
+    monkeypatch.setattr(room, "_memory", lambda device: 2 * total)  # no batch of masks would fit
+    load(*given, 1.0, cpu)
 
 
 def test_images_that_no_memory_holds_are_refused_with_the_key(monkeypatch):

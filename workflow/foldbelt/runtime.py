@@ -1,6 +1,7 @@
 """How torch computes: threads, determinism, device; and how u8 channels become its input."""
 
 import ctypes
+import functools
 import inspect
 import platform
 from collections.abc import Sequence
@@ -107,6 +108,31 @@ def halved(amp: bool | str, device: torch.device) -> bool:
         False nowhere, True on a GPU, ``"everywhere"`` on a CPU, too.
     """
     return amp == "everywhere" or (amp is True and device.type == "cuda")
+
+
+def mend_narrow_maps(model: torch.nn.Module) -> None:
+    """Let a network learn in bfloat16 on a CPU where its maps are one column wide.
+
+    Of a convolution with a stride, oneDNN 3.13 (torch 2.15) then gives weights' gradients from
+    memory that nobody has set: other ones each time, or NaN. One column leaves nothing to stride
+    over, and without the stride the same numbers come from another kernel.
+
+    Parameters
+    ----------
+    model
+        Its convolutions are given hooks; what they compute stays.
+    """
+    for layer in model.modules():
+        if not isinstance(layer, torch.nn.Conv2d) or isinstance(layer.padding, str):
+            continue
+        reach = layer.dilation[1] * (layer.kernel_size[1] - 1)
+        if layer.stride[1] > 1 and reach and 2 * layer.padding[1] == reach:  # one column stays one
+            layer.register_forward_pre_hook(functools.partial(_stride, layer.stride))
+
+
+def _stride(own: tuple[int, ...], layer: torch.nn.Conv2d, given: tuple[torch.Tensor, ...]) -> None:
+    """Set a convolution's stride by the width of the map that it is given; a hook."""
+    layer.stride = (own[0], 1) if given[0].shape[3] == 1 else own
 
 
 def made_on(device: torch.device) -> dict[str, str | None]:

@@ -49,8 +49,15 @@ def draw(stepper: Stepper, model: torch.nn.Module) -> torch.Tensor | None:
     if task.main != "mask" or not count:
         return None
     rows = np.linspace(0, len(task.valid) - 1, count).astype(int)
-    batch = Samples([task.valid], None, ()).__getitems__([(0, int(row)) for row in rows])
-    predicted = stepper.outputs(model.eval(), batch)["mask"].float().sigmoid().cpu()
+    # One by one, since whole images may be so large that validation takes them so, too.
+    return torch.cat([_panels(stepper, model.eval(), int(row)) for row in rows], dim=1)
+
+
+def _panels(stepper: Stepper, model: torch.nn.Module, row: int) -> torch.Tensor:
+    """(3,h,3w) a validation image, its truth, and what is predicted, side by side."""
+    task = stepper.task
+    batch = Samples([task.valid], None, ()).__getitems__([(0, row)])
+    predicted = stepper.outputs(model, batch)["mask"].float().sigmoid().cpu()
     grey = batch["x"].permute(0, 3, 1, 2)[:, task.samples.colours or [0]].float() / 255
     image = grey if grey.shape[1] == 3 else grey.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     target = batch["target"].permute(0, 3, 1, 2).float()
@@ -60,7 +67,7 @@ def draw(stepper: Stepper, model: torch.nn.Module) -> torch.Tensor | None:
     panels = torch.cat([image, truth, tinted(image, predicted)], dim=3)
     smaller = math.ceil(max(image.shape[2:]) / _SIDE)
     shown = functional.avg_pool2d(panels, smaller) if smaller > 1 else panels
-    return torch.cat(list(shown), dim=1).clamp(0, 1)
+    return shown[0].clamp(0, 1)
 
 
 def tinted(image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

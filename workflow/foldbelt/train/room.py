@@ -26,7 +26,9 @@ so that nothing is refused that would fit; what the network itself takes comes o
 GIB = 2**30
 
 
-def data_bytes(sources: Sequence[Source], resizer: Resizer, planes: int, classes: int) -> int:
+def data_bytes(
+    sources: Sequence[Source], resizer: Resizer, planes: int, classes: int, judged: bool = True
+) -> int:
     """Tell what images and masks take if they are held in memory.
 
     Parameters
@@ -39,6 +41,8 @@ def data_bytes(sources: Sequence[Source], resizer: Resizer, planes: int, classes
         Mask planes: classes, and perhaps one of ignored pixels.
     classes
         Mask classes.
+    judged
+        Whether masks are validated on; none is held for that else.
 
     Returns
     -------
@@ -49,8 +53,10 @@ def data_bytes(sources: Sequence[Source], resizer: Resizer, planes: int, classes
     total = 0
     for place, source in enumerate(sources):
         channels = len(store.attrs(source.channels)["names"])
-        row = math.prod(resizer.canvas) * channels + row_bytes((*resizer.canvas, planes))
-        if place == 1 and not same_pixels(resizer):
+        row = math.prod(resizer.canvas) * channels
+        if judged or place != 1:
+            row += row_bytes((*resizer.canvas, planes))
+        if judged and place == 1 and not same_pixels(resizer):
             row += row_bytes((*resizer.source, classes + source.has_ignore()))
         total += len(source.ids) * row
     return total

@@ -45,6 +45,8 @@ class Stepper:
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.mixer = _mixer(stage.mixing, classes, task.samples.derived)
         self.amp = runtime.halved(stage.amp, self.device)
+        if self.amp and self.device.type == "cpu":
+            runtime.mend_narrow_maps(model)
         self.augment = (
             DeviceAugment(task.samples, self.device)
             if isinstance(task.samples, DrawnSamples)

@@ -192,7 +192,9 @@ def load(
             "resize_mode to resize or pad-edge."
         )
     seen = resizer.size if stage.crop is None else stage.crop.size
-    room.check(job.stage, stage.batch_size, classes, seen, device)
+    masks_matter = main == "mask" or bool(stage.loss.auxiliary)
+    learnt = classes if masks_matter else 0
+    room.check(job.stage, stage.batch_size, learnt, seen, device)
     planes = classes + (train.has_ignore() or pads)
     derived = labels.follow_from_masks(train, classes, width)
     told = labels.described(train, derived, model.get("labels"))
@@ -202,13 +204,12 @@ def load(
             "not those of its masks, so nobody knows what blackening a mask does to them; set it "
             "to 0."
         )
-    data = room.data_bytes(sources, resizer, planes, classes)
-    batch = room.batch_bytes(stage.batch_size, classes, seen)
+    data = room.data_bytes(sources, resizer, planes, classes, masks_matter)
+    batch = room.batch_bytes(stage.batch_size, learnt, seen)
     log(room.told(data, memory_gib, batch, device))
     room.check_data(job.stage, data, memory_gib, batch, device)
     memory = data <= memory_gib * room.GIB
     depths = image_statistics.depths(sources) if stage.depth_weight else None
-    masks_matter = main == "mask" or bool(stage.loss.auxiliary)
     sets = []
     for place, source in enumerate(sources):
         if source.masks == train.masks:
