@@ -293,12 +293,17 @@ def test_other_channels_move_and_keep_their_values() -> None:
     assert np.abs(found[0].astype(int) - expected).mean() < 1
 
 
-@pytest.mark.parametrize("spec", [[], [{"HorizontalFlip": {"p": 1}}, *MOVES["rotated"], HOLE]])
+NOTHING: list[dict[str, Any]] = [{"OneOf": {"transforms": []}}]
+
+
+@pytest.mark.parametrize(
+    "spec", [[], NOTHING, [{"HorizontalFlip": {"p": 1}}, *MOVES["rotated"], HOLE]]
+)
 def test_there_may_be_no_masks_and_nothing_to_do(spec: list[dict[str, Any]]) -> None:
     image, mask = sample()
     found, moved = run(BatchedAugment(spec, SIZE, COLOURS), image, mask[..., :0], [1, 2, 3])
     assert moved.shape == (3, *SIZE, 0)
-    assert np.array_equal(found[0], image) != bool(spec)
+    assert np.array_equal(found[0], image) == (spec in ([], NOTHING))
 
 
 def test_the_config_knows_what_has_a_batched_form() -> None:

@@ -37,6 +37,11 @@ def beside(place):
     return make
 
 
+def beside_with_two_endings(root):
+    put(root, suffix=".png")
+    put(root, [f"{name}_{'mask' if k else 'gt'}" for k, name in enumerate(NAMES)])
+
+
 def splits(root):
     for part in ("train", "test"):
         names = NAMES if part == "train" else [f"{part}{k}" for k in range(3)]
@@ -67,6 +72,7 @@ def table_of_files(root):
         (splits, "masks", 4, 3),
         (beside("."), "masks", 4, 0),
         (beside("images"), "masks", 4, 0),
+        (beside_with_two_endings, "masks", 4, 0),
         (classes, "labels", 8, 0),
         (table_of_files, "labels", 4, 0),
     ],

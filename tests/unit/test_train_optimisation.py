@@ -377,6 +377,7 @@ GOOD = {"epochs": 6, "schedule": CYCLIC, "select": "last"}
         ({"swa": 0.0}, "schedule.snapshots", "swa"),
         ({"average_best": 3}, "average_best", "select: best"),
         ({"select_by": "loss"}, "select_by", "select: best"),
+        ({"schedule": {"watch": "metric"}}, "schedule.watch", "plateau"),
         (
             {"average_best": 3, "select": "best", "schedule": STEADY, "freeze_encoder": 6},
             "average_best",

@@ -85,6 +85,8 @@ def _of_schedule(stage: StageSettings) -> Iterator[tuple[str, str]]:
     if schedule.name == "onecycle" and schedule.warmup:
         reason = f"{schedule.warmup} before onecycle, which warms up itself: see rise"
         yield "schedule.warmup", reason
+    if schedule.watch != "loss" and schedule.name != "plateau":
+        yield "schedule.watch", f"{schedule.watch} is watched by the schedule `plateau` alone"
     if cyclic and after < schedule.cycles:
         yield (
             "schedule",

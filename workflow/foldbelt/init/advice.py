@@ -93,12 +93,14 @@ def _masks_beside(root: Path, images: _Images) -> Advice | None:
         fitting = {path: match[2] for path, match in owners.items() if match[1] in stems}
         if not fitting or 2 * len(fitting) < _FIT * len(files):
             continue
-        ending, count = Counter(fitting.values()).most_common(1)[0]
+        endings = [ending for ending, _ in Counter(fitting.values()).most_common()]
         folder, masks = _quoted(root / place), _quoted(root / "masks")
-        commands = [f"mkdir -p {masks}", f"mv {folder}/*{ending}.* {masks}/"]
+        moves = [f"mv {folder}/*{ending}.* {masks}/" for ending in endings]
+        commands = [f"mkdir -p {masks}", *moves]
         if place == ".":
             commands += _into_images(root, [path for path in files if path not in fitting])
-        seen = f"{count} files end in {ending}, beside the images whose masks they seem to be."
+        told = f"{len(fitting)} files end in {' or '.join(endings)}"
+        seen = f"{told}, beside the images whose masks they seem to be."
         return Advice(seen, tuple(commands))
     return None
 

@@ -95,7 +95,7 @@ def _chosen(
         on = given if forced else given & drawn
         if not node.chooses:
             yield on
-        elif node.name == "OneOf":
+        elif node.name == "OneOf" and node.members:
             # Members' `p` are their shares, and the one that is chosen is applied for certain.
             shares = np.cumsum([member.p for member in node.members])
             places = np.searchsorted(shares / shares[-1], stream.take(1)[:, 0], side="right")
