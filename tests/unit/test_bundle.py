@@ -85,6 +85,7 @@ def test_goes_on_where_it_was_stopped(tiny, images, tmp_path, monkeypatch):
     assert done == predicting.Done(6, 2)
     assert seen == [["test_e", "test_f"]]
     assert files(out) == files(tmp_path / "whole")
+    assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 0
 
 
 def _spied(call, seen):
