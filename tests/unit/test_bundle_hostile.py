@@ -63,6 +63,10 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
     "no schema": (lambda e: manifest(e, lambda m: m.update(schema="1")), "schema '1'"),
     "no members": (lambda e: manifest(e, lambda m: m.update(members=[])), "is damaged"),
     "no list": (lambda e: manifest(e, lambda m: m.update(members=7)), "is damaged"),
+    "no number": (
+        lambda e: manifest(e, lambda m: m["members"][0]["predict"].update(batch_size=0)),
+        "not all numbers above 0",
+    ),
     "unknown kind": (
         lambda e: manifest(e, lambda m: m["members"][0].update(kind="oracle")),
         "net: is of kind 'oracle'",

@@ -176,4 +176,7 @@ def _member(content: Mapping[str, Any]) -> Member:
         missing += [] if member.weights else ["weights"]
         if missing:
             raise ValueError(f"member {member.name} lacks {', '.join(missing)}")
+        numbers = [member.predict["batch_size"], 1 if member.snapshot is None else member.snapshot]
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError(f"member {member.name}: {numbers} are not all numbers above 0")
     return member
