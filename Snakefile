@@ -59,6 +59,7 @@ if PLAN.joint:
 
 include: "workflow/rules/pseudo.smk"
 include: "workflow/rules/submit.smk"
+include: "workflow/rules/bundle.smk"
 include: "workflow/rules/figures.smk"
 
 

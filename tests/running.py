@@ -131,4 +131,4 @@ class Run:
 
 
 TARGETS = ["all", "ingest", "channels", "folds", "train", "oof"]
-TARGETS += ["adversarial", "decide", "pseudo", "blend", "submission", "report"]
+TARGETS += ["adversarial", "decide", "pseudo", "blend", "submission", "report", "bundle"]

@@ -55,7 +55,7 @@ def test_help_imports_nothing_heavy():
 
 def test_the_entry_point_is_the_command():
     assert 'foldbelt = "foldbelt.cli.main:main"' in (ROOT / "pyproject.toml").read_text()
-    for name in ("init", "show", "scores"):
+    for name in ("init", "show", "scores", "predict"):
         assert name in said("--help")
         assert "foldbelt " + name in said(name, "--help")
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import timm
@@ -11,7 +12,7 @@ import torch
 from running import ROOT, TINY, Run
 from safetensors.torch import load_file, save_file
 
-from foldbelt import rle, store
+from foldbelt import bundle, rle, store
 
 
 def test_leaves_the_product(finished: Run) -> None:
@@ -99,6 +100,40 @@ def test_a_local_file_of_pretrained_weights_is_where_training_starts(
     trained = [value for name, value in load_file(target).items() if "layer1.0.conv1" in name]
     assert trained
     assert all(torch.allclose(value, torch.tensor(0.125), atol=1e-6) for value in trained)
+
+
+def test_a_bundle_predicts_the_bytes_of_the_submission(run: Run, tmp_path: Path) -> None:
+    path = run.results / "decision" / "round1.json"
+    decision = json.loads(path.read_text())
+    probs = store.read(run.results / "blend" / "round1" / "test.h5", "prob")
+    # Hardly trained networks are confident of nothing: cut where some pixels are on either side.
+    decision["params"] |= {"threshold": float(np.median(probs)) / 255, "min_area": 0, "gate": 0}
+    path.write_text(json.dumps(decision))
+    run.snakemake("--", "bundle", "results/tiny/submission.csv")
+    archive = run.results / "bundle.zip"
+    before = archive.read_bytes()
+    archive.unlink()
+    run.snakemake("--", "bundle")
+    assert archive.read_bytes() == before
+    images, out = Path(run.config["data"]["path"]) / "test" / "images", tmp_path / "out"
+    shutil.copytree(run.results / "data" / "sample", tmp_path / "sample")
+    shutil.move(archive, tmp_path / "bundle.zip")
+    shutil.rmtree(run.results / "models")
+    bundle.predict(tmp_path / "bundle.zip", images, out, sample=tmp_path / "sample")
+    submitted = (run.results / "submission.csv").read_bytes()
+    assert (out / "submission.csv").read_bytes() == submitted
+    masks = pd.read_csv(out / "masks.csv")["rle"]
+    assert masks.notna().mean() > 0.5, "else this shows nothing"
+
+
+def test_a_run_that_cannot_travel_says_why(tmp_path: Path) -> None:
+    channels = {"base": {**TINY["channels"]["base"], "use": ["image", "depth"]}}
+    pseudo = {"rounds": 1, "rule": "halves"}
+    run = Run(tmp_path, {**TINY, "channels": channels, "pseudo": pseudo})
+    output = run.snakemake("--dry-run", "--", "bundle", check=False)
+    assert "channels.base.use: depth" in output
+    assert "pseudo.rule: halves" in output, "all reasons are told at once"
+    assert "write_bundle" not in run.planned("--", "submission")
 
 
 def test_a_mistyped_key_is_refused_with_its_name_and_the_right_one(tmp_path: Path) -> None:

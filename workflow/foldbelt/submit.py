@@ -4,7 +4,7 @@ What is written is read back and compared with the masks, pixel by pixel, before
 under its name.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,38 @@ def run(
     InputError
         If predictions, data and sample do not fit each other.
     """
-    writer = competitions.writer(competition)
-    folder = Path(root)
-    classes = store.attrs(test)["class_names"]
     _check_ids(test, blend)
     _check_size(test, blend)
     masks = partial(predictions, test, blend, decision, train, mosaic)
+    write_masks(competition, root, settings, store.attrs(test)["class_names"], masks, out)
+
+
+def write_masks(
+    competition: str,
+    root: PathLike,
+    settings: Mapping[str, Any],
+    classes: list[str],
+    masks: Callable[[], Iterable[Prediction]],
+    out: PathLike,
+) -> None:
+    """Write masks in the competition's form, and check what was written.
+
+    Parameters
+    ----------
+    competition, root, settings, out
+        As for `run`.
+    classes
+        Names of the classes.
+    masks
+        Gives the predictions, each time it is called.
+
+    Raises
+    ------
+    InputError
+        If predictions and sample do not fit each other.
+    """
+    writer = competitions.writer(competition)
+    folder = Path(root)
     filled = np.zeros((2, len(classes)), np.int64)
     text = writer.write_submission(_counted(masks(), filled), folder, settings, classes)
     counts = zip(classes, filled[0].tolist(), strict=True)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def main() -> None:
     snakemake --cores all --configfile config/mine.yaml     run it
     foldbelt show mine                                      how far it has come
     foldbelt scores mine                                    what came out
+    foldbelt predict bundle.zip scans predicted             predict new images by its bundle
 
     Every command ends with status 0, with 1 where something given cannot be used (the message says
     what, where and what to do), and with 2 where it is called in a wrong way.
@@ -118,3 +120,47 @@ def scores_command(run: str) -> None:
             f"{path}: there are no scores yet; `foldbelt show {run}` says what is missing."
         )
     print(describe(path))
+
+
+@main.command("predict", short_help="Predict a folder of images by a bundle.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
+              show_default=True, help="Where to compute.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Compute threads on a CPU; the last digits "
+              "depend on them. [default: as the run had]")  # fmt: skip
+@click.option("--sample", type=click.Path(path_type=Path), help="A folder with the competition's "
+              "sample submission: submission.csv is written in its form.")  # fmt: skip
+@_told
+def predict_command(
+    bundle: Path, images: Path, out: Path, device: str, threads: int | None, sample: Path | None
+) -> None:
+    """Predict all images in the folder IMAGES by BUNDLE, and write their masks to the folder OUT.
+
+    BUNDLE is the bundle.zip of a run (`snakemake … -- bundle`). Images may have any number, size
+    and format that a run reads. OUT gets masks/ (PNG) and masks.csv (run lengths). Stopped and
+    repeated, it goes on where it was. Images that cannot be read are listed in problems.csv, and at
+    the end, with status 1.
+
+    \b
+    foldbelt predict results/mine/bundle.zip ~/new-scans predicted
+    """
+    from foldbelt.bundle import predict  # seconds
+
+    bars = ExitStack()
+    shown: list[Any] = []  # the bar, once it is known how many images there are
+
+    def progress(done: int, total: int) -> None:
+        if not shown:
+            bar = click.progressbar(length=total, label="Images", show_pos=True, file=sys.stderr)
+            shown.append(bars.enter_context(bar))
+        shown[0].update(done - shown[0].pos)
+
+    chosen = {"auto": None, "cpu": "cpu", "gpu": "cuda"}[device]
+    with bars:
+        done = predict(
+            bundle, images, out,
+            device=chosen, cpu_threads=threads, sample=sample, progress=progress,
+        )  # fmt: skip
+    print(f"{done.images} images are predicted in {out}, {done.new} of them now")

@@ -3,7 +3,7 @@
 Images are predicted whole, or in overlapping windows (:mod:`foldbelt.predict.windows`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def run(
     scales: Sequence[float] = (1,),
     snapshot: int | None = None,
     windows: Mapping[str, Any] | None = None,
+    load: Callable[[str, int | None], tuple[torch.nn.Module, dict[str, Any]]] = load_model,
 ) -> None:
     """Predict images and write their probabilities at storage size.
 
@@ -72,6 +73,8 @@ def run(
     windows
         The config's ``predict.windows``: size and overlap of windows, the same at every scale; None
         for whole images.
+    load
+        What gives the network of `weights` and its metadata; who predicts many times keeps them.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def run(
             f"Choose from {', '.join(VIEWS)}."
         )
     chosen = runtime.prepare(cpu_threads, device)
-    module, metadata = load_model(weights, snapshot=snapshot)
+    module, metadata = load(weights, snapshot)
     attrs = store.attrs(channels)
     for name in ("names", "size"):
         trained = metadata["channels" if name == "names" else name]

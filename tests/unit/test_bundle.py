@@ -1,0 +1,172 @@
+"""A bundle predicts what its run would have, from one file, and goes on after a stop."""
+
+import json
+import shutil
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from bundles import SIZES, Tiny, array
+from click.testing import CliRunner
+
+from foldbelt import bundle, rle
+from foldbelt.bundle import predicting
+from foldbelt.bundle.pipeline import Pipeline
+from foldbelt.bundle.predicting import MASKS, TABLE, picture
+from foldbelt.cli.main import main
+from foldbelt.files import InputError
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Tiny:
+    made = Tiny(tmp_path_factory.mktemp("bundle"))
+    made.write()
+    return made
+
+
+@pytest.fixture
+def images(tiny, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny.raw / "test", tmp_path / "images"))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.[pc]*"))}
+
+
+def test_rebuilding_gives_the_same_bytes(tiny, tmp_path):
+    assert tiny.write(tmp_path / "again.zip").read_bytes() == tiny.bundle.read_bytes()
+
+
+def test_weights_travel_unchanged_and_nothing_tells_of_the_training_images(tiny):
+    with zipfile.ZipFile(tiny.bundle) as archive:
+        assert archive.read("weights/net/fold1.safetensors") == tiny.weights[1].read_bytes()
+        texts = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".json"))
+        assert archive.namelist() == sorted(archive.namelist())
+    assert b"secret-image" not in texts
+    assert str(tiny.root).encode() not in texts
+
+
+def test_predicts_the_bytes_of_the_run_s_own_submission(tiny, images, tmp_path):
+    expected = tiny.submission()
+    done = bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
+    assert done == predicting.Done(len(SIZES), len(SIZES))
+    assert (tmp_path / "out" / TABLE).read_bytes() == expected
+    table = pd.read_csv(tmp_path / "out" / TABLE, keep_default_na=False)
+    shares = []
+    for row in table.itertuples():
+        mask = cv2.imread(str(tmp_path / "out" / MASKS / f"{row.id}.png"), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (row.height, row.width) == SIZES[row.id.removeprefix("test_")]
+        assert np.array_equal(mask, 255 * rle.decode(row.rle, mask.shape))
+        shares.append(mask.mean() / 255)
+    assert 0 < np.mean(shares) < 1, "else this shows nothing"
+
+
+def test_goes_on_where_it_was_stopped(tiny, images, tmp_path, monkeypatch):
+    bundle.predict(tiny.bundle, images, tmp_path / "whole", device="cpu")
+    monkeypatch.setattr(predicting, "_GROUP", 1)
+    out = tmp_path / "out"
+
+    def stop(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bundle.predict(tiny.bundle, images, out, device="cpu", progress=stop)
+    assert len(list((out / MASKS).iterdir())) == 4
+    with (out / "journal.jsonl").open("ab") as file:
+        file.write(b'{"id": "test_e", "source": ')  # a line that a kill cut short
+    seen = []
+    monkeypatch.setattr(Pipeline, "__call__", _spied(Pipeline.__call__, seen))
+    done = bundle.predict(tiny.bundle, images, out, device="cpu")
+    assert done == predicting.Done(6, 2)
+    assert seen == [["test_e", "test_f"]]
+    assert files(out) == files(tmp_path / "whole")
+    assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 0
+
+
+def _spied(call, seen):
+    def spied(self, items, *rest):
+        seen.append([item.id for item in items])
+        return call(self, items, *rest)
+
+    return spied
+
+
+def test_does_again_what_is_lost_or_changed(tiny, images, tmp_path):
+    out = tmp_path / "out"
+    bundle.predict(tiny.bundle, images, out, device="cpu")
+    (out / MASKS / "test_a.png").unlink()
+    cv2.imwrite(str(images / "test_b.png"), array(9, (50, 60)))
+    assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 2
+    assert cv2.imread(str(out / MASKS / "test_b.png")).shape[:2] == (50, 60)
+    assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 0
+
+
+def test_what_cannot_be_read_is_named_and_all_else_predicted(tiny, images, tmp_path):
+    (images / "deeper").mkdir()
+    cv2.imwrite(str(images / "deeper" / "new.tiff"), array(1, (70, 50)))
+    whole = (images / "test_c.png").read_bytes()
+    (images / "test_c.png").write_bytes(whole[:-40])
+    (images / "notes.txt").write_text("no image")
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"(?s)2 problems.*notes.txt.*test_c.png.*All other"):
+        bundle.predict(tiny.bundle, images, out, device="cpu")
+    assert list(pd.read_csv(out / "problems.csv")["file"]) == ["notes.txt", "test_c.png"]
+    ids = list(pd.read_csv(out / TABLE)["id"])
+    assert ids == sorted(["deeper/new", *(f"test_{name}" for name in "abdef")])
+    assert cv2.imread(str(out / MASKS / "deeper" / "new.png")).shape[:2] == (70, 50)
+
+
+def test_another_bundle_s_folder_and_one_among_the_images_are_refused(tiny, images, tmp_path):
+    bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
+    other = {**tiny.recipe, "seed": 99}
+    tiny.write(tmp_path / "other.zip", recipe=other)
+    with pytest.raises(InputError, match="another bundle"):
+        bundle.predict(tmp_path / "other.zip", images, tmp_path / "out")
+    with pytest.raises(InputError, match="lies in the folder of images"):
+        bundle.predict(tiny.bundle, images, images / "out")
+
+
+def test_threads_share_a_loaded_bundle(tiny, images, tmp_path):
+    bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
+    model = bundle.load(tiny.bundle, device="cpu")
+    paths = sorted(images.iterdir())
+    with ThreadPoolExecutor(4) as pool:
+        masks = list(pool.map(model, paths))
+    assert np.array_equal(masks[0], model(cv2.imread(str(paths[0]))[..., ::-1]))
+    for path, mask in zip(paths, masks, strict=True):
+        assert mask.shape == (*SIZES[path.stem.removeprefix("test_")], 1)
+        written = cv2.imread(str(tmp_path / "out" / MASKS / path.name), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(mask[..., 0] * 255, written)
+    with pytest.raises(InputError, match="float64"):
+        model(np.zeros((20, 20)))
+
+
+def test_a_step_that_looks_at_training_masks_stays_behind(tmp_path):
+    made = Tiny(tmp_path, steps=[{"step": "jigsaw", "options": {}, "params": {}}])
+    with pytest.raises(InputError, match="jigsaw"):
+        made.write()
+    assert not made.bundle.exists()
+
+
+def test_overlapping_classes_are_drawn_in_their_order():
+    mask = np.array([[[1, 0], [1, 1], [0, 0]]], np.uint8)
+    drawn = cv2.imdecode(np.frombuffer(picture(mask, [1, 300]), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert drawn.tolist() == [[1, 300, 0]]
+
+
+def test_the_command_predicts_and_shows_how_far_it_is(tiny, images, tmp_path):
+    words = ["predict", str(tiny.bundle), str(images), str(tmp_path / "out"), "--device", "cpu"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "6 images are predicted" in done.output
+    lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("id") for line in lines[1:]] == [f"test_{n}" for n in "abcdef"]
+    (images / "test_a.png").write_bytes(b"")
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert "test_a.png" in done.output

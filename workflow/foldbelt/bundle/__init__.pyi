@@ -1,0 +1,4 @@
+from .loading import Model as Model
+from .loading import load as load
+from .predicting import predict as predict
+from .writing import write as write

@@ -1,0 +1,182 @@
+"""What a bundle says of itself, in its manifest.json, and how that is checked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from foldbelt.bundle.archive import MANIFEST
+from foldbelt.files import InputError, PathLike, Problem, raise_all
+
+FORMAT = "foldbelt bundle"
+SCHEMA = 1
+"""Raised when an older foldbelt could no longer read what is written."""
+NETWORK = "network"
+KINDS = (NETWORK,)
+"""Kinds of members that can be computed here."""
+RECIPE, DATA, BLEND, DECISION = "recipe.json", "data.json", "blend.json", "decision.json"
+
+_PREDICT = ("batch_size", "scales", "tta", "windows")
+_HEX = set("0123456789abcdef")
+
+
+def channels_entry(name: str) -> str:
+    """Name the entry of a channel recipe and of what was fitted for it."""
+    return f"channels/{name}.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a bundle.
+
+    Attributes
+    ----------
+    sha256, bytes
+        Of its content.
+    """
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the blend.
+
+    Attributes
+    ----------
+    name, kind
+        In the run, and one of `KINDS`.
+    channels
+        Name of the channel recipe that it sees.
+    predict
+        The model's section ``predict``.
+    snapshot
+        Of a cyclic schedule, from 1; None for the final weights.
+    weights
+        Entries, one a fold.
+    """
+
+    name: str
+    kind: str
+    channels: str
+    predict: Mapping[str, Any]
+    snapshot: int | None
+    weights: list[str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds.
+
+    Attributes
+    ----------
+    run, competition
+        As the recipe names them.
+    foldbelt
+        Version that wrote it.
+    install
+        Package → version with which the run was bundled; "python" among them.
+    members
+        Of the blend.
+    entries
+        Name → digest and size of every other file of the archive.
+    """
+
+    run: str
+    competition: str
+    foldbelt: str | None
+    install: Mapping[str, str]
+    members: list[Member]
+    entries: Mapping[str, Entry]
+
+    def to_text(self) -> str:
+        """Give the JSON."""
+        content = {"format": FORMAT, "schema": SCHEMA, **asdict(self)}
+        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def parse(text: bytes, path: PathLike) -> Manifest:
+    """Read a manifest.
+
+    Parameters
+    ----------
+    text
+        The JSON.
+    path
+        The bundle, for messages.
+
+    Raises
+    ------
+    InputError
+        If it is of a newer schema, has a member of an unknown kind, or is none.
+    """
+    content = json_of(text, path, MANIFEST)
+    if content.get("format") != FORMAT:
+        raise InputError(f"{path} is no bundle: {MANIFEST} does not say so.")
+    schema = content.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        raise InputError(f"{path}: {MANIFEST} states schema {schema!r}; a number is expected.")
+    if schema > SCHEMA:
+        raise InputError(
+            f"{path} was written by a newer foldbelt ({content.get('foldbelt')}): its schema is "
+            f"{schema}, this one reads up to {SCHEMA}. Install that version or a newer one."
+        )
+    try:
+        members = [_member(one) for one in content["members"]]
+        entries = {str(name): _entry(one) for name, one in content["entries"].items()}
+        install = {str(name): str(one) for name, one in content["install"].items()}
+        names = content["run"], content["competition"]
+        if not members or not all(isinstance(name, str) for name in names):
+            raise ValueError("it names no run, no competition or no member")
+        if len({member.name for member in members}) < len(members):
+            raise ValueError("two members have one name")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: {MANIFEST} is damaged ({error!r}).") from error
+    unknown = [Problem(m.name, f"is of kind {m.kind!r}") for m in members if m.kind not in KINDS]
+    known = f"This foldbelt computes: {', '.join(KINDS)}. Take the one that wrote the bundle."
+    raise_all(unknown, f"{path} has members of unknown kinds", known)
+    needed = {RECIPE, DATA, BLEND, DECISION}
+    needed |= {channels_entry(member.channels) for member in members}
+    needed |= {name for member in members for name in member.weights}
+    missing = [Problem(name, "is not listed") for name in sorted(needed - entries.keys())]
+    raise_all(missing, f"{path}: {MANIFEST} is damaged")
+    return Manifest(*names, content.get("foldbelt"), install, members, entries)
+
+
+def json_of(text: bytes, path: PathLike, name: str) -> dict[str, Any]:
+    """Read an entry that is a JSON object."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {name} is no JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: {name} holds no JSON object.")
+    return content
+
+
+def _entry(content: Mapping[str, Any]) -> Entry:
+    entry = Entry(str(content["sha256"]), int(content["bytes"]))
+    if len(entry.sha256) != 64 or set(entry.sha256) - _HEX or entry.bytes < 0:
+        raise ValueError(f"no digest or size: {entry}")
+    return entry
+
+
+def _member(content: Mapping[str, Any]) -> Member:
+    member = Member(
+        str(content["name"]),
+        str(content["kind"]),
+        str(content["channels"]),
+        dict(content["predict"]),
+        content["snapshot"],
+        [str(name) for name in content["weights"]],
+    )
+    if member.kind in KINDS:
+        missing = [key for key in _PREDICT if key not in member.predict]
+        missing += [] if member.weights else ["weights"]
+        if missing:
+            raise ValueError(f"member {member.name} lacks {', '.join(missing)}")
+        numbers = [member.predict["batch_size"], 1 if member.snapshot is None else member.snapshot]
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError(f"member {member.name}: {numbers} are not all numbers above 0")
+    return member

@@ -1,0 +1,196 @@
+"""Images through a bundle: read, made channels, predicted, blended and decided.
+
+By the functions of the workflow's own stages, in files of a temporary folder, group by group: so
+what comes out is what the workflow would have written, and memory does not grow with the number of
+images.
+"""
+
+import math
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from foldbelt import channels, competitions, predict, store, submit
+from foldbelt.bundle.manifest import BLEND, DECISION, Member
+from foldbelt.bundle.reading import Bundle
+from foldbelt.competitions import Item, Listing, Prediction, Reader
+from foldbelt.ensemble import blend
+from foldbelt.formats.findings import Finding
+from foldbelt.ingest.streaming import Stream
+from foldbelt.models._saved import load_model
+
+_DECODERS = 4
+_reading = threading.Lock()  # what decoders say of a file is caught for the whole process
+_Network = tuple[torch.nn.Module, dict[str, Any]]  # with its metadata
+
+
+class _Unreadable(Exception):
+    """Leaves the writer without its file appearing."""
+
+
+class Pipeline:
+    """A bundle's networks and decision, ready for images.
+
+    Parameters
+    ----------
+    bundle
+        The bundle, which has to stay open.
+    device
+        ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+    cpu_threads
+        Compute threads; None: as many as the run had, on which the last digits depend.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: str | None = None, cpu_threads: int | None = None
+    ) -> None:
+        self.bundle, self.device = bundle, device
+        self.cpu_threads = cpu_threads or int(bundle.recipe["cpu_threads"])
+        self.classes: list[str] = bundle.data["class_names"]
+        self.settings = competitions.settings(bundle.recipe["data"])
+        self._networks: dict[tuple[str, int | None], _Network] = {}
+        self._loading = threading.Lock()
+        for name, content in bundle.channels.items():
+            empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
+            store.write(self._fitted(name), empty, attrs=content["attrs"])
+
+    @property
+    def group(self) -> int:
+        """Images that have to be predicted together for a network to see the run's own batches.
+
+        On a CPU the last digits of a convolution depend on the batch.
+        """
+        return math.lcm(*(int(m.predict["batch_size"]) for m in self.bundle.manifest.members))
+
+    def listing(self, root: Path) -> Listing:
+        """Say of new images below a folder what was known of the run's own."""
+        data = self.bundle.data
+        size = (int(data["size"][0]), int(data["size"][1]))
+        return Listing(
+            root,
+            self.settings,
+            [],
+            [],
+            size,
+            int(data["colours"]),
+            self.classes,
+            data["label_names"],
+            [],
+            ranges=data.get("grey_range", {}),
+        )
+
+    def __call__(
+        self, items: Sequence[Item], root: Path, reader: Reader | None = None
+    ) -> Iterator[Prediction | Finding]:
+        """Predict a group of images.
+
+        Parameters
+        ----------
+        items
+            The images, whose columns say their height and width.
+        root
+            Folder below which they lie.
+        reader
+            What decodes them; None: what read the run's own images.
+
+        Yields
+        ------
+        Finding
+            For every image that cannot be read; these come first.
+        Prediction
+            For every other one, in their order.
+        """
+        reader = reader or competitions.reader(self.bundle.manifest.competition)
+        with tempfile.TemporaryDirectory(prefix="foldbelt-images-") as folder:
+            place = Path(folder)
+            data = place / "test.h5"
+            while items:
+                findings = self._store(items, root, reader, data)
+                if not findings:
+                    break
+                yield from findings
+                unusable = {finding.id for finding in findings}
+                items = [item for item in items if item.id not in unusable]
+            if items:
+                yield from self._predict(data, place)
+
+    def _store(
+        self, items: Sequence[Item], root: Path, reader: Reader, data: Path
+    ) -> list[Finding]:
+        """Store images as ingest does; with findings nothing is of use but these."""
+        listing = self.listing(root)
+        attrs = {
+            "class_names": self.classes,
+            "label_names": listing.labels,
+            "size": listing.size,
+        }
+        threads = min(_DECODERS, os.cpu_count() or 1)
+        try:
+            with (
+                _reading,
+                ThreadPoolExecutor(threads) as pool,
+                store.Writer(data, None, attrs, len(self.classes)) as writer,
+            ):
+                findings = Stream(reader, listing, items, False, writer).convert(pool)
+                if findings:
+                    raise _Unreadable
+        except _Unreadable:
+            return sorted(set(findings))
+        return []
+
+    def _predict(self, data: Path, place: Path) -> Iterator[Prediction]:
+        for name, content in self.bundle.channels.items():
+            channels.build(data, _made(place, name), content["recipe"], self._fitted(name))
+        members = {
+            member.name: self._member(number, member, data, place)
+            for number, member in enumerate(self.bundle.manifest.members)
+        }
+        blended = place / "blend.h5"
+        blend.run_test(members=members, weights=self.bundle.file(BLEND), out=blended)
+        yield from submit.predictions(data, blended, self.bundle.file(DECISION))
+
+    def _member(self, number: int, member: Member, data: Path, place: Path) -> list[Path]:
+        """Predict the images with every fold's network of a member."""
+        files = []
+        for fold, weights in enumerate(member.weights):
+            files.append(place / f"member{number}-fold{fold}.h5")
+            predict.run(
+                channels=str(_made(place, member.channels)),
+                data=str(data),
+                ids=None,
+                weights=str(self.bundle.file(weights)),
+                tta=member.predict["tta"],
+                scales=member.predict["scales"],
+                windows=member.predict["windows"],
+                snapshot=member.snapshot,
+                batch_size=member.predict["batch_size"],
+                out=str(files[-1]),
+                cpu_threads=self.cpu_threads,
+                device=self.device,
+                load=self._network,
+            )
+        return files
+
+    def _network(
+        self, weights: str, snapshot: int | None
+    ) -> tuple[torch.nn.Module, dict[str, Any]]:
+        """Load a network once."""
+        with self._loading:
+            if (weights, snapshot) not in self._networks:
+                self._networks[weights, snapshot] = load_model(weights, snapshot)
+            return self._networks[weights, snapshot]
+
+    def _fitted(self, name: str) -> Path:
+        return self.bundle.file(f"fitted/{name}.h5")
+
+
+def _made(place: Path, name: str) -> Path:
+    """Give the file of the images' channels; a recipe may have any name."""
+    return place / "channels" / f"{name}.h5"

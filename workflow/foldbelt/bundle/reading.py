@@ -1,0 +1,140 @@
+"""A bundle, checked and unpacked."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foldbelt.bundle import archive
+from foldbelt.bundle.archive import MANIFEST, Archive
+from foldbelt.bundle.manifest import (
+    BLEND,
+    DATA,
+    DECISION,
+    RECIPE,
+    Manifest,
+    channels_entry,
+    json_of,
+    parse,
+)
+from foldbelt.files import InputError, PathLike, Problem, digest, raise_all
+
+_KEYS = {
+    RECIPE: ("competition", "data", "cpu_threads"),
+    DATA: ("class_names", "label_names", "size", "colours", "suffixes"),
+    BLEND: ("members", "mean", "all", "without"),
+    DECISION: ("params",),
+}
+_OF_CHANNELS = ("recipe", "attrs")
+
+
+class Bundle:
+    """The content of a bundle, in a folder of its own as long as the object lives.
+
+    Every byte is compared with its digest before anything is read from it. Networks are
+    safetensors files, everything else is JSON: nothing in a bundle is run.
+
+    Parameters
+    ----------
+    path
+        The zip file.
+
+    Attributes
+    ----------
+    path
+        The same.
+    id
+        SHA-256 of the manifest, hence of all content.
+    manifest
+        What it says of itself.
+    recipe, data
+        The resolved config; classes, storage size and the like of the training data.
+    channels
+        Recipe's name → its ``recipe`` and the ``attrs`` of what was fitted.
+
+    Raises
+    ------
+    InputError
+        If it is not exactly what a manifest of a known schema says.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self._place = tempfile.TemporaryDirectory(prefix="foldbelt-bundle-")
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self) -> None:
+        with archive.opened(self.path) as opened:
+            text = opened.text(MANIFEST, archive.MANIFEST_BYTES)
+            self.manifest: Manifest = parse(text, self.path)
+            _check_names(opened, self.manifest)
+            self._unpack(opened)
+        (self.file(MANIFEST)).write_bytes(text)
+        self.id = digest([self.file(MANIFEST)])
+        self.recipe, self.data = self._json(RECIPE), self._json(DATA)
+        for name in (BLEND, DECISION):
+            self._json(name)
+        names = sorted({member.channels for member in self.manifest.members})
+        self.channels: Mapping[str, dict[str, Any]] = {
+            name: self._json(channels_entry(name)) for name in names
+        }
+
+    def file(self, name: str) -> Path:
+        """Give the file that an entry was unpacked to."""
+        return Path(self._place.name) / name
+
+    def close(self) -> None:
+        """Delete what was unpacked."""
+        self._place.cleanup()
+
+    def __enter__(self) -> "Bundle":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _unpack(self, opened: Archive) -> None:
+        """Unpack all entries, and compare them with their digests."""
+        problems = []
+        for name, entry in sorted(self.manifest.entries.items()):
+            found = opened.unpack(name, self.file(name))
+            if found != entry.sha256:
+                reason = f"has the SHA-256 {found[:12]}…, the manifest says {entry.sha256[:12]}…"
+                problems.append(Problem(name, reason))
+            elif name.endswith(".safetensors") and not _is_safetensors(self.file(name)):
+                problems.append(Problem(name, "is no safetensors file"))
+        hint = "The file was damaged or changed on its way; fetch it again."
+        raise_all(problems, f"{self.path} cannot be used", hint)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        content = json_of(self.file(name).read_bytes(), self.path, name)
+        missing = [key for key in _KEYS.get(name, _OF_CHANNELS) if key not in content]
+        if missing:
+            raise InputError(f"{self.path}: {name} lacks {', '.join(missing)}.")
+        return content
+
+
+def _check_names(opened: Archive, manifest: Manifest) -> None:
+    """Refuse entries that the manifest does not list, and the other way round, and other sizes."""
+    sizes = {name: size for name, size in opened.sizes.items() if name != MANIFEST}
+    strange = sorted(sizes.keys() - manifest.entries.keys())
+    missing = sorted(manifest.entries.keys() - sizes.keys())
+    problems = [Problem(name, "is not listed in the manifest") for name in strange]
+    problems += [Problem(name, "is listed in the manifest, but not there") for name in missing]
+    problems += [
+        Problem(name, f"has {sizes[name]} bytes, the manifest says {entry.bytes}")
+        for name, entry in sorted(manifest.entries.items())
+        if name in sizes and sizes[name] != entry.bytes
+    ]
+    raise_all(problems, f"{opened.path} cannot be used", "Fetch it again.", most=20)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell whether a file begins as safetensors do: the length of a JSON header, and that."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return file.read(1) == b"{" and 8 + length <= path.stat().st_size
