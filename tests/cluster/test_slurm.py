@@ -18,7 +18,7 @@ from running import ROOT, TINY, Run
 pytestmark = pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())
 
 WEIGHTS = "results/tiny/models/small/round0/fold0/long.safetensors"
-EPOCHS = 800  # a minute or more on one core; stopped within half a minute
+EPOCHS = 2000  # a minute or more on one core; stopped within half a minute
 # This node has two cores.
 SMALL = {"memory_gib": 1, "loader_workers": 0}
 PROFILE = ["--workflow-profile", str(ROOT / "profiles" / "slurm")]
