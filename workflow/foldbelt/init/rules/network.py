@@ -36,9 +36,9 @@ def model(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     "sizes by our benchmarks",
 )
 def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Masks: a U-Net on resnet18, from 300 images on and on a GPU on resnet34; on a CPU, where 30
-    epochs of resnet18 would not fit, on the smallest encoder that timm has, with a narrow decoder.
-    Labels: a classifier, boxes: a detector, on such an encoder, on a CPU on the smallest. Weights
+    """Masks: a U-Net. On a GPU its encoder is resnet18, or resnet34 from 300 images on. On a CPU it
+    is resnet18 where 30 epochs of it fit, else the smallest that timm has, with a narrow decoder.
+    Labels: a classifier, boxes: a detector, on the same encoder, on a CPU on the smallest. Weights
     of timm where they lie on this machine; else from scratch."""
     gpu, masks = bool(facts.machine.gpus), facts.kind == "masks"
     made = scale.of(facts)
