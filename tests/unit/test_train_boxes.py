@@ -14,7 +14,6 @@ from foldbelt.boxes import Boxes
 from foldbelt.channels._boxes import to_network
 from foldbelt.channels._resizing import Resizer
 from foldbelt.config import complete
-from foldbelt.predict import images as prediction
 from foldbelt.train import Job, box_targets
 from foldbelt.train.boxes import PADDING, UNKNOWN
 from foldbelt.train.data_source import Source
@@ -197,11 +196,17 @@ class Finder(torch.nn.Module):
         return np.moveaxis(first, 2, axis), np.moveaxis(last, 2, axis)
 
 
-def found(root: Path, monkeypatch, **changes) -> Boxes:
+def found(root: Path, **changes) -> Boxes:
     names = {"mask_channels": 0, "masks": False, "box_names": ["thing"], "key": {}}
     meta = {**names, "channels": ["image"], "size": list(SIZE)}
-    monkeypatch.setattr(prediction, "load_model", lambda *_, **__: (Finder(), meta))
-    given = {"tta": ["none"], "batch_size": COUNT, "cpu_threads": 1, "device": "cpu", **changes}
+    given = {
+        "load": lambda *_: (Finder(), meta),
+        "tta": ["none"],
+        "batch_size": COUNT,
+        "cpu_threads": 1,
+        "device": "cpu",
+        **changes,
+    }
     out, places = str(root / "p.h5"), {"channels": str(root / "x.h5"), "weights": "w"}
     predict.run(data=str(root / "train.h5"), ids=None, out=out, **places, **given)
     return Boxes.from_bytes(store.read(out, "boxes"))
@@ -224,11 +229,9 @@ PAIRS = [pair for pair in PAIRS if pair[1] != "windows" or pair[0] == PADDED]
 
 
 @pytest.mark.parametrize(("recipe", "view"), PAIRS)
-def test_views_and_windows_see_boxes_where_they_are_in_the_original(
-    tmp_path, monkeypatch, recipe, view
-):
+def test_views_and_windows_see_boxes_where_they_are_in_the_original(tmp_path, recipe, view):
     _, boxes = write(tmp_path, recipe, alike=True)
-    made = found(tmp_path, monkeypatch, **VIEWS[view])
+    made = found(tmp_path, **VIEWS[view])
     for number, true in enumerate(boxes):
         given = made.image(number)
         assert len(given) == len(true)
@@ -244,9 +247,9 @@ def test_views_and_windows_see_boxes_where_they_are_in_the_original(
             )  # no view lowers a score
 
 
-def test_pseudo_boxes_lie_where_they_were_seen_whatever_the_images_sizes(tmp_path, monkeypatch):
+def test_pseudo_boxes_lie_where_they_were_seen_whatever_the_images_sizes(tmp_path):
     source, boxes = write(tmp_path, PADDED, alike=True)
-    found(tmp_path, monkeypatch)
+    found(tmp_path)
     spec = complete("pseudo", {"rule": "everything"})
     out = str(tmp_path / "pseudo.h5")
     pseudo.run(predictions=[str(tmp_path / "p.h5")], settings=spec, fold=0, round=0, out=out)
