@@ -27,7 +27,7 @@ class Record:
     id
         Its name.
     source
-        SHA-256 of the file that was predicted.
+        `foldbelt.files.digest` of the file that was predicted.
     size
         (height, width).
     runs

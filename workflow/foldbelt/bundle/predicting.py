@@ -1,7 +1,6 @@
 """A folder of images → their masks, by a bundle."""
 
 import csv
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions import Item, Prediction
 from foldbelt.competitions.folder.sample import COLUMNS
-from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all, write_csv
+from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_csv
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import files_below, printable
@@ -157,8 +156,8 @@ class _Folder:
 
     def predict(self, group: Sequence[Item]) -> tuple[int, list[Finding]]:
         """Predict those images of a group that are not done; give their number, and findings."""
-        digests = {item.id: _digest(item.image) for item in group}
-        missing = {name for name, digest in digests.items() if not self._is_done(name, digest)}
+        digests = {item.id: digest([item.image]) for item in group}
+        missing = {name for name, source in digests.items() if not self._is_done(name, source)}
         if not missing:
             return 0, []
         findings: list[Finding] = []
@@ -172,17 +171,17 @@ class _Folder:
         self.journal.sync()
         return new, findings
 
-    def _is_done(self, name: str, digest: str) -> bool:
-        return self.journal.has(name, digest) and self._picture(name).is_file()
+    def _is_done(self, name: str, source: str) -> bool:
+        return self.journal.has(name, source) and self._picture(name).is_file()
 
-    def _keep(self, given: Prediction, digest: str) -> None:
+    def _keep(self, given: Prediction, source: str) -> None:
         """Write a mask, then note it."""
         path = self._picture(given.id)
         with atomic(path) as temporary:
             temporary.write_bytes(picture(given.mask, self.values))
         planes = range(given.mask.shape[2])
         runs = [encode(given.mask[..., k]) for k in planes]
-        self.journal.add(Record(given.id, digest, given.mask.shape[:2], runs))
+        self.journal.add(Record(given.id, source, given.mask.shape[:2], runs))
 
     def _picture(self, name: str) -> Path:
         return self.target / MASKS / f"{name}.png"
@@ -256,8 +255,3 @@ def picture(mask: np.ndarray, values: Sequence[int]) -> bytes:
     if not done:
         raise ValueError(f"a mask of shape {mask.shape} cannot be written as PNG")
     return data.tobytes()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,7 +21,6 @@ from foldbelt.machine import cpu_has_bfloat16
 
 _JOB_GIB = 1.2  # torch, Python and their libraries, in a training
 _LISTED = 5  # problems that are named
-_KEPT = {"test_resnet": 860, "resnet18": 1900}  # bytes a pixel that a U-Net takes in a step
 
 Measure = Callable[..., trial.Speed]
 
@@ -212,7 +211,7 @@ def _memory(facts: Facts, settings: dict[str, Any], speed: trial.Speed) -> float
     made = scale.of(facts)
     held = facts.train * made.input[0] * made.input[1] * (channels + len(facts.classes) / 8)
     held = min(held / 2**30, settings["memory_gib"])
-    kept = stage["batch_size"] * height * width * _KEPT[made.encoder] / 2**30
+    kept = stage["batch_size"] * height * width * scale.ENCODERS[made.encoder].step_bytes / 2**30
     return facts.machine.jobs * (_JOB_GIB + held + (0 if facts.machine.gpus else kept))
 
 

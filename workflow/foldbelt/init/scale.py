@@ -21,18 +21,42 @@ FEW = 100
 """Images below which five folds are worth their time."""
 STEP = 32
 """Networks halve images five times."""
-SPEED = {"resnet18": 0.15, "test_resnet": 0.6, "gpu": 60.0}
-"""Megapixels a second, of one core by the encoder of a U-Net, and of one GPU (resnet34).
-
-Those of a core whose neighbours are busy, too. The encoders are those to choose from on a CPU, the
-larger first.
-"""
-NARROW = (64, 32, 32, 16, 8)
-"""Channels of the decoder on the smaller encoder: its last maps have most of the pixels."""
+GPU_SPEED = 60.0
+"""Megapixels a second of one GPU (resnet34)."""
 HALVED = 1.8
 """How many times faster a core is that multiplies bfloat16."""
 TRAINING = 0.6
 """Share of the time that is spent on training; the rest is prediction, search, figures."""
+
+
+class Encoder(NamedTuple):
+    """What a U-Net for masks on a CPU may have, from scratch.
+
+    Parameters
+    ----------
+    speed
+        Megapixels a second of one core, whose neighbours are busy, too.
+    step_bytes
+        Memory of a step, a pixel.
+    rate
+        Of learning.
+    decoder
+        Channels; None as the network has them by default.
+    """
+
+    speed: float
+    step_bytes: int
+    rate: float
+    decoder: tuple[int, ...] | None = None
+
+
+SMALLEST = "test_resnet"
+"""Of timm: a ResNet of a third of a million parameters."""
+ENCODERS = {
+    "resnet18": Encoder(0.15, 1900, 0.001),
+    SMALLEST: Encoder(0.6, 860, 0.002, (64, 32, 32, 16, 8)),
+}
+"""The larger first."""
 
 
 class Scale(NamedTuple):
@@ -73,7 +97,7 @@ def of(facts: Facts) -> Scale:
     """Decide it: the largest side, then the larger network, for which `EPOCHS` epochs fit."""
     tried = []
     for side in SIDES[bool(facts.machine.gpus)]:
-        for encoder in [name for name in SPEED if name != "gpu"]:
+        for encoder in ENCODERS:
             made = _at(facts, side, encoder)
             tried.append(made)
             if epochs(facts, made, folds(facts)) >= EPOCHS:
@@ -94,7 +118,8 @@ def folds(facts: Facts) -> int:
 def epochs(facts: Facts, made: Scale, folds: int) -> float:
     """Estimate how many epochs fit into the time given."""
     machine = facts.machine
-    speed = SPEED["gpu"] if machine.gpus else SPEED[made.encoder] * (HALVED**machine.bfloat16)
+    core = ENCODERS[made.encoder].speed * (HALVED if machine.bfloat16 else 1)
+    speed = GPU_SPEED if machine.gpus else core
     turns = -(-folds // machine.jobs)  # trainings that follow each other
     samples = machine.hours * 3600 * TRAINING * speed * 1e6 / made.pixels / turns
     return samples / max(facts.train * (folds - 1) / folds, 1)

@@ -230,10 +230,8 @@ class Predictor:
     def _rounded(self, mean: torch.Tensor) -> np.ndarray:
         """Give (N,h,w,K) u8 at storage size of probabilities (N,K,H,W)."""
         resizer = self.resizer
-        if resizer.tile == resizer.source:  # pixels stay pixels: rounded where they are, in planes
-            (tall, wide), (height, width) = resizer.size, resizer.tile
-            top, left = (tall - height) // 2, (wide - width) // 2
-            inside = mean[..., top : top + height, left : left + width]
+        if resizer.crop is not None:  # pixels stay pixels: rounded where they are, in planes
+            inside = mean[(..., *resizer.crop)]
             return _last(inside.mul_(255).round_().to(torch.uint8).cpu().numpy())
         prob = resizer.undo(mean.permute(0, 2, 3, 1).cpu().numpy())
         return np.rint(prob * 255).astype(np.uint8)

@@ -82,7 +82,7 @@ class ImageSet:
         ignore = planes > classes and source.has_ignore()
         self.ignore = Column(source.masks, "ignore", self.ids, False) if ignore else None
         self.target = Bits(len(self.ids), (*resizer.canvas, planes)) if memory else None
-        stored = memory and judged and not same_pixels(resizer)
+        stored = memory and judged and resizer.crop is None
         shape = (*resizer.source, classes + ignore)
         self.stored = Bits(len(self.ids), shape) if stored else None
         if memory:
@@ -108,7 +108,7 @@ class ImageSet:
         """Give masks (n,h,w,K) and ignored pixels (n,h,w) at storage size; K may be 0."""
         if self.stored is not None:
             planes = self.stored.take(rows)
-        elif self.target is not None and same_pixels(self.resizer):
+        elif self.target is not None and self.resizer.crop is not None:
             inside = ~self.resizer.padding()
             top, left = int(inside.any(axis=1).argmax()), int(inside.any(axis=0).argmax())
             height, width = self.resizer.source
@@ -164,11 +164,6 @@ class ImageSet:
         if self.padding is not None:
             out[..., -1] |= self.padding
         return out
-
-
-def same_pixels(resizer: Resizer) -> bool:
-    """Tell whether masks at storage size are a window of those on the canvas."""
-    return resizer.tile == resizer.source
 
 
 class Samples(Dataset[Batch]):

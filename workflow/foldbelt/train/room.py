@@ -12,7 +12,6 @@ from foldbelt import store
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError
 from foldbelt.train.columns import row_bytes
-from foldbelt.train.data import same_pixels
 from foldbelt.train.data_source import Source
 
 COPIES = 8
@@ -56,7 +55,7 @@ def data_bytes(
         row = math.prod(resizer.canvas) * channels
         if judged or place != 1:
             row += row_bytes((*resizer.canvas, planes))
-        if judged and place == 1 and not same_pixels(resizer):
+        if judged and place == 1 and resizer.crop is None:
             row += row_bytes((*resizer.source, classes + source.has_ignore()))
         total += len(source.ids) * row
     return total

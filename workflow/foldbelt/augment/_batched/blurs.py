@@ -1,6 +1,7 @@
 """Blurs: each sample's own kernel, over channels that are grey values or colours."""
 
 import random
+from abc import abstractmethod
 
 import numpy as np
 import torch
@@ -8,11 +9,11 @@ from albumentations.augmentations.blur import functional as kernels
 from torch.nn import functional
 
 from foldbelt.augment._batched.drawing import Stream
-from foldbelt.augment._batched.grey import Touch
+from foldbelt.augment._batched.grey import Grey
 from foldbelt.augment._batched.sending import sent
 
 
-class Blurring(Touch):
+class Blurring(Grey):
     """A transform that blurs along rows and columns with the same kernel.
 
     Columns: whether it is applied, then the kernel, with zeros around shorter ones.
@@ -22,9 +23,9 @@ class Blurring(Touch):
         """Give the length of the longest kernel, which is odd."""
         return max(_odd(*self.transform.blur_limit))
 
+    @abstractmethod
     def kernel(self, stream: Stream, active: np.ndarray) -> np.ndarray:
         """Draw (N,T) kernels of `longest` taps."""
-        raise NotImplementedError
 
     def unusable(self) -> str:
         side = min(self.size)
@@ -132,5 +133,5 @@ def _convolved(grey: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return out.reshape(samples, channels, height, width)
 
 
-TOUCHES: dict[str, type[Touch]] = {"Blur": Box, "GaussianBlur": Gaussian, "MotionBlur": Motion}
+TOUCHES: dict[str, type[Grey]] = {"Blur": Box, "GaussianBlur": Gaussian, "MotionBlur": Motion}
 """Transforms by name."""

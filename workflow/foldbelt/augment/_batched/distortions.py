@@ -1,5 +1,7 @@
 """Displacements: elastic deformation (Simard et al. 2003) and distortion of a grid."""
 
+from abc import abstractmethod
+
 import cv2
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ class Distortion(Move):
     def unusable(self) -> str:
         return ", ".join(moves.unusable_sampling(self.transform))
 
+    @abstractmethod
     def displacement(self, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
         """Make the displacements of a batch.
 
@@ -33,7 +36,6 @@ class Distortion(Move):
         (N,2,H,W) f32 tensor
             In x and y, at each pixel of the output; added to its place, it is one of the input.
         """
-        raise NotImplementedError
 
 
 class Elastic(Distortion):

@@ -1,5 +1,6 @@
 """Transforms of grey values and colours: brightness and contrast, gamma, noise."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from foldbelt.augment._batched.drawing import Stream, normals
 from foldbelt.augment._batched.sending import sent
 
 
-class Touch:
+class Touch(ABC):
     """A transform that leaves pixels where they are.
 
     Parameters
@@ -30,10 +31,11 @@ class Touch:
         """Say what of the transform has no batched form; empty if all has."""
         return ""
 
+    @abstractmethod
     def draw(self, stream: Stream, active: np.ndarray) -> np.ndarray:
         """Draw (N,D) columns; samples that are not `active` (N,) stay as they are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(
         self, x: torch.Tensor, target: torch.Tensor, table: torch.Tensor, host: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,18 +54,27 @@ class Touch:
         -------
         x, target
         """
+
+
+class Grey(Touch):
+    """A transform of grey values and colours alone; masks stay."""
+
+    def apply(
+        self, x: torch.Tensor, target: torch.Tensor, table: torch.Tensor, host: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Change the channels that are grey values or colours."""
         if x.shape[1] == len(self.images):
             return self.changed(x, table, host), target
         images = sent(self.images, x.device)
         x.index_copy_(1, images, self.changed(x.index_select(1, images), table, host))
         return x, target
 
+    @abstractmethod
     def changed(self, grey: torch.Tensor, table: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
         """Change (N,C,H,W) f32 channels that are grey values or colours; may be in place."""
-        raise NotImplementedError
 
 
-class BrightnessContrast(Touch):
+class BrightnessContrast(Grey):
     """RandomBrightnessContrast."""
 
     def unusable(self) -> str:
@@ -85,7 +96,7 @@ class BrightnessContrast(Touch):
         return grey.mul_(factor).add_(more).clamp_(0, 255)
 
 
-class Gamma(Touch):
+class Gamma(Grey):
     """RandomGamma."""
 
     def draw(self, stream: Stream, active: np.ndarray) -> np.ndarray:
@@ -100,7 +111,7 @@ class Gamma(Touch):
         return torch.where(exponent == 1, grey, (grey / 255).pow_(exponent).mul_(255))
 
 
-class Noise(Touch):
+class Noise(Grey):
     """GaussNoise. It is drawn on the device, from a key a sample."""
 
     def unusable(self) -> str:

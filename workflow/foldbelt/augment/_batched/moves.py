@@ -4,6 +4,7 @@ A matrix takes a place (x, y, 1) of the input, pixels' centres being whole numbe
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,7 @@ class Drawn:
     field: np.ndarray | None = None
 
 
-class Move:
+class Move(ABC):
     """A transform that moves pixels.
 
     Parameters
@@ -81,9 +82,9 @@ class Move:
         """Say what of the transform has no batched form; empty if all has."""
         return ""
 
+    @abstractmethod
     def draw(self, stream: Stream, active: np.ndarray) -> Drawn:
         """Draw a batch; samples that are not `active` (N,) stay where they are."""
-        raise NotImplementedError
 
 
 class Turn(Move):

@@ -13,8 +13,6 @@ PRIOR = 0.1
 """Share of a class's pixels below which every pixel starts from a prior."""
 FEW = 300
 """Images below which a smaller encoder is taken."""
-SMALLEST = "test_resnet"
-"""Encoder of timm for a CPU: a ResNet of a third of a million parameters."""
 _AT = "models.base.architecture"
 
 
@@ -42,7 +40,7 @@ def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     of timm where they lie on this machine; else from scratch."""
     gpu, masks = bool(facts.machine.gpus), facts.kind == "masks"
     made = scale.of(facts)
-    encoder = ("resnet18" if facts.train < FEW else "resnet34") if gpu else SMALLEST
+    encoder = ("resnet18" if facts.train < FEW else "resnet34") if gpu else scale.SMALLEST
     why = f"{facts.train} images" if gpu else "no GPU: the smallest of timm"
     if masks and not gpu:
         encoder, fitting = made.encoder, scale.epochs(facts, made, scale.folds(facts))
@@ -56,8 +54,9 @@ def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     if facts.kind == "boxes":
         yield Choice(f"{_AT}.pyramid_channels", 64, "narrow: few classes")
         yield Choice(f"{_AT}.head_convs", 2, "likewise")
-    if masks and encoder == SMALLEST:
-        yield Choice(f"{_AT}.decoder_channels", list(scale.NARROW), "most of the time goes there")
+    decoder = scale.ENCODERS[encoder].decoder if masks and not gpu else None
+    if decoder is not None:
+        yield Choice(f"{_AT}.decoder_channels", list(decoder), "most of the time goes there")
     here = cached(encoder)
     yield Choice(
         f"{_AT}.weights",

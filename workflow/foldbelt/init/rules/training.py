@@ -148,9 +148,10 @@ def optimiser(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """AdamW, 0.001, or 0.002 for the smallest encoder from scratch; a cosine after one epoch of
     warm-up; a moving average of the weights over about 100 steps, or 20 where an epoch has fewer
     than 50."""
-    small = not facts.machine.gpus and scale.of(facts).encoder == "test_resnet"
-    rate = 0.002 if small and facts.kind == "masks" else 0.001
-    reason = "of a small network from scratch" if rate == 0.002 else "of an encoder"
+    made = scale.of(facts).encoder
+    small = not facts.machine.gpus and facts.kind == "masks" and made == scale.SMALLEST
+    rate = scale.ENCODERS[made].rate if small else 0.001
+    reason = "of a small network from scratch" if small else "of an encoder"
     yield Choice("stages.base.optimizer", {"name": "adamw", "lr": rate}, reason)
     yield Choice(
         "stages.base.schedule",
