@@ -158,7 +158,7 @@ def summary(facts: Facts, settings: dict[str, Any], speed: trial.Speed, out: Pat
     seen = facts.train * (folds - 1) / folds
     turns = -(-trainings // machine.jobs)
     hours = turns * seen * stage["epochs"] * speed.image_seconds / 3600
-    whole = hours / scale.TRAINING
+    whole = hours / scale.TRAINING + scale.STARTING / 3600
     memory, disk = _memory(facts, settings, speed), _disk(facts, settings)
     gpu = f" --resources gpu={machine.gpus}" if machine.gpus else ""
     lines = [
