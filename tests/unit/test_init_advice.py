@@ -29,6 +29,16 @@ def two_folders(images, masks):
     return make
 
 
+def parts(images, masks):
+    def make(root):
+        for part in ("train", "val"):
+            names = [f"{part} {number}" for number in range(2)]
+            put(root / images / part, names, ".jpg")
+            put(root / masks / part, names)
+
+    return make
+
+
 def beside(place):
     def make(root):
         put(root / place, suffix=".jpg")
@@ -69,6 +79,8 @@ def table_of_files(root):
         (two_folders("Images", "Masks"), "masks", 4, 0),
         (two_folders("images", "ground truth"), "masks", 4, 0),
         (two_folders(".", "gt"), "masks", 4, 0),
+        (parts("images", "annotations"), "masks", 4, 0),
+        (parts("imgs", "labels"), "masks", 4, 0),
         (splits, "masks", 4, 3),
         (beside("."), "masks", 4, 0),
         (beside("images"), "masks", 4, 0),

@@ -109,10 +109,10 @@ def _two_folders(root: Path, images: _Images) -> Advice | None:
     """Images and masks lie in two folders, by whatever names."""
     best: tuple[int, str, str] | None = None
     for masks, drawn in images.items():
-        if masks == "." or not _MASKS.search(masks.rsplit("/", 1)[-1].lower()):
+        if masks == "." or not _MASKS.search(masks.lower()):
             continue
         for place, files in images.items():
-            if place == masks or _MASKS.search(place.rsplit("/", 1)[-1].lower()):
+            if place == masks or _MASKS.search(place.lower()):
                 continue
             fitting = len(pair({p.stem for p in files}, {p.stem for p in drawn}).masks)
             if fitting >= _FIT * len(drawn) and (best is None or fitting > best[0]):
@@ -120,6 +120,7 @@ def _two_folders(root: Path, images: _Images) -> Advice | None:
     if best is None:
         return None
     number, place, masks = best
+    place, masks = _parents(place, masks)
     commands = []
     if place == ".":
         commands += _into_images(root, images[place])
@@ -132,6 +133,20 @@ def _two_folders(root: Path, images: _Images) -> Advice | None:
     where = "the images here" if place == "." else f"{place}/"
     seen = f"{where} and {masks}/ look like images and their masks: {number} names fit."
     return Advice(seen, tuple(commands))
+
+
+def _parents(place: str, masks: str) -> tuple[str, str]:
+    """Leave out what paths end in alike: of `images/train` and `labels/train` all parts are meant.
+
+    Examples
+    --------
+    >>> _parents("images/train", "labels/train"), _parents("train/images", "train/masks")
+    (('images', 'labels'), ('train/images', 'train/masks'))
+    """
+    first, second = Path(place), Path(masks)
+    while first.name == second.name and len(first.parts) > 1 and len(second.parts) > 1:
+        first, second = first.parent, second.parent
+    return first.as_posix(), second.as_posix()
 
 
 def _classes(root: Path, images: _Images) -> Advice | None:
