@@ -157,6 +157,19 @@ def test_twenty_images_have_five_folds_small_batches_and_a_small_network(tmp_pat
     assert network(resolve({"run": "x", **on_gpu}))["encoder"] == "resnet18"
 
 
+def test_weights_of_this_machine_are_taken_with_their_colours(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    root = dataset(tmp_path / "d", 20, (64, 64), squares((64, 64), 30))
+    assert "whiten" not in nested(decide(look(root, detect(root))))["channels"]["base"]
+    encoder = made(root)[1]["models"]["base"]["architecture"]["encoder"]
+    file = tmp_path / f"hub/models--timm--{encoder}.a1/snapshots/1/model.safetensors"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    config = made(root)[1]
+    assert config["models"]["base"]["architecture"]["weights"] == "timm"
+    assert config["channels"]["base"]["whiten"] == "imagenet"
+
+
 def test_sizes_out_of_balance_are_brought_to_one(tmp_path):
     root = tmp_path / "d"
     for folder in ("images", "masks"):

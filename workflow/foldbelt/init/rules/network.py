@@ -14,6 +14,7 @@ PRIOR = 0.1
 FEW = 300
 """Images below which a smaller encoder is taken."""
 _AT = "models.base.architecture"
+_COLOURS = (1, 3)  # bands of images that are like ImageNet's
 
 
 def cached(encoder: str) -> bool:
@@ -66,9 +67,17 @@ def network(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
         if here
         else (
             "is there a network? then write timm: it fetches them once, and they help most "
-            "with few images"
+            "with few images; and whiten: imagenet in channels.base"
         ),
     )
+
+
+@rule("channels.base.whiten", "timm: the colours by which its weights were trained")
+def whitening(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
+    """Where weights of timm are taken, grey values and colours are centred and scaled as they were
+    for those; else by the training images themselves (`standard`, the default)."""
+    if chosen[f"{_AT}.weights"] == "timm" and facts.bands in _COLOURS:
+        yield Choice("channels.base.whiten", "imagenet", "as timm's weights expect it")
 
 
 @rule(
