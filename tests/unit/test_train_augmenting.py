@@ -12,9 +12,11 @@ from training import CLASSIFIER, DETECTOR, MODEL, Competition, Objects
 from foldbelt import registry
 from foldbelt.config import plan, resolve
 from foldbelt.files import InputError, seed_for
+from foldbelt.train import room
 from foldbelt.train.arguments import Inputs, Job
 from foldbelt.train.augmenting import DeviceAugment, DrawnSamples
 from foldbelt.train.data import Samples
+from foldbelt.train.held import HeldAugment, HeldSamples
 from foldbelt.train.task import Task, load, sources_of, split
 
 MOVES = [{"HorizontalFlip": {"p": 0.5}}, {"Affine": {"rotate": [-9, 9], "p": 0.5}}]
@@ -84,6 +86,27 @@ def test_it_is_the_batched_form_of_what_the_host_would_augment(tmp_path: Path) -
     assert torch.equal(batch["target"], target)
     assert not torch.equal(x, before["x"])
     assert target.shape[3] == 3  # the ignored pixels, and what is padded, go along
+
+
+@pytest.mark.parametrize(("classes", "augment"), [(1, AWAY), (2, MOVES), (9, MOVES)])
+def test_what_the_device_holds_is_what_would_be_sent_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, augment: Any
+) -> None:
+    made = Competition(tmp_path, classes=classes, ignore=True)
+    made.write_pseudo()
+    items = [(epoch, row, 0) for epoch in (0, 3) for row in (17, 4, 12, 0, 15)]
+    sent = augmented(task_of(made, pseudo=True, augment=augment).samples, items)
+    monkeypatch.setattr(room, "fits", lambda data, device: True)
+    task = task_of(made, pseudo=True, augment=augment)
+    assert isinstance(task.samples, HeldSamples)
+    batch = task.samples.__getitems__(items)
+    assert batch["x"].numel() == batch["target"].numel() == 0
+    made_there = HeldAugment(task.samples, CPU)(batch)
+    for name in ("x", "target", "label", "row"):
+        assert torch.equal(made_there[name], sent[name]), name
+    # Crops and blackouts need the pixels where batches are made.
+    for stage in ({"crop": {"size": [8, 12]}}, {"blackout": 0.5}):
+        assert not isinstance(task_of(made, **stage).samples, HeldSamples)
 
 
 @pytest.mark.parametrize("classes", [1, 2])

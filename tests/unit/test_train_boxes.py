@@ -14,9 +14,11 @@ from foldbelt.boxes import Boxes
 from foldbelt.channels._boxes import to_network
 from foldbelt.channels._resizing import Resizer
 from foldbelt.config import complete
-from foldbelt.train import Job, box_targets
+from foldbelt.train import Job, box_targets, room
 from foldbelt.train.boxes import PADDING, UNKNOWN
+from foldbelt.train.data import Samples
 from foldbelt.train.data_source import Source
+from foldbelt.train.held import HeldSamples, augment_of
 from foldbelt.train.task import load
 
 STORED, SIZE, COUNT = (20, 26), (32, 40), 12
@@ -127,6 +129,37 @@ def test_boxes_follow_their_image(tmp_path, way, visible):
     assert left["there"] > 40
     if visible and way in ("crops", "moved", "everything"):
         assert left["gone"] > 0
+
+
+@pytest.mark.parametrize("size", [[32, 40], [33, 41]])
+def test_boxes_are_where_the_central_window_of_a_canvas_shows_them(tmp_path, size):
+    source, _ = write(tmp_path, {**EVERYWHERE, "size": size})
+    whole = Samples(samples_of(source).sets, None, ())
+    batch = whole.__getitems__([(0, row) for row in range(COUNT)])
+    checked = 0
+    for image, boxes in zip(batch["x"][..., 0], batch["box"], strict=True):
+        for kind, x1, y1, x2, y2 in boxes[boxes[:, 0] >= 0].tolist():
+            pixels = np.argwhere(image.numpy() == GREY[int(kind)])
+            (top, left), (bottom, right) = pixels.min(axis=0), pixels.max(axis=0) + 1
+            np.testing.assert_allclose([x1, y1, x2, y2], [left, top, right, bottom], atol=0.01)
+            checked += 1
+    assert checked > 10
+
+
+def test_pixels_held_on_the_device_are_those_of_the_host(tmp_path, monkeypatch):
+    source, _ = write(tmp_path, {**EVERYWHERE, "size": [33, 41]})
+    batches = []
+    for held in (False, True):
+        monkeypatch.setattr(room, "fits", lambda data, device, held=held: held)
+        samples = samples_of(source, augment=FLIPS, augment_on="device")
+        assert isinstance(samples, HeldSamples) == held
+        items = [(epoch, row) for epoch in range(3) for row in range(COUNT)]
+        given = samples.__getitems__(items)
+        assert (given["x"].numel() == 0) == held
+        batches.append(augment_of(samples, torch.device("cpu"))(given))
+    for name in ("x", "target", "label", "box"):
+        assert torch.equal(*(batch[name] for batch in batches)), name
+    assert len({image.numpy().tobytes() for image in batches[0]["x"]}) > COUNT
 
 
 def test_less_of_a_box_is_seen_and_less_of_them_are_left(tmp_path):

@@ -295,8 +295,8 @@ class Samples(Dataset[Batch]):
         """Give the boxes (m,5) of images, seen in a window of network size of their canvas."""
         if image_set.boxes is None:
             return None
-        size, canvas = image_set.resizer.size, image_set.resizer.canvas
-        middle = np.array([[(canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2]] * len(rows))
+        size = image_set.resizer.size
+        middle = np.array([middle_of(image_set.resizer)] * len(rows))
         windows = middle if starts is None else starts
         return [
             box_targets.cut(image_set.boxes[row], int(top), int(left), size, self.visible)
@@ -355,6 +355,12 @@ class Samples(Dataset[Batch]):
             seed = self._seed("offset", item, image_set.ids[row])
             starts.append(image_set.resizer.window(np.random.default_rng(seed)))
         return np.array(starts)
+
+
+def middle_of(resizer: Resizer) -> tuple[int, int]:
+    """Top and left of the window of a canvas that `centre` gives."""
+    (height, width), canvas = resizer.size, resizer.canvas
+    return (canvas[0] - height + 1) // 2, (canvas[1] - width + 1) // 2
 
 
 def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:

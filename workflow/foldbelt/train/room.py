@@ -21,7 +21,8 @@ Measured: 8 to 12, with 33 classes, 512×512 pixels and 8 images on a CPU. The l
 so that nothing is refused that would fit; what the network itself takes comes on top.
 """
 
-
+SHARE = 0.3
+"""Of a GPU's free memory that images and masks may take: the network needs the rest."""
 GIB = 2**30
 
 
@@ -59,6 +60,11 @@ def data_bytes(
             row += row_bytes((*resizer.source, classes + source.has_ignore()))
         total += len(source.ids) * row
     return total
+
+
+def fits(data: int, device: torch.device) -> bool:
+    """Tell whether images and masks take less than `SHARE` of what is free on a GPU."""
+    return device.type == "cuda" and data < SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def batch_bytes(images: int, classes: int, size: tuple[int, int]) -> int:

@@ -9,8 +9,7 @@ import torch
 from foldbelt import runtime
 from foldbelt.config.stage_settings import MixingSettings
 from foldbelt.files import seed_for
-from foldbelt.train import optimisers
-from foldbelt.train.augmenting import DeviceAugment, DrawnSamples
+from foldbelt.train import held, optimisers
 from foldbelt.train.objective import Objective
 from foldbelt.train.task import Task
 
@@ -47,11 +46,7 @@ class Stepper:
         self.amp = runtime.halved(stage.amp, self.device)
         if self.amp and self.device.type == "cpu":
             runtime.mend_narrow_maps(model)
-        self.augment = (
-            DeviceAugment(task.samples, self.device)
-            if isinstance(task.samples, DrawnSamples)
-            else None
-        )
+        self.augment = held.augment_of(task.samples, self.device)
         self.frozen_epochs = stage.freeze_encoder
         self.encoder = (
             optimisers.encoder_of(model, "freeze_encoder") if self.frozen_epochs else None

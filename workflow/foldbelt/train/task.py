@@ -23,6 +23,7 @@ from foldbelt.train.augmenting import DrawnSamples
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.data_source import Source
+from foldbelt.train.held import HeldSamples
 
 
 @dataclass
@@ -236,7 +237,12 @@ def load(
     if stage.augment_on == "device":
         batched = augmenting.build(stage, size, attrs["names"], visible)
         nothing = Augment([], *shape_and_names)
-        samples: Samples = DrawnSamples(batched, [sets[0], *sets[2:]], nothing, *rest)
+        whole = memory and crop is None and not stage.blackout
+        there = whole and room.fits(data, device)
+        if there:
+            log(f"Images and masks are held on {device.type}, too.")
+        kind = HeldSamples if there else DrawnSamples
+        samples: Samples = kind(batched, [sets[0], *sets[2:]], nothing, *rest)
     else:
         samples = Samples([sets[0], *sets[2:]], augment, *rest)
     draws_by_contents = samplers.needs_images(stage.images, stage.sampler)
