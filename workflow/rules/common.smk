@@ -89,6 +89,13 @@ def code(script, *modules):
     return fingerprint(f"{WORKFLOW}/scripts/{script}.py", *modules)
 
 
+def fold_scheme(name):
+    """Give a scheme; a table whose folds it keeps counts by its content, not by its time."""
+    kept = PLAN.kept_folds(name)
+    content = digest([kept]) if kept and Path(kept).is_file() else None
+    return {**RECIPES.folds[name], "keep": content}
+
+
 @functools.cache
 def captions():
     """Digest of all captions: a report shows them as they are when it is written."""

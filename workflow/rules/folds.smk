@@ -30,6 +30,7 @@ rule split_folds:
         data="<results>/data/train.h5",
         mosaic=lambda wildcards: PLAN.mosaic_of_folds(wildcards.folds),
         likeness=lambda wildcards: PLAN.likeness_of_folds(wildcards.folds),
+        kept=lambda wildcards: ancient(PLAN.kept_folds(wildcards.folds)),
     output:
         folds="<results>/folds/{folds}.csv",
     log:
@@ -44,7 +45,7 @@ rule split_folds:
         runtime=20,
     params:
         code=lambda wildcards: code("split_folds"),
-        scheme=lambda wildcards: RECIPES.folds[wildcards.folds],
+        scheme=lambda wildcards: fold_scheme(wildcards.folds),
     message:
         "Split the training set into folds after scheme {wildcards.folds}"
     script:

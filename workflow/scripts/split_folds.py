@@ -11,4 +11,5 @@ with job(snakemake.log[0]):
         snakemake.params.scheme,
         snakemake.output.folds,
         likeness=snakemake.input.get("likeness") or None,
+        kept=snakemake.input.get("kept") or None,
     )

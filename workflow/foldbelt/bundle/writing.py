@@ -143,7 +143,8 @@ def _content(path: PathLike) -> dict[str, Any]:
 
 def _without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out where files lay on the machine that trained."""
-    return {**recipe, "data": {**recipe["data"], "path": None, "truth": None}}
+    folds = {name: {**scheme, "keep": None} for name, scheme in recipe["folds"].items()}
+    return {**recipe, "data": {**recipe["data"], "path": None, "truth": None}, "folds": folds}
 
 
 def _installed() -> dict[str, str]:

@@ -14,6 +14,7 @@ from foldbelt import registry
 from foldbelt.config import (
     annotations,
     augmentation,
+    keeping,
     maskless,
     outputs,
     predicted,
@@ -62,6 +63,7 @@ def references(config: Config) -> Iterator[Problem]:
     yield from _blend(config)
     yield from _data(config)
     yield from _folds(config)
+    yield from keeping.problems(config)
     yield from teaching.problems(config)
     if not config["data"]["masks"]:
         yield from maskless.problems(config)

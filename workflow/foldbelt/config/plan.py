@@ -197,6 +197,10 @@ class Plan(OutputFiles):
         """Give the test-likeness of images, where a fold scheme asks for it."""
         return FILES["likeness"] if self._names_likeness(folds) else []
 
+    def kept_folds(self, folds: str) -> str | list[str]:
+        """Give the table of an earlier run whose folds a scheme keeps."""
+        return self.recipes.folds[folds]["keep"] or []
+
     def likeness_of_pseudo(self, model: str) -> str | list[str]:
         """Give the test-likeness of images, where it orders a model's pseudo-labels."""
         return FILES["likeness"] if self.recipes.model(model)["pseudo"]["order"] == LIKENESS else []

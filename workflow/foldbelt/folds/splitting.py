@@ -2,11 +2,11 @@
 
 Folds are stratified jointly on several columns, and groups (neighbouring tiles, patients, copies of
 an image) are never split: a model that trained on one image of a group has seen part of the answer
-for the others. The folds are dealt by scikit-learn's StratifiedGroupKFold.
+for the others. `dealing` gives the groups their folds, but for those that have one from an earlier
+run (`keeping`).
 """
 
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from foldbelt.adversarial.likeness import COLUMN
 from foldbelt.adversarial.likeness import read as read_likeness
 from foldbelt.copies import CopyFinder
 from foldbelt.files import InputError, PathLike, Problem, raise_all, seed_for, write_csv
-from foldbelt.folds import grouping, strata
+from foldbelt.folds import dealing, grouping, keeping, strata
 from foldbelt.store.layout import KNOWN
 
 
@@ -67,6 +67,7 @@ def run(
     scheme: Mapping[str, Any],
     out: PathLike,
     likeness: PathLike | None = None,
+    kept: PathLike | None = None,
 ) -> None:
     """Split the images of a data file, and write the folds.
 
@@ -96,12 +97,17 @@ def run(
         as if their truth were empty.
     likeness
         CSV of the adversarial stage; gives the column `test_likeness`.
+    kept
+        CSV file of id and fold, of an earlier run: its images keep their folds, with all that
+        belongs to their groups, and the other groups are dealt so that all together are balanced.
+        A `sample` is drawn from groups with such images first. Which image lies in which fold does
+        not depend on the order of either table.
 
     Raises
     ------
     InputError
         As `split` does, and if the table of mosaics or of the adversarial stage is missing or
-        lacks images.
+        lacks images, or if the folds kept are not such as `count` and the groups allow.
     """
     table = _with_truth(store.table(train))
     if store.has(train, "boxes"):
@@ -122,6 +128,7 @@ def run(
         sample=scheme["sample"],
         first=scheme["first_fold_by"],
         units=sorted(store.attrs(train).get("label_levels", {})),
+        kept=None if kept is None else keeping.read(kept),
     )
     write_csv(out, planned)
 
@@ -215,11 +222,13 @@ def _plan(
     sample: int | None = None,
     first: str | None = None,
     units: Sequence[str] = (),
+    kept: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Give id, fold, strata and group of each row; `copies` maps ids to what equal images share.
 
     With `sample`, rows are left out; with `first`, a column fills fold 0. `units` are columns that
     name what images share an answer: that is held out with all of them, whatever the group is.
+    `kept` has the folds of an earlier run.
     """
     _check_columns(table, count, stratify, group, first)
     order = np.argsort(table["id"].to_numpy(str), kind="stable")
@@ -227,9 +236,14 @@ def _plan(
     keys: list[list[Hashable]] = [grouping.keys(rows, column) for column in (group, *units)]
     keys += [[copies.get(name) for name in rows["id"]]] if copies else []
     groups = _join(keys, len(rows))
+    folds = np.full(len(rows), dealing.NEW, np.int64)
+    if kept is not None:
+        folds = keeping.settle(kept, rows["id"].astype(str).tolist(), groups, count)
     if sample is not None:
-        drawn = np.flatnonzero(np.isin(groups, _sample(groups, sample, seed)))
+        old = np.unique(groups[folds != dealing.NEW])
+        drawn = np.flatnonzero(np.isin(groups, _sample(groups, sample, seed, old)))
         order, rows, groups = order[drawn], rows.iloc[drawn].reset_index(drop=True), groups[drawn]
+        folds = folds[drawn]
     balanced = strata.of(rows, stratify, count)
     group_count = len(np.unique(groups))
     if group_count < count:
@@ -237,10 +251,13 @@ def _plan(
             f"folds: {len(rows)} images in {group_count} groups cannot be split into {count} "
             "folds. Ask for fewer folds, or group by another column."
         )
-    if first is None:
-        dealt = _deal(balanced, groups, count, seed)
+    values = None if first is None else rows[first]
+    if kept is not None:
+        dealt = dealing.deal_more(balanced, groups, count, seed, folds, values)
+    elif values is None:
+        dealt = dealing.deal(balanced, groups, count, seed)
     else:
-        dealt = _deal_first(rows[first], balanced, groups, count, seed)
+        dealt = dealing.deal_first(values, balanced, groups, count, seed)
     rows = rows[["id"]].assign(fold=dealt, strata=balanced, group=groups)
     _check_positives(table.iloc[order], rows["fold"].to_numpy(), count)
     return rows.iloc[np.argsort(order)].reset_index(drop=True)
@@ -316,45 +333,14 @@ def _join(keys: Sequence[Sequence[Hashable]], count: int) -> np.ndarray:
     return np.array([numbers.setdefault(row, len(numbers)) for row in roots], np.int64)
 
 
-def _sample(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw whole groups at random, as many as hold nearly `count` rows."""
+def _sample(
+    groups: np.ndarray, count: int, seed: int, before: Sequence[int] | np.ndarray = ()
+) -> np.ndarray:
+    """Draw whole groups at random, some before all others, as many as hold nearly `count` rows."""
     shuffled = np.random.default_rng(seed_for(seed, "sample")).permutation(groups.max() + 1)
+    shuffled = shuffled[np.argsort(~np.isin(shuffled, before), kind="stable")]
     rows = np.cumsum(np.bincount(groups)[shuffled])
     return shuffled[: int(np.argmin(np.abs(rows - count))) + 1]
-
-
-def _deal(strata: Sequence[str], groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    # Here, not above: code that only reads folds does not wait for scikit-learn.
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    _, codes = np.unique(np.array(strata), return_inverse=True)
-    folds = np.full(len(codes), -1, np.int64)
-    if (np.bincount(codes) < count).all():  # too few rows of any kind: scikit-learn refuses
-        codes = np.zeros_like(codes)
-    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # of strata smaller than `count`: what is left after merging
-        warnings.simplefilter("ignore", UserWarning)
-        for fold, (_, held_out) in enumerate(dealer.split(codes, codes, groups)):
-            folds[held_out] = fold
-    return folds
-
-
-def _deal_first(
-    values: pd.Series, strata: Sequence[str], groups: np.ndarray, count: int, seed: int
-) -> np.ndarray:
-    """Fill fold 0 with the groups of the highest mean value, and deal the others as without it."""
-    means = values.astype(np.float64).groupby(groups).mean().fillna(-np.inf)
-    ranked = means.sort_values(ascending=False, kind="stable").index.to_numpy()
-    ranked = ranked[: len(ranked) - count + 1]  # every other fold needs a group of its own
-    filled = np.cumsum(np.bincount(groups)[ranked])
-    taken = ranked[: int(np.argmin(np.abs(filled - len(groups) / count))) + 1]
-    folds = np.zeros(len(groups), np.int64)
-    others = np.flatnonzero(~np.isin(groups, taken))
-    folds[others] = 1
-    if count > 2:
-        stratum = [strata[row] for row in others.tolist()]
-        folds[others] += _deal(stratum, groups[others], count - 1, seed)
-    return folds
 
 
 def _likeness(path: PathLike, ids: pd.Series) -> np.ndarray:
