@@ -68,7 +68,7 @@ class Tiny:
 
     def write(self, out: Path | None = None, **changes: Any) -> Path:
         """Write the bundle."""
-        member = {"model": "net", "channels": "base", "snapshot": None}
+        member = {"model": "net", "channels": "base", "snapshot": None, "folds": [0, 1]}
         member["predict"] = self.recipe["predict"]
         given: dict[str, Any] = {
             "recipe": self.recipe,
@@ -76,8 +76,9 @@ class Tiny:
             "channels": {"base": self.root / "x_train.h5"},
             "members": {"net": member},
             "weights": {"net": self.weights},
+            "outputs": {"masks": ["net"]},
             "blend": self.root / "blend.json",
-            "decision": self.root / "decision.json",
+            "decisions": {"masks": self.root / "decision.json"},
             "out": out or self.bundle,
         }
         bundle.write(**given | changes)

@@ -14,7 +14,7 @@ from bundles import SIZES, Tiny, array
 from click.testing import CliRunner
 
 from foldbelt import bundle, rle
-from foldbelt.bundle import predicting
+from foldbelt.bundle import listing, predicting
 from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.predicting import MASKS, TABLE, picture
 from foldbelt.cli.main import main
@@ -67,7 +67,7 @@ def test_predicts_the_bytes_of_the_run_s_own_submission(tiny, images, tmp_path):
 
 def test_goes_on_where_it_was_stopped(tiny, images, tmp_path, monkeypatch):
     bundle.predict(tiny.bundle, images, tmp_path / "whole", device="cpu")
-    monkeypatch.setattr(predicting, "_GROUP", 1)
+    monkeypatch.setattr(listing, "_GROUP", 1)
     out = tmp_path / "out"
 
     def stop(done: int, total: int) -> None:
@@ -136,8 +136,8 @@ def test_threads_share_a_loaded_bundle(tiny, images, tmp_path):
     model = bundle.load(tiny.bundle, device="cpu")
     paths = sorted(images.iterdir())
     with ThreadPoolExecutor(4) as pool:
-        masks = list(pool.map(model, paths))
-    assert np.array_equal(masks[0], model(cv2.imread(str(paths[0]))[..., ::-1]))
+        masks = [found["mask"] for found in pool.map(model, paths)]
+    assert np.array_equal(masks[0], model(cv2.imread(str(paths[0]))[..., ::-1])["mask"])
     for path, mask in zip(paths, masks, strict=True):
         assert mask.shape == (*SIZES[path.stem.removeprefix("test_")], 1)
         written = cv2.imread(str(tmp_path / "out" / MASKS / path.name), cv2.IMREAD_UNCHANGED)

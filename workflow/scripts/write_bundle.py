@@ -3,17 +3,19 @@
 from _checkout import job
 
 from foldbelt.bundle import write
-from foldbelt.files import grouped
+from foldbelt.files import in_turn
 
 with job(snakemake.log[0]):
-    names = list(snakemake.params.members)
+    source, given = snakemake.input, snakemake.params
+    numbers = {name: len(member["folds"]) for name, member in given.members.items()}
     write(
-        recipe=snakemake.params.recipe,
-        data=snakemake.input.data,
-        channels=dict(zip(snakemake.params.channels, snakemake.input.channels, strict=True)),
-        members=snakemake.params.members,
-        weights=grouped(snakemake.input.weights, names),
-        blend=snakemake.input.blend,
-        decision=snakemake.input.decision,
+        recipe=given.recipe,
+        data=source.data,
+        channels=dict(zip(given.channels, source.channels, strict=True)),
+        members=given.members,
+        weights=in_turn(source.weights, numbers),
+        outputs=given.outputs,
+        blend=source.blend or None,
+        decisions=dict(zip(given.decisions, source.decisions, strict=True)),
         out=snakemake.output.bundle,
     )

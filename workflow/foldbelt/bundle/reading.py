@@ -11,9 +11,12 @@ from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
     DECISION,
+    JOINT,
     RECIPE,
     Manifest,
     channels_entry,
+    decision_entry,
+    decisions_of,
     json_of,
     parse,
 )
@@ -24,6 +27,9 @@ _KEYS = {
     DATA: ("class_names", "label_names", "size", "colours", "suffixes"),
     BLEND: ("members", "mean", "all", "without"),
     DECISION: ("params",),
+    decision_entry("labels"): ("params", "exclusive", "metric"),
+    decision_entry("boxes"): ("params",),
+    decision_entry(JOINT): ("params", "roles", "level"),
 }
 _OF_CHANNELS = ("recipe", "attrs")
 
@@ -49,6 +55,8 @@ class Bundle:
         What it says of itself.
     recipe, data
         The resolved config; classes, storage size and the like of the training data.
+    decisions
+        Entry → how members are blended, and what is decided of an output.
     channels
         Recipe's name → its ``recipe`` and the ``attrs`` of what was fitted.
 
@@ -76,8 +84,8 @@ class Bundle:
         (self.file(MANIFEST)).write_bytes(text)
         self.id = digest([self.file(MANIFEST)])
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
-        for name in (BLEND, DECISION):
-            self._json(name)
+        decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
+        self.decisions = {name: self._json(name) for name in decisions}
         names = sorted({member.channels for member in self.manifest.members})
         self.channels: Mapping[str, dict[str, Any]] = {
             name: self._json(channels_entry(name)) for name in names

@@ -12,15 +12,17 @@ from foldbelt.bundle import archive
 from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
-    DECISION,
+    JOINT,
+    MASKS,
     NETWORK,
     RECIPE,
     Entry,
     Manifest,
     Member,
     channels_entry,
+    decision_entry,
 )
-from foldbelt.decide import decision as decisions
+from foldbelt.decide import decision as decided
 from foldbelt.decide.decision import Decision
 from foldbelt.files import InputError, PathLike
 from foldbelt.formats.image_files import SUFFIXES
@@ -31,8 +33,15 @@ _PACKAGES = (
     "hdf5plugin", "safetensors", "scipy", "pydicom", "tifffile", "segmentation-models-pytorch",
     "connected-components-3d",
 )  # fmt: skip
-_DECIDED = ("params", "steps", "gate_on", "metric", "score", "optimistic", "interval")
-_ATTRS = ("class_names", "label_names", "size", "grey_range")
+_SCORES = ("metric", "score", "optimistic", "interval")
+_DECIDED = {
+    MASKS: ("params", "steps", "gate_on", *_SCORES),
+    "labels": ("params", "exclusive", "blocks", *_SCORES),
+    "boxes": ("params", *_SCORES),
+    JOINT: ("params", "roles", "level", *_SCORES),
+}
+_BLOCK = ("name", "labels", "exclusive", "level")
+_ATTRS = ("class_names", "label_names", "label_levels", "box_names", "size", "grey_range")
 
 
 def write(
@@ -42,8 +51,9 @@ def write(
     channels: Mapping[str, PathLike],
     members: Mapping[str, Mapping[str, Any]],
     weights: Mapping[str, Sequence[PathLike]],
-    blend: PathLike,
-    decision: PathLike,
+    outputs: Mapping[str, Sequence[str]],
+    blend: PathLike | None,
+    decisions: Mapping[str, PathLike],
     out: PathLike,
 ) -> None:
     """Write a bundle. The same run gives the same bytes.
@@ -60,11 +70,16 @@ def write(
     channels
         Recipe's name → its channels of the training images, which say what was fitted.
     members
-        Name → ``model``, ``channels``, ``predict`` and ``snapshot``.
+        Name → ``model``, ``channels``, ``predict``, ``snapshot`` and ``folds``.
     weights
-        Name → the member's weights, fold by fold.
-    blend, decision
-        ``weights.json`` of the blend, and the decision, both of the last round.
+        Name → the member's weights, one a fold of its ``folds``.
+    outputs
+        What the run decides on (``masks``, ``labels``, ``boxes``) → names of the members that are
+        blended for it.
+    blend
+        ``weights.json`` of the masks' blend of the last round; None without masks.
+    decisions
+        Output → its decision of the last round; ``joint`` → that on labels and boxes together.
     out
         The zip file.
 
@@ -73,7 +88,8 @@ def write(
     InputError
         If the decision has a step that looks at the masks of training images.
     """
-    _check_steps(decisions.load(decision), decision)
+    if MASKS in outputs:
+        _check_steps(decided.load(decisions[MASKS]), decisions[MASKS])
     attrs = store.attrs(data)
     shape = store.shape(data, "image")
     ids = store.read(data, "id").astype(str)
@@ -85,8 +101,8 @@ def write(
     contents: dict[str, Any] = {
         RECIPE: _without_places(recipe),
         DATA: told,
-        BLEND: _content(blend),
-        DECISION: {key: value for key, value in _content(decision).items() if key in _DECIDED},
+        **({} if blend is None else {BLEND: _content(blend)}),
+        **{decision_entry(output): _told(output, path) for output, path in decisions.items()},
     }
     for name, path in channels.items():
         of_recipe = recipe["channels"][name]
@@ -96,19 +112,25 @@ def write(
     listed = []
     for name, member in members.items():
         entries = [
-            f"weights/{member['model']}/fold{number}.safetensors"
-            for number in range(len(weights[name]))
+            f"weights/{member['model']}/fold{number}.safetensors" for number in member["folds"]
         ]
         files |= dict(zip(entries, weights[name], strict=True))  # snapshots share them
         told_of = member["channels"], member["predict"], member["snapshot"]
-        listed.append(Member(name, NETWORK, *told_of, entries))
+        listed.append(Member(name, NETWORK, *told_of, entries, list(member["folds"])))
     digests = {name: _entry(text.encode()) for name, text in texts.items()}
     digests |= {
         name: Entry(_digest_of_file(path), Path(path).stat().st_size)
         for name, path in files.items()
     }
     manifest = Manifest(
-        recipe["run"], recipe["competition"], version("foldbelt"), _installed(), listed, digests
+        recipe["run"],
+        recipe["competition"],
+        version("foldbelt"),
+        _installed(),
+        listed,
+        {output: list(names) for output, names in outputs.items()},
+        JOINT in decisions,
+        digests,
     )
     archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, files)
     size = Path(out).stat().st_size / 1e6
@@ -138,6 +160,14 @@ def _check_steps(found: Decision, path: PathLike) -> None:
 
 def _content(path: PathLike) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return content
+
+
+def _told(output: str, path: PathLike) -> dict[str, Any]:
+    """Give of a decision what applies it, and how good it is; nothing of single images."""
+    content = {key: value for key, value in _content(path).items() if key in _DECIDED[output]}
+    if "blocks" in content:
+        content["blocks"] = [{key: block[key] for key in _BLOCK} for block in content["blocks"]]
     return content
 
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from foldbelt import registry
+from foldbelt.config.file_names import FILES
+from foldbelt.config.output_files import JOINT
 from foldbelt.config.plan import Plan
 from foldbelt.config.recipes import split
 from foldbelt.files import Problem, raise_all
@@ -18,14 +20,10 @@ def check(plan: Plan) -> None:
     """
     made = "its predictions were made elsewhere, and cannot be made of other images"
     problems = [Problem(f"blend.external.{name}", made) for name in plan.external]
-    if not plan.masks:
-        problems.append(Problem("outputs", "the run predicts no masks"))
-    problems += [
-        Problem(f"outputs: {output}", "bundles predict masks alone") for output in plan.others
-    ]
-    if plan.joint:
-        problems.append(Problem("joint", "labels and boxes decided together do not travel"))
-    for name in plan.channels:
+    for output in plan.others:
+        names = plan.elsewhere(output) + plan.elsewhere(output, scored=False)
+        problems += [Problem(f"{output}.external.{name}", made) for name in names]
+    for name in channels(plan):
         for module in registry.channels(plan.recipes.channels[name]):
             columns = registry.constant(module, "COLUMNS", ())
             if columns:
@@ -42,6 +40,21 @@ def check(plan: Plan) -> None:
     raise_all(problems, f"No bundle can be made of the run {plan.config['run']}", hint)
 
 
+def outputs(plan: Plan) -> dict[str, list[str]]:
+    """Give the members that are blended for each output."""
+    return {output: list(names) for output, names in plan.by_output.items() if names}
+
+
+def _names(plan: Plan) -> list[str]:
+    """Name all members, each once."""
+    return list(dict.fromkeys(name for names in outputs(plan).values() for name in names))
+
+
+def channels(plan: Plan) -> list[str]:
+    """Name the channel recipes that the members see."""
+    return sorted({plan.recipes.model(member)["channels"] for member in _names(plan)})
+
+
 def weights(plan: Plan) -> list[str]:
     """Give the weights that predict, member by member, fold by fold, of a run that can travel.
 
@@ -52,18 +65,32 @@ def weights(plan: Plan) -> list[str]:
     """
     check(plan)
     last = plan.rounds[-1]
-    return [plan.final_weights(member, last, fold) for member in plan.masks for fold in plan.folds]
+    return [
+        plan.final_weights(member, last, fold)
+        for member in _names(plan)
+        for fold in plan.folds_of(member)
+    ]
+
+
+def decisions(plan: Plan) -> dict[str, str]:
+    """Give the decisions of the last round, those on labels and boxes together among them."""
+    last = plan.rounds[-1]
+    kinds = {output: FILES["decision_of"] for output in plan.scored}
+    kinds |= {"masks": FILES["decision"]} if plan.masks else {}
+    order = [*outputs(plan), *([JOINT] if plan.joint else [])]
+    return {output: kinds[output].format(output=output, round=last) for output in order}
 
 
 def members(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Say of every member of the masks' blend how it predicts: model, channels, settings."""
-    settings = {member: plan.recipes.model(member) for member in plan.masks}
+    """Say of every member how it predicts: model, channels, settings, snapshot, folds."""
+    settings = {member: plan.recipes.model(member) for member in _names(plan)}
     return {
         member: {
             "model": split(member)[0],
             "channels": model["channels"],
             "predict": model["predict"],
             "snapshot": plan.recipes.snapshot(member),
+            "folds": plan.folds_of(member),
         }
         for member, model in settings.items()
     }
