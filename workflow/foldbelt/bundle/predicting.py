@@ -13,6 +13,7 @@ import pandas as pd
 from foldbelt.bundle.answers import Answer, finish
 from foldbelt.bundle.journal import Journal, Record
 from foldbelt.bundle.listing import groups, listed
+from foldbelt.bundle.overlaying import draw_all, path_of
 from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.products import (
     MASKS_TABLE,
@@ -58,6 +59,7 @@ def predict(
     device: str | None = None,
     cpu_threads: int | None = None,
     sample: PathLike | None = None,
+    overlays: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Done:
     """Predict all images of a folder, nested ones included.
@@ -83,8 +85,10 @@ def predict(
         Compute threads; None: as many as the run had.
     sample
         A folder with the competition's sample submission, for ``submission.csv`` in its form.
+    overlays
+        Whether to write ``overlays/<id>.jpg``, the image with what is predicted drawn over it.
     progress
-        Called with the number of images that are done, and of all.
+        Called with the number of images that are predicted, and of all.
 
     Raises
     ------
@@ -118,7 +122,8 @@ def predict(
         problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
         table = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
         write_csv(target / PROBLEMS, table)
-        folder.finish(names, sample, incomplete=bool(problems))
+        drawn = [item for item in items if overlays and item.id not in lost]
+        folder.finish(names, sample, drawn, incomplete=bool(problems))
     rest = f"; all of them: {target / PROBLEMS}"
     hint = "All other images are predicted."
     raise_all(problems, f"Images in {source} cannot be read", hint, _LISTED, rest)
@@ -155,7 +160,8 @@ class _Folder:
         return there and self.journal.has(name, source)
 
     def _keep(self, given: Answer, source: str) -> None:
-        """Write a mask, then note what is predicted."""
+        """Write a mask, then note what is predicted; an older overlay is of the past."""
+        path_of(self.target, given.id).unlink(missing_ok=True)
         if given.mask is not None:
             path = self._picture(given.id)
             with atomic(path) as temporary:
@@ -165,8 +171,14 @@ class _Folder:
     def _picture(self, name: str) -> Path:
         return self.target / MASKS / f"{name}.png"
 
-    def finish(self, names: Sequence[str], sample: PathLike | None, incomplete: bool) -> None:
-        """Write what is of all images together."""
+    def finish(
+        self,
+        names: Sequence[str],
+        sample: PathLike | None,
+        drawn: Sequence[Item],
+        incomplete: bool,
+    ) -> None:
+        """Write what is of all images together, and overlays of some."""
 
         def records() -> Iterator[Record]:
             return self.journal.records(names)
@@ -180,6 +192,9 @@ class _Folder:
             if sample is not None:
                 out = self.target / SUBMISSION
                 write_submission(self.pipeline, final, records, sample, incomplete, out)
+            if drawn:
+                by_name = {item.id: item for item in drawn}
+                draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
 
 
 def _source(item: Item) -> str:
