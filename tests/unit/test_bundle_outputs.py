@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,9 @@ from chest_bundles import OUTPUTS, TinyChest, grey
 
 from foldbelt import bundle, store, submit
 from foldbelt.bundle import listing, predicting
-from foldbelt.competitions.chest import LABEL_GROUPS, LABELS
+from foldbelt.bundle.choosing import Choice
+from foldbelt.competitions.chest import CLASSES, LABEL_GROUPS, LABELS
+from foldbelt.decide import rescoring
 from foldbelt.files import InputError
 
 
@@ -103,3 +108,54 @@ def test_what_is_decided_of_labels_stands_in_the_last_column(chest, tmp_path):
     assert list(table) == ["id", *LABELS, "decision"]
     likeliest = table[list(LABEL_GROUPS[0])].idxmax(axis=1)
     assert table["decision"].tolist() == [f"{name};none" for name in likeliest]
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        content: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    return content
+
+
+def choice_of(chest: TinyChest, left: list[str], outputs: dict[str, list[str]]) -> dict[str, Any]:
+    """What `write` is given where members stay behind."""
+    oof = {o: {n: chest.predicted(n, "train") for n in names} for o, names in outputs.items()}
+    joint = chest.recipe["joint"]
+    return {
+        "outputs": outputs,
+        "members": {n: one for n, one in chest.members().items() if n not in left},
+        "choice": Choice(left, [], oof, chest.folds, joint, list(CLASSES)),
+    }
+
+
+def test_a_decision_scored_anew_has_its_own_score(chest):
+    oof = {o: {n: chest.predicted(n, "train") for n in names} for o, names in OUTPUTS.items()}
+    about = {"data": chest.root / "train.h5", "folds": chest.folds}
+    for output, members in oof.items():
+        expected = json.loads(chest.decisions[output].read_text())["score"]
+        made = rescoring.of_output(output, members, chest.decisions[output], **about)
+        assert made == pytest.approx(expected, abs=1e-9)
+    expected = json.loads(chest.decisions["joint"].read_text())["score"]
+    decisions = {output: chest.decisions[output] for output in OUTPUTS}
+    joint = chest.decisions["joint"], chest.recipe["joint"], list(CLASSES)
+    made = rescoring.of_joint(oof, decisions, *joint, **about)
+    assert made == pytest.approx(expected, abs=1e-9)
+
+
+def test_members_that_stay_behind_leave_their_weight_to_the_others(chest, tmp_path):
+    kept = {"labels": ["study"], "boxes": ["also"]}
+    path = chest.write(tmp_path / "less.zip", **choice_of(chest, ["all", "find"], kept))
+    manifest = manifest_of(path)
+    assert manifest["left_out"] == {"members": ["all", "find"], "steps": []}
+    assert manifest["outputs"] == kept
+    labels = manifest["scores"]["labels"]
+    assert labels["score"] != labels["run"]
+    assert labels["run"] == json.loads(chest.decisions["labels"].read_text())["score"]
+    with zipfile.ZipFile(path) as archive:
+        decision = json.loads(archive.read("decision/labels.json"))
+        assert json.loads(archive.read("decision/boxes.json"))["params"]["weights"] == {"also": 1}
+        assert not [name for name in archive.namelist() if "/find/" in name or "/all/" in name]
+    assert [block["labels"] for block in decision["blocks"]] == [list(LABEL_GROUPS[0])]
+    found = bundle.load(path, device="cpu")(grey(2, (60, 64)))
+    assert np.isnan(found["label"]).tolist() == [False] * 4 + [True], "nobody says none any more"
+    assert found["label"][:4].sum() == pytest.approx(1, abs=1e-5)
+    assert len(found["box"])

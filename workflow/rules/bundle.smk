@@ -10,6 +10,8 @@ rule write_bundle:
         channels=expand("<results>/channels/{channels}/train.h5", channels=bundling.channels(PLAN)),
         blend=f"<results>/blend/round{LAST}/weights.json" if PLAN.masks else [],
         decisions=list(bundling.decisions(PLAN).values()),
+        oof=bundling.out_of_fold(PLAN),
+        folds=f"<results>/folds/{PLAN.scheme}.csv" if bundling.out_of_fold(PLAN) else [],
     output:
         bundle="<results>/bundle.zip",
     log:
@@ -29,6 +31,8 @@ rule write_bundle:
         members=bundling.members(PLAN),
         outputs=bundling.outputs(PLAN),
         decisions=list(bundling.decisions(PLAN)),
+        left_out=bundling.left_out(PLAN),
+        classes=PLAN.joint_classes,
     message:
         "Bundle what predicts new images"
     script:

@@ -93,6 +93,19 @@ class Manifest:
         What is predicted, of `OUTPUTS` → the names of the members that are blended for it.
     joint
         Whether labels and boxes are decided together, too.
+    scores
+        Output, or "joint" → ``metric``, ``score`` (leave-one-fold-out) of what the bundle holds,
+        and ``run``, that of the run with all its members and steps.
+    left_out
+        ``members`` and ``steps`` of the run that stayed behind.
+    half
+        Whether weights are in half precision.
+    licence, notes
+        What the recipe says of them; None where it says nothing.
+    made_on
+        On what the networks were trained: devices, and versions of what computed.
+    raw
+        Digest of the raw files of the part, by which the run knew them: ``train``.
     entries
         Name → digest and size of every other file of the archive.
     """
@@ -104,6 +117,13 @@ class Manifest:
     members: list[Member]
     outputs: Mapping[str, list[str]]
     joint: bool
+    scores: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, list[str]]
+    half: bool
+    licence: str | None
+    notes: str | None
+    made_on: list[Any]
+    raw: Mapping[str, str]
     entries: Mapping[str, Entry]
 
     def to_text(self) -> str:
@@ -145,6 +165,7 @@ def parse(text: bytes, path: PathLike) -> Manifest:
         names = content["run"], content["competition"]
         outputs = _outputs(content["outputs"], [member.name for member in members])
         joint = bool(content["joint"])
+        told = _told(content)
         if not members or not all(isinstance(name, str) for name in names):
             raise ValueError("it names no run, no competition or no member")
         if len({member.name for member in members}) < len(members):
@@ -159,7 +180,24 @@ def parse(text: bytes, path: PathLike) -> Manifest:
     needed |= {name for member in members for name in member.weights}
     missing = [Problem(name, "is not listed") for name in sorted(needed - entries.keys())]
     raise_all(missing, f"{path}: {MANIFEST} is damaged")
-    return Manifest(*names, content.get("foldbelt"), install, members, outputs, joint, entries)
+    version = content.get("foldbelt")
+    return Manifest(*names, version, install, members, outputs, joint, **told, entries=entries)
+
+
+def _told(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what is there for people alone; nothing is computed with it."""
+    left = {str(key): [str(name) for name in names] for key, names in content["left_out"].items()}
+    texts = {key: content.get(key) for key in ("licence", "notes")}
+    if not all(text is None or isinstance(text, str) for text in texts.values()):
+        raise ValueError(f"no texts: {texts}")
+    return {
+        "scores": {str(key): dict(scores) for key, scores in content["scores"].items()},
+        "left_out": left,
+        "half": bool(content["half"]),
+        **texts,
+        "made_on": list(content["made_on"]),
+        "raw": {str(part): str(digest) for part, digest in content["raw"].items()},
+    }
 
 
 def decisions_of(outputs: Collection[str], joint: bool) -> list[str]:
