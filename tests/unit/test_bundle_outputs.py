@@ -94,6 +94,20 @@ def test_images_of_a_study_that_come_later_change_the_labels_of_all(chest, tmp_p
     assert changed.sum() == 1, "the other image of the study"
 
 
+def test_a_table_may_say_which_images_share_a_study(chest, tmp_path):
+    images, given = tmp_path / "images", tmp_path / "table.csv"
+    images.mkdir()
+    names = []
+    for path in sorted((chest.raw / "test").rglob("*.dcm"))[:2]:
+        shutil.copy(path, images)
+        names.append(path.stem)
+    for studies, alike in ((["", ""], False), (["s", "s"], True)):
+        pd.DataFrame({"id": names, "study": studies}).to_csv(given, index=False)
+        bundle.predict(chest.bundle, images, tmp_path / "out", device="cpu", table=given)
+        first = pd.read_csv(tmp_path / "out" / "labels.csv")["typical"]
+        assert (first[0] == first[1]) == alike
+
+
 def test_what_is_decided_of_labels_stands_in_the_last_column(chest, tmp_path):
     decision = json.loads(chest.decisions["labels"].read_text()) | {"metric": "accuracy"}
     blocks = {tuple(block["labels"]): block["name"] for block in decision["blocks"]}

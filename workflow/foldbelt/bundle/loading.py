@@ -1,12 +1,13 @@
 """A bundle as a function from an image to what it shows, for notebooks and services."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from foldbelt.bundle import columns
 from foldbelt.bundle.answers import Answer, finish
 from foldbelt.bundle.listing import about
 from foldbelt.bundle.pipeline import Pipeline
@@ -46,13 +47,17 @@ class Model:
         self.labels = list(self._pipeline.labels)
         self.boxes = list(self._pipeline.boxes)
 
-    def __call__(self, image: PathLike | np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(
+        self, image: PathLike | np.ndarray, known: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
         """Predict one image.
 
         Parameters
         ----------
         image
             A file, or an array (h, w) or (h, w, C) u8, colours as RGB.
+        known
+            What the channels need to know of it, by name: ``{"depth": 300}``.
 
         Returns
         -------
@@ -65,21 +70,22 @@ class Model:
         Raises
         ------
         InputError
-            If the image cannot be read.
+            If the image cannot be read, or something that channels need is not known.
         """
+        said = columns.of_one(self._pipeline.bundle, known)
         given: list[Answer | Finding] = []
-        levels = self._pipeline.levels
+        about_it = self._pipeline.levels, said
         if isinstance(image, np.ndarray):
             if image.ndim not in (2, 3):
                 raise InputError(f"an image is (h, w) or (h, w, C), not {image.shape}.")
-            item = _item(Path(_NAME), image.shape, levels)
+            item = _item(Path(_NAME), image.shape, *about_it)
             given += self._pipeline([item], Path(), cast(Reader, _Array(image)))
         else:
             path = Path(image)
             sizes, broken = image_files.measure({_NAME: path}, path.parent)
             given += broken
             for size in sizes.values():
-                given += self._pipeline([_item(path, size, levels)], path.parent)
+                given += self._pipeline([_item(path, size, *about_it)], path.parent)
         for one in given:
             if isinstance(one, Answer):
                 return self._final(one)
@@ -138,6 +144,8 @@ class _Array:
             raise UnusableImage([Finding(item.id, str(error), item.id)]) from error
 
 
-def _item(path: Path, shape: tuple[int, ...], levels: Sequence[str]) -> Item:
+def _item(
+    path: Path, shape: tuple[int, ...], levels: Sequence[str], known: Mapping[str, Any]
+) -> Item:
     size = int(shape[0]), int(shape[1])
-    return Item(_NAME, path, size, None, about(size, levels, {}))
+    return Item(_NAME, path, size, None, about(size, levels, known))

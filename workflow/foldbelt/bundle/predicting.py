@@ -59,6 +59,7 @@ def predict(
     device: str | None = None,
     cpu_threads: int | None = None,
     sample: PathLike | None = None,
+    table: PathLike | None = None,
     overlays: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Done:
@@ -85,6 +86,9 @@ def predict(
         Compute threads; None: as many as the run had.
     sample
         A folder with the competition's sample submission, for ``submission.csv`` in its form.
+    table
+        A csv with id and what the bundle's channels need to know of every image, such as its depth.
+        It may say of which units (of which study, say) images are, too.
     overlays
         Whether to write ``overlays/<id>.jpg``, the image with what is predicted drawn over it.
     progress
@@ -108,7 +112,7 @@ def predict(
         pipeline = Pipeline(opened, device, cpu_threads)
         if sample is not None:
             check_sample(pipeline)
-        items, findings = listed(source, opened, pipeline.levels)
+        items, findings = listed(source, opened, pipeline.levels, table)
         folder = _Folder(pipeline, target, journal, source)
         new = passed = 0
         progress(passed, len(items))
@@ -120,8 +124,8 @@ def predict(
         lost = {finding.id for finding in findings}
         names = [item.id for item in items if item.id not in lost]
         problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
-        table = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
-        write_csv(target / PROBLEMS, table)
+        lines = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
+        write_csv(target / PROBLEMS, lines)
         drawn = [item for item in items if overlays and item.id not in lost]
         folder.finish(names, sample, drawn, incomplete=bool(problems))
     rest = f"; all of them: {target / PROBLEMS}"
@@ -186,7 +190,8 @@ class _Folder:
         if self.pipeline.classes:
             write_masks(records(), self.pipeline.classes, self.target / TABLE)
         with tempfile.TemporaryDirectory(prefix="foldbelt-answers-") as place:
-            answers = [record.answer() for record in records()]
+            shared = self.pipeline.labels or self.pipeline.boxes  # masks need no other image
+            answers = [record.answer() for record in records()] if shared else []
             final = finish(self.pipeline.bundle, answers, Path(place))
             write_tables(final, self.pipeline, self.target)
             if sample is not None:

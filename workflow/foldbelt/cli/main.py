@@ -132,6 +132,8 @@ def scores_command(run: str) -> None:
               "depend on them. [default: as the run had]")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), help="A folder with the competition's "
               "sample submission: submission.csv is written in its form.")  # fmt: skip
+@click.option("--table", type=click.Path(path_type=Path), help="A csv with the columns id and what "
+              "the bundle's channels need to know of every image, such as depth.")  # fmt: skip
 @click.option("--overlays", is_flag=True, help="Write overlays/, too: images with what is "
               "predicted drawn over them.")  # fmt: skip
 @_told
@@ -142,6 +144,7 @@ def predict_command(
     device: str,
     threads: int | None,
     sample: Path | None,
+    table: Path | None,
     overlays: bool,
 ) -> None:
     """Predict all images in the folder IMAGES by BUNDLE, and write the answers to the folder OUT.
@@ -169,7 +172,7 @@ def predict_command(
     with bars:
         done = predict(
             bundle, images, out,
-            device=chosen, cpu_threads=threads, sample=sample, overlays=overlays,
+            device=chosen, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
             progress=progress,
         )  # fmt: skip
     print(f"{done.images} images are predicted in {out}, {done.new} of them now")

@@ -25,13 +25,6 @@ def check(plan: Plan) -> None:
         Naming everything that stays behind.
     """
     problems = [*_members_problems(plan), *_step_problems(plan)]
-    for name in channels(plan):
-        for module in registry.channels(plan.recipes.channels[name]):
-            columns = registry.constant(module, "COLUMNS", ())
-            if columns:
-                reason = f"needs of every image a {' and a '.join(columns)}, which no file shows"
-                channel = module.rpartition(".")[2]
-                problems.append(Problem(f"channels.{name}.use: {channel}", reason))
     if len(plan.rounds) > 1 and plan.config["pseudo"]["rule"] == "halves":
         reason = (
             "which models predict a test image depends on which of them were trained on it; with "
