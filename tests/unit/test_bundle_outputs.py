@@ -1,5 +1,6 @@
 """A bundle gives labels and boxes, and what is decided of both together, as its run would."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bundles import changed
 from chest_bundles import OUTPUTS, TinyChest, grey
 
 from foldbelt import bundle, store, submit
 from foldbelt.bundle import listing, predicting
 from foldbelt.bundle.choosing import Choice
+from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions.chest import CLASSES, LABEL_GROUPS, LABELS
 from foldbelt.decide import rescoring
 from foldbelt.files import InputError
@@ -173,3 +176,27 @@ def test_members_that_stay_behind_leave_their_weight_to_the_others(chest, tmp_pa
     assert np.isnan(found["label"]).tolist() == [False] * 4 + [True], "nobody says none any more"
     assert found["label"][:4].sum() == pytest.approx(1, abs=1e-5)
     assert len(found["box"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "change", "message"),
+    [
+        ("decision/boxes.json", lambda c: c["params"]["weights"].update(x=1), "names 'x'"),
+        ("decision/boxes.json", lambda c: c["params"].pop("weights"), "is damaged"),
+        ("decision/labels.json", lambda c: c["blocks"][0]["labels"].append("y"), "names 'y'"),
+        ("decision/labels.json", lambda c: c["blocks"][0].pop("name"), "is damaged"),
+        ("data.json", lambda c: c.pop("box_names"), "lacks box_names"),
+    ],
+)
+def test_a_forged_decision_is_refused_by_name(chest, tmp_path, entry, change, message):
+    def forge(entries: dict[str, bytes]) -> None:
+        content, manifest = json.loads(entries[entry]), json.loads(entries["manifest.json"])
+        change(content)
+        entries[entry] = json.dumps(content).encode()
+        told = {"sha256": hashlib.sha256(entries[entry]).hexdigest(), "bytes": len(entries[entry])}
+        manifest["entries"][entry] = told
+        entries["manifest.json"] = json.dumps(manifest).encode()
+
+    path = changed(chest.bundle, tmp_path / "forged.zip", forge)
+    with pytest.raises(InputError, match=rf"{entry}: .*{message}"):
+        Bundle(path)

@@ -12,6 +12,7 @@ from foldbelt.bundle.manifest import (
     DATA,
     DECISION,
     JOINT,
+    MASKS,
     RECIPE,
     Manifest,
     channels_entry,
@@ -86,10 +87,29 @@ class Bundle:
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
         decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
         self.decisions = {name: self._json(name) for name in decisions}
+        self._check_names_of_outputs()
         names = sorted({member.channels for member in self.manifest.members})
         self.channels: Mapping[str, dict[str, Any]] = {
             name: self._json(channels_entry(name)) for name in names
         }
+
+    def _check_names_of_outputs(self) -> None:
+        """Refuse decisions on other members or labels than there are."""
+        problems = []
+        outputs = self.manifest.outputs
+        if "boxes" in outputs and "box_names" not in self.data:
+            problems.append(Problem(DATA, "lacks box_names"))
+        for output in (output for output in outputs if output != MASKS):
+            entry = decision_entry(output)
+            try:
+                weighed, labels = named_in(self.decisions[entry])
+            except (KeyError, TypeError, AttributeError) as error:
+                problems.append(Problem(entry, f"is damaged ({error!r})"))
+                continue
+            strange = sorted(weighed - set(outputs[output]))
+            strange += sorted(labels - set(self.data["label_names"]))
+            problems += [Problem(entry, f"names {name!r}, which is not there") for name in strange]
+        raise_all(problems, f"{self.path} cannot be used", "Fetch it again.")
 
     def file(self, name: str) -> Path:
         """Give the file that an entry was unpacked to."""
@@ -124,6 +144,15 @@ class Bundle:
         if missing:
             raise InputError(f"{self.path}: {name} lacks {', '.join(missing)}.")
         return content
+
+
+def named_in(decision: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Give the members and the labels that a decision on labels or boxes names."""
+    blocks = decision.get("blocks")
+    if blocks is None:
+        return set(decision["params"]["weights"]), set()
+    members = {n for block in blocks for n in decision["params"][block["name"]]["weights"]}
+    return members, {label for block in blocks for label in block["labels"]}
 
 
 def _check_names(opened: Archive, manifest: Manifest) -> None:
