@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from raw_folders import ingest_both, make_folder
+from raw_folders import ingest_both, make_folder, save_table
 
 from foldbelt import bundle, channels, config, models, predict, submit
 from foldbelt.ensemble import blend
@@ -23,14 +23,21 @@ FOLDS = 2
 class Tiny:
     """A run: raw files in `raw`, results in `root`, the bundle in `bundle`."""
 
-    def __init__(self, root: Path, steps: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, root: Path, steps: list[dict[str, Any]] | None = None, depth: bool = False
+    ) -> None:
         self.root, self.raw = root, make_folder(root / "raw", SIZES, test=True)
+        self.channels = ["image", "depth" if depth else "cumsum"]
+        if depth:
+            depths = {name: 100 + 50 * place for place, name in enumerate(SIZES)}
+            depths |= {f"test_{name}": z for name, z in depths.items()}
+            save_table(self.raw / "meta.csv", {"id": list(depths), "depth": list(depths.values())})
         self.bundle = root / "bundle.zip"
         recipe = {
             "run": "tiny",
             "competition": "folder",
             "data": {"path": str(self.raw), "size": STORED},
-            "channels": {"base": {"use": ["image", "cumsum"], "whiten": "standard", "size": 32}},
+            "channels": {"base": {"use": self.channels, "whiten": "standard", "size": 32}},
             "stages": {"one": {"loss": {"bce": 1}, "epochs": 1}},
             "models": {"net": {"stages": ["one"], "architecture": ARCHITECTURE}},
             "predict": {"batch_size": 2, "tta": ["none", "hflip"]},
@@ -55,7 +62,7 @@ class Tiny:
             "in_channels": 2,
             "mask_channels": 1,
             "label_classes": 1,
-            "channels": ["image", "cumsum"],
+            "channels": self.channels,
             "size": [32, 32],
             "key": f"fold{fold}",
         }
@@ -68,7 +75,7 @@ class Tiny:
 
     def write(self, out: Path | None = None, **changes: Any) -> Path:
         """Write the bundle."""
-        member = {"model": "net", "channels": "base", "snapshot": None}
+        member = {"model": "net", "channels": "base", "snapshot": None, "folds": [0, 1]}
         member["predict"] = self.recipe["predict"]
         given: dict[str, Any] = {
             "recipe": self.recipe,
@@ -76,8 +83,9 @@ class Tiny:
             "channels": {"base": self.root / "x_train.h5"},
             "members": {"net": member},
             "weights": {"net": self.weights},
+            "outputs": {"masks": ["net"]},
             "blend": self.root / "blend.json",
-            "decision": self.root / "decision.json",
+            "decisions": {"masks": self.root / "decision.json"},
             "out": out or self.bundle,
         }
         bundle.write(**given | changes)

@@ -10,15 +10,19 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from bundles import SIZES, Tiny, array
 from click.testing import CliRunner
 
-from foldbelt import bundle, rle
-from foldbelt.bundle import predicting
+from foldbelt import bundle, rle, store
+from foldbelt.bundle import listing, predicting
+from foldbelt.bundle.halving import halve
 from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.predicting import MASKS, TABLE, picture
+from foldbelt.bundle.reading import Bundle
 from foldbelt.cli.main import main
 from foldbelt.files import InputError
+from foldbelt.store import weights
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,10 @@ def test_rebuilding_gives_the_same_bytes(tiny, tmp_path):
     assert tiny.write(tmp_path / "again.zip").read_bytes() == tiny.bundle.read_bytes()
 
 
-def test_weights_travel_unchanged_and_nothing_tells_of_the_training_images(tiny):
-    with zipfile.ZipFile(tiny.bundle) as archive:
+def test_weights_travel_unchanged_and_nothing_tells_of_the_training_images(tiny, tmp_path):
+    elsewhere = {"x": {"oof": f"{tiny.root}/oof.h5", "test": f"{tiny.root}/test.h5"}}
+    recipe = {**tiny.recipe, "blend": {**tiny.recipe["blend"], "external": elsewhere}}
+    with zipfile.ZipFile(tiny.write(tmp_path / "other.zip", recipe=recipe)) as archive:
         assert archive.read("weights/net/fold1.safetensors") == tiny.weights[1].read_bytes()
         texts = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".json"))
         assert archive.namelist() == sorted(archive.namelist())
@@ -67,7 +73,7 @@ def test_predicts_the_bytes_of_the_run_s_own_submission(tiny, images, tmp_path):
 
 def test_goes_on_where_it_was_stopped(tiny, images, tmp_path, monkeypatch):
     bundle.predict(tiny.bundle, images, tmp_path / "whole", device="cpu")
-    monkeypatch.setattr(predicting, "_GROUP", 1)
+    monkeypatch.setattr(listing, "_GROUP", 1)
     out = tmp_path / "out"
 
     def stop(done: int, total: int) -> None:
@@ -136,8 +142,8 @@ def test_threads_share_a_loaded_bundle(tiny, images, tmp_path):
     model = bundle.load(tiny.bundle, device="cpu")
     paths = sorted(images.iterdir())
     with ThreadPoolExecutor(4) as pool:
-        masks = list(pool.map(model, paths))
-    assert np.array_equal(masks[0], model(cv2.imread(str(paths[0]))[..., ::-1]))
+        masks = [found["mask"] for found in pool.map(model, paths)]
+    assert np.array_equal(masks[0], model(cv2.imread(str(paths[0]))[..., ::-1])["mask"])
     for path, mask in zip(paths, masks, strict=True):
         assert mask.shape == (*SIZES[path.stem.removeprefix("test_")], 1)
         written = cv2.imread(str(tmp_path / "out" / MASKS / path.name), cv2.IMREAD_UNCHANGED)
@@ -170,3 +176,58 @@ def test_the_command_predicts_and_shows_how_far_it_is(tiny, images, tmp_path):
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 1
     assert "test_a.png" in done.output
+
+
+def test_half_precision_halves_the_weights_and_changes_little(tiny, images, tmp_path):
+    recipe = {**tiny.recipe, "bundle": {**tiny.recipe["bundle"], "half": True}}
+    path = tiny.write(tmp_path / "half.zip", recipe=recipe)
+    sizes = []
+    for archive in (path, tiny.bundle):
+        with zipfile.ZipFile(archive) as opened:
+            names = [name for name in opened.namelist() if name.startswith("weights/")]
+            sizes.append(sum(opened.getinfo(name).file_size for name in names))
+    assert sizes[0] < 0.6 * sizes[1]  # the header stays
+    half, full = bundle.load(path, device="cpu"), bundle.load(tiny.bundle, device="cpu")
+    assert half._pipeline.bundle.manifest.half
+    masks = [model(image)["mask"] for model in (half, full) for image in sorted(images.iterdir())]
+    apart = [(a != b).mean() for a, b in zip(masks[:6], masks[6:], strict=True)]
+    assert max(apart) < 0.05
+    ((module, _),) = [n for key, n in half._pipeline._networks.items() if "fold0" in key[0]]
+    assert {value.dtype for value in module.parameters()} == {torch.float32}
+
+
+def test_what_16_bits_do_not_reach_stays_as_it_is(tmp_path):
+    tensors = {"wide": torch.tensor([1e6]), "small": torch.tensor([0.1]), "n": torch.tensor([7])}
+    weights.save(tmp_path / "full.safetensors", tensors, {"key": "x"})
+    halve(tmp_path / "full.safetensors", tmp_path / "half.safetensors")
+    made, metadata = weights.load(tmp_path / "half.safetensors")
+    kinds = {"wide": torch.float32, "small": torch.float16, "n": torch.int64}
+    assert {name: value.dtype for name, value in made.items()} == kinds
+    assert made["wide"] == tensors["wide"]
+    assert metadata == {"key": "x"}
+
+
+def test_the_manifest_says_what_people_should_know_and_only_as_data(tiny, tmp_path):
+    said = {"licence": "CC BY 4.0\x1b[31m", "notes": '"}], "entries": {}'}
+    recipe = {**tiny.recipe, "bundle": {**tiny.recipe["bundle"], **said}}
+    path = tiny.write(tmp_path / "told.zip", recipe=recipe)
+    with Bundle(path) as opened:
+        manifest = opened.manifest
+        assert (manifest.licence, manifest.notes) == tuple(said.values())
+        assert manifest.left_out == {"members": [], "steps": []}
+        assert "\x1b" not in opened.file("manifest.json").read_text()
+
+
+def test_labels_that_gate_masks_travel(tmp_path):
+    made = Tiny(tmp_path / "run")
+    made.submission()
+    gate = float(np.median(store.read(made.root / "blend.h5", "label_prob")))
+    path = made.root / "decision.json"
+    decision = json.loads(path.read_text()) | {"gate_on": "label"}
+    decision["params"]["gate"] = gate
+    path.write_text(json.dumps(decision))
+    bundle.predict(made.write(), made.raw / "test", tmp_path / "out", device="cpu")
+    table = (tmp_path / "out" / TABLE).read_bytes()
+    assert table == made.submission()
+    empty = pd.read_csv(tmp_path / "out" / TABLE)["rle"].isna()
+    assert empty.tolist().count(True) == 3, "those whose labels lie below the median"

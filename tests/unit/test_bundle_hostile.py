@@ -63,6 +63,23 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
     "no schema": (lambda e: manifest(e, lambda m: m.update(schema="1")), "schema '1'"),
     "no members": (lambda e: manifest(e, lambda m: m.update(members=[])), "is damaged"),
     "no list": (lambda e: manifest(e, lambda m: m.update(members=7)), "is damaged"),
+    "no outputs": (lambda e: manifest(e, lambda m: m.update(outputs={})), "is damaged"),
+    "strange output": (
+        lambda e: manifest(e, lambda m: m.update(outputs={"sounds": ["net"]})),
+        "is damaged",
+    ),
+    "a member of no output": (
+        lambda e: manifest(e, lambda m: m.update(outputs={"masks": ["other"]})),
+        "members of no output",
+    ),
+    "no labels' decision": (
+        lambda e: manifest(e, lambda m: m.update(outputs={"masks": ["net"], "labels": ["net"]})),
+        "decision/labels.json: is not listed",
+    ),
+    "a fold too many": (
+        lambda e: manifest(e, lambda m: m["members"][0].update(folds=[0, 1, 2])),
+        "member net lacks folds",
+    ),
     "no number": (
         lambda e: manifest(e, lambda m: m["members"][0]["predict"].update(batch_size=0)),
         "not all numbers above 0",

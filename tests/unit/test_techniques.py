@@ -20,7 +20,7 @@ SCHEMA = config.load_schema()
 SETTINGS = (
     "stages.*.loss.mask",
     *("run", "seed", "competition", "device", "cpu_threads", "memory_gib", "tensorboard"),
-    *("loader_workers", "retries", "keep"),
+    *("loader_workers", "retries", "keep", "bundle"),
     *("data", "ablation", "decision.metric", "decision.bootstrap", "predict.batch_size"),
     *("models.*.from", "models.*.channels", "models.*.folds"),
     *("stages.*.epochs", "stages.*.batch_size", "stages.*.validate_every"),

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from running import Run
 
-from foldbelt import store
+from foldbelt import bundle, store
+from foldbelt.decide import rescoring
 
 OPTIMISER = {"name": "adamw", "lr": 0.002}
 ENCODER = {"encoder": "test_resnet"}
@@ -66,6 +67,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Give a finished run; nothing here changes it."""
     run = Run(tmp_path_factory.mktemp("objects"), OBJECTS)
     run.snakemake()
+    run.snakemake("--", "bundle")
     return run
 
 
@@ -124,6 +126,41 @@ def test_the_report_has_the_figures_and_nothing_is_left_to_do(objects: Run) -> N
         for kind in kinds:
             assert f"figures/{output}/{kind}." in report
     assert objects.planned() == {}
+
+
+def test_a_bundle_gives_the_tables_of_all_outputs(objects: Run, tmp_path: Path) -> None:
+    images = objects.results / "synthetic" / "competition" / "test"
+    bundle.predict(
+        objects.results / "bundle.zip", images, tmp_path, sample=objects.results / "data" / "sample"
+    )
+    for name in ("submission", "boxes"):
+        expected = (objects.results / f"{name}.csv").read_bytes()
+        assert (tmp_path / f"{name}.csv").read_bytes() == expected
+    labels = pd.read_csv(tmp_path / "labels.csv", dtype=str)
+    scenes = list(labels.columns[1:-1])
+    likeliest = labels[scenes].astype(float).idxmax(axis=1)
+    assert labels.pop("decision").tolist() == likeliest.tolist()
+    assert labels.to_csv(index=False) == (objects.results / "labels.csv").read_text()
+
+
+def test_a_decision_scored_anew_has_its_own_score(objects: Run) -> None:
+    results = objects.results
+    about = {"data": results / "data" / "train.h5", "folds": results / "folds" / "base.csv"}
+    members = {"masks": {"net": [0, 1]}, "boxes": {"det": [0, 1]}}
+    members["labels"] = {"net": [0, 1], "cls": [0, 1], "half": [0]}
+    for output, folds_of in members.items():
+        files = {
+            name: [results / "predictions" / name / "round0" / f"fold{n}" / "oof.h5" for n in folds]
+            for name, folds in folds_of.items()
+        }
+        if output == "masks":
+            decision = results / "decision" / "round0.json"
+            weights = results / "blend" / "round0" / "weights.json"
+            made = rescoring.of_masks(files, weights, decision, **about)
+        else:
+            decision = results / "decision" / output / "round0.json"
+            made = rescoring.of_output(output, files, decision, **about)
+        assert made == pytest.approx(json.loads(decision.read_text())["score"], abs=1e-9)
 
 
 def edited(objects: Run, checkout: Path, *modules: str) -> str:

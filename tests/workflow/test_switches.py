@@ -3,7 +3,9 @@
 import copy
 import hashlib
 import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from running import Run
 from safetensors.torch import save_file
 from switches import RECIPES, recipe
 
-from foldbelt import models
+from foldbelt import bundle, models
 
 NAMES = [name for name in RECIPES if name != "base"]
 WHOLE = {
@@ -86,6 +88,52 @@ def test_runs_to_the_end(folder: Path, name: str) -> None:
     outputs = ("boxes.csv", "labels.csv") if name == "maskless" else ("submission.csv",)
     assert all((results / output).is_file() for output in outputs)
     assert (results / "report.html").is_file() == (name in WHOLE)
+
+
+def bundled(run: Run, out: Path, **options: Any) -> dict[str, Any]:
+    """Make a run's bundle, and predict the run's own test images by it; give its manifest."""
+    run.snakemake("--", "bundle")
+    path = Path(run.config["data"].get("path") or run.results / "synthetic" / "competition")
+    path = run.folder / path / "test"
+    images = path / "images" if (path / "images").is_dir() else path
+    bundle.predict(run.results / "bundle.zip", images, out, **options)
+    with zipfile.ZipFile(run.results / "bundle.zip") as archive:
+        manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    return manifest
+
+
+def test_a_bundle_of_studies_gives_the_bytes_of_the_submission(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = run_recipe(folder, "chest")
+    manifest = bundled(run, tmp_path, sample=run.results / "data" / "sample")
+    submitted = (run.results / "submission.csv").read_bytes()
+    assert (tmp_path / "submission.csv").read_bytes() == submitted
+    assert {name: one["score"] for name, one in manifest["scores"].items()} == {
+        name: one["run"] for name, one in manifest["scores"].items()
+    }
+
+
+def test_what_was_predicted_elsewhere_stays_behind_and_the_score_is_told(
+    folder: Path, tmp_path: Path
+) -> None:
+    run_recipe(folder, "chest")
+    manifest = bundled(run_recipe(folder, "others"), tmp_path, overlays=True)
+    assert manifest["left_out"] == {"members": ["member", "product"], "steps": []}
+    assert manifest["outputs"] == {"labels": ["all"], "boxes": ["find"]}
+    assert set(manifest["scores"]) == {"labels", "boxes", "joint"}
+    assert manifest["licence"] == "CC BY 4.0"
+    assert len(list((tmp_path / "overlays").iterdir())) == 10
+
+
+def test_some_snapshots_in_half_precision_travel(folder: Path, tmp_path: Path) -> None:
+    run = run_recipe(folder, "snapshots")
+    manifest = bundled(run, tmp_path)
+    assert manifest["outputs"] == {"masks": ["net.s1", "twin.s1", "twin.s2"]}
+    assert manifest["left_out"]["members"] == ["net.s2"]
+    weights = list((run.results / "models").rglob("fold*/sgd.safetensors"))
+    entries = [e for name, e in manifest["entries"].items() if name.startswith("weights/")]
+    assert sum(e["bytes"] for e in entries) < 0.7 * sum(p.stat().st_size for p in weights)
 
 
 def test_early_weights_may_go(folder: Path) -> None:

@@ -7,9 +7,11 @@ rule write_bundle:
     input:
         weights=lambda wildcards: bundling.weights(PLAN),
         data="<results>/data/train.h5",
-        channels=expand("<results>/channels/{channels}/train.h5", channels=PLAN.channels),
-        blend=f"<results>/blend/round{LAST}/weights.json",
-        decision=f"<results>/decision/round{LAST}.json",
+        channels=expand("<results>/channels/{channels}/train.h5", channels=bundling.channels(PLAN)),
+        blend=f"<results>/blend/round{LAST}/weights.json" if PLAN.masks else [],
+        decisions=list(bundling.decisions(PLAN).values()),
+        oof=bundling.out_of_fold(PLAN),
+        folds=f"<results>/folds/{PLAN.scheme}.csv" if bundling.out_of_fold(PLAN) else [],
     output:
         bundle="<results>/bundle.zip",
     log:
@@ -25,8 +27,12 @@ rule write_bundle:
     params:
         code=lambda wildcards: code("write_bundle"),
         recipe=config,
-        channels=PLAN.channels,
+        channels=bundling.channels(PLAN),
         members=bundling.members(PLAN),
+        outputs=bundling.outputs(PLAN),
+        decisions=list(bundling.decisions(PLAN)),
+        left_out=bundling.left_out(PLAN),
+        classes=PLAN.joint_classes,
     message:
         "Bundle what predicts new images"
     script:

@@ -1,19 +1,30 @@
-"""Write the bundle: everything of this run that predicts new images, in one file."""
+"""Write the bundle: what of this run predicts new images, in one file."""
 
 from _checkout import job
 
 from foldbelt.bundle import write
-from foldbelt.files import grouped
+from foldbelt.bundle.choosing import Choice, gathered
+from foldbelt.files import in_turn
 
 with job(snakemake.log[0]):
-    names = list(snakemake.params.members)
+    source, given = snakemake.input, snakemake.params
+    folds = {name: member["folds"] for name, member in given.members.items()}
     write(
-        recipe=snakemake.params.recipe,
-        data=snakemake.input.data,
-        channels=dict(zip(snakemake.params.channels, snakemake.input.channels, strict=True)),
-        members=snakemake.params.members,
-        weights=grouped(snakemake.input.weights, names),
-        blend=snakemake.input.blend,
-        decision=snakemake.input.decision,
+        recipe=given.recipe,
+        data=source.data,
+        channels=dict(zip(given.channels, source.channels, strict=True)),
+        members=given.members,
+        weights=in_turn(source.weights, {name: len(numbers) for name, numbers in folds.items()}),
+        outputs=given.outputs,
+        blend=source.blend or None,
+        decisions=dict(zip(given.decisions, source.decisions, strict=True)),
         out=snakemake.output.bundle,
+        choice=Choice(
+            given.left_out,
+            given.recipe["bundle"]["without_steps"],
+            gathered(source.oof, given.outputs, folds) if source.oof else {},
+            source.folds or "",
+            given.recipe["joint"] or {},
+            given.classes,
+        ),
     )

@@ -1,19 +1,24 @@
-"""What has been predicted so far: a line for every image whose mask is written.
+"""What has been predicted so far: a line for every image that is done.
 
 Lines are only added, so that a process that is killed leaves at most its last one broken, which is
 then dropped.
 """
 
+import base64
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
+from foldbelt.bundle.answers import Answer
 from foldbelt.files import InputError
+from foldbelt.rle import encode
 
 NAME = "journal.jsonl"
 
@@ -31,13 +36,52 @@ class Record:
     size
         (height, width).
     runs
-        Run lengths of its masks, class by class.
+        Run lengths of its masks, class by class; none where the run has no masks.
+    units
+        See `Answer`.
+    labels
+        Probabilities, not yet joined; None for NaN. Of 32 bits, which JSON keeps.
+    boxes
+        The bytes of (m, 6) float32, in base 64.
     """
 
     id: str
     source: str
     size: tuple[int, int]
-    runs: list[str]
+    runs: list[str] = field(default_factory=list)
+    units: Mapping[str, str] = field(default_factory=dict)
+    labels: list[float | None] | None = None
+    boxes: str | None = None
+
+    @classmethod
+    def of(cls, answer: Answer, source: str) -> "Record":
+        """Note what is predicted of an image."""
+        mask, labels, boxes = answer.mask, answer.labels, answer.boxes
+        return cls(
+            answer.id,
+            source,
+            answer.size,
+            [] if mask is None else [encode(mask[..., k]) for k in range(mask.shape[2])],
+            answer.units,
+            None if labels is None else [None if p != p else p for p in labels.tolist()],
+            None if boxes is None else base64.b64encode(boxes.tobytes()).decode("ascii"),
+        )
+
+    def answer(self) -> Answer:
+        """Give what was predicted, less the mask."""
+        labels = self.labels
+        return Answer(
+            self.id,
+            self.size,
+            self.units,
+            None,
+            None if labels is None else np.array(labels, np.float32),
+            None if self.boxes is None else _boxes(self.boxes),
+        )
+
+
+def _boxes(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.float32).reshape(-1, 6)
 
 
 class Journal:

@@ -1,13 +1,18 @@
-"""A bundle as a function from an image to its masks, for notebooks and services."""
+"""A bundle as a function from an image to what it shows, for notebooks and services."""
 
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from foldbelt.bundle import columns
+from foldbelt.bundle.answers import Answer, finish
+from foldbelt.bundle.listing import about
 from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.reading import Bundle
-from foldbelt.competitions import Item, Listing, Prediction, Reader, Sample
+from foldbelt.competitions import Item, Listing, Reader, Sample
 from foldbelt.files import InputError, PathLike
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding, UnusableImage
@@ -29,8 +34,9 @@ class Model:
 
     Attributes
     ----------
-    classes
-        Names of the K classes.
+    classes, labels, boxes
+        Names of the K classes of masks, of the L labels, and of the classes of boxes; empty where
+        the run does not decide on them.
     """
 
     def __init__(
@@ -38,42 +44,63 @@ class Model:
     ) -> None:
         self._pipeline = Pipeline(Bundle(path), device, cpu_threads)
         self.classes = list(self._pipeline.classes)
+        self.labels = list(self._pipeline.labels)
+        self.boxes = list(self._pipeline.boxes)
 
-    def __call__(self, image: PathLike | np.ndarray) -> np.ndarray:
+    def __call__(
+        self, image: PathLike | np.ndarray, known: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
         """Predict one image.
 
         Parameters
         ----------
         image
             A file, or an array (h, w) or (h, w, C) u8, colours as RGB.
+        known
+            What the channels need to know of it, by name: ``{"depth": 300}``.
 
         Returns
         -------
-        (h, w, K) u8 array
-            0 and 1, at the size of the image.
+        dict
+            What the run decides on: ``mask``, (h, w, K) u8 of 0 and 1, at the size of the image;
+            ``label``, (L,) float32, the probabilities of `labels`, NaN where no model predicts one;
+            ``box``, (m, 6) float32: place in `boxes`, x1, y1, x2, y2 at the size of the image,
+            score. The image is a unit of its own, where labels are of units of images.
 
         Raises
         ------
         InputError
-            If the image cannot be read.
+            If the image cannot be read, or something that channels need is not known.
         """
-        given: list[Prediction | Finding] = []
+        said = columns.of_one(self._pipeline.bundle, known)
+        given: list[Answer | Finding] = []
+        about_it = self._pipeline.levels, said
         if isinstance(image, np.ndarray):
             if image.ndim not in (2, 3):
                 raise InputError(f"an image is (h, w) or (h, w, C), not {image.shape}.")
-            item, reader = _item(Path(_NAME), image.shape), cast(Reader, _Array(image))
-            given += self._pipeline([item], Path(), reader)
+            item = _item(Path(_NAME), image.shape, *about_it)
+            given += self._pipeline([item], Path(), cast(Reader, _Array(image)))
         else:
             path = Path(image)
             sizes, broken = image_files.measure({_NAME: path}, path.parent)
             given += broken
             for size in sizes.values():
-                given += self._pipeline([_item(path, size)], path.parent)
+                given += self._pipeline([_item(path, size, *about_it)], path.parent)
         for one in given:
-            if isinstance(one, Prediction):
-                return one.mask
+            if isinstance(one, Answer):
+                return self._final(one)
         reasons = "; ".join(one.reason for one in given if isinstance(one, Finding))
         raise InputError(f"{image if isinstance(image, str | Path) else 'the array'} {reasons}.")
+
+    def _final(self, answer: Answer) -> dict[str, np.ndarray]:
+        found = {} if answer.mask is None else {"mask": answer.mask}
+        if answer.labels is None and answer.boxes is None:
+            return found
+        with tempfile.TemporaryDirectory(prefix="foldbelt-answer-") as place:
+            final = finish(self._pipeline.bundle, [answer], Path(place))
+            labels, boxes = final.labels(), final.boxes()
+        found |= {} if labels is None else {"label": labels[0]}
+        return found | ({} if boxes is None else {"box": boxes.image(0)})
 
 
 def load(path: PathLike, device: str | None = None, cpu_threads: int | None = None) -> Model:
@@ -95,7 +122,7 @@ def load(path: PathLike, device: str | None = None, cpu_threads: int | None = No
 
     Examples
     --------
-    >>> masks = load("results/mine/bundle.zip")("scan.png")  # doctest: +SKIP
+    >>> masks = load("results/mine/bundle.zip")("scan.png")["mask"]  # doctest: +SKIP
     """
     return Model(path, device, cpu_threads)
 
@@ -117,6 +144,8 @@ class _Array:
             raise UnusableImage([Finding(item.id, str(error), item.id)]) from error
 
 
-def _item(path: Path, shape: tuple[int, ...]) -> Item:
-    height, width = int(shape[0]), int(shape[1])
-    return Item(_NAME, path, (height, width), None, {"height": height, "width": width})
+def _item(
+    path: Path, shape: tuple[int, ...], levels: Sequence[str], known: Mapping[str, Any]
+) -> Item:
+    size = int(shape[0]), int(shape[1])
+    return Item(_NAME, path, size, None, about(size, levels, known))

@@ -1,7 +1,7 @@
 """What a bundle says of itself, in its manifest.json, and how that is checked."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ NETWORK = "network"
 KINDS = (NETWORK,)
 """Kinds of members that can be computed here."""
 RECIPE, DATA, BLEND, DECISION = "recipe.json", "data.json", "blend.json", "decision.json"
+MASKS, JOINT = "masks", "joint"
+OUTPUTS = (MASKS, "labels", "boxes")
 
 _PREDICT = ("batch_size", "scales", "tta", "windows")
 _HEX = set("0123456789abcdef")
@@ -23,6 +25,11 @@ _HEX = set("0123456789abcdef")
 def channels_entry(name: str) -> str:
     """Name the entry of a channel recipe and of what was fitted for it."""
     return f"channels/{name}.json"
+
+
+def decision_entry(output: str) -> str:
+    """Name the entry of the decision on an output, or on labels and boxes together (`JOINT`)."""
+    return DECISION if output == MASKS else f"decision/{output}.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Member:
-    """One member of the blend.
+    """One member of a blend.
 
     Attributes
     ----------
@@ -55,6 +62,8 @@ class Member:
         Of a cyclic schedule, from 1; None for the final weights.
     weights
         Entries, one a fold.
+    folds
+        The folds that these are of.
     """
 
     name: str
@@ -63,6 +72,7 @@ class Member:
     predict: Mapping[str, Any]
     snapshot: int | None
     weights: list[str]
+    folds: list[int]
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,24 @@ class Manifest:
     install
         Package → version with which the run was bundled; "python" among them.
     members
-        Of the blend.
+        Of all blends.
+    outputs
+        What is predicted, of `OUTPUTS` → the names of the members that are blended for it.
+    joint
+        Whether labels and boxes are decided together, too.
+    scores
+        Output, or "joint" → ``metric``, ``score`` (leave-one-fold-out) of what the bundle holds,
+        and ``run``, that of the run with all its members and steps.
+    left_out
+        ``members`` and ``steps`` of the run that stayed behind.
+    half
+        Whether weights are in half precision.
+    licence, notes
+        What the recipe says of them; None where it says nothing.
+    made_on
+        On what the networks were trained: devices, and versions of what computed.
+    raw
+        Digest of the raw files of the part, by which the run knew them: ``train``.
     entries
         Name → digest and size of every other file of the archive.
     """
@@ -88,6 +115,15 @@ class Manifest:
     foldbelt: str | None
     install: Mapping[str, str]
     members: list[Member]
+    outputs: Mapping[str, list[str]]
+    joint: bool
+    scores: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, list[str]]
+    half: bool
+    licence: str | None
+    notes: str | None
+    made_on: list[Any]
+    raw: Mapping[str, str]
     entries: Mapping[str, Entry]
 
     def to_text(self) -> str:
@@ -127,6 +163,9 @@ def parse(text: bytes, path: PathLike) -> Manifest:
         entries = {str(name): _entry(one) for name, one in content["entries"].items()}
         install = {str(name): str(one) for name, one in content["install"].items()}
         names = content["run"], content["competition"]
+        outputs = _outputs(content["outputs"], [member.name for member in members])
+        joint = bool(content["joint"])
+        told = _told(content)
         if not members or not all(isinstance(name, str) for name in names):
             raise ValueError("it names no run, no competition or no member")
         if len({member.name for member in members}) < len(members):
@@ -136,12 +175,36 @@ def parse(text: bytes, path: PathLike) -> Manifest:
     unknown = [Problem(m.name, f"is of kind {m.kind!r}") for m in members if m.kind not in KINDS]
     known = f"This foldbelt computes: {', '.join(KINDS)}. Take the one that wrote the bundle."
     raise_all(unknown, f"{path} has members of unknown kinds", known)
-    needed = {RECIPE, DATA, BLEND, DECISION}
+    needed = {RECIPE, DATA, *decisions_of(outputs, joint)}
     needed |= {channels_entry(member.channels) for member in members}
     needed |= {name for member in members for name in member.weights}
     missing = [Problem(name, "is not listed") for name in sorted(needed - entries.keys())]
     raise_all(missing, f"{path}: {MANIFEST} is damaged")
-    return Manifest(*names, content.get("foldbelt"), install, members, entries)
+    version = content.get("foldbelt")
+    return Manifest(*names, version, install, members, outputs, joint, **told, entries=entries)
+
+
+def _told(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what is there for people alone; nothing is computed with it."""
+    left = {str(key): [str(name) for name in names] for key, names in content["left_out"].items()}
+    texts = {key: content.get(key) for key in ("licence", "notes")}
+    if not all(text is None or isinstance(text, str) for text in texts.values()):
+        raise ValueError(f"no texts: {texts}")
+    return {
+        "scores": {str(key): dict(scores) for key, scores in content["scores"].items()},
+        "left_out": left,
+        "half": bool(content["half"]),
+        **texts,
+        "made_on": list(content["made_on"]),
+        "raw": {str(part): str(digest) for part, digest in content["raw"].items()},
+    }
+
+
+def decisions_of(outputs: Collection[str], joint: bool) -> list[str]:
+    """Name the entries that say how members are blended and what is decided."""
+    entries = [decision_entry(output) for output in outputs]
+    entries += [BLEND] if MASKS in outputs else []
+    return entries + ([decision_entry(JOINT)] if joint else [])
 
 
 def json_of(text: bytes, path: PathLike, name: str) -> dict[str, Any]:
@@ -162,6 +225,16 @@ def _entry(content: Mapping[str, Any]) -> Entry:
     return entry
 
 
+def _outputs(content: Mapping[str, Any], members: Collection[str]) -> dict[str, list[str]]:
+    outputs = {str(name): [str(one) for one in names] for name, names in content.items()}
+    named = {name for names in outputs.values() for name in names}
+    if not outputs or set(outputs) - set(OUTPUTS) or not all(outputs.values()):
+        raise ValueError(f"no outputs of members: {outputs}")
+    if named != set(members):
+        raise ValueError(f"members of no output, or none: {sorted(named ^ set(members))}")
+    return {output: outputs[output] for output in OUTPUTS if output in outputs}
+
+
 def _member(content: Mapping[str, Any]) -> Member:
     member = Member(
         str(content["name"]),
@@ -170,10 +243,12 @@ def _member(content: Mapping[str, Any]) -> Member:
         dict(content["predict"]),
         content["snapshot"],
         [str(name) for name in content["weights"]],
+        [int(number) for number in content["folds"]],
     )
     if member.kind in KINDS:
         missing = [key for key in _PREDICT if key not in member.predict]
         missing += [] if member.weights else ["weights"]
+        missing += [] if len(member.folds) == len(member.weights) else ["folds"]
         if missing:
             raise ValueError(f"member {member.name} lacks {', '.join(missing)}")
         numbers = [member.predict["batch_size"], 1 if member.snapshot is None else member.snapshot]

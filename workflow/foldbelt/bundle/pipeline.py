@@ -5,11 +5,12 @@ what comes out is what the workflow would have written, and memory does not grow
 images.
 """
 
+import json
 import math
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ import numpy as np
 import torch
 
 from foldbelt import channels, competitions, predict, store, submit
-from foldbelt.bundle.manifest import BLEND, DECISION, Member
+from foldbelt.boxes import Boxes
+from foldbelt.bundle.answers import Answer, unjoined
+from foldbelt.bundle.manifest import BLEND, DECISION, MASKS, Member, decision_entry
 from foldbelt.bundle.reading import Bundle
-from foldbelt.competitions import Item, Listing, Prediction, Reader
+from foldbelt.competitions import Item, Listing, Reader
+from foldbelt.decide import output_files
 from foldbelt.ensemble import blend
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
@@ -46,6 +50,14 @@ class Pipeline:
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
     cpu_threads
         Compute threads; None: as many as the run had, on which the last digits depend.
+
+    Attributes
+    ----------
+    classes, labels, boxes
+        Names of the classes of masks, of labels and of the classes of boxes that are predicted;
+        empty where the run does not decide on them.
+    levels
+        Columns that say of which units images are, where labels are of units.
     """
 
     def __init__(
@@ -53,13 +65,20 @@ class Pipeline:
     ) -> None:
         self.bundle, self.device = bundle, device
         self.cpu_threads = cpu_threads or int(bundle.recipe["cpu_threads"])
-        self.classes: list[str] = bundle.data["class_names"]
+        outputs, data = bundle.manifest.outputs, bundle.data
+        self.classes: list[str] = data["class_names"] if MASKS in outputs else []
+        self.labels: list[str] = data["label_names"] if "labels" in outputs else []
+        self.boxes: list[str] = data["box_names"] if "boxes" in outputs else []
+        self.levels: list[str] = sorted(data.get("label_levels", {})) if self.labels else []
         self.settings = competitions.settings(bundle.recipe["data"])
         self._networks: dict[tuple[str, int | None], _Network] = {}
         self._loading = threading.Lock()
         for name, content in bundle.channels.items():
             empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
             store.write(self._fitted(name), empty, attrs=content["attrs"])
+        if self.labels:  # images of a unit may lie in several groups, so they are joined last
+            decision = unjoined(bundle.decisions[decision_entry("labels")])
+            self._unjoined.write_text(json.dumps(decision), encoding="utf-8")
 
     @property
     def group(self) -> int:
@@ -80,7 +99,7 @@ class Pipeline:
             [],
             size,
             int(data["colours"]),
-            self.classes,
+            data["class_names"],
             data["label_names"],
             [],
             ranges=data.get("grey_range", {}),
@@ -88,13 +107,13 @@ class Pipeline:
 
     def __call__(
         self, items: Sequence[Item], root: Path, reader: Reader | None = None
-    ) -> Iterator[Prediction | Finding]:
+    ) -> Iterator[Answer | Finding]:
         """Predict a group of images.
 
         Parameters
         ----------
         items
-            The images, whose columns say their height and width.
+            The images, whose columns say their height and width, and their units.
         root
             Folder below which they lie.
         reader
@@ -104,7 +123,7 @@ class Pipeline:
         ------
         Finding
             For every image that cannot be read; these come first.
-        Prediction
+        Answer
             For every other one, in their order.
         """
         reader = reader or competitions.reader(self.bundle.manifest.competition)
@@ -119,7 +138,7 @@ class Pipeline:
                 unusable = {finding.id for finding in findings}
                 items = [item for item in items if item.id not in unusable]
             if items:
-                yield from self._predict(data, place)
+                yield from self._predict(items, data, place)
 
     def _store(
         self, items: Sequence[Item], root: Path, reader: Reader, data: Path
@@ -127,7 +146,7 @@ class Pipeline:
         """Store images as ingest does; with findings nothing is of use but these."""
         listing = self.listing(root)
         attrs = {
-            "class_names": self.classes,
+            "class_names": listing.classes,
             "label_names": listing.labels,
             "size": listing.size,
         }
@@ -136,7 +155,7 @@ class Pipeline:
             with (
                 _reading,
                 ThreadPoolExecutor(threads) as pool,
-                store.Writer(data, None, attrs, len(self.classes)) as writer,
+                store.Writer(data, None, attrs, len(listing.classes)) as writer,
             ):
                 findings = Stream(reader, listing, items, False, writer).convert(pool)
                 if findings:
@@ -145,16 +164,67 @@ class Pipeline:
             return sorted(set(findings))
         return []
 
-    def _predict(self, data: Path, place: Path) -> Iterator[Prediction]:
+    def _predict(self, items: Sequence[Item], data: Path, place: Path) -> Iterator[Answer]:
+        """Predict images that are stored, and blend them output by output."""
         for name, content in self.bundle.channels.items():
             channels.build(data, _made(place, name), content["recipe"], self._fitted(name))
-        members = {
+        files = {
             member.name: self._member(number, member, data, place)
             for number, member in enumerate(self.bundle.manifest.members)
         }
+        ids = [item.id for item in items]
+        labels = (
+            store.read(self._blend("labels", files, data, place), "labels", ids)
+            if self.labels
+            else None
+        )
+        boxes = (
+            Boxes.from_bytes(store.read(self._blend("boxes", files, data, place), "boxes", ids))
+            if self.boxes
+            else None
+        )
+        masks = self._masks(files, data, place) if self.classes else None
+        for place_of, item in enumerate(items):
+            yield Answer(
+                item.id,
+                (int(item.columns["height"]), int(item.columns["width"])),
+                {level: str(item.columns[level]) for level in self.levels},
+                None if masks is None else next(masks),
+                None if labels is None else labels[place_of],
+                None if boxes is None else boxes.image(place_of),
+            )
+
+    def _masks(
+        self, files: Mapping[str, Sequence[Path]], data: Path, place: Path
+    ) -> Iterator[np.ndarray]:
+        """Blend and decide masks; give them in the order of the images."""
         blended = place / "blend.h5"
-        blend.run_test(members=members, weights=self.bundle.file(BLEND), out=blended)
-        yield from submit.predictions(data, blended, self.bundle.file(DECISION))
+        blend.run_test(
+            members={name: files[name] for name in self.bundle.manifest.outputs[MASKS]},
+            weights=self.bundle.file(BLEND),
+            out=blended,
+        )
+        for given in submit.predictions(data, blended, self.bundle.file(DECISION)):
+            yield given.mask
+
+    def _blend(
+        self, output: str, files: Mapping[str, Sequence[Path]], data: Path, place: Path
+    ) -> Path:
+        """Blend labels or boxes; give the file."""
+        names = self.bundle.manifest.outputs[output]
+        folds = {member.name: member.folds for member in self.bundle.manifest.members}
+        blended = place / f"{output}.h5"
+        output_files.apply(
+            output,
+            members={name: files[name] for name in names},
+            folds={name: folds[name] for name in names},
+            decision=self._unjoined
+            if output == "labels"
+            else self.bundle.file(decision_entry(output)),
+            data=data,
+            out=blended,
+        )
+        return blended
 
     def _member(self, number: int, member: Member, data: Path, place: Path) -> list[Path]:
         """Predict the images with every fold's network of a member."""
@@ -186,6 +256,10 @@ class Pipeline:
             if (weights, snapshot) not in self._networks:
                 self._networks[weights, snapshot] = load_model(weights, snapshot)
             return self._networks[weights, snapshot]
+
+    @property
+    def _unjoined(self) -> Path:
+        return self.bundle.file("unjoined.json")
 
     def _fitted(self, name: str) -> Path:
         return self.bundle.file(f"fitted/{name}.h5")

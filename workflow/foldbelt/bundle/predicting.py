@@ -1,6 +1,7 @@
-"""A folder of images → their masks, by a bundle."""
+"""A folder of images → what a bundle predicts of them."""
 
-import csv
+import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,23 +10,31 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from foldbelt import submit
+from foldbelt.bundle.answers import Answer, finish
 from foldbelt.bundle.journal import Journal, Record
+from foldbelt.bundle.listing import groups, listed
+from foldbelt.bundle.overlaying import draw_all, path_of
 from foldbelt.bundle.pipeline import Pipeline
+from foldbelt.bundle.products import (
+    MASKS_TABLE,
+    SUBMISSION,
+    check_sample,
+    write_masks,
+    write_submission,
+    write_tables,
+)
 from foldbelt.bundle.reading import Bundle
-from foldbelt.competitions import Item, Prediction
-from foldbelt.competitions.folder.sample import COLUMNS
+from foldbelt.competitions import Item
 from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_csv
-from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
-from foldbelt.formats.folders import files_below, printable
-from foldbelt.rle import decode, encode
+from foldbelt.formats.folders import printable
 
-MASKS, TABLE, SUBMISSION, PROBLEMS = "masks", "masks.csv", "submission.csv", "problems.csv"
+MASKS, PROBLEMS = "masks", "problems.csv"
+TABLE = MASKS_TABLE
 
 _SEEN = 255  # value of the one class, if no value was given: white to whoever looks
-_GROUP = 32  # images that share the work of opening files, at least
 _LISTED = 40
+_SIDES = ("height", "width")
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ def predict(
     device: str | None = None,
     cpu_threads: int | None = None,
     sample: PathLike | None = None,
+    table: PathLike | None = None,
+    overlays: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Done:
     """Predict all images of a folder, nested ones included.
@@ -65,16 +76,23 @@ def predict(
         The folder. Files may have any format, size and depth that a run reads.
     out
         Folder of what is predicted: ``masks/<id>.png`` at the image's own size; ``masks.csv`` with
-        id, class, height, width and run lengths of every mask; ``problems.csv``, what could not be
-        read; ``journal.jsonl``, by which the work is taken up again.
+        id, class, height, width and run lengths of every mask; ``labels.csv`` with id and a column
+        a label, and ``boxes.csv`` with id, class, x1, y1, x2, y2 and score; each where the run
+        decides on it. And ``problems.csv``, what could not be read; ``journal.jsonl``, by which the
+        work is taken up again.
     device
         ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
     cpu_threads
         Compute threads; None: as many as the run had.
     sample
         A folder with the competition's sample submission, for ``submission.csv`` in its form.
+    table
+        A csv with id and what the bundle's channels need to know of every image, such as its depth.
+        It may say of which units (of which study, say) images are, too.
+    overlays
+        Whether to write ``overlays/<id>.jpg``, the image with what is predicted drawn over it.
     progress
-        Called with the number of images that are done, and of all.
+        Called with the number of images that are predicted, and of all.
 
     Raises
     ------
@@ -92,11 +110,13 @@ def predict(
         )
     with Bundle(bundle) as opened, Journal(target, opened.id) as journal:
         pipeline = Pipeline(opened, device, cpu_threads)
-        items, findings = _list(source, bool(opened.data["suffixes"]))
+        if sample is not None:
+            check_sample(pipeline)
+        items, findings = listed(source, opened, pipeline.levels, table)
         folder = _Folder(pipeline, target, journal, source)
         new = passed = 0
         progress(passed, len(items))
-        for group in _groups(items, pipeline.group):
+        for group in groups(items, pipeline.group):
             count, wrong = folder.predict(group)
             new, findings = new + count, [*findings, *wrong]
             passed += len(group)
@@ -104,46 +124,14 @@ def predict(
         lost = {finding.id for finding in findings}
         names = [item.id for item in items if item.id not in lost]
         problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
-        table = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
-        write_csv(target / PROBLEMS, table)
-        folder.write_table(names)
-        if sample is not None:
-            folder.write_submission(names, sample, incomplete=bool(problems))
+        lines = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
+        write_csv(target / PROBLEMS, lines)
+        drawn = [item for item in items if overlays and item.id not in lost]
+        folder.finish(names, sample, drawn, incomplete=bool(problems))
     rest = f"; all of them: {target / PROBLEMS}"
     hint = "All other images are predicted."
     raise_all(problems, f"Images in {source} cannot be read", hint, _LISTED, rest)
     return Done(len(names), new)
-
-
-def _list(source: Path, suffixes: bool) -> tuple[list[Item], list[Finding]]:
-    """List the images of a folder by their ids, and what cannot be read by its header.
-
-    Parameters
-    ----------
-    source
-        The folder.
-    suffixes
-        Whether ids end in the suffix of the file, as those of the run's own images do.
-    """
-    if suffixes:
-        files, findings = image_files.by_name(files_below(source), source)
-    else:
-        files, findings = image_files.by_path(files_below(source), source, source)
-    sizes, broken = image_files.measure(files, source)
-    items = [
-        Item(name, files[name], (height, width), None, {"height": height, "width": width})
-        for name, (height, width) in sorted(sizes.items())
-    ]
-    if not items and not findings + broken:
-        raise InputError(f"{source} holds no images.")
-    return items, [*findings, *broken]
-
-
-def _groups(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Split images into groups of whole batches, which do not depend on what is done already."""
-    size *= -(-_GROUP // size)
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 class _Folder:
@@ -156,7 +144,7 @@ class _Folder:
 
     def predict(self, group: Sequence[Item]) -> tuple[int, list[Finding]]:
         """Predict those images of a group that are not done; give their number, and findings."""
-        digests = {item.id: digest([item.image]) for item in group}
+        digests = {item.id: _source(item) for item in group}
         missing = {name for name, source in digests.items() if not self._is_done(name, source)}
         if not missing:
             return 0, []
@@ -172,49 +160,53 @@ class _Folder:
         return new, findings
 
     def _is_done(self, name: str, source: str) -> bool:
-        return self.journal.has(name, source) and self._picture(name).is_file()
+        there = not self.pipeline.classes or self._picture(name).is_file()
+        return there and self.journal.has(name, source)
 
-    def _keep(self, given: Prediction, source: str) -> None:
-        """Write a mask, then note it."""
-        path = self._picture(given.id)
-        with atomic(path) as temporary:
-            temporary.write_bytes(picture(given.mask, self.values))
-        planes = range(given.mask.shape[2])
-        runs = [encode(given.mask[..., k]) for k in planes]
-        self.journal.add(Record(given.id, source, given.mask.shape[:2], runs))
+    def _keep(self, given: Answer, source: str) -> None:
+        """Write a mask, then note what is predicted; an older overlay is of the past."""
+        path_of(self.target, given.id).unlink(missing_ok=True)
+        if given.mask is not None:
+            path = self._picture(given.id)
+            with atomic(path) as temporary:
+                temporary.write_bytes(picture(given.mask, self.values))
+        self.journal.add(Record.of(given, source))
 
     def _picture(self, name: str) -> Path:
         return self.target / MASKS / f"{name}.png"
 
-    def write_table(self, names: Sequence[str]) -> None:
-        """Write the run lengths of all masks, in the form of a plain folder's submission."""
-        with (
-            atomic(self.target / TABLE) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            for record in self.journal.records(names):
-                for name, runs in zip(self.pipeline.classes, record.runs, strict=True):
-                    rows.writerow([record.id, name, *record.size, runs])
+    def finish(
+        self,
+        names: Sequence[str],
+        sample: PathLike | None,
+        drawn: Sequence[Item],
+        incomplete: bool,
+    ) -> None:
+        """Write what is of all images together, and overlays of some."""
 
-    def write_submission(self, names: Sequence[str], sample: PathLike, incomplete: bool) -> None:
-        """Write the competition's own submission; images that cannot be read get empty masks."""
+        def records() -> Iterator[Record]:
+            return self.journal.records(names)
 
-        def masks() -> Iterator[Prediction]:
-            for record in self.journal.records(names):
-                planes = [decode(runs, record.size) for runs in record.runs]
-                yield Prediction(record.id, np.stack(planes, axis=2))
+        if self.pipeline.classes:
+            write_masks(records(), self.pipeline.classes, self.target / TABLE)
+        with tempfile.TemporaryDirectory(prefix="foldbelt-answers-") as place:
+            shared = self.pipeline.labels or self.pipeline.boxes  # masks need no other image
+            answers = [record.answer() for record in records()] if shared else []
+            final = finish(self.pipeline.bundle, answers, Path(place))
+            write_tables(final, self.pipeline, self.target)
+            if sample is not None:
+                out = self.target / SUBMISSION
+                write_submission(self.pipeline, final, records, sample, incomplete, out)
+            if drawn:
+                by_name = {item.id: item for item in drawn}
+                draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
 
-        on_problem = "drop" if incomplete else self.pipeline.settings["on_problem"]
-        submit.write_masks(
-            self.pipeline.bundle.manifest.competition,
-            sample,
-            {"on_problem": on_problem},
-            self.pipeline.classes,
-            masks,
-            self.target / SUBMISSION,
-        )
+
+def _source(item: Item) -> str:
+    """Tell what an image is predicted from: its file, and what is known of it besides."""
+    more = {key: value for key, value in item.columns.items() if key not in _SIDES and value != ""}
+    content = digest([item.image])
+    return f"{content} {json.dumps(more, sort_keys=True)}" if more else content
 
 
 def values_of(classes: Sequence[str], given: Mapping[str, int] | None) -> list[int]:

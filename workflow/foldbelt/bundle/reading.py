@@ -11,9 +11,13 @@ from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
     DECISION,
+    JOINT,
+    MASKS,
     RECIPE,
     Manifest,
     channels_entry,
+    decision_entry,
+    decisions_of,
     json_of,
     parse,
 )
@@ -24,6 +28,9 @@ _KEYS = {
     DATA: ("class_names", "label_names", "size", "colours", "suffixes"),
     BLEND: ("members", "mean", "all", "without"),
     DECISION: ("params",),
+    decision_entry("labels"): ("params", "exclusive", "metric"),
+    decision_entry("boxes"): ("params",),
+    decision_entry(JOINT): ("params", "roles", "level"),
 }
 _OF_CHANNELS = ("recipe", "attrs")
 
@@ -49,6 +56,8 @@ class Bundle:
         What it says of itself.
     recipe, data
         The resolved config; classes, storage size and the like of the training data.
+    decisions
+        Entry → how members are blended, and what is decided of an output.
     channels
         Recipe's name → its ``recipe`` and the ``attrs`` of what was fitted.
 
@@ -76,12 +85,31 @@ class Bundle:
         (self.file(MANIFEST)).write_bytes(text)
         self.id = digest([self.file(MANIFEST)])
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
-        for name in (BLEND, DECISION):
-            self._json(name)
+        decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
+        self.decisions = {name: self._json(name) for name in decisions}
+        self._check_names_of_outputs()
         names = sorted({member.channels for member in self.manifest.members})
         self.channels: Mapping[str, dict[str, Any]] = {
             name: self._json(channels_entry(name)) for name in names
         }
+
+    def _check_names_of_outputs(self) -> None:
+        """Refuse decisions on other members or labels than there are."""
+        problems = []
+        outputs = self.manifest.outputs
+        if "boxes" in outputs and "box_names" not in self.data:
+            problems.append(Problem(DATA, "lacks box_names"))
+        for output in (output for output in outputs if output != MASKS):
+            entry = decision_entry(output)
+            try:
+                weighed, labels = named_in(self.decisions[entry])
+            except (KeyError, TypeError, AttributeError) as error:
+                problems.append(Problem(entry, f"is damaged ({error!r})"))
+                continue
+            strange = sorted(weighed - set(outputs[output]))
+            strange += sorted(labels - set(self.data["label_names"]))
+            problems += [Problem(entry, f"names {name!r}, which is not there") for name in strange]
+        raise_all(problems, f"{self.path} cannot be used", "Fetch it again.")
 
     def file(self, name: str) -> Path:
         """Give the file that an entry was unpacked to."""
@@ -116,6 +144,15 @@ class Bundle:
         if missing:
             raise InputError(f"{self.path}: {name} lacks {', '.join(missing)}.")
         return content
+
+
+def named_in(decision: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Give the members and the labels that a decision on labels or boxes names."""
+    blocks = decision.get("blocks")
+    if blocks is None:
+        return set(decision["params"]["weights"]), set()
+    members = {n for block in blocks for n in decision["params"][block["name"]]["weights"]}
+    return members, {label for block in blocks for label in block["labels"]}
 
 
 def _check_names(opened: Archive, manifest: Manifest) -> None:

@@ -3,26 +3,29 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foldbelt import registry, store
+from foldbelt import store
 from foldbelt.bundle import archive
+from foldbelt.bundle.choosing import EVERYTHING, Choice, choose
+from foldbelt.bundle.halving import halve, metadata_of
 from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
-    DECISION,
+    JOINT,
+    MASKS,
     NETWORK,
     RECIPE,
     Entry,
     Manifest,
     Member,
     channels_entry,
+    decision_entry,
 )
-from foldbelt.decide import decision as decisions
-from foldbelt.decide.decision import Decision
-from foldbelt.files import InputError, PathLike
+from foldbelt.files import PathLike
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.machine import version
 
@@ -31,8 +34,15 @@ _PACKAGES = (
     "hdf5plugin", "safetensors", "scipy", "pydicom", "tifffile", "segmentation-models-pytorch",
     "connected-components-3d",
 )  # fmt: skip
-_DECIDED = ("params", "steps", "gate_on", "metric", "score", "optimistic", "interval")
-_ATTRS = ("class_names", "label_names", "size", "grey_range")
+_SCORES = ("metric", "score", "optimistic", "interval")
+_DECIDED = {
+    MASKS: ("params", "steps", "gate_on", *_SCORES),
+    "labels": ("params", "exclusive", "blocks", *_SCORES),
+    "boxes": ("params", *_SCORES),
+    JOINT: ("params", "roles", "level", *_SCORES),
+}
+_BLOCK = ("name", "labels", "exclusive", "level")
+_ATTRS = ("class_names", "label_names", "label_levels", "box_names", "size", "grey_range")
 
 
 def write(
@@ -42,9 +52,11 @@ def write(
     channels: Mapping[str, PathLike],
     members: Mapping[str, Mapping[str, Any]],
     weights: Mapping[str, Sequence[PathLike]],
-    blend: PathLike,
-    decision: PathLike,
+    outputs: Mapping[str, Sequence[str]],
+    blend: PathLike | None,
+    decisions: Mapping[str, PathLike],
     out: PathLike,
+    choice: Choice = EVERYTHING,
 ) -> None:
     """Write a bundle. The same run gives the same bytes.
 
@@ -60,20 +72,28 @@ def write(
     channels
         Recipe's name → its channels of the training images, which say what was fitted.
     members
-        Name → ``model``, ``channels``, ``predict`` and ``snapshot``.
+        Name → ``model``, ``channels``, ``predict``, ``snapshot`` and ``folds``.
     weights
-        Name → the member's weights, fold by fold.
-    blend, decision
-        ``weights.json`` of the blend, and the decision, both of the last round.
+        Name → the member's weights, one a fold of its ``folds``.
+    outputs
+        What the run decides on (``masks``, ``labels``, ``boxes``) → names of the members that are
+        blended for it.
+    blend
+        ``weights.json`` of the masks' blend of the last round; None without masks.
+    decisions
+        Output → its decision of the last round; ``joint`` → that on labels and boxes together.
     out
         The zip file.
+    choice
+        Which members and steps of the run stay behind.
 
     Raises
     ------
     InputError
-        If the decision has a step that looks at the masks of training images.
+        If the decision has a step that looks at the masks of training images, or a gate by labels
+        that nobody is left to predict.
     """
-    _check_steps(decisions.load(decision), decision)
+    chosen = choose(choice, outputs, blend, decisions, data)
     attrs = store.attrs(data)
     shape = store.shape(data, "image")
     ids = store.read(data, "id").astype(str)
@@ -85,8 +105,8 @@ def write(
     contents: dict[str, Any] = {
         RECIPE: _without_places(recipe),
         DATA: told,
-        BLEND: _content(blend),
-        DECISION: {key: value for key, value in _content(decision).items() if key in _DECIDED},
+        **({} if chosen.blend is None else {BLEND: chosen.blend}),
+        **{decision_entry(output): _told(output, c) for output, c in chosen.decisions.items()},
     }
     for name, path in channels.items():
         of_recipe = recipe["channels"][name]
@@ -96,23 +116,53 @@ def write(
     listed = []
     for name, member in members.items():
         entries = [
-            f"weights/{member['model']}/fold{number}.safetensors"
-            for number in range(len(weights[name]))
+            f"weights/{member['model']}/fold{number}.safetensors" for number in member["folds"]
         ]
         files |= dict(zip(entries, weights[name], strict=True))  # snapshots share them
         told_of = member["channels"], member["predict"], member["snapshot"]
-        listed.append(Member(name, NETWORK, *told_of, entries))
-    digests = {name: _entry(text.encode()) for name, text in texts.items()}
-    digests |= {
-        name: Entry(_digest_of_file(path), Path(path).stat().st_size)
-        for name, path in files.items()
-    }
-    manifest = Manifest(
-        recipe["run"], recipe["competition"], version("foldbelt"), _installed(), listed, digests
-    )
-    archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, files)
+        listed.append(Member(name, NETWORK, *told_of, entries, list(member["folds"])))
+    with tempfile.TemporaryDirectory(prefix="foldbelt-half-") as place:
+        travelling = _halved(files, Path(place)) if recipe["bundle"]["half"] else files
+        digests = {name: _entry(text.encode()) for name, text in texts.items()}
+        digests |= {
+            name: Entry(_digest_of_file(path), Path(path).stat().st_size)
+            for name, path in travelling.items()
+        }
+        manifest = Manifest(
+            recipe["run"],
+            recipe["competition"],
+            version("foldbelt"),
+            _installed(),
+            listed,
+            {output: list(names) for output, names in outputs.items()},
+            JOINT in decisions,
+            chosen.scores,
+            {"members": list(choice.members), "steps": chosen.steps},
+            recipe["bundle"]["half"],
+            recipe["bundle"]["licence"],
+            recipe["bundle"]["notes"],
+            _made_on(files.values()),
+            {"train": attrs["inputs"]["raw"]} if "raw" in attrs.get("inputs", {}) else {},
+            digests,
+        )
+        archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
     size = Path(out).stat().st_size / 1e6
     print(f"{len(listed)} members, {len(files)} networks, {size:.1f} MB")
+
+
+def _halved(files: Mapping[str, PathLike], place: Path) -> dict[str, PathLike]:
+    """Write all weights in half precision to a folder."""
+    made: dict[str, PathLike] = {}
+    for number, (name, path) in enumerate(sorted(files.items())):
+        made[name] = place / f"{number}.safetensors"
+        halve(path, place / f"{number}.safetensors")
+    return made
+
+
+def _made_on(weights: Iterable[PathLike]) -> list[Any]:
+    """List on what networks were trained, each once."""
+    made = [one for path in weights for one in metadata_of(path).get("made_on", [])]
+    return [json.loads(text) for text in sorted({json.dumps(one, sort_keys=True) for one in made})]
 
 
 def _entry(content: bytes) -> Entry:
@@ -124,27 +174,20 @@ def _digest_of_file(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_steps(found: Decision, path: PathLike) -> None:
-    """Refuse steps that look at true masks of training images, which stay where they are."""
-    names = [str(one["step"]) for one in found.steps]
-    looking = [name for name in names if registry.looks_at("neighbours", registry.steps([name]))]
-    if looking:
-        raise InputError(
-            f"{path}: the decision has the step {', '.join(looking)}, which looks at the masks of "
-            "neighbouring training images; these do not travel. Leave it out of decision.steps, "
-            "and bundle that run."
-        )
-
-
-def _content(path: PathLike) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+def _told(output: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give of a decision what applies it, and how good it is; nothing of single images."""
+    content = {key: value for key, value in given.items() if key in _DECIDED[output]}
+    if "blocks" in content:
+        content["blocks"] = [{key: block[key] for key in _BLOCK} for block in content["blocks"]]
     return content
 
 
 def _without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out where files lay on the machine that trained."""
+    """Leave out where files lay on the machine that trained, and what was predicted elsewhere."""
+    data = {**recipe["data"], "path": None, "truth": None}
+    blends = {key: {**recipe[key], "external": {}} for key in ("blend", "labels", "boxes")}
     folds = {name: {**scheme, "keep": None} for name, scheme in recipe["folds"].items()}
-    return {**recipe, "data": {**recipe["data"], "path": None, "truth": None}, "folds": folds}
+    return {**recipe, **blends, "data": data, "folds": folds}
 
 
 def _installed() -> dict[str, str]:

@@ -132,16 +132,27 @@ def scores_command(run: str) -> None:
               "depend on them. [default: as the run had]")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), help="A folder with the competition's "
               "sample submission: submission.csv is written in its form.")  # fmt: skip
+@click.option("--table", type=click.Path(path_type=Path), help="A csv with the columns id and what "
+              "the bundle's channels need to know of every image, such as depth.")  # fmt: skip
+@click.option("--overlays", is_flag=True, help="Write overlays/, too: images with what is "
+              "predicted drawn over them.")  # fmt: skip
 @_told
 def predict_command(
-    bundle: Path, images: Path, out: Path, device: str, threads: int | None, sample: Path | None
+    bundle: Path,
+    images: Path,
+    out: Path,
+    device: str,
+    threads: int | None,
+    sample: Path | None,
+    table: Path | None,
+    overlays: bool,
 ) -> None:
-    """Predict all images in the folder IMAGES by BUNDLE, and write their masks to the folder OUT.
+    """Predict all images in the folder IMAGES by BUNDLE, and write the answers to the folder OUT.
 
     BUNDLE is the bundle.zip of a run (`snakemake … -- bundle`). Images may have any number, size
-    and format that a run reads. OUT gets masks/ (PNG) and masks.csv (run lengths). Stopped and
-    repeated, it goes on where it was. Images that cannot be read are listed in problems.csv, and at
-    the end, with status 1.
+    and format that a run reads. OUT gets what the run decides on: masks/ (PNG) and masks.csv (run
+    lengths), labels.csv, boxes.csv. Stopped and repeated, it goes on where it was. Images that
+    cannot be read are listed in problems.csv, and at the end, with status 1.
 
     \b
     foldbelt predict results/mine/bundle.zip ~/new-scans predicted
@@ -161,6 +172,7 @@ def predict_command(
     with bars:
         done = predict(
             bundle, images, out,
-            device=chosen, cpu_threads=threads, sample=sample, progress=progress,
+            device=chosen, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
+            progress=progress,
         )  # fmt: skip
     print(f"{done.images} images are predicted in {out}, {done.new} of them now")

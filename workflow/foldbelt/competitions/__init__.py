@@ -31,6 +31,9 @@ competition. They ask the package that the config names, `foldbelt.competitions.
     columns. ``read_predictions(path, ids, table, label_names, box_names)`` reads what somebody
     submitted: (N, L) f32 labels, NaN where the file says nothing, and Boxes; each None where the
     file has none.
+`new_images.py`, what is known of images that a bundle predicts, optional
+    ``listed(paths, root)`` gives id → file, id → columns (those of `LABEL_LEVELS`), and findings,
+    of files of any folder. Without it ids are paths below the folder.
 `truth.py`, the score on hidden truth, optional
     ``hidden_score(submission, truth)`` scores such a file: a number, or {score, classes}.
 constants in its `__init__.py`

@@ -67,12 +67,12 @@ def run(
     """
     table = read_folds(folds, data)
     ids, numbers = table["id"].tolist(), table["fold"].to_numpy(np.int64)
-    blends = _Blends(members, decisions, data, ids, settings)
+    blends = Blends(members, decisions, data, ids, settings)
     for level, names in blends.units.items():
         unit.check_folds(names, numbers, level)
     given = {fold: blends.without(fold) for fold in np.unique(numbers).tolist()}
     resampling = Resampling(table["group"].tolist(), draws, seed)
-    final, truth = blends.without(None), _truth(data, ids, blends)
+    final, truth = blends.without(None), truth_of(data, ids, blends)
     result, labels, boxes = joint.search(
         given, final, truth, numbers, settings, classes, resampling
     )
@@ -121,7 +121,7 @@ def apply_test(
     _write(out, data, ids, given, made, scored, [] if level is None else [level])
 
 
-class _Blends:
+class Blends:
     """The members' predictions of N images, to be blended with what was found without a fold."""
 
     def __init__(
@@ -172,7 +172,7 @@ def _of_fold(decision: Mapping[str, Any], fold: int | None) -> dict[str, Any]:
     return {**decision, "params": entry["params"]}
 
 
-def _truth(data: PathLike, ids: Sequence[str], blends: _Blends) -> joint.Truth:
+def truth_of(data: PathLike, ids: Sequence[str], blends: Blends) -> joint.Truth:
     """Read the truth; that of a unit's labels stands at its first image."""
     labels = store.read(data, "labels", ids).astype(np.float64)
     for level, listed in blends.levels.items():

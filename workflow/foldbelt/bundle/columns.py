@@ -1,0 +1,141 @@
+"""What channels need to know of an image beside its pixels, from a table."""
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldbelt import registry
+from foldbelt.bundle.reading import Bundle
+from foldbelt.files import InputError, PathLike, Problem, raise_all
+from foldbelt.formats import csv_files
+
+_ALSO = {"depth": "z"}  # as salt's own depths.csv calls it
+
+Columns = dict[str, dict[str, Any]]
+
+
+def needed(bundle: Bundle) -> list[str]:
+    """Name the columns without which no channels can be made."""
+    return sorted({column for module in _modules(bundle) for column in _columns(module)})
+
+
+def _modules(bundle: Bundle) -> list[str]:
+    return [
+        module for one in bundle.channels.values() for module in registry.channels(one["recipe"])
+    ]
+
+
+def _columns(module: str) -> Sequence[str]:
+    return registry.constant(module, "COLUMNS", ()) or ()
+
+
+def read(
+    table: PathLike | None, bundle: Bundle, ids: Sequence[str], more: Sequence[str]
+) -> Columns:
+    """Read what a table says of images.
+
+    Parameters
+    ----------
+    table
+        A csv with the column `id`, and those that channels need; None where there is none.
+    bundle
+        Whose channels.
+    ids
+        The images. Rows of others do not matter.
+    more
+        Columns of texts that are taken where the table has them.
+
+    Returns
+    -------
+    dict
+        Id → column → value.
+
+    Raises
+    ------
+    InputError
+        Naming every image of which a value is missing, or cannot be.
+    """
+    wanted = needed(bundle)
+    if table is None:
+        if wanted:
+            raise InputError(
+                f"{bundle.path}: its channels need of every image a {' and a '.join(wanted)}, "
+                f"which no file shows. Give a csv with the columns id, {', '.join(wanted)} "
+                "(--table)."
+            )
+        return {}
+    path = Path(table)
+    given, findings = csv_files.read_table(path.parent, path.name, ["id"])
+    if given is None:
+        raise InputError(f"{path}: {'; '.join(finding.reason for finding in findings)}.")
+    names = {column: column if column in given else _ALSO.get(column, column) for column in wanted}
+    absent = [column for column, name in names.items() if name not in given]
+    if absent:
+        raise InputError(
+            f"{path}: lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}, which the "
+            f"bundle's channels need; it has {', '.join(map(str, given))}."
+        )
+    rows = csv_files.match_ids(given["id"], set(ids))
+    problems = [Problem(n, "has several rows") for n in sorted(set(ids)) if rows.count(n) > 1]
+    place = {name: number for number, name in enumerate(rows)}
+    texts = {column: given[name].tolist() for column, name in names.items()}
+    texts |= {column: given[column].tolist() for column in more if column in given}
+    known: Columns = {}
+    for name in ids:
+        if name not in place:
+            problems.append(Problem(name, "has no row"))
+            continue
+        said = {column: values[place[name]].strip() for column, values in texts.items()}
+        known[name] = {c: text for c, text in said.items() if text and c not in wanted}
+        known[name] |= {column: _number(said[column]) for column in wanted}
+        problems += [
+            Problem(name, f"{column} is {said[column]!r}, no number")
+            for column in wanted
+            if math.isnan(known[name][column])
+        ]
+    raise_all(problems, f"{path} does not fit the images", "Every image needs one row.")
+    check(bundle, known)
+    return known
+
+
+def check(bundle: Bundle, known: Columns) -> None:
+    """Refuse values that a channel cannot take, before any image is predicted.
+
+    Raises
+    ------
+    InputError
+        As the channel says it.
+    """
+    table = pd.DataFrame(list(known.values()))
+    for module in _modules(bundle) if len(table) else ():
+        if _columns(module):
+            importlib.import_module(module).planes(np.zeros((len(table), 1, 1), np.uint8), table)
+
+
+def of_one(bundle: Bundle, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Check what is said of one image.
+
+    Raises
+    ------
+    InputError
+        If something is missing or cannot be.
+    """
+    said = dict(given or {})
+    absent = [column for column in needed(bundle) if column not in said]
+    if absent:
+        raise InputError(f"the channels need of the image: {', '.join(absent)}; give them by name.")
+    check(bundle, {"image": said})
+    return said
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan

@@ -1,0 +1,85 @@
+"""The images of a folder: their ids, as the run's own images are named, and their columns."""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foldbelt.bundle import columns
+from foldbelt.bundle.reading import Bundle
+from foldbelt.competitions import Item
+from foldbelt.files import InputError, PathLike
+from foldbelt.formats import image_files
+from foldbelt.formats.findings import Finding
+from foldbelt.formats.folders import files_below
+
+_GROUP = 32  # images that share the work of opening files, at least
+
+
+def listed(
+    source: Path, bundle: Bundle, levels: Sequence[str], table: PathLike | None = None
+) -> tuple[list[Item], list[Finding]]:
+    """List the images of a folder, and what cannot be read by its header.
+
+    Parameters
+    ----------
+    source
+        The folder.
+    bundle
+        Whose competition says how images are named, and of which units they are.
+    levels
+        Columns of units that are needed.
+    table
+        A csv of what else is known of the images; see `foldbelt.bundle.columns`. What it says of
+        units counts before all else.
+
+    Returns
+    -------
+    items, findings
+        The images, sorted by id; an image that names no unit is a unit of its own.
+
+    Raises
+    ------
+    InputError
+        If there is nothing in the folder, or the table lacks what channels need.
+    """
+    paths = files_below(source)
+    named = _named(bundle.manifest.competition)
+    found: Mapping[str, Mapping[str, Any]] = {}
+    if named is not None:
+        files, found, findings = named.listed(paths, source)
+    elif bool(bundle.data["suffixes"]):
+        files, findings = image_files.by_name(paths, source)
+    else:
+        files, findings = image_files.by_path(paths, source, source)
+    sizes, broken = image_files.measure(files, source)
+    said = columns.read(table, bundle, sorted(sizes), levels)
+    items = [
+        Item(name, files[name], size, None,
+             about(size, levels, {**found.get(name, {}), **said.get(name, {})}))
+        for name, size in sorted(sizes.items())
+    ]  # fmt: skip
+    if not items and not findings + broken:
+        raise InputError(f"{source} holds no images.")
+    return items, [*findings, *broken]
+
+
+def about(size: tuple[int, int], levels: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the columns of an image: its size, its unit at each level, and what else is known."""
+    height, width = size
+    units = {level: known.get(level) or "" for level in levels}
+    return {**known, **units, "height": height, "width": width}
+
+
+def _named(competition: str) -> Any:
+    """Find the module by which a competition names new images; None where it has none."""
+    name = f"foldbelt.competitions.{competition}.new_images"
+    return None if importlib.util.find_spec(name) is None else importlib.import_module(name)
+
+
+def groups(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Split images into groups of whole batches, which do not depend on what is done already."""
+    size *= -(-_GROUP // size)
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,132 @@
+"""What is written of all images together: tables, and the competition's own submission."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from foldbelt import registry, submit
+from foldbelt.bundle.answers import Final, decided
+from foldbelt.bundle.journal import Record
+from foldbelt.bundle.manifest import decision_entry
+from foldbelt.bundle.pipeline import Pipeline
+from foldbelt.competitions import Prediction
+from foldbelt.competitions.folder.sample import COLUMNS
+from foldbelt.files import InputError, PathLike, atomic, write_text
+from foldbelt.rle import decode
+
+MASKS_TABLE, LABELS_TABLE, BOXES_TABLE = "masks.csv", "labels.csv", "boxes.csv"
+SUBMISSION = "submission.csv"
+DECISION_COLUMN = "decision"
+
+_JOINED = ";"
+
+
+def write_masks(records: Iterable[Record], classes: Sequence[str], out: Path) -> None:
+    """Write the run lengths of all masks, in the form of a plain folder's submission."""
+    with atomic(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for record in records:
+            for name, runs in zip(classes, record.runs, strict=True):
+                rows.writerow([record.id, name, *record.size, runs])
+
+
+def write_tables(final: Final, pipeline: Pipeline, target: Path) -> None:
+    """Write labels and boxes as the workflow writes its tables of them.
+
+    Where the run decides which labels an image has, a last column says so: their names, with
+    semicolons between them.
+    """
+    tables = {"labels": LABELS_TABLE, "boxes": BOXES_TABLE}
+    competition = pipeline.bundle.manifest.competition
+    for output, path in final.files.items():
+        submit.write_table(output, competition, final.data, path, target / tables[output])
+    labels = final.labels()
+    if labels is None:
+        return
+    decision = pipeline.bundle.decisions[decision_entry("labels")]
+    has = decided(labels, decision, pipeline.labels)
+    if has is not None:
+        words = {
+            name: _JOINED.join(np.array(pipeline.labels)[row].tolist())
+            for name, row in zip(final.ids, has, strict=True)
+        }
+        _add_column(target / LABELS_TABLE, DECISION_COLUMN, words)
+
+
+def _add_column(path: Path, name: str, words: dict[str, str]) -> None:
+    """Add a column to a table, by the first one."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow([*head, name])
+    lines.writerows([*row, words[row[0]]] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def check_sample(pipeline: Pipeline) -> None:
+    """Refuse a sample where the run has no submission.
+
+    Raises
+    ------
+    InputError
+        If it decides neither on masks nor, for a competition that asks for it, on labels and boxes
+        together.
+    """
+    if not pipeline.classes and not _is_joint(pipeline):
+        tables = ", ".join(pipeline.bundle.manifest.outputs)
+        raise InputError(
+            f"{pipeline.bundle.path}: the run has no submission in the form of a sample; what it "
+            f"predicts ({tables}) is in tables of their own. Leave out --sample."
+        )
+
+
+def _is_joint(pipeline: Pipeline) -> bool:
+    """Tell whether labels and boxes are submitted together, as the workflow would."""
+    manifest = pipeline.bundle.manifest
+    return manifest.joint and not pipeline.classes and registry.writes_joint(manifest.competition)
+
+
+def write_submission(
+    pipeline: Pipeline,
+    final: Final,
+    records: Callable[[], Iterable[Record]],
+    sample: PathLike,
+    incomplete: bool,
+    out: Path,
+) -> None:
+    """Write the competition's own submission, read it back and check it.
+
+    Parameters
+    ----------
+    pipeline
+        Whose competition.
+    final
+        Labels and boxes of all images.
+    records
+        Gives their masks, each time it is called.
+    sample
+        A folder with the sample submission.
+    incomplete
+        Whether images could not be read: they then get empty masks, or zeros.
+    out
+        The file.
+    """
+    competition = pipeline.bundle.manifest.competition
+    settings = {"on_problem": "drop" if incomplete else pipeline.settings["on_problem"]}
+    if _is_joint(pipeline):
+        if final.files:  # else no image could be read, which is told
+            blend = final.files["labels"]
+            submit.write_joint(competition, sample, settings, final.data, blend, out)
+        return
+
+    def masks() -> Iterator[Prediction]:
+        for record in records():
+            planes = [decode(runs, record.size) for runs in record.runs]
+            yield Prediction(record.id, np.stack(planes, axis=2))
+
+    submit.write_masks(competition, sample, settings, pipeline.classes, masks, out)
