@@ -51,12 +51,17 @@ def test_a_mask_is_outlined_at_any_size_and_number_of_bands(size, bands):
 
 
 def test_the_best_boxes_are_drawn_and_the_others_counted():
-    rows = [[0, 100, 100, 300, 250, 0.9], [0, 400, 300, 500, 480, 0.05]]
+    rows = [
+        [0, 100, 100, 300, 250, 0.9],
+        [0, 400, 300, 500, 480, 0.05],
+        [0, 130, 100, 300, 250, 0.8],
+    ]
     boxes = np.array(rows, np.float32)
     grey = np.full((600, 800), 128, np.uint8)
     picture = near(pixels(draw(grey, shown((600, 800), boxes=boxes, names=["disc"]))), YELLOW)
     assert picture[150:200, 98:103].any(axis=1).all(), "the left side of the first"
     assert not picture[290:490, 390:510].any(), "the second scores too little"
+    assert not picture[150:200, 125:135].any(), "the third is where the first is"
 
 
 def test_what_is_dark_is_made_visible_and_names_may_be_in_any_alphabet():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,9 @@ def test_a_bundle_predicts_the_bytes_of_the_submission(run: Run, tmp_path: Path)
     archive.unlink()
     run.snakemake("--", "bundle")
     assert archive.read_bytes() == before
+    with zipfile.ZipFile(archive) as opened:  # round 1 was trained on the test images
+        raw = json.loads(opened.read("manifest.json"))["raw"]
+    assert set(raw) == {"train", "test"}
     images, out = Path(run.config["data"]["path"]) / "test" / "images", tmp_path / "out"
     shutil.copytree(run.results / "data" / "sample", tmp_path / "sample")
     shutil.move(archive, tmp_path / "bundle.zip")

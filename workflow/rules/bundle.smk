@@ -10,6 +10,7 @@ rule write_bundle:
         channels=expand("<results>/channels/{channels}/train.h5", channels=bundling.channels(PLAN)),
         blend=f"<results>/blend/round{LAST}/weights.json" if PLAN.masks else [],
         decisions=list(bundling.decisions(PLAN).values()),
+        test="<results>/data/test.h5" if len(ROUNDS) > 1 else [],
         oof=bundling.out_of_fold(PLAN),
         folds=f"<results>/folds/{PLAN.scheme}.csv" if bundling.out_of_fold(PLAN) else [],
     output:

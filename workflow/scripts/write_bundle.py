@@ -18,6 +18,7 @@ with job(snakemake.log[0]):
         outputs=given.outputs,
         blend=source.blend or None,
         decisions=dict(zip(given.decisions, source.decisions, strict=True)),
+        test=source.test or None,
         out=snakemake.output.bundle,
         choice=Choice(
             given.left_out,

@@ -105,7 +105,8 @@ class Manifest:
     made_on
         On what the networks were trained: devices, and versions of what computed.
     raw
-        Digest of the raw files of the part, by which the run knew them: ``train``.
+        Part → the digest by which the run knew its raw files: ``train``, and ``test`` where
+        networks were trained on pseudo-labels.
     entries
         Name → digest and size of every other file of the archive.
     """

@@ -18,10 +18,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from foldbelt.boxes.overlaps import overlaps
+
 LEAST_SIDE, MOST_SIDE = 640, 1600
 """Pixels of a picture's longer side."""
 MOST_BOXES, LEAST_SCORE = 10, 0.1
 """Boxes that are drawn: the best so many, and none of a smaller score. A ranking needs the rest."""
+SAME_PLACE = 0.5
+"""Overlap (IoU) above which only the better of two boxes is drawn, whatever their classes."""
 MOST_LABELS = 8
 
 _Colour = tuple[int, int, int]
@@ -186,7 +190,7 @@ def _draw_boxes(
 ) -> Iterator[tuple[_Colour | None, str]]:
     """Draw the best boxes, the best on top; say how many there are."""
     ranked = boxes[np.argsort(-boxes[:, 5], kind="stable")]
-    best = ranked[ranked[:, 5] >= LEAST_SCORE][:MOST_BOXES]
+    best = _apart(ranked[ranked[:, 5] >= LEAST_SCORE])
     canvas, font = ImageDraw.Draw(drawn), _font()
     factor = np.array([size[1], size[0]] * 2) / np.array([shown.size[1], shown.size[0]] * 2)
     of_masks = len(shown.classes)  # their colours come first
@@ -203,6 +207,19 @@ def _draw_boxes(
         there = f"{number} of {len(of_class)} boxes shown" if len(of_class) else "no box"
         rest = f", the best scores {of_class[0, 5]:.2f}" if len(of_class) else ""
         yield COLOURS[(of_masks + place) % len(COLOURS)], f"{name}: {there}{rest}"
+
+
+def _apart(ranked: np.ndarray) -> np.ndarray:
+    """Give the best boxes (k, 6), less those at the place of a better one."""
+    kept: list[np.ndarray] = []
+    for row in ranked.astype(np.float64):
+        others = np.reshape(kept, (-1, 6))
+        same = overlaps(others[:, 1:5], np.tile(row[1:5], (len(others), 1)))
+        if not (same > SAME_PLACE).any():
+            kept.append(row)
+        if len(kept) == MOST_BOXES:
+            break
+    return np.reshape(kept, (-1, 6))
 
 
 def _within(corners: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:

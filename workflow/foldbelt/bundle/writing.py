@@ -57,6 +57,7 @@ def write(
     decisions: Mapping[str, PathLike],
     out: PathLike,
     choice: Choice = EVERYTHING,
+    test: PathLike | None = None,
 ) -> None:
     """Write a bundle. The same run gives the same bytes.
 
@@ -86,6 +87,9 @@ def write(
         The zip file.
     choice
         Which members and steps of the run stay behind.
+    test
+        ``test.h5``, where networks were trained on pseudo-labels of its images: the manifest then
+        says which files these were, too.
 
     Raises
     ------
@@ -142,12 +146,19 @@ def write(
             recipe["bundle"]["licence"],
             recipe["bundle"]["notes"],
             _made_on(files.values()),
-            {"train": attrs["inputs"]["raw"]} if "raw" in attrs.get("inputs", {}) else {},
+            _raw({"train": data, "test": test}),
             digests,
         )
         archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
     size = Path(out).stat().st_size / 1e6
     print(f"{len(listed)} members, {len(files)} networks, {size:.1f} MB")
+
+
+def _raw(parts: Mapping[str, PathLike | None]) -> dict[str, str]:
+    """Give the digests by which a run knew the raw files of its parts, where they are known."""
+    told = {part: store.attrs(path) for part, path in parts.items() if path is not None}
+    inputs = {part: attrs.get("inputs", {}) for part, attrs in told.items()}
+    return {part: given["raw"] for part, given in inputs.items() if "raw" in given}
 
 
 def _halved(files: Mapping[str, PathLike], place: Path) -> dict[str, PathLike]:
