@@ -7,6 +7,6 @@ unpacks; `pipeline` takes images through the very functions of the workflow's ow
 image in memory.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
