@@ -42,7 +42,7 @@ def test_a_module_is_imported_when_a_name_of_it_is_asked_for(room):
     assert room.a == 2
     assert "drawer.rest" in sys.modules
     assert "drawer.spoon" not in sys.modules
-    with pytest.raises(AttributeError, match="drawer.*fork"):
+    with pytest.raises(AttributeError, match=r"drawer.*fork"):
         room.fork  # noqa: B018
 
 

@@ -1,13 +1,12 @@
 """Images through a bundle: read, made channels, predicted, blended and decided.
 
-By the functions of the workflow's own stages, in files of a temporary folder, group by group: so
-what comes out is what the workflow would have written, and memory does not grow with the number of
-images.
+By the functions of the workflow's own stages, which hand on to each other in memory, group by
+group: so what comes out is what the workflow would have written, and memory does not grow with the
+number of images.
 """
 
 import math
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from foldbelt.ensemble import blend
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
 from foldbelt.models._saved import load_model
+from foldbelt.store import Memory
 
 _DECODERS = 4
 _reading = threading.Lock()  # what decoders say of a file is caught for the whole process
@@ -57,9 +57,10 @@ class Pipeline:
         self.settings = competitions.settings(bundle.recipe["data"])
         self._networks: dict[tuple[str, int | None], _Network] = {}
         self._loading = threading.Lock()
+        self._fitted = Memory("fitted")
         for name, content in bundle.channels.items():
             empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
-            store.write(self._fitted(name), empty, attrs=content["attrs"])
+            store.write(self._fitted / name, empty, attrs=content["attrs"])
 
     @property
     def group(self) -> int:
@@ -108,21 +109,20 @@ class Pipeline:
             For every other one, in their order.
         """
         reader = reader or competitions.reader(self.bundle.manifest.competition)
-        with tempfile.TemporaryDirectory(prefix="foldbelt-images-") as folder:
-            place = Path(folder)
-            data = place / "test.h5"
-            while items:
-                findings = self._store(items, root, reader, data)
-                if not findings:
-                    break
-                yield from findings
-                unusable = {finding.id for finding in findings}
-                items = [item for item in items if item.id not in unusable]
-            if items:
-                yield from self._predict(data, place)
+        place = Memory("images")
+        data = place / "data"
+        while items:
+            findings = self._store(items, root, reader, data)
+            if not findings:
+                break
+            yield from findings
+            unusable = {finding.id for finding in findings}
+            items = [item for item in items if item.id not in unusable]
+        if items:
+            yield from self._predict(data, place)
 
     def _store(
-        self, items: Sequence[Item], root: Path, reader: Reader, data: Path
+        self, items: Sequence[Item], root: Path, reader: Reader, data: Memory
     ) -> list[Finding]:
         """Store images as ingest does; with findings nothing is of use but these."""
         listing = self.listing(root)
@@ -145,25 +145,25 @@ class Pipeline:
             return sorted(set(findings))
         return []
 
-    def _predict(self, data: Path, place: Path) -> Iterator[Prediction]:
+    def _predict(self, data: Memory, place: Memory) -> Iterator[Prediction]:
         for name, content in self.bundle.channels.items():
-            channels.build(data, _made(place, name), content["recipe"], self._fitted(name))
+            channels.build(data, _made(place, name), content["recipe"], self._fitted / name)
         members = {
             member.name: self._member(number, member, data, place)
             for number, member in enumerate(self.bundle.manifest.members)
         }
-        blended = place / "blend.h5"
+        blended = place / "blend"
         blend.run_test(members=members, weights=self.bundle.file(BLEND), out=blended)
         yield from submit.predictions(data, blended, self.bundle.file(DECISION))
 
-    def _member(self, number: int, member: Member, data: Path, place: Path) -> list[Path]:
+    def _member(self, number: int, member: Member, data: Memory, place: Memory) -> list[Memory]:
         """Predict the images with every fold's network of a member."""
         files = []
         for fold, weights in enumerate(member.weights):
-            files.append(place / f"member{number}-fold{fold}.h5")
+            files.append(place / f"member{number}-fold{fold}")
             predict.run(
-                channels=str(_made(place, member.channels)),
-                data=str(data),
+                channels=_made(place, member.channels),
+                data=data,
                 ids=None,
                 weights=str(self.bundle.file(weights)),
                 tta=member.predict["tta"],
@@ -171,7 +171,7 @@ class Pipeline:
                 windows=member.predict["windows"],
                 snapshot=member.snapshot,
                 batch_size=member.predict["batch_size"],
-                out=str(files[-1]),
+                out=files[-1],
                 cpu_threads=self.cpu_threads,
                 device=self.device,
                 load=self._network,
@@ -187,10 +187,7 @@ class Pipeline:
                 self._networks[weights, snapshot] = load_model(weights, snapshot)
             return self._networks[weights, snapshot]
 
-    def _fitted(self, name: str) -> Path:
-        return self.bundle.file(f"fitted/{name}.h5")
 
-
-def _made(place: Path, name: str) -> Path:
-    """Give the file of the images' channels; a recipe may have any name."""
-    return place / "channels" / f"{name}.h5"
+def _made(place: Memory, name: str) -> Memory:
+    """Give the images' channels; a recipe may have any name."""
+    return place / "channels" / name

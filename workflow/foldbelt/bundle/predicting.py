@@ -1,13 +1,11 @@
 """A folder of images → their masks, by a bundle."""
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from foldbelt import submit
 from foldbelt.bundle.journal import Journal, Record
@@ -15,7 +13,7 @@ from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions import Item, Prediction
 from foldbelt.competitions.folder.sample import COLUMNS
-from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_csv
+from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_rows
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import files_below, printable
@@ -104,8 +102,8 @@ def predict(
         lost = {finding.id for finding in findings}
         names = [item.id for item in items if item.id not in lost]
         problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
-        table = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
-        write_csv(target / PROBLEMS, table)
+        rows = [(problem.file, problem.reason) for problem in problems]
+        write_rows(target / PROBLEMS, ["file", "reason"], rows)
         folder.write_table(names)
         if sample is not None:
             folder.write_submission(names, sample, incomplete=bool(problems))
@@ -188,15 +186,12 @@ class _Folder:
 
     def write_table(self, names: Sequence[str]) -> None:
         """Write the run lengths of all masks, in the form of a plain folder's submission."""
-        with (
-            atomic(self.target / TABLE) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            for record in self.journal.records(names):
-                for name, runs in zip(self.pipeline.classes, record.runs, strict=True):
-                    rows.writerow([record.id, name, *record.size, runs])
+        rows = (
+            [record.id, name, *record.size, runs]
+            for record in self.journal.records(names)
+            for name, runs in zip(self.pipeline.classes, record.runs, strict=True)
+        )
+        write_rows(self.target / TABLE, COLUMNS, rows)
 
     def write_submission(self, names: Sequence[str], sample: PathLike, incomplete: bool) -> None:
         """Write the competition's own submission; images that cannot be read get empty masks."""
