@@ -4,7 +4,8 @@
 whenever it is made, and that is believed in nothing. `writing` gathers a run. `reading` checks and
 unpacks; `pipeline` takes images through the very functions of the workflow's own stages;
 `predicting` does so for a folder and can go on where it stopped (`journal`), `loading` for one
-image in memory.
+image in memory. `program` is the bundle's own ``predict.py``, for where foldbelt is not installed:
+it calls `alone` in foldbelt's code, which travels along (`wheel`); `needs` says what else it takes.
 """
 
 from foldbelt.lazy import attach_stub

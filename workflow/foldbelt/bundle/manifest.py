@@ -15,6 +15,8 @@ NETWORK = "network"
 KINDS = (NETWORK,)
 """Kinds of members that can be computed here."""
 RECIPE, DATA, BLEND, DECISION = "recipe.json", "data.json", "blend.json", "decision.json"
+PREDICT, STARTED = "predict.py", "__main__.py"
+"""The program that predicts without foldbelt installed, and the same for `python bundle.zip`."""
 
 _PREDICT = ("batch_size", "scales", "tta", "windows")
 _HEX = set("0123456789abcdef")
@@ -81,6 +83,11 @@ class Manifest:
         Of the blend.
     entries
         Name → digest and size of every other file of the archive.
+    needs
+        Those packages of `install` without which it cannot predict, with their versions; "python"
+        is none.
+    wheel
+        The entry that holds foldbelt's code, for `predict.py`.
     """
 
     run: str
@@ -89,6 +96,8 @@ class Manifest:
     install: Mapping[str, str]
     members: list[Member]
     entries: Mapping[str, Entry]
+    needs: Mapping[str, str]
+    wheel: str
 
     def to_text(self) -> str:
         """Give the JSON."""
@@ -126,6 +135,8 @@ def parse(text: bytes, path: PathLike) -> Manifest:
         members = [_member(one) for one in content["members"]]
         entries = {str(name): _entry(one) for name, one in content["entries"].items()}
         install = {str(name): str(one) for name, one in content["install"].items()}
+        needs = {str(name): str(one) for name, one in content["needs"].items()}
+        wheel = str(content["wheel"])
         names = content["run"], content["competition"]
         if not members or not all(isinstance(name, str) for name in names):
             raise ValueError("it names no run, no competition or no member")
@@ -136,12 +147,13 @@ def parse(text: bytes, path: PathLike) -> Manifest:
     unknown = [Problem(m.name, f"is of kind {m.kind!r}") for m in members if m.kind not in KINDS]
     known = f"This foldbelt computes: {', '.join(KINDS)}. Take the one that wrote the bundle."
     raise_all(unknown, f"{path} has members of unknown kinds", known)
-    needed = {RECIPE, DATA, BLEND, DECISION}
+    needed = {RECIPE, DATA, BLEND, DECISION, wheel, PREDICT}
     needed |= {channels_entry(member.channels) for member in members}
     needed |= {name for member in members for name in member.weights}
     missing = [Problem(name, "is not listed") for name in sorted(needed - entries.keys())]
     raise_all(missing, f"{path}: {MANIFEST} is damaged")
-    return Manifest(*names, content.get("foldbelt"), install, members, entries)
+    made = *names, content.get("foldbelt"), install
+    return Manifest(*made, members, entries, needs, wheel)
 
 
 def json_of(text: bytes, path: PathLike, name: str) -> dict[str, Any]:

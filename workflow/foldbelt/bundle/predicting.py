@@ -88,6 +88,8 @@ def predict(
             f"{target} lies in the folder of images, {source}: what is predicted would be taken "
             "for images the next time. Choose a folder outside."
         )
+    if sample is not None:
+        _check_pandas()
     with Bundle(bundle) as opened, Journal(target, opened.id) as journal:
         pipeline = Pipeline(opened, device, cpu_threads)
         items, findings = _list(source, bool(opened.data["suffixes"]))
@@ -111,6 +113,17 @@ def predict(
     hint = "All other images are predicted."
     raise_all(problems, f"Images in {source} cannot be read", hint, _LISTED, rest)
     return Done(len(names), new)
+
+
+def _check_pandas() -> None:
+    """Refuse early where a submission could not be written; only its tables need pandas."""
+    try:
+        import pandas  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "--sample needs the package pandas, which is not installed. Install it, or leave "
+            f"--sample out: {TABLE} holds the run lengths of all masks."
+        ) from error
 
 
 def _list(source: Path, suffixes: bool) -> tuple[list[Item], list[Finding]]:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt import registry, store
-from foldbelt.bundle import archive
+from foldbelt.bundle import archive, needs, program, wheel
 from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
     DECISION,
     NETWORK,
+    PREDICT,
     RECIPE,
+    STARTED,
     Entry,
     Manifest,
     Member,
@@ -27,9 +29,9 @@ from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.machine import version
 
 _PACKAGES = (
-    "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pandas", "h5py",
-    "hdf5plugin", "safetensors", "scipy", "pydicom", "tifffile", "segmentation-models-pytorch",
-    "connected-components-3d",
+    "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "Pillow", "pandas", "h5py",
+    "hdf5plugin", "safetensors", "scipy", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls",
+    "tifffile", "segmentation-models-pytorch", "connected-components-3d",
 )  # fmt: skip
 _DECIDED = ("params", "steps", "gate_on", "metric", "score", "optimistic", "interval")
 _ATTRS = ("class_names", "label_names", "size", "grey_range")
@@ -91,7 +93,7 @@ def write(
     for name, path in channels.items():
         of_recipe = recipe["channels"][name]
         contents[channels_entry(name)] = {"recipe": of_recipe, "attrs": store.attrs(path)}
-    texts = {name: _json(content) for name, content in contents.items()}
+    texts: dict[str, str | bytes] = {name: _json(given) for name, given in contents.items()}
     files: dict[str, PathLike] = {}
     listed = []
     for name, member in members.items():
@@ -102,20 +104,31 @@ def write(
         files |= dict(zip(entries, weights[name], strict=True))  # snapshots share them
         told_of = member["channels"], member["predict"], member["snapshot"]
         listed.append(Member(name, NETWORK, *told_of, entries))
-    digests = {name: _entry(text.encode()) for name, text in texts.items()}
+    texts |= {wheel.name(): wheel.content()}
+    texts |= dict.fromkeys((PREDICT, STARTED), Path(program.__file__).read_bytes())
+    digests = {name: _entry(text) for name, text in texts.items()}
     digests |= {
         name: Entry(_digest_of_file(path), Path(path).stat().st_size)
         for name, path in files.items()
     }
-    manifest = Manifest(
-        recipe["run"], recipe["competition"], version("foldbelt"), _installed(), listed, digests
+    install = _installed()
+    needed = needs.packages(
+        [needs.architecture(path) for path in files.values()],
+        [recipe["channels"][name] for name in channels],
+        [str(step["step"]) for step in contents[DECISION].get("steps", [])],
+        attrs.get("formats", []),
     )
+    manifest = Manifest(
+        recipe["run"], recipe["competition"], version("foldbelt"), install, listed, digests,
+        {name: install.get(name, "") for name in needed}, wheel.name(),
+    )  # fmt: skip
     archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, files)
     size = Path(out).stat().st_size / 1e6
     print(f"{len(listed)} members, {len(files)} networks, {size:.1f} MB")
 
 
-def _entry(content: bytes) -> Entry:
+def _entry(content: str | bytes) -> Entry:
+    content = content.encode() if isinstance(content, str) else content
     return Entry(hashlib.sha256(content).hexdigest(), len(content))
 
 

@@ -146,7 +146,7 @@ def predict_command(
     \b
     foldbelt predict results/mine/bundle.zip ~/new-scans predicted
     """
-    from foldbelt.bundle import predict  # seconds
+    from foldbelt.bundle.command import run  # seconds
 
     bars = ExitStack()
     shown: list[Any] = []  # the bar, once it is known how many images there are
@@ -157,10 +157,9 @@ def predict_command(
             shown.append(bars.enter_context(bar))
         shown[0].update(done - shown[0].pos)
 
-    chosen = {"auto": None, "cpu": "cpu", "gpu": "cuda"}[device]
     with bars:
-        done = predict(
+        said = run(
             bundle, images, out,
-            device=chosen, cpu_threads=threads, sample=sample, progress=progress,
+            device=device, cpu_threads=threads, sample=sample, progress=progress,
         )  # fmt: skip
-    print(f"{done.images} images are predicted in {out}, {done.new} of them now")
+    print(said)
