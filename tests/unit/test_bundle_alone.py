@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from bundles import SIZES, Tiny
+from bundles import SIZES, Tiny, array
 from raw_folders import ingest_both
 
 from foldbelt import bundle, provenance, store
@@ -163,7 +163,7 @@ def test_missing_packages_are_named_all_at_once(unpacked):
     path.write_text(json.dumps(manifest))
     done = started(unpacked / "predict.py", "a", "b")
     assert done.returncode == 1
-    assert "2 packages are needed" in done.stderr
+    assert "are not installed: not-there, nor-this." in done.stderr
     assert "pip install not-there==1.2 nor-this." in done.stderr
     del manifest["needs"]["not-there"], manifest["needs"]["nor-this"]
     path.write_text(json.dumps(manifest))
@@ -183,6 +183,19 @@ def test_a_folder_is_a_bundle_and_checked_like_one(tiny, unpacked, tmp_path):
     with pytest.raises(InputError, match=r"fold1.safetensors: is listed in the manifest, but not"):
         bundle.load(unpacked)
     assert files(unpacked, "*.*").keys() == before.keys() - {"weights/net/fold1.safetensors"}
+
+
+def test_no_network_is_asked_for_weights(tiny, monkeypatch):
+    asked = []
+
+    def refuse(*what: object, **_: object) -> None:
+        asked.append(what)
+        raise OSError("there is no internet")
+
+    for name in ("socket.socket.connect", "socket.getaddrinfo", "socket.create_connection"):
+        monkeypatch.setattr(name, refuse)
+    assert bundle.load(tiny.bundle, device="cpu")(array(0, (40, 30))).shape == (40, 30, 1)
+    assert not asked
 
 
 def test_the_wheel_is_the_same_each_time_and_holds_all_code(tmp_path):

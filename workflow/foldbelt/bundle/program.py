@@ -106,7 +106,7 @@ def _check_packages(needs: dict[str, str]) -> None:
     if missing:
         wanted = " ".join(_pinned(name, needs[name]) for name in missing)
         raise Refused(
-            f"{len(missing)} packages are needed that are not installed: {', '.join(missing)}. "
+            f"packages are needed that are not installed: {', '.join(missing)}. "
             f"With internet: pip install {wanted}. Without: `foldbelt wheels` puts them in an "
             "archive where there is some (docs/offline.md)."
         )
