@@ -1,6 +1,7 @@
 """A bundle predicts where foldbelt is not installed, and runs no code but what it states."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -8,9 +9,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from bundles import SIZES, Tiny, array
 from raw_folders import ingest_both
@@ -19,6 +22,9 @@ from foldbelt import bundle, provenance, store
 from foldbelt.bundle import needs, wheel
 from foldbelt.bundle.alone import Progress
 from foldbelt.bundle.predicting import MASKS
+from foldbelt.channels import Resizer, whiten
+from foldbelt.channels._resizing import MODES
+from foldbelt.channels._whitening import METHODS
 from foldbelt.files import InputError
 
 # A residual network of timm's, as small as they come.
@@ -237,6 +243,21 @@ def test_what_a_bundle_needs_follows_from_what_it_holds(given, more):
     found = set(needs.packages(*given))
     assert found - set(needs.ALWAYS) >= more
     assert found - set(needs.ALWAYS) - more <= ({"torchvision"} if "timm" in more else set())
+
+
+def test_only_recipes_that_are_said_to_need_scipy_import_it(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 255, (2, 19, 23), np.uint8)
+    fitted = {method: whiten(images, method)[1] for method in METHODS}
+    for name in ("scipy", "scipy.fft", "scipy.ndimage", "scipy.sparse"):
+        monkeypatch.setitem(sys.modules, name, None)
+    calls = {("whiten", m): partial(whiten, images, m, fitted[m]) for m in METHODS}
+    for mode in MODES:
+        resizer = Resizer(mode, (19, 23), (32, 32), 1, "centre")
+        calls["resize_mode", mode] = partial(resizer.images, images[..., None])
+    for (key, value), call in calls.items():
+        stated = "scipy" in needs.packages([], [{"use": ["image"], key: value}], [], [])
+        with pytest.raises(ImportError) if stated else contextlib.nullcontext():
+            call()
 
 
 def test_formats_that_need_a_package_are_stated_by_the_data(tmp_path):

@@ -13,13 +13,14 @@ FORMATS = {"DICOM": ("pydicom",), "TIFF": ("tifffile",)}
 BESIDE = {"pydicom": ("pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls")}
 """What a package uses where it is there: decoders of compressed DICOM files."""
 
-_CHOSEN = {
-    "timm": ("timm", "torchvision"),  # timm imports it
-    "torchvision": ("torchvision",),
+_PACKAGES = {
+    "cv2": ("opencv-python-headless",),
+    "PIL": ("Pillow",),
+    "huggingface_hub": (),  # comes with timm, and only fetches weights
+    "timm": ("timm", "torchvision"),  # which it imports
     "segmentation_models_pytorch": ("segmentation-models-pytorch", "timm", "torchvision"),
-    "scipy": ("scipy",),
 }
-"""Import → packages, of what only some networks, channels and steps of decisions use."""
+"""Import → packages, where that is not one of the same name."""
 _SPECTRAL, _BIHARMONIC = "spectral", "pad-biharmonic"
 
 
@@ -56,7 +57,7 @@ def packages(
     imported = provenance.packages(*modules)
     if any(_with_scipy(recipe) for recipe in recipes):
         imported.add("scipy")
-    found = {name for one in imported for name in _CHOSEN.get(one, ())}
+    found = {name for one in imported for name in _PACKAGES.get(one, (one,))}
     found |= {name for one in formats for name in FORMATS.get(one, ())}
     return sorted({*ALWAYS, *found})
 
