@@ -70,6 +70,16 @@ class Pipeline:
         """
         return math.lcm(*(int(m.predict["batch_size"]) for m in self.bundle.manifest.members))
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes that one image takes in memory: itself, its channels and all predictions of it."""
+        height, width = self.bundle.data["size"]
+        predictions = 1 + sum(len(member.weights) for member in self.bundle.manifest.members)
+        planes = int(self.bundle.data["colours"]) + len(self.classes) * predictions
+        made = [content["attrs"] for content in self.bundle.channels.values()]
+        channels = sum(math.prod(attrs["size"]) * len(attrs["names"]) for attrs in made)
+        return int(height) * int(width) * planes + channels
+
     def listing(self, root: Path) -> Listing:
         """Say of new images below a folder what was known of the run's own."""
         data = self.bundle.data

@@ -22,7 +22,8 @@ from foldbelt.rle import decode, encode
 MASKS, TABLE, SUBMISSION, PROBLEMS = "masks", "masks.csv", "submission.csv", "problems.csv"
 
 _SEEN = 255  # value of the one class, if no value was given: white to whoever looks
-_GROUP = 32  # images that share the work of opening files, at least
+_GROUP = 32  # images that share the work of a call, if they take no more than
+_GROUP_BYTES = 2**29  # of memory between the stages
 _LISTED = 40
 
 
@@ -96,7 +97,7 @@ def predict(
         folder = _Folder(pipeline, target, journal, source)
         new = passed = 0
         progress(passed, len(items))
-        for group in _groups(items, pipeline.group):
+        for group in _groups(items, pipeline.group, pipeline.image_bytes):
             count, wrong = folder.predict(group)
             new, findings = new + count, [*findings, *wrong]
             passed += len(group)
@@ -150,9 +151,19 @@ def _list(source: Path, suffixes: bool) -> tuple[list[Item], list[Finding]]:
     return items, [*findings, *broken]
 
 
-def _groups(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Split images into groups of whole batches, which do not depend on what is done already."""
-    size *= -(-_GROUP // size)
+def _groups(items: Sequence[Item], size: int, each: int) -> Iterator[Sequence[Item]]:
+    """Split images into groups of whole batches, which do not depend on what is done already.
+
+    Parameters
+    ----------
+    items
+        All images.
+    size
+        Images of whole batches.
+    each
+        Bytes of an image.
+    """
+    size *= max(1, min(-(-_GROUP // size), _GROUP_BYTES // (each * size)))
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
