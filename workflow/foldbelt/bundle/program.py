@@ -8,6 +8,8 @@ manifest.json lists under "needs". The functions that predict are foldbelt's own
 beside it; before anything is imported from that, its digest is compared with the manifest's.
 """
 
+from __future__ import annotations  # so that an older Python comes as far as to say that it is one
+
 import sys
 
 if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):

@@ -40,13 +40,12 @@ def content() -> bytes:
     files = {
         path.relative_to(folder.parent).as_posix(): path for path in provenance.sources(folder)
     }
-    about = f"foldbelt-{_version()}.dist-info"
+    about, licence = f"foldbelt-{_version()}.dist-info", _licence(folder)
     texts = {
-        f"{about}/METADATA": _metadata(),
+        f"{about}/METADATA": _metadata(bool(licence)),
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: foldbelt\nRoot-Is-Purelib: true\n"
         "Tag: py3-none-any\n",
     }
-    licence = _licence(folder)
     texts |= {f"{about}/licenses/LICENSE": licence} if licence else {}
     record = f"{about}/RECORD"
     texts[record] = _record(texts, files) + f"{record},,\n"
@@ -59,16 +58,16 @@ def _version() -> str:
     return version("foldbelt") or _UNKNOWN
 
 
-def _metadata() -> str:
+def _metadata(licensed: bool) -> str:
     lines = {
         "Metadata-Version": "2.4",
         "Name": "foldbelt",
         "Version": _version(),
         "Summary": "The code of a bundle; its manifest says what has to be installed beside it",
         "License-Expression": "MIT",
-        "License-File": "LICENSE",
         "Requires-Python": ">=3.11,<3.14",
     }
+    lines |= {"License-File": "LICENSE"} if licensed else {}
     return "".join(f"{key}: {value}\n" for key, value in lines.items())
 
 
@@ -79,7 +78,7 @@ def _licence(folder: Path) -> str:
     except importlib.metadata.PackageNotFoundError:
         files = []
     places = [Path(str(file.locate())) for file in files if file.name == "LICENSE"]
-    places = [place for place in (folder.parents[1] / "LICENSE", *places) if place.is_file()]
+    places = [place for place in (*places, folder.parents[1] / "LICENSE") if place.is_file()]
     return places[0].read_text(encoding="utf-8") if places else ""
 
 
