@@ -24,8 +24,13 @@ class Tiny:
     """A run: raw files in `raw`, results in `root`, the bundle in `bundle`."""
 
     def __init__(
-        self, root: Path, steps: list[dict[str, Any]] | None = None, depth: bool = False
+        self,
+        root: Path,
+        steps: list[dict[str, Any]] | None = None,
+        depth: bool = False,
+        architecture: dict[str, Any] = ARCHITECTURE,
     ) -> None:
+        self.architecture = architecture
         self.root, self.raw = root, make_folder(root / "raw", SIZES, test=True)
         self.channels = ["image", "depth" if depth else "cumsum"]
         if depth:
@@ -39,7 +44,7 @@ class Tiny:
             "data": {"path": str(self.raw), "size": STORED},
             "channels": {"base": {"use": self.channels, "whiten": "standard", "size": 32}},
             "stages": {"one": {"loss": {"bce": 1}, "epochs": 1}},
-            "models": {"net": {"stages": ["one"], "architecture": ARCHITECTURE}},
+            "models": {"net": {"stages": ["one"], "architecture": architecture}},
             "predict": {"batch_size": 2, "tta": ["none", "hflip"]},
         }
         self.recipe = config.resolve(recipe)
@@ -56,9 +61,9 @@ class Tiny:
     def _save(self, fold: int) -> Path:
         """Save a network that nobody has trained, but that divides images in two."""
         torch.manual_seed(fold)
-        module = models.build(ARCHITECTURE, 2, 1, 1)
+        module = models.build(self.architecture, 2, 1, 1)
         metadata = {
-            "architecture": ARCHITECTURE,
+            "architecture": self.architecture,
             "in_channels": 2,
             "mask_channels": 1,
             "label_classes": 1,

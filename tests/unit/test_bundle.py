@@ -165,6 +165,16 @@ def test_overlapping_classes_are_drawn_in_their_order():
     assert drawn.tolist() == [[1, 300, 0]]
 
 
+def test_groups_are_whole_batches_that_fit_into_memory():
+    def sizes(batch: int, each: int) -> list[int]:
+        return [len(group) for group in listing.groups(range(100), batch, each)]
+
+    assert sizes(4, 1000) == [32, 32, 32, 4]
+    assert sizes(24, 1000) == [48, 48, 4]
+    assert sizes(4, 2**26) == [8] * 12 + [4], "half a gigabyte"
+    assert set(sizes(4, 2**40)) == {4}, "but never less than a batch"
+
+
 def test_the_command_predicts_and_shows_how_far_it_is(tiny, images, tmp_path):
     words = ["predict", str(tiny.bundle), str(images), str(tmp_path / "out"), "--device", "cpu"]
     done = CliRunner().invoke(main, words)

@@ -1,6 +1,7 @@
 """Files that are written completely or not at all, and errors that list all problems at once."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -110,6 +111,14 @@ def write_json(path: PathLike, value: Any) -> None:
 def write_csv(path: PathLike, table: "pd.DataFrame") -> None:
     """Write a table as csv without its index, completely or not at all."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_rows(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as csv, completely or not at all, one at a time and without pandas."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def digest(paths: Iterable[PathLike]) -> str:

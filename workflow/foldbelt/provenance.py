@@ -16,11 +16,12 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from foldbelt.files import InputError
+from foldbelt.files import InputError, digest
 from foldbelt.machine import cpu_model, version
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -45,7 +46,7 @@ _MAIN_PACKAGES = (
 
 _SKIPPED = {"ctx", "kind", "type_ignores"}
 
-HARMLESS = {"foldbelt.logs"}
+HARMLESS = {"foldbelt.logs", "foldbelt.lazy"}
 """Modules that cannot change a result: they and what they import count in no fingerprint."""
 
 _SCRIPT = "script"  # stands for the name of a script, which may lie anywhere
@@ -102,6 +103,48 @@ def upstream(*modules: str) -> list[str]:
     ['foldbelt', 'foldbelt.rle']
     """
     return sorted(name for name, _ in _code(modules, _PACKAGE) if name != _SCRIPT)
+
+
+def package() -> Path:
+    """Folder of the package that is imported."""
+    return _PACKAGE
+
+
+def sources(folder: Path) -> list[Path]:
+    """List the files of code in a package: modules and stubs, sorted."""
+    return sorted([*folder.rglob("*.py"), *folder.rglob("*.pyi")])
+
+
+def source_digest() -> str:
+    """Digest all files of the package, comments included: what a copy of it depends on."""
+    return digest(sources(_PACKAGE))
+
+
+def packages(*modules: str) -> set[str]:
+    """Names under which some modules, and what they import of foldbelt, import anything else.
+
+    Parameters
+    ----------
+    *modules
+        As for `fingerprint`.
+
+    Returns
+    -------
+    set of str
+        Top-level names, those of the standard library left out. Imports inside functions count.
+
+    Examples
+    --------
+    >>> packages("foldbelt.rle.encoding"), packages("foldbelt.machine")
+    ({'numpy'}, set())
+    """
+    found: set[str] = set()
+    for name in upstream(*modules):
+        file = _file_of(name, _PACKAGE)
+        if file is not None:
+            found |= {module.partition(".")[0] for level, module, _ in _parse_file(file)[1]
+                      if not level}  # fmt: skip
+    return found - sys.stdlib_module_names - {_PACKAGE.name}
 
 
 def _fingerprint(modules: Iterable[str], package: Path) -> str:

@@ -222,8 +222,7 @@ def predictions(
         In the order of the test data.
     """
     masks = decide.Masks(decide.load(decision), decide.Surroundings(test, train, mosaic))
-    table = store.table(test)
-    ids = table["id"].tolist()
+    ids = store.read(test, "id").tolist()
     if not ids:
         return
     sizes = store.original_sizes(test)
@@ -250,7 +249,7 @@ def _counted(predicted: Iterable[Prediction], filled: np.ndarray) -> Iterator[Pr
 
 
 def _check_ids(test: PathLike, blend: PathLike) -> None:
-    wanted, given = (set(store.table(path)["id"]) for path in (test, blend))
+    wanted, given = (set(store.read(path, "id")) for path in (test, blend))
     problems = [Problem(key, "is in the test data, not in the blend") for key in wanted - given]
     problems += [Problem(key, "is in the blend, not in the test data") for key in given - wanted]
     if problems:

@@ -1,6 +1,7 @@
 """One file that predicts new images."""
 
 from foldbelt.config import bundling
+from foldbelt.provenance import source_digest
 
 
 rule write_bundle:
@@ -27,6 +28,7 @@ rule write_bundle:
         runtime=minutes(30),
     params:
         code=lambda wildcards: code("write_bundle"),
+        package=lambda wildcards: source_digest(),
         recipe=config,
         channels=bundling.channels(PLAN),
         members=bundling.members(PLAN),

@@ -5,6 +5,6 @@ that was not trained on it (`separating`). The result is the column `test_likene
 pseudo-labels read it with `likeness`, and `weighting` weights scores by it.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

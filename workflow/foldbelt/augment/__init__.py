@@ -1,5 +1,5 @@
 """Augmentation: albumentations' transforms by name, seeded sample by sample."""
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -6,10 +6,12 @@ where it ends, so that its width is x2 - x1. True boxes have the score 1.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 XYXY = ["x1", "y1", "x2", "y2"]
 NUMBERS = ["class", *XYXY, "score"]
@@ -98,8 +100,10 @@ class Boxes:
         """Keep so many boxes of each image, the first ones."""
         return self.keep(np.arange(len(self.scores)) - self.start[self.of()] < most)
 
-    def frame(self, ids: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    def frame(self, ids: Sequence[str], names: Sequence[str]) -> "pd.DataFrame":
         """Give a table image, class, x1, y1, x2, y2, score, a row a box."""
+        import pandas as pd
+
         table = pd.DataFrame({"image": np.asarray(ids, object)[self.of()]})
         table["class"] = np.asarray(names, object)[self.classes]
         for number, name in enumerate(XYXY):

@@ -6,9 +6,10 @@ members out and says what that costs, `halving` halves weights. `reading` checks
 `pipeline` takes images through the very functions of the workflow's own stages, one by one, and
 `answers` what they share. `predicting` does so for a folder (`listing`, `columns`) and can go on
 where it stopped (`journal`), writes `products` and draws `overlays`; `loading` does for one image
-in memory.
+in memory. `program` is the bundle's own ``predict.py``, for where foldbelt is not installed: it
+calls `alone` in foldbelt's code, which travels along (`wheel`); `needs` says what else it takes.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

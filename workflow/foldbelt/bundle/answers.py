@@ -8,11 +8,9 @@ bytes, and up to 7 kB of boxes.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.boxes import Boxes
@@ -21,6 +19,7 @@ from foldbelt.bundle.reading import Bundle
 from foldbelt.decide import boxes_io, joint_io, label_task, labels, labels_io
 from foldbelt.decide import units as unit
 from foldbelt.metrics.labels import DECIDED
+from foldbelt.store import Memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Final:
-    """Labels and boxes of all images, as files of the workflow's form; of none there are no files.
+    """Labels and boxes of all images, in stores of the workflow's form; of none, no stores.
 
     Attributes
     ----------
@@ -67,8 +66,8 @@ class Final:
     """
 
     ids: list[str]
-    data: Path
-    files: Mapping[str, Path]
+    data: Memory
+    files: Mapping[str, Memory]
 
     def labels(self) -> np.ndarray | None:
         """Give the probabilities, (N, L) float32."""
@@ -81,7 +80,7 @@ class Final:
         return Boxes.from_bytes(store.read(self.files["boxes"], "boxes"))
 
 
-def finish(bundle: Bundle, answers: Sequence[Answer], place: Path) -> Final:
+def finish(bundle: Bundle, answers: Sequence[Answer]) -> Final:
     """Join what images of a unit share, and decide labels and boxes together where the run does.
 
     Parameters
@@ -90,27 +89,26 @@ def finish(bundle: Bundle, answers: Sequence[Answer], place: Path) -> Final:
         The bundle.
     answers
         Of all images; their masks are not looked at.
-    place
-        Folder for the files.
     """
     ids = [answer.id for answer in answers]
-    data = place / "data.h5"
+    place = Memory("answers")
+    data = place / "data"
     outputs = bundle.manifest.outputs if ids else {}
-    files: dict[str, Path] = {}
+    files: dict[str, Memory] = {}
     if ids:
         _write_data(data, answers)
     if "labels" in outputs:
         given = np.stack([_there(answer.labels) for answer in answers])
-        files["labels"] = place / "labels.h5"
+        files["labels"] = place / "labels"
         decision = bundle.decisions[decision_entry("labels")]
         made = _joined(given, answers, decision, bundle.data["label_names"])
         labels_io.write(files["labels"], ids, made, bundle.data["label_names"])
     if "boxes" in outputs:
-        files["boxes"] = place / "boxes.h5"
+        files["boxes"] = place / "boxes"
         boxes = Boxes.join(_there(answer.boxes) for answer in answers)
         boxes_io.write(files["boxes"], ids, boxes, bundle.data["box_names"])
     if bundle.manifest.joint and files:
-        together = place / "joint.h5"
+        together = place / "joint"
         joint_io.apply_test(
             labels=files["labels"],
             boxes=files.get("boxes"),
@@ -128,14 +126,14 @@ def _there(values: np.ndarray | None) -> np.ndarray:
     return values
 
 
-def _write_data(path: Path, answers: Sequence[Answer]) -> None:
+def _write_data(path: Memory, answers: Sequence[Answer]) -> None:
     """Write what the workflow's functions ask of images: their sizes and units."""
     columns: dict[str, Any] = {"id": [answer.id for answer in answers]}
     for level in answers[0].units:
         columns[level] = [answer.units[level] for answer in answers]
     columns["height"] = [answer.size[0] for answer in answers]
     columns["width"] = [answer.size[1] for answer in answers]
-    store.write(path, {}, pd.DataFrame(columns))
+    store.write(path, {}, columns)
 
 
 def _blocks(decision: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:

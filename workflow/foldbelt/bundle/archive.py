@@ -30,7 +30,10 @@ _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, Valu
 _CURE = "Make the bundle again from the run, or fetch it again."
 
 
-def write(out: PathLike, texts: Mapping[str, str], files: Mapping[str, PathLike]) -> None:
+Texts = Mapping[str, str | bytes]
+
+
+def write(out: PathLike, texts: Texts, files: Mapping[str, PathLike]) -> None:
     """Write a zip file, whole or not at all.
 
     Parameters
@@ -38,10 +41,24 @@ def write(out: PathLike, texts: Mapping[str, str], files: Mapping[str, PathLike]
     out
         The zip file.
     texts, files
+        As for `pack`.
+    """
+    with atomic(out) as temporary:
+        pack(temporary, texts, files)
+
+
+def pack(out: Path | IO[bytes], texts: Texts, files: Mapping[str, PathLike]) -> None:
+    """Pack a zip file.
+
+    Parameters
+    ----------
+    out
+        A file, or what is open for writing.
+    texts, files
         Name → content, and name → the file whose bytes become the entry. Entries are sorted by
         name, without times, so that the same content gives the same bytes.
     """
-    with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted([*texts, *files]):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3  # Unix, on any system
@@ -116,15 +133,46 @@ class Archive:
         return total.hexdigest()
 
 
+class Folder:
+    """The folder that a bundle was unpacked to, as `Archive`; other files may lie in it.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = path
+        found = [file for file in Path(path).rglob("*") if file.is_file()]
+        names = {file.relative_to(path).as_posix(): file.stat().st_size for file in found}
+        self.sizes = {name: size for name, size in names.items() if _NAME.fullmatch(name)}
+
+    def text(self, name: str, most: int) -> bytes:
+        """Read a small file, of at most so many bytes."""
+        if name not in self.sizes:
+            raise InputError(f"{self.path} is no bundle: it lacks {name}. {_CURE}")
+        with (Path(self.path) / name).open("rb") as file:
+            return file.read(most)
+
+    def unpack(self, name: str, target: Path) -> str:
+        """Give the SHA-256 of a file, which lies where it belongs."""
+        with target.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
-def opened(path: PathLike) -> Iterator[Archive]:
-    """Open a zip file and check its directory.
+def opened(path: PathLike) -> Iterator[Archive | Folder]:
+    """Open a zip file and check its directory, or the folder that it was unpacked to.
 
     Raises
     ------
     InputError
         If it cannot be read, or is none that `write` could have made.
     """
+    if Path(path).is_dir():
+        yield Folder(path)
+        return
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file; `snakemake … -- bundle` makes it.")
     with _told(path, "its directory"):

@@ -14,7 +14,8 @@ from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import files_below
 
-_GROUP = 32  # images that share the work of opening files, at least
+_GROUP = 32  # images that share the work of a call, if they take no more than
+_GROUP_BYTES = 2**29  # of memory between the stages
 
 
 def listed(
@@ -78,8 +79,18 @@ def _named(competition: str) -> Any:
     return None if importlib.util.find_spec(name) is None else importlib.import_module(name)
 
 
-def groups(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Split images into groups of whole batches, which do not depend on what is done already."""
-    size *= -(-_GROUP // size)
+def groups(items: Sequence[Item], size: int, each: int) -> Iterator[Sequence[Item]]:
+    """Split images into groups of whole batches, which do not depend on what is done already.
+
+    Parameters
+    ----------
+    items
+        All images.
+    size
+        Images of whole batches.
+    each
+        Bytes of an image.
+    """
+    size *= max(1, min(-(-_GROUP // size), _GROUP_BYTES // (each * size)))
     for start in range(0, len(items), size):
         yield items[start : start + size]

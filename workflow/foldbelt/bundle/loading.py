@@ -1,6 +1,5 @@
 """A bundle as a function from an image to what it shows, for notebooks and services."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -96,9 +95,8 @@ class Model:
         found = {} if answer.mask is None else {"mask": answer.mask}
         if answer.labels is None and answer.boxes is None:
             return found
-        with tempfile.TemporaryDirectory(prefix="foldbelt-answer-") as place:
-            final = finish(self._pipeline.bundle, [answer], Path(place))
-            labels, boxes = final.labels(), final.boxes()
+        final = finish(self._pipeline.bundle, [answer])
+        labels, boxes = final.labels(), final.boxes()
         found |= {} if labels is None else {"label": labels[0]}
         return found | ({} if boxes is None else {"box": boxes.image(0)})
 

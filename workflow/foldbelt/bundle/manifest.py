@@ -17,6 +17,8 @@ KINDS = (NETWORK,)
 RECIPE, DATA, BLEND, DECISION = "recipe.json", "data.json", "blend.json", "decision.json"
 MASKS, JOINT = "masks", "joint"
 OUTPUTS = (MASKS, "labels", "boxes")
+PREDICT, STARTED = "predict.py", "__main__.py"
+"""The program that predicts without foldbelt installed, and the same for `python bundle.zip`."""
 
 _PREDICT = ("batch_size", "scales", "tta", "windows")
 _HEX = set("0123456789abcdef")
@@ -109,6 +111,11 @@ class Manifest:
         networks were trained on pseudo-labels.
     entries
         Name → digest and size of every other file of the archive.
+    needs
+        Those packages of `install` without which it cannot predict, with their versions; "python"
+        is none.
+    wheel
+        The entry that holds foldbelt's code, for `predict.py`.
     """
 
     run: str
@@ -126,6 +133,8 @@ class Manifest:
     made_on: list[Any]
     raw: Mapping[str, str]
     entries: Mapping[str, Entry]
+    needs: Mapping[str, str]
+    wheel: str
 
     def to_text(self) -> str:
         """Give the JSON."""
@@ -163,6 +172,8 @@ def parse(text: bytes, path: PathLike) -> Manifest:
         members = [_member(one) for one in content["members"]]
         entries = {str(name): _entry(one) for name, one in content["entries"].items()}
         install = {str(name): str(one) for name, one in content["install"].items()}
+        needs = {str(name): str(one) for name, one in content["needs"].items()}
+        wheel = str(content["wheel"])
         names = content["run"], content["competition"]
         outputs = _outputs(content["outputs"], [member.name for member in members])
         joint = bool(content["joint"])
@@ -176,13 +187,13 @@ def parse(text: bytes, path: PathLike) -> Manifest:
     unknown = [Problem(m.name, f"is of kind {m.kind!r}") for m in members if m.kind not in KINDS]
     known = f"This foldbelt computes: {', '.join(KINDS)}. Take the one that wrote the bundle."
     raise_all(unknown, f"{path} has members of unknown kinds", known)
-    needed = {RECIPE, DATA, *decisions_of(outputs, joint)}
+    needed = {RECIPE, DATA, *decisions_of(outputs, joint), wheel, PREDICT}
     needed |= {channels_entry(member.channels) for member in members}
     needed |= {name for member in members for name in member.weights}
     missing = [Problem(name, "is not listed") for name in sorted(needed - entries.keys())]
     raise_all(missing, f"{path}: {MANIFEST} is damaged")
-    version = content.get("foldbelt")
-    return Manifest(*names, version, install, members, outputs, joint, **told, entries=entries)
+    made = *names, content.get("foldbelt"), install, members, outputs, joint
+    return Manifest(*made, **told, entries=entries, needs=needs, wheel=wheel)
 
 
 def _told(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """Images through a bundle: read, made channels, predicted, blended and decided.
 
-By the functions of the workflow's own stages, in files of a temporary folder, group by group: so
-what comes out is what the workflow would have written, and memory does not grow with the number of
-images.
+By the functions of the workflow's own stages, which hand on to each other in memory, group by
+group: so what comes out is what the workflow would have written, and memory does not grow with the
+number of images.
 """
 
-import json
 import math
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +27,7 @@ from foldbelt.ensemble import blend
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
 from foldbelt.models._saved import load_model
+from foldbelt.store import Memory
 
 _DECODERS = 4
 _reading = threading.Lock()  # what decoders say of a file is caught for the whole process
@@ -73,12 +72,12 @@ class Pipeline:
         self.settings = competitions.settings(bundle.recipe["data"])
         self._networks: dict[tuple[str, int | None], _Network] = {}
         self._loading = threading.Lock()
+        self._fitted = Memory("fitted")
         for name, content in bundle.channels.items():
             empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
-            store.write(self._fitted(name), empty, attrs=content["attrs"])
+            store.write(self._fitted / name, empty, attrs=content["attrs"])
         if self.labels:  # images of a unit may lie in several groups, so they are joined last
-            decision = unjoined(bundle.decisions[decision_entry("labels")])
-            self._unjoined.write_text(json.dumps(decision), encoding="utf-8")
+            self._unjoined = unjoined(bundle.decisions[decision_entry("labels")])
 
     @property
     def group(self) -> int:
@@ -87,6 +86,16 @@ class Pipeline:
         On a CPU the last digits of a convolution depend on the batch.
         """
         return math.lcm(*(int(m.predict["batch_size"]) for m in self.bundle.manifest.members))
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes that one image takes in memory: itself, its channels and all predictions of it."""
+        height, width = self.bundle.data["size"]
+        predictions = 1 + sum(len(member.weights) for member in self.bundle.manifest.members)
+        planes = int(self.bundle.data["colours"]) + len(self.classes) * predictions
+        made = [content["attrs"] for content in self.bundle.channels.values()]
+        channels = sum(math.prod(attrs["size"]) * len(attrs["names"]) for attrs in made)
+        return int(height) * int(width) * planes + channels
 
     def listing(self, root: Path) -> Listing:
         """Say of new images below a folder what was known of the run's own."""
@@ -127,21 +136,20 @@ class Pipeline:
             For every other one, in their order.
         """
         reader = reader or competitions.reader(self.bundle.manifest.competition)
-        with tempfile.TemporaryDirectory(prefix="foldbelt-images-") as folder:
-            place = Path(folder)
-            data = place / "test.h5"
-            while items:
-                findings = self._store(items, root, reader, data)
-                if not findings:
-                    break
-                yield from findings
-                unusable = {finding.id for finding in findings}
-                items = [item for item in items if item.id not in unusable]
-            if items:
-                yield from self._predict(items, data, place)
+        place = Memory("images")
+        data = place / "data"
+        while items:
+            findings = self._store(items, root, reader, data)
+            if not findings:
+                break
+            yield from findings
+            unusable = {finding.id for finding in findings}
+            items = [item for item in items if item.id not in unusable]
+        if items:
+            yield from self._predict(items, data, place)
 
     def _store(
-        self, items: Sequence[Item], root: Path, reader: Reader, data: Path
+        self, items: Sequence[Item], root: Path, reader: Reader, data: Memory
     ) -> list[Finding]:
         """Store images as ingest does; with findings nothing is of use but these."""
         listing = self.listing(root)
@@ -164,10 +172,10 @@ class Pipeline:
             return sorted(set(findings))
         return []
 
-    def _predict(self, items: Sequence[Item], data: Path, place: Path) -> Iterator[Answer]:
+    def _predict(self, items: Sequence[Item], data: Memory, place: Memory) -> Iterator[Answer]:
         """Predict images that are stored, and blend them output by output."""
         for name, content in self.bundle.channels.items():
-            channels.build(data, _made(place, name), content["recipe"], self._fitted(name))
+            channels.build(data, _made(place, name), content["recipe"], self._fitted / name)
         files = {
             member.name: self._member(number, member, data, place)
             for number, member in enumerate(self.bundle.manifest.members)
@@ -195,10 +203,10 @@ class Pipeline:
             )
 
     def _masks(
-        self, files: Mapping[str, Sequence[Path]], data: Path, place: Path
+        self, files: Mapping[str, Sequence[Memory]], data: Memory, place: Memory
     ) -> Iterator[np.ndarray]:
         """Blend and decide masks; give them in the order of the images."""
-        blended = place / "blend.h5"
+        blended = place / "blend"
         blend.run_test(
             members={name: files[name] for name in self.bundle.manifest.outputs[MASKS]},
             weights=self.bundle.file(BLEND),
@@ -208,12 +216,12 @@ class Pipeline:
             yield given.mask
 
     def _blend(
-        self, output: str, files: Mapping[str, Sequence[Path]], data: Path, place: Path
-    ) -> Path:
+        self, output: str, files: Mapping[str, Sequence[Memory]], data: Memory, place: Memory
+    ) -> Memory:
         """Blend labels or boxes; give the file."""
         names = self.bundle.manifest.outputs[output]
         folds = {member.name: member.folds for member in self.bundle.manifest.members}
-        blended = place / f"{output}.h5"
+        blended = place / output
         output_files.apply(
             output,
             members={name: files[name] for name in names},
@@ -226,14 +234,14 @@ class Pipeline:
         )
         return blended
 
-    def _member(self, number: int, member: Member, data: Path, place: Path) -> list[Path]:
+    def _member(self, number: int, member: Member, data: Memory, place: Memory) -> list[Memory]:
         """Predict the images with every fold's network of a member."""
         files = []
         for fold, weights in enumerate(member.weights):
-            files.append(place / f"member{number}-fold{fold}.h5")
+            files.append(place / f"member{number}-fold{fold}")
             predict.run(
-                channels=str(_made(place, member.channels)),
-                data=str(data),
+                channels=_made(place, member.channels),
+                data=data,
                 ids=None,
                 weights=str(self.bundle.file(weights)),
                 tta=member.predict["tta"],
@@ -241,7 +249,7 @@ class Pipeline:
                 windows=member.predict["windows"],
                 snapshot=member.snapshot,
                 batch_size=member.predict["batch_size"],
-                out=str(files[-1]),
+                out=files[-1],
                 cpu_threads=self.cpu_threads,
                 device=self.device,
                 load=self._network,
@@ -257,14 +265,7 @@ class Pipeline:
                 self._networks[weights, snapshot] = load_model(weights, snapshot)
             return self._networks[weights, snapshot]
 
-    @property
-    def _unjoined(self) -> Path:
-        return self.bundle.file("unjoined.json")
 
-    def _fitted(self, name: str) -> Path:
-        return self.bundle.file(f"fitted/{name}.h5")
-
-
-def _made(place: Path, name: str) -> Path:
-    """Give the file of the images' channels; a recipe may have any name."""
-    return place / "channels" / f"{name}.h5"
+def _made(place: Memory, name: str) -> Memory:
+    """Give the images' channels; a recipe may have any name."""
+    return place / "channels" / name

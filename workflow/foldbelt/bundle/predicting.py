@@ -1,14 +1,12 @@
 """A folder of images → what a bundle predicts of them."""
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from foldbelt.bundle.answers import Answer, finish
 from foldbelt.bundle.journal import Journal, Record
@@ -25,7 +23,7 @@ from foldbelt.bundle.products import (
 )
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions import Item
-from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_csv
+from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_rows
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import printable
 
@@ -108,6 +106,8 @@ def predict(
             f"{target} lies in the folder of images, {source}: what is predicted would be taken "
             "for images the next time. Choose a folder outside."
         )
+    if sample is not None:
+        _check_pandas()
     with Bundle(bundle) as opened, Journal(target, opened.id) as journal:
         pipeline = Pipeline(opened, device, cpu_threads)
         if sample is not None:
@@ -116,7 +116,7 @@ def predict(
         folder = _Folder(pipeline, target, journal, source)
         new = passed = 0
         progress(passed, len(items))
-        for group in groups(items, pipeline.group):
+        for group in groups(items, pipeline.group, pipeline.image_bytes):
             count, wrong = folder.predict(group)
             new, findings = new + count, [*findings, *wrong]
             passed += len(group)
@@ -124,14 +124,25 @@ def predict(
         lost = {finding.id for finding in findings}
         names = [item.id for item in items if item.id not in lost]
         problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
-        lines = pd.DataFrame([(p.file, p.reason) for p in problems], columns=["file", "reason"])
-        write_csv(target / PROBLEMS, lines)
+        rows = [(problem.file, problem.reason) for problem in problems]
+        write_rows(target / PROBLEMS, ["file", "reason"], rows)
         drawn = [item for item in items if overlays and item.id not in lost]
         folder.finish(names, sample, drawn, incomplete=bool(problems))
     rest = f"; all of them: {target / PROBLEMS}"
     hint = "All other images are predicted."
     raise_all(problems, f"Images in {source} cannot be read", hint, _LISTED, rest)
     return Done(len(names), new)
+
+
+def _check_pandas() -> None:
+    """Refuse early where a submission could not be written; only its tables need pandas."""
+    try:
+        import pandas  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "--sample needs the package pandas, which is not installed. Install it, or leave "
+            f"--sample out: {TABLE} holds the run lengths of all masks."
+        ) from error
 
 
 class _Folder:
@@ -189,17 +200,16 @@ class _Folder:
 
         if self.pipeline.classes:
             write_masks(records(), self.pipeline.classes, self.target / TABLE)
-        with tempfile.TemporaryDirectory(prefix="foldbelt-answers-") as place:
-            shared = self.pipeline.labels or self.pipeline.boxes  # masks need no other image
-            answers = [record.answer() for record in records()] if shared else []
-            final = finish(self.pipeline.bundle, answers, Path(place))
-            write_tables(final, self.pipeline, self.target)
-            if sample is not None:
-                out = self.target / SUBMISSION
-                write_submission(self.pipeline, final, records, sample, incomplete, out)
-            if drawn:
-                by_name = {item.id: item for item in drawn}
-                draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
+        shared = self.pipeline.labels or self.pipeline.boxes  # masks need no other image
+        answers = [record.answer() for record in records()] if shared else []
+        final = finish(self.pipeline.bundle, answers)
+        write_tables(final, self.pipeline, self.target)
+        if sample is not None:
+            out = self.target / SUBMISSION
+            write_submission(self.pipeline, final, records, sample, incomplete, out)
+        if drawn:
+            by_name = {item.id: item for item in drawn}
+            draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
 
 
 def _source(item: Item) -> str:

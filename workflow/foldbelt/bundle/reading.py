@@ -1,12 +1,13 @@
 """A bundle, checked and unpacked."""
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from foldbelt.bundle import archive
-from foldbelt.bundle.archive import MANIFEST, Archive
+from foldbelt.bundle.archive import MANIFEST, Archive, Folder
 from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
@@ -21,7 +22,7 @@ from foldbelt.bundle.manifest import (
     json_of,
     parse,
 )
-from foldbelt.files import InputError, PathLike, Problem, digest, raise_all
+from foldbelt.files import InputError, PathLike, Problem, raise_all
 
 _KEYS = {
     RECIPE: ("competition", "data", "cpu_threads"),
@@ -44,7 +45,7 @@ class Bundle:
     Parameters
     ----------
     path
-        The zip file.
+        The zip file, or the folder that it was unpacked to.
 
     Attributes
     ----------
@@ -69,7 +70,11 @@ class Bundle:
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
-        self._place = tempfile.TemporaryDirectory(prefix="foldbelt-bundle-")
+        self._unpacked = self.path
+        self._place = None
+        if not self.path.is_dir():
+            self._place = tempfile.TemporaryDirectory(prefix="foldbelt-bundle-")
+            self._unpacked = Path(self._place.name)
         try:
             self._read()
         except BaseException:
@@ -82,8 +87,7 @@ class Bundle:
             self.manifest: Manifest = parse(text, self.path)
             _check_names(opened, self.manifest)
             self._unpack(opened)
-        (self.file(MANIFEST)).write_bytes(text)
-        self.id = digest([self.file(MANIFEST)])
+        self.id = hashlib.sha256(hashlib.sha256(text).digest()).hexdigest()  # as `files.digest`
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
         decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
         self.decisions = {name: self._json(name) for name in decisions}
@@ -113,11 +117,12 @@ class Bundle:
 
     def file(self, name: str) -> Path:
         """Give the file that an entry was unpacked to."""
-        return Path(self._place.name) / name
+        return self._unpacked / name
 
     def close(self) -> None:
-        """Delete what was unpacked."""
-        self._place.cleanup()
+        """Delete what was unpacked for this object."""
+        if self._place is not None:
+            self._place.cleanup()
 
     def __enter__(self) -> "Bundle":
         return self
@@ -125,7 +130,7 @@ class Bundle:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _unpack(self, opened: Archive) -> None:
+    def _unpack(self, opened: Archive | Folder) -> None:
         """Unpack all entries, and compare them with their digests."""
         problems = []
         for name, entry in sorted(self.manifest.entries.items()):
@@ -155,10 +160,11 @@ def named_in(decision: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return members, {label for block in blocks for label in block["labels"]}
 
 
-def _check_names(opened: Archive, manifest: Manifest) -> None:
+def _check_names(opened: Archive | Folder, manifest: Manifest) -> None:
     """Refuse entries that the manifest does not list, and the other way round, and other sizes."""
     sizes = {name: size for name, size in opened.sizes.items() if name != MANIFEST}
     strange = sorted(sizes.keys() - manifest.entries.keys())
+    strange = [] if isinstance(opened, Folder) else strange  # of which nothing is read
     missing = sorted(manifest.entries.keys() - sizes.keys())
     problems = [Problem(name, "is not listed in the manifest") for name in strange]
     problems += [Problem(name, "is listed in the manifest, but not there") for name in missing]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt import store
-from foldbelt.bundle import archive
+from foldbelt.bundle import archive, needs, program, wheel
 from foldbelt.bundle.choosing import EVERYTHING, Choice, choose
 from foldbelt.bundle.halving import halve, metadata_of
 from foldbelt.bundle.manifest import (
@@ -18,7 +18,9 @@ from foldbelt.bundle.manifest import (
     JOINT,
     MASKS,
     NETWORK,
+    PREDICT,
     RECIPE,
+    STARTED,
     Entry,
     Manifest,
     Member,
@@ -30,9 +32,9 @@ from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.machine import version
 
 _PACKAGES = (
-    "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pandas", "h5py",
-    "hdf5plugin", "safetensors", "scipy", "pydicom", "tifffile", "segmentation-models-pytorch",
-    "connected-components-3d",
+    "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "Pillow", "pandas", "h5py",
+    "hdf5plugin", "safetensors", "scipy", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls",
+    "tifffile", "segmentation-models-pytorch", "connected-components-3d",
 )  # fmt: skip
 _SCORES = ("metric", "score", "optimistic", "interval")
 _DECIDED = {
@@ -115,7 +117,7 @@ def write(
     for name, path in channels.items():
         of_recipe = recipe["channels"][name]
         contents[channels_entry(name)] = {"recipe": of_recipe, "attrs": store.attrs(path)}
-    texts = {name: _json(content) for name, content in contents.items()}
+    texts: dict[str, str | bytes] = {name: _json(given) for name, given in contents.items()}
     files: dict[str, PathLike] = {}
     listed = []
     for name, member in members.items():
@@ -125,9 +127,19 @@ def write(
         files |= dict(zip(entries, weights[name], strict=True))  # snapshots share them
         told_of = member["channels"], member["predict"], member["snapshot"]
         listed.append(Member(name, NETWORK, *told_of, entries, list(member["folds"])))
+    texts |= {wheel.name(): wheel.content()}
+    texts |= dict.fromkeys((PREDICT, STARTED), Path(program.__file__).read_bytes())
+    install = _installed()
+    steps = chosen.decisions.get(MASKS, {}).get("steps", [])
+    needed = needs.packages(
+        [needs.architecture(path) for path in files.values()],
+        [recipe["channels"][name] for name in channels],
+        [str(step["step"]) for step in steps],
+        attrs.get("formats", []),
+    )
     with tempfile.TemporaryDirectory(prefix="foldbelt-half-") as place:
         travelling = _halved(files, Path(place)) if recipe["bundle"]["half"] else files
-        digests = {name: _entry(text.encode()) for name, text in texts.items()}
+        digests = {name: _entry(text) for name, text in texts.items()}
         digests |= {
             name: Entry(_digest_of_file(path), Path(path).stat().st_size)
             for name, path in travelling.items()
@@ -136,7 +148,7 @@ def write(
             recipe["run"],
             recipe["competition"],
             version("foldbelt"),
-            _installed(),
+            install,
             listed,
             {output: list(names) for output, names in outputs.items()},
             JOINT in decisions,
@@ -148,6 +160,8 @@ def write(
             _made_on(files.values()),
             _raw({"train": data, "test": test}),
             digests,
+            {name: install.get(name, "") for name in needed},
+            wheel.name(),
         )
         archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
     size = Path(out).stat().st_size / 1e6
@@ -176,7 +190,8 @@ def _made_on(weights: Iterable[PathLike]) -> list[Any]:
     return [json.loads(text) for text in sorted({json.dumps(one, sort_keys=True) for one in made})]
 
 
-def _entry(content: bytes) -> Entry:
+def _entry(content: str | bytes) -> Entry:
+    content = content.encode() if isinstance(content, str) else content
     return Entry(hashlib.sha256(content).hexdigest(), len(content))
 
 

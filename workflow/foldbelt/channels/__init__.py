@@ -15,23 +15,9 @@ Each kind of channel is a plug-in, one module here of the channel's name, with
 ``names(colours)``
     names of its planes, for images of that many colour channels;
 ``planes(images, table)``
-    (N, h, w, C) float32 from images uint8 (N, h, w[, 3]) and those columns.
+    (N, h, w, C) float32 from images uint8 (N, h, w[, 3]) and a mapping of columns, each (N,).
 """
 
-import sys
-from types import ModuleType
-from typing import Any
+from foldbelt.lazy import attach_stub
 
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-
-class _Room(ModuleType):
-    """`channels.cumsum` is the function, whether or not the module of that name was imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, getattr(value, name, value) if name in __all__ else value)
-
-
-sys.modules[__name__].__class__ = _Room
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ def build(
         **plan.resizer.attrs(),
         "use": plan.use,
     }
-    with store.Writer(out, table=plan.table[["id"]], attrs=attrs) as writer:
+    with store.Writer(out, table={"id": plan.columns["id"]}, attrs=attrs) as writer:
         writer.create("x", (*plan.resizer.canvas, len(plan.names)), np.uint8)
         for rows, planes in plan.blocks():
             values = plan.whiten(planes, quantised["whiten"])
@@ -78,7 +77,7 @@ class _Plan:
     """A recipe together with the data to which it is applied."""
 
     def __init__(self, data: PathLike, recipe: Mapping[str, Any]) -> None:
-        self.data = Path(data)
+        self.data = data
         self.use = [str(name) for name in recipe["use"]]
         self.method = method_of(str(recipe["whiten"]))
         self._check_names()
@@ -92,7 +91,7 @@ class _Plan:
             str(recipe["offset"]),
         )
         self.modules = [importlib.import_module(f"foldbelt.channels.{name}") for name in self.use]
-        self.table = store.table(data)
+        self.columns = store.columns(data)
         self._check_columns()
         shape = store.shape(data, "image")
         colours = shape[3] if len(shape) == 4 else 1
@@ -119,21 +118,21 @@ class _Plan:
 
     def _check_columns(self) -> None:
         """Refuse data that lack a column, or a value in one, before any work is done."""
-        if not len(self.table):
+        if not len(self.columns["id"]):
             return  # no test images: nothing is missing
         for name, module in zip(self.use, self.modules, strict=True):
             for column in module.COLUMNS:
-                if column not in self.table:
+                if column not in self.columns:
                     raise InputError(
                         f"{self.data}: the channel '{name}' needs a column '{column}' for every "
                         f"image, which the data lacks. Add it, or leave '{name}' out of use."
                     )
-                values = self.table[column]
-                holes = values.isna() | (values.astype(str) == "")
+                values = self.columns[column]
+                holes = (values != values) | (values == "")  # NaN is unlike itself
                 if holes.any():
                     raise InputError(
                         f"{self.data}: the channel '{name}' needs a '{column}' for every image; "
-                        f"missing for {', '.join(self.table['id'][holes])}."
+                        f"missing for {', '.join(self.columns['id'][holes])}."
                     )
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
@@ -141,8 +140,8 @@ class _Plan:
         height, width = self.resizer.source
         size = int(np.clip(_PIXELS // (height * width), 1, 256))
         for rows, images in store.blocks(self.data, "image", size=size):
-            table = self.table.iloc[rows]
-            planes = [module.planes(images, table) for module in self.modules]
+            columns = {name: column[rows] for name, column in self.columns.items()}
+            planes = [module.planes(images, columns) for module in self.modules]
             yield rows, np.concatenate(planes, axis=3)
 
     def whiten(self, planes: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
@@ -154,7 +153,7 @@ class _Plan:
 
 def _fit(plan: _Plan) -> dict[str, Any]:
     """Fit whitening and quantisation on train: the first pass, skipped if nothing is unknown."""
-    if not len(plan.table):
+    if not len(plan.columns["id"]):
         raise InputError(f"{plan.data}: holds no images on which whitening could be fitted.")
     whitening, moments = plan.method(), Moments()
     unknown = [channel for channel, known in enumerate(plan.ranges) if known is None]

@@ -29,10 +29,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import scipy.fft
-import scipy.ndimage
 from numpy.lib.stride_tricks import sliding_window_view
-from threadpoolctl import threadpool_limits
 
 from foldbelt.files import InputError
 
@@ -248,6 +245,8 @@ class _Zca(Whitening):
             return
         if min(planes.shape[1:3]) < _PATCH:
             raise InputError(f"whiten: zca needs images of {_PATCH}×{_PATCH} pixels or more.")
+        from threadpoolctl import threadpool_limits
+
         windows = sliding_window_view(planes, (_PATCH, _PATCH), axis=(1, 2))
         windows = windows[:, ::_STRIDE, ::_STRIDE]
         values = windows.reshape(-1, planes.shape[-1] * _PATCH**2).astype(np.float64)
@@ -260,6 +259,8 @@ class _Zca(Whitening):
     def result(self) -> dict[str, Any]:
         if not self._patches:
             raise InputError(f"whiten: {self.NAME} has no images to be fitted on.")
+        from threadpoolctl import threadpool_limits
+
         size = _PATCH**2
         mean = self._sums / self._patches
         covariance = self._products / self._patches - np.outer(mean, mean)
@@ -351,6 +352,9 @@ def _convolve(planes: np.ndarray, mean: np.ndarray, filters: np.ndarray) -> np.n
 
 def _flatten(planes: np.ndarray) -> np.ndarray:
     """Flatten the spectra of (N, C, H, W); each plane gets mean 0, and deviation 1 or, empty, 0."""
+    import scipy.fft  # no other whitening needs it where images are predicted
+    import scipy.ndimage
+
     centred = planes - planes.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
     centred = centred.astype(np.float32)
     before, weights, inner = [], [], []

@@ -4,8 +4,9 @@ From the public salt kernels. Summing turns reflectivity into something like imp
 bodies rather than edges stand out.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-import pandas as pd
 
 RANGE = None
 COLUMNS: tuple[str, ...] = ()
@@ -50,6 +51,6 @@ def names(colours: int) -> list[str]:
     return ["cumsum"]
 
 
-def planes(images: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+def planes(images: np.ndarray, table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Give (N, h, w, 1) float32; of colour images the mean of the colours is summed."""
     return cumsum(images if images.ndim == 3 else images.mean(axis=3))[..., None]

@@ -4,8 +4,9 @@ A fixed scale rather than the data's own: train and test need no common statisti
 cost .010 in the salt competition; it is here to be compared.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-import pandas as pd
 
 from foldbelt.files import InputError
 
@@ -51,7 +52,7 @@ def names(colours: int) -> list[str]:
     return ["depth"]
 
 
-def planes(images: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+def planes(images: np.ndarray, table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Give (N, h, w, 1) float32."""
     height, width = images.shape[1:3]
-    return depth(table["depth"].to_numpy(), (height, width))[..., None]
+    return depth(table["depth"], (height, width))[..., None]

@@ -1,7 +1,8 @@
 """The image itself, scaled to [0, 1]; colour images give three channels."""
 
+from collections.abc import Mapping
+
 import numpy as np
-import pandas as pd
 
 RANGE = (0.0, 1.0)
 COLUMNS: tuple[str, ...] = ()
@@ -13,7 +14,7 @@ def names(colours: int) -> list[str]:
     return ["image"] if colours == 1 else [f"image{colour}" for colour in range(colours)]
 
 
-def planes(images: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+def planes(images: np.ndarray, table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Give (N, h, w, C) float32 in [0, 1]."""
     images = images if images.ndim == 4 else images[..., None]
     return images.astype(np.float32) / np.float32(255)

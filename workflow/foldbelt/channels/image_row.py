@@ -3,8 +3,9 @@
 From public kernels for the salt competition, where it goes with the channels `image` and `row`.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-import pandas as pd
 
 RANGE = (0.0, 1.0)
 COLUMNS: tuple[str, ...] = ()
@@ -16,7 +17,7 @@ def names(colours: int) -> list[str]:
     return ["image_row"] if colours == 1 else [f"image_row{colour}" for colour in range(colours)]
 
 
-def planes(images: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+def planes(images: np.ndarray, table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Give (N, h, w, C) float32 in [0, 1]."""
     images = images if images.ndim == 4 else images[..., None]
     y = np.linspace(0, 1, images.shape[1], dtype=np.float32)

@@ -4,8 +4,9 @@ With `image_row`, the channels I, y, I·y of public kernels for the salt competi
 coordinates as channels is CoordConv (Liu et al., NeurIPS 2018). In a section, down is time.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-import pandas as pd
 
 RANGE = (0.0, 1.0)
 COLUMNS: tuple[str, ...] = ()
@@ -17,7 +18,7 @@ def names(colours: int) -> list[str]:
     return ["row"]
 
 
-def planes(images: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+def planes(images: np.ndarray, table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Give (N, h, w, 1) float32 in [0, 1]."""
     count, height, width = images.shape[:3]
     y = np.linspace(0, 1, height, dtype=np.float32)

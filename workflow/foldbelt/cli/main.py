@@ -41,6 +41,7 @@ def main() -> None:
     foldbelt show mine                                      how far it has come
     foldbelt scores mine                                    what came out
     foldbelt predict bundle.zip scans predicted             predict new images by its bundle
+    foldbelt wheels bundle.zip wheels.zip                   what that takes without internet
 
     Every command ends with status 0, with 1 where something given cannot be used (the message says
     what, where and what to do), and with 2 where it is called in a wrong way.
@@ -157,7 +158,7 @@ def predict_command(
     \b
     foldbelt predict results/mine/bundle.zip ~/new-scans predicted
     """
-    from foldbelt.bundle import predict  # seconds
+    from foldbelt.bundle.command import run  # seconds
 
     bars = ExitStack()
     shown: list[Any] = []  # the bar, once it is known how many images there are
@@ -168,11 +169,40 @@ def predict_command(
             shown.append(bars.enter_context(bar))
         shown[0].update(done - shown[0].pos)
 
-    chosen = {"auto": None, "cpu": "cpu", "gpu": "cuda"}[device]
     with bars:
-        done = predict(
+        said = run(
             bundle, images, out,
-            device=chosen, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
+            device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
             progress=progress,
         )  # fmt: skip
-    print(f"{done.images} images are predicted in {out}, {done.new} of them now")
+    print(said)
+
+
+@main.command("wheels", short_help="Download what a bundle needs, for a machine without internet.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--python", help="Its version where the bundle predicts, such as 3.11. [default: "
+              "that with which it was made]")  # fmt: skip
+@click.option("--platform", "platforms", multiple=True, help="As pip names it; may be repeated. "
+              "[default: Linux on x86-64 with glibc 2.28]")  # fmt: skip
+@click.option("--without", multiple=True, help="A package that is there already; may be repeated.")
+@_told
+def wheels_command(
+    bundle: Path,
+    out: Path,
+    python: str | None,
+    platforms: tuple[str, ...],
+    without: tuple[str, ...],
+) -> None:
+    """Download what BUNDLE needs where it predicts, and write one archive of it, OUT.
+
+    Never torch and torchvision, which have to be there. docs/offline.md says how a notebook
+    without internet installs the rest.
+
+    \b
+    foldbelt wheels results/mine/bundle.zip wheels.zip --without numpy --without Pillow
+    """
+    from foldbelt.bundle.wheels import PLATFORMS, gather
+
+    names = gather(bundle, out, python=python, platforms=platforms or PLATFORMS, without=without)
+    print(f"{len(names)} wheels are in {out}: {', '.join(name.split('-')[0] for name in names)}")

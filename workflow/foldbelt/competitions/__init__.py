@@ -61,6 +61,6 @@ A rule depends on the half that it uses, the reader or the writer. Code for fore
 several competitions share is in `foldbelt.formats`.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

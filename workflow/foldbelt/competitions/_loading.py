@@ -3,16 +3,18 @@
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import registry
 from foldbelt.boxes import Boxes
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.formats import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Reader(Protocol):
@@ -64,7 +66,7 @@ class Writer(Protocol):
         ids: Sequence[str],
         labels: np.ndarray,
         boxes: Boxes | None,
-        table: pd.DataFrame,
+        table: "pd.DataFrame",
         root: Path,
         settings: Mapping[str, Any],
     ) -> str: ...
@@ -75,7 +77,7 @@ class Writer(Protocol):
         ids: Sequence[str],
         labels: np.ndarray,
         boxes: Boxes | None,
-        table: pd.DataFrame,
+        table: "pd.DataFrame",
         root: Path,
         settings: Mapping[str, Any],
     ) -> list[Finding]: ...
@@ -84,7 +86,7 @@ class Writer(Protocol):
         self,
         path: str | Path,
         ids: Sequence[str],
-        table: pd.DataFrame,
+        table: "pd.DataFrame",
         label_names: Sequence[str],
         box_names: Sequence[str],
     ) -> tuple[np.ndarray | None, Boxes | None]: ...

@@ -6,6 +6,6 @@ the models of an ablation. `stage_settings` makes typed objects of a stage's par
 whenever the Snakefile is parsed, so that nothing heavy is imported here.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -12,6 +12,6 @@ scored with parameters found without its fold. ``params`` and ``score`` of the
 :class:`Decision` it returns are what to use and what to report.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

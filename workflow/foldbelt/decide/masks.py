@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import registry, store
 from foldbelt.decide.decision import Decision, apply, thresholds
@@ -75,6 +74,8 @@ class Surroundings:
 
     def _neighbours(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Side → true mask (h, w, K) of each image's neighbours in the training data."""
+        import pandas as pd
+
         if self.known is None or self.table is None:
             raise InputError("a step looks at neighbours; it needs the mosaics and train.h5.")
         if self._beside is None:

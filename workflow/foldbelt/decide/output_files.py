@@ -91,7 +91,7 @@ def apply(
     *,
     members: Members,
     folds: Mapping[str, Sequence[int]],
-    decision: PathLike,
+    decision: PathLike | Mapping[str, Any],
     data: PathLike,
     out: PathLike,
     elsewhere: Mapping[str, PathLike] | None = None,
@@ -108,7 +108,7 @@ def apply(
     folds
         Name → the folds that these are of.
     decision
-        What `run` wrote.
+        What `run` wrote: the file, or its content.
     data
         ``test.h5``.
     out
@@ -125,7 +125,11 @@ def apply(
         If the files hold different images.
     """
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
-    decided = json.loads(Path(decision).read_text(encoding="utf-8"))
+    decided = (
+        decision
+        if isinstance(decision, Mapping)
+        else json.loads(Path(decision).read_text(encoding="utf-8"))
+    )
     paths = [path for files in members.values() for path in files]
     paths += [*(elsewhere or {}).values(), *(path for path, _ in (unscored or {}).values())]
     every = sorted({fold for numbers in folds.values() for fold in numbers})

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.ensemble.settings import BlendSettings
@@ -81,7 +80,7 @@ def run_oof(
     if any(vector.labels != vector.masks for vector in (final, *without.values())):
         labels_without = {fold: vector.labels for fold, vector in without.items()}
         content["labels"] = _content(labels_without, final.labels)
-    table = pd.DataFrame({"id": oof.ids, "fold": oof.fold})
+    table = {"id": oof.ids, "fold": oof.fold}
     with store.Writer(out, table=table, attrs={"weights": content}) as writer:
         for run in oof.runs():
             rows = np.concatenate([block.rows for block in run])
@@ -136,7 +135,7 @@ def run_test(
     with_masks(members, "test predictions")
     ids = same_ids(paths)
     use = {m: _untaught(m, members[m], taught, ids) for m, taught in (labelled or {}).items()}
-    with store.Writer(out, table=pd.DataFrame({"id": np.array(ids, dtype=object)})) as writer:
+    with store.Writer(out, table={"id": ids}) as writer:
         names = list(members)
         size = block_size(paths)
         means = (mean_over_files(members[name], ids, use.get(name), size) for name in names)

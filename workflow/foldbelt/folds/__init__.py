@@ -5,6 +5,6 @@ and near copies) or a column of the data. `strata` makes bins of the columns in 
 be alike. Then `splitting` assigns whole groups to folds.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 if TYPE_CHECKING:
     from foldbelt.files import PathLike
@@ -32,7 +34,7 @@ _Cells = dict[int, tuple[int, int]]  # tile → row, column
 _Link = tuple[float, int, int, int, int]  # distance, tile, other tile, rows down, columns right
 
 
-def assemble(images: np.ndarray) -> pd.DataFrame:
+def assemble(images: np.ndarray) -> "pd.DataFrame":
     """Put tiles together to the mosaics from which they were cut.
 
     The memory needed besides the images is that of their edges; the time grows with the square of
@@ -73,6 +75,8 @@ def run(train: "PathLike", test: "PathLike", out: "PathLike") -> None:
     InputError
         If the images of the two files differ in size.
     """
+    import pandas as pd
+
     paths = [path for path in (train, test) if store.length(path)]
     sizes = {str(path): store.stored_size(path) for path in paths}
     if len(set(sizes.values())) > 1:
@@ -86,7 +90,7 @@ def run(train: "PathLike", test: "PathLike", out: "PathLike") -> None:
     write_csv(out, table)
 
 
-def neighbours(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+def neighbours(table: "pd.DataFrame") -> dict[str, dict[str, str]]:
     """Give the neighbours of each tile in its mosaic.
 
     Parameters
@@ -102,6 +106,7 @@ def neighbours(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     Examples
     --------
     >>> cells = {"id": ["a", "b"], "mosaic": [0, 0], "row": [0, 1], "column": [0, 0]}
+    >>> import pandas as pd
     >>> neighbours(pd.DataFrame(cells))
     {'a': {'below': 'b'}, 'b': {'above': 'a'}}
     """
@@ -142,7 +147,9 @@ def _edges(images: np.ndarray) -> _Edges:
     }
 
 
-def _assemble(edges: _Edges) -> pd.DataFrame:
+def _assemble(edges: _Edges) -> "pd.DataFrame":
+    import pandas as pd
+
     copies = _copies(edges)
     edges = {side: _standardise(lines) for side, lines in edges.items()}
     for lines in edges.values():

@@ -6,21 +6,23 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed
 from foldbelt.rle import decode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANY = 5  # how many wrong values of one kind in one file a reason lists
 _MISSING = {"", "nan", "na", "inf", "-inf"}
 _NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
 
 
-def read_text(source: Path | io.StringIO) -> pd.DataFrame:
+def read_text(source: Path | io.StringIO) -> "pd.DataFrame":
     """Read a csv without interpreting it: every field is a str, an empty field is "".
 
     Blanks around the names of columns do not count. Rows may end in commas that the header lacks,
@@ -31,6 +33,8 @@ def read_text(source: Path | io.StringIO) -> pd.DataFrame:
     ValueError
         If rows have more fields than the header names, or it is no csv.
     """
+    import pandas as pd
+
     options: dict[str, Any] = {"dtype": str, "na_filter": False, "encoding": "utf-8-sig"}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -42,10 +46,12 @@ def read_text(source: Path | io.StringIO) -> pd.DataFrame:
     return table
 
 
-def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) -> pd.DataFrame:
+def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) -> "pd.DataFrame":
     """Read a csv whose rows have more fields than its header; those must be empty."""
 
-    def again(**more: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    def again(**more: Any) -> "pd.DataFrame":
         if isinstance(source, io.StringIO):
             source.seek(0)
         return pd.read_csv(source, header=None, **options, **more)
@@ -89,7 +95,7 @@ def _matched(name: str, known: Collection[str]) -> str:
 
 def read_table(
     root: Path, name: str, columns: Collection[str], needed: bool = True
-) -> tuple[pd.DataFrame | None, list[Finding]]:
+) -> "tuple[pd.DataFrame | None, list[Finding]]":
     """Read one table of the competition; None and a finding if it cannot be used.
 
     Parameters
@@ -118,7 +124,9 @@ def read_table(
     return table, []
 
 
-def check_ids(table: pd.DataFrame, name: str, known: Collection[str], where: str) -> list[Finding]:
+def check_ids(
+    table: "pd.DataFrame", name: str, known: Collection[str], where: str
+) -> list[Finding]:
     """Find ids that are duplicate, are no plain file names, or belong to no image.
 
     Parameters
@@ -154,7 +162,7 @@ def is_name(identity: str) -> bool:
     )
 
 
-def check_rows(name: str, table: pd.DataFrame, wanted: Iterable[str]) -> list[Finding]:
+def check_rows(name: str, table: "pd.DataFrame", wanted: Iterable[str]) -> list[Finding]:
     """Find the images for which a table has no row."""
     present = set(table["id"])
     return [
@@ -164,12 +172,14 @@ def check_rows(name: str, table: pd.DataFrame, wanted: Iterable[str]) -> list[Fi
     ]
 
 
-def typed(table: pd.DataFrame, name: str) -> list[Any]:
+def typed(table: "pd.DataFrame", name: str) -> list[Any]:
     """Read a column as numbers if all its entries are numbers, else as text.
 
     Codes with leading zeros stay text: "007" and "7" are two patients. A missing number becomes
     NaN; the code that needs the column refuses it.
     """
+    import pandas as pd
+
     texts = table[name].str.strip()
     missing = texts.str.lower().isin(_MISSING)
     given = texts[~missing]

@@ -133,7 +133,10 @@ def _header(path: Path, size: int, changed: int) -> Header:
 
 def _read(path: Path, **options: Any) -> "Dataset":
     """Read a data set; `Undecodable` if it cannot be."""
-    import pydicom
+    try:
+        import pydicom
+    except ModuleNotFoundError as error:
+        raise Undecodable("is DICOM, which the package pydicom reads; install it") from error
 
     # Ids that are no numbers, as anonymised ones are, are no reason to say so thousands of times.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

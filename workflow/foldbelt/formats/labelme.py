@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from skimage.draw import polygon
 
 from foldbelt.formats.findings import Undecodable
 
@@ -96,6 +95,8 @@ def draw(drawing: Drawing, size: tuple[int, int], classes: Sequence[str]) -> np.
         raise Undecodable(
             f"has the labels {', '.join(unknown)}; the classes are {', '.join(classes)}"
         )
+    from skimage.draw import polygon  # only where masks are drawn
+
     mask = np.zeros((*size, len(classes)), np.uint8)
     for label, corners in drawing.shapes:
         rows, columns = polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, size)

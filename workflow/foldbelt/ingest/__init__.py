@@ -5,6 +5,6 @@ all competitions share. Read `part` first: it lists, checks and stores one part 
 the stream of images in `streaming`.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

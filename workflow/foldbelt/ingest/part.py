@@ -29,6 +29,7 @@ from foldbelt.formats import dicom
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import composed, printable
 from foldbelt.formats.image_files import SUFFIXES
+from foldbelt.formats.pixels.reading import kind_of_file
 from foldbelt.ingest.streaming import Stream
 from foldbelt.ingest.told import TOLD, Read, check_values, noted, tell
 from foldbelt.store.layout import KNOWN
@@ -36,6 +37,8 @@ from foldbelt.store.layout import KNOWN
 TRAIN, TEST = "train", "test"
 
 _THREADS = 4  # decoding; OpenCV releases the interpreter's lock
+SPECIAL = ("DICOM", "TIFF")
+"""Formats of images that are stated, for they need packages of their own."""
 _LISTED = 40  # problems that the log lists
 ALL_PROBLEMS = "problems.csv"
 """The list that outlives a failure, beside those of the parts."""
@@ -343,6 +346,9 @@ def _convert(
         if findings:
             raise _Abandon
         if out is not None:
+            special = {kind for item in items if (kind := kind_of_file(item.image)) in SPECIAL}
+            if special and writer is not None:
+                writer.set_attrs({"formats": sorted(special)})
             sizes = [item.size for item in items]
             met = Read(sizes, stream.looks, stream.columns, stream.seen, stream.covered)
             source.numbers[:] = tell(listing, part, met)

@@ -14,13 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.boxes import NUMBERS, Boxes
 from foldbelt.competitions import Item, Listing, Look, Reader
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.ingest.warned import Watch, watching, whose
+from foldbelt.store.stored_columns import of_rows
 
 BLOCK = 256  # images in memory at a time, at most
 HUGE = 2**26
@@ -104,8 +104,7 @@ class Stream:
             if self.writer is not None and not findings:
                 self._put(start, rows)
         if self.writer is not None:
-            table = pd.DataFrame(self.columns)
-            self.writer.set_table(table if len(table) else pd.DataFrame({"id": []}, dtype=object))
+            self.writer.set_table(of_rows(self.columns))
         return findings
 
     def _damaged(self, items: Sequence[Item], watch: Watch) -> list[Finding]:

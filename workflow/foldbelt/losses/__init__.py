@@ -15,6 +15,6 @@ the models that name it and of no others. The names of outputs (`mask`, `label`,
 for the config, where losses are given by output.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

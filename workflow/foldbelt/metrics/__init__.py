@@ -6,6 +6,6 @@ on no other. `boxes` scores boxes; `ranked` does so over and over, for searches 
 `labels` scores image labels.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -10,6 +10,6 @@ name. `blocks`, `heads`, `weights` and the modules with an underscore are what t
 `encoders` holds encoders of foldbelt's own.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -6,6 +6,6 @@ and returns to storage size; then `images` writes them. By `overlapping`, a bloc
 the next one is read and the last ones are rounded and written.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

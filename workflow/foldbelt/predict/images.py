@@ -11,7 +11,7 @@ import torch
 
 from foldbelt import label_groups, runtime, store
 from foldbelt.channels._resizing import centre
-from foldbelt.files import InputError
+from foldbelt.files import InputError, PathLike
 from foldbelt.models._saved import load_model
 from foldbelt.predict.overlapping import overlapped
 from foldbelt.predict.predictor import VIEWS, Averaged, Predictor, sizes_at
@@ -20,13 +20,13 @@ from foldbelt.predict.windows import Windows
 
 def run(
     *,
-    channels: str,
-    data: str,
+    channels: PathLike,
+    data: PathLike,
     ids: Sequence[str] | None,
     weights: str,
     tta: Sequence[str],
     batch_size: int,
-    out: str,
+    out: PathLike,
     cpu_threads: int,
     device: str | None = None,
     scales: Sequence[float] = (1,),
@@ -105,7 +105,7 @@ def run(
     classes, masks = metadata["mask_channels"], metadata.get("masks", True)
     bfloat16 = runtime.halved(metadata.get("amp", False), chosen)
     predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows), masks, bfloat16)
-    table = store.table(channels, ids)[["id"]]
+    table = {"id": store.read(channels, "id", ids)}
     # A blank image shows what there is, even if there are no images.
     probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
     labels = "labels" if "label_names" in metadata else "label_prob"
@@ -125,7 +125,7 @@ def run(
     if probe.boxes is not None:
         settings["box_names"] = metadata["box_names"]
         sizes_of = store.original_sizes(data, table["id"].tolist())
-        table = table.assign(height=sizes_of[:, 0], width=sizes_of[:, 1])
+        table |= {"height": sizes_of[:, 0], "width": sizes_of[:, 1]}
     with store.Writer(out, table, settings) as writer:
         if masks:
             writer.create("prob", source if classes == 1 else (*source, classes), "uint8")

@@ -20,6 +20,6 @@ models, most of which were trained on fold f; the file's attributes record that.
 One module an output says what becomes of it: `masks`, `labels`, `boxes`.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

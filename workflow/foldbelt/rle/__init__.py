@@ -5,6 +5,6 @@ of this package state its rules. Reading (`decoding`) lies upstream of all train
 (`encoding`) of submissions alone, so they are apart.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

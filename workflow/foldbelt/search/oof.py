@@ -6,9 +6,9 @@ checks that the files say so, and hands out blocks in bounded memory.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
@@ -21,6 +21,9 @@ from foldbelt.store.predictions import (
     with_masks,
     wrong_folds,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCK_BYTES = 2**24  # of true pixels in one block
 FEW = 8  # classes, of which every pixel of a block may have a byte each; more make blocks smaller
@@ -102,6 +105,8 @@ class OutOfFold:
         folds: PathLike,
         only: Sequence[int] | None = None,
     ) -> None:
+        import pandas as pd
+
         self.members = list(members)
         self.data = data
         table = read_folds(folds, data)
@@ -246,8 +251,10 @@ def _blocks(
         yield from (None for _ in range(0, len(ids), size))
 
 
-def read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
+def read_folds(path: PathLike, data: PathLike) -> "pd.DataFrame":
     """Read the folds in the order of the data; ids are in both, and in the folds once."""
+    import pandas as pd
+
     table = pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False)
     missing = [column for column in ("id", "fold") if column not in table]
     if missing:
@@ -269,7 +276,7 @@ def read_folds(path: PathLike, data: PathLike) -> pd.DataFrame:
 def _by_fold(
     member: str,
     paths: Sequence[PathLike],
-    fold_of: pd.Series,
+    fold_of: "pd.Series",
     spare: Collection[str],
     problems: list[Problem],
 ) -> dict[int, PathLike]:

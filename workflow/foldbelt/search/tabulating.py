@@ -29,7 +29,8 @@ from foldbelt.search.means import Vector, mix
 from foldbelt.search.oof import OutOfFold
 from foldbelt.search.tables import COLUMNS, Cuts, Image, Table, describe, joined
 from foldbelt.store.geometry import at_size
-from foldbelt.store.layout import COMPRESSION, SCHEMA_VERSION
+from foldbelt.store.hdf5 import COMPRESSION
+from foldbelt.store.layout import SCHEMA_VERSION
 
 ROWS = 2**16  # of a chunk of the file
 PIXELS = 2**24  # of all classes of the images that a worker is given at a time

@@ -12,6 +12,6 @@ fixed-length UTF-8, missing ones empty. Attributes are JSON text, so they come b
 >>> read("x.h5", "image", ids=["b", "a"])                                 # doctest: +SKIP
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

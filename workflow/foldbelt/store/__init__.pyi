@@ -2,10 +2,12 @@ from .layout import BYTES as BYTES
 from .layout import FLAT as FLAT
 from .layout import SCHEMA_VERSION as SCHEMA_VERSION
 from .layout import packed_bytes as packed_bytes
+from .memory import Memory as Memory
 from .original import decode_original as decode_original
 from .original import encode_original as encode_original
 from .reading import attrs as attrs
 from .reading import blocks as blocks
+from .reading import columns as columns
 from .reading import has as has
 from .reading import labels_are_classes as labels_are_classes
 from .reading import length as length

@@ -1,16 +1,14 @@
 """What writing and reading a store agree on."""
 
-import h5py
-import hdf5plugin
+from typing import Any
+
 import numpy as np
 
 SCHEMA_VERSION = 1
-BYTES = h5py.vlen_dtype(np.uint8)
-"""dtype of a dataset whose rows are byte strings of any length, such as PNG files."""
-
-COMPRESSION = dict(hdf5plugin.Zstd(clevel=1))
-"""Of rows worth it. Not lzf: its output depends on what its hash table held before, so that equal
-content need not give equal bytes."""
+_BYTES: Any = {"vlen": np.uint8}
+BYTES = np.dtype("O", metadata=_BYTES)
+"""dtype of a dataset whose rows are byte strings of any length, such as PNG files: what h5py calls
+`vlen_dtype(uint8)`."""
 
 FLAT = 1 / 8
 """Share of their size by which masks are counted when room on the disk is sought: even noisy ones
@@ -22,6 +20,11 @@ BLOCK_BYTES = 2**25  # and no more than this
 
 KNOWN = "known"
 """Column: the share of an image's pixels whose truth is known, where some are not."""
+
+
+def is_bytes(dtype: np.dtype) -> bool:
+    """Tell whether a dataset's rows are byte strings of any length."""
+    return "vlen" in (dtype.metadata or {})
 
 
 def packed_bytes(classes: int) -> int:

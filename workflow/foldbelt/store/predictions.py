@@ -4,13 +4,15 @@ Apart from `blend` and `decide`, because pseudo-labels need this and must not de
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCK_BYTES = 2**24  # of pixels in one block
 
@@ -109,10 +111,10 @@ def with_masks(members: Mapping[str, Sequence[PathLike]], what: str) -> list[boo
 
 def states_folds(path: PathLike) -> bool:
     """Tell whether predictions made elsewhere say which fold each image was held out in."""
-    return "fold" in store.table(path).columns
+    return store.has(path, "table/fold")
 
 
-def wrong_folds(path: PathLike, fold_of: pd.Series) -> list[Problem]:
+def wrong_folds(path: PathLike, fold_of: "pd.Series") -> list[Problem]:
     """List images that predictions made elsewhere held out with others than these folds do.
 
     Folds may be numbered otherwise; which images are held out together has to be the same.
@@ -124,6 +126,8 @@ def wrong_folds(path: PathLike, fold_of: pd.Series) -> list[Problem]:
     fold_of
         The fold of each image, by id.
     """
+    import pandas as pd
+
     stated = store.table(path).set_index("id")["fold"]
     both = pd.DataFrame({"stated": stated, "own": fold_of})
     both = both[both["own"].notna()]

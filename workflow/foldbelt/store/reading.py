@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-import pandas as pd
 
 from foldbelt.files import InputError, PathLike
 from foldbelt.store.layout import BLOCK, BLOCK_BYTES, SCHEMA_VERSION, stored_name, unpack
+from foldbelt.store.memory import Group, Memory, Rows
 from foldbelt.store.original import decode_original
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Of files on disk, groups and rows are h5py's.
 _GAP = 8  # rows: reading this many for nothing costs about as much as one more call to HDF5
 _SIZED = ("image", "mask", "prob", "x")
 
@@ -79,7 +82,7 @@ def length(path: PathLike) -> int:
     """Number of rows."""
     with _open(path) as file:
         for name in ("id", *sorted(file)):
-            if isinstance(file.get(name), h5py.Dataset):
+            if _has_rows(file.get(name)):
                 return len(file[name])
         return 0
 
@@ -116,8 +119,8 @@ def positions(path: PathLike, ids: Sequence[str]) -> np.ndarray:
         return _positions(file, ids, path)
 
 
-def table(path: PathLike, ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Per-image columns.
+def columns(path: PathLike, ids: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Per-image columns by name.
 
     Parameters
     ----------
@@ -126,16 +129,23 @@ def table(path: PathLike, ids: Sequence[str] | None = None) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        ``id`` (str) first, then the columns in the order in which they were written.
+    dict
+        ``id`` (str) first, then the columns in the order in which they were written; arrays (N,).
     """
     with _open(path) as file:
         rows = None if ids is None else _positions(file, ids, path)
-        columns = {"id": _rows(_dataset(file, "id", path), rows)}
+        found = {"id": _rows(_dataset(file, "id", path), rows)}
         names = json.loads(file["table"].attrs["columns"]) if "table" in file else []
         for name in names:
-            columns[name] = _rows(file[stored_name(f"table/{name}")], rows)
-    return pd.DataFrame(columns)
+            found[name] = _rows(file[stored_name(f"table/{name}")], rows)
+    return found
+
+
+def table(path: PathLike, ids: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Per-image `columns` as a DataFrame."""
+    import pandas as pd
+
+    return pd.DataFrame(columns(path, ids))
 
 
 def stored_size(path: PathLike) -> tuple[int, int]:
@@ -190,7 +200,7 @@ def truth(
             yield (mask if mask.ndim == 3 else mask[..., None]), some
 
 
-def _block_size(data: h5py.Dataset) -> int:
+def _block_size(data: Rows) -> int:
     """Rows of a block that takes a bounded number of bytes once it is unpacked."""
     row = int(np.prod(data.shape[1:])) * max(1, int(data.attrs.get("classes", 1)))
     return int(np.clip(BLOCK_BYTES // max(row * data.dtype.itemsize, 1), 1, BLOCK))
@@ -202,11 +212,13 @@ _AGAIN = (
 )
 
 
-def _open(path: PathLike) -> h5py.File:
-    # Files are complete once they have their name, so locks (missing on some cluster disks) are
-    # not needed.
+def _open(path: PathLike) -> Group:
+    if isinstance(path, Memory):
+        return path.opened()
+    from foldbelt.store import hdf5  # not where a bundle predicts
+
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = hdf5.to_read(path)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -219,31 +231,39 @@ def _open(path: PathLike) -> h5py.File:
         raise InputError(
             f"{path}: its schema_version is {version}, expected {SCHEMA_VERSION}. {_AGAIN}"
         )
-    return file
+    opened: Group = file
+    return opened
 
 
-def _dataset(file: h5py.File, name: str, path: PathLike) -> h5py.Dataset:
-    data = file.get(stored_name(name))
-    if not isinstance(data, h5py.Dataset):
+def _has_rows(value: Any) -> bool:
+    """Tell whether something in a file is a dataset, and not a group."""
+    return hasattr(value, "dtype")
+
+
+def _dataset(file: Group, name: str, path: PathLike) -> Rows:
+    data: Rows | Any = file.get(stored_name(name))
+    if not _has_rows(data):
         names = [key for key in sorted(file) if key != "table"]
         names += [f"table/{key}" for key in sorted(file.get("table", ()))]
         raise InputError(f"{path}: has no dataset '{name}'; it holds {', '.join(names) or 'none'}.")
     return data
 
 
-def _positions(file: h5py.File, ids: Sequence[str], path: PathLike) -> np.ndarray:
+def _positions(file: Group, ids: Sequence[str], path: PathLike) -> np.ndarray:
     if isinstance(ids, str):
         raise ValueError(f"ids must be a sequence of ids, not the text {ids!r}.")
     wanted = [str(name) for name in ids]
-    index = pd.Index(_rows(_dataset(file, "id", path), None))
-    rows = index.get_indexer(pd.Index(wanted, dtype=index.dtype))
-    if (rows < 0).any():
-        unknown = sorted({wanted[row] for row in np.flatnonzero(rows < 0)})
+    ids_there = _rows(_dataset(file, "id", path), None).tolist()
+    index = {name: row for row, name in enumerate(ids_there)}
+    if len(index) < len(ids_there):
+        raise InputError(f"{path}: ids occur more than once.")
+    unknown = sorted(set(wanted) - index.keys())
+    if unknown:
         raise InputError(f"{path}: does not hold {len(unknown)} of the ids: {', '.join(unknown)}.")
-    return rows.astype(np.int64)
+    return np.array([index[name] for name in wanted], np.int64)
 
 
-def _rows(data: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
+def _rows(data: Rows, rows: np.ndarray | None) -> np.ndarray:
     """Read rows in any order, as few and as large reads as pay."""
     if rows is None:
         out = data[()]
@@ -263,5 +283,5 @@ def _rows(data: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
     return np.char.decode(out, "utf-8").astype(object) if out.dtype.kind == "S" else out
 
 
-def _is_packed(data: h5py.Dataset) -> bool:
+def _is_packed(data: Rows) -> bool:
     return data.name == "/mask" and "classes" in data.attrs

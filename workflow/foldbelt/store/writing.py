@@ -6,23 +6,28 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-import pandas as pd
 
 from foldbelt.files import InputError, PathLike, atomic
 from foldbelt.store.layout import (
     BLOCK,
     BYTES,
-    COMPRESSION,
     FLAT,
     SCHEMA_VERSION,
+    is_bytes,
     pack,
     packed_bytes,
     stored_name,
 )
+from foldbelt.store.memory import Group, Memory, Rows
+from foldbelt.store.stored_columns import ids_of, of_table, stored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Table = Mapping[str, Any] | pd.DataFrame
 
 _MASKS = ("mask", "ignore")
 _SMALL = 1024  # bytes: rows below this are not compressed, and share chunks
@@ -36,9 +41,9 @@ class Writer:
     Parameters
     ----------
     path
-        The file to write.
-    table : DataFrame, optional
-        Per-image columns, among them ``id``. Its length is the number of rows. It may be given
+        The file to write, or a place in memory.
+    table : mapping of columns or DataFrame, optional
+        Per-image columns, among them ``id``. Their length is the number of rows. It may be given
         later, with `set_table`; until then datasets grow with what is put.
     attrs : mapping, optional
         Anything JSON can hold, NumPy numbers and arrays included.
@@ -50,23 +55,34 @@ class Writer:
     def __init__(
         self,
         path: PathLike,
-        table: pd.DataFrame | None = None,
+        table: "Table | None" = None,
         attrs: Mapping[str, Any] | None = None,
         classes: int = 1,
     ) -> None:
-        self.path = Path(path)
+        self.path = path if isinstance(path, Memory) else Path(path)
         self.classes = int(classes)
-        self._table = table
+        self._table = None if table is None else of_table(table)
         self._attrs = {"schema_version": SCHEMA_VERSION, **(attrs or {})}
         self._written: dict[str, np.ndarray] = {}
         self._declared = 0.0
 
     def __enter__(self) -> "Writer":
         with contextlib.ExitStack() as stack:
-            self._temporary = stack.enter_context(atomic(self.path))
-            self._file = stack.enter_context(h5py.File(self._temporary, "w", locking=False))
+            self._file = self._opened(stack)
             self._stack = stack.pop_all()
         return self
+
+    def _opened(self, stack: contextlib.ExitStack) -> Group:
+        """Open what is written to; of a file on disk, groups and rows are h5py's."""
+        self._compression: dict[str, Any] = {}
+        if isinstance(self.path, Memory):
+            return stack.enter_context(self.path.written())
+        from foldbelt.store import hdf5  # not where a bundle predicts
+
+        self._compression = hdf5.COMPRESSION
+        self._temporary = stack.enter_context(atomic(self.path))
+        file: Group = stack.enter_context(hdf5.to_write(self._temporary))
+        return file
 
     def __exit__(
         self,
@@ -80,9 +96,9 @@ class Writer:
         with self._stack:  # closes the file, then renames it; removes it if _finish raises
             self._finish()
 
-    def set_table(self, table: pd.DataFrame) -> None:
+    def set_table(self, table: "Table") -> None:
         """Give the table (with ``id``) after the rows, for columns computed while streaming."""
-        self._table = table
+        self._table = of_table(table)
 
     def set_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Add attributes to those given first."""
@@ -110,7 +126,7 @@ class Writer:
             If the disk has no room for the rows: uncompressed, or an eighth of that of masks.
         """
         if length is None and self._table is not None:
-            length = len(self._table)
+            length = _length(self._table)
         tail, dtype = tuple(int(side) for side in shape_tail), np.dtype(dtype)
         if dtype.kind == "b" and name in ("mask", "ignore"):
             dtype = np.dtype(np.uint8)
@@ -123,7 +139,7 @@ class Writer:
         big = row >= _SMALL
         options: dict[str, Any] = {"chunks": (1 if big else max(1, 65536 // max(row, 1)), *tail)}
         if big:
-            options |= {**COMPRESSION, "shuffle": dtype.itemsize > 1}
+            options |= {**self._compression, "shuffle": dtype.itemsize > 1}
         self._reserve((length or 0) * row * (FLAT if name in _MASKS else 1))
         self._file.create_dataset(
             name, (length or 0, *tail), dtype, maxshape=(None, *tail), track_times=False, **options
@@ -174,9 +190,9 @@ class Writer:
                 data[start:stop] = rows
             self._written[name][start:stop] = True
 
-    def _prepare(self, name: str, data: h5py.Dataset, array: Any) -> np.ndarray:
+    def _prepare(self, name: str, data: Rows, array: Any) -> np.ndarray:
         """Check a block and give it the shape and dtype in which it is stored."""
-        if h5py.check_vlen_dtype(data.dtype) is not None:
+        if is_bytes(data.dtype):
             rows = np.empty(len(array), dtype=object)
             rows[:] = [np.asarray(row, dtype=np.uint8).ravel() for row in array]
             self._reserve(sum(row.nbytes for row in rows))
@@ -209,6 +225,8 @@ class Writer:
 
     def _reserve(self, size: float) -> None:
         """Refuse early rather than fill the disk; `size` bytes more are about to come."""
+        if isinstance(self.path, Memory):
+            return
         self._declared += size
         need = self._declared - self._temporary.stat().st_size
         free = shutil.disk_usage(self.path.parent).free
@@ -221,7 +239,7 @@ class Writer:
     def _finish(self) -> None:
         lengths = {name: len(rows) for name, rows in self._written.items()}
         if self._table is not None:
-            lengths["table"] = len(self._table)
+            lengths["table"] = _length(self._table)
         if len(set(lengths.values())) > 1:
             raise ValueError(f"{self.path}: datasets differ in their number of rows: {lengths}.")
         holes = {name: int((~rows).sum()) for name, rows in self._written.items() if not all(rows)}
@@ -237,7 +255,7 @@ class Writer:
 def write(
     path: PathLike,
     arrays: Mapping[str, Any],
-    table: pd.DataFrame | None = None,
+    table: "Table | None" = None,
     attrs: Mapping[str, Any] | None = None,
     classes: int = 1,
 ) -> None:
@@ -264,7 +282,7 @@ def write(
         if table is not None:
             raise ValueError(f"{path}: ids are given twice, among the arrays and with a table.")
         arrays = dict(arrays)
-        table = pd.DataFrame({"id": np.asarray(arrays.pop("id"), dtype=object)})
+        table = {"id": arrays.pop("id")}
     with Writer(path, table, attrs, classes) as out:
         for name, array in sorted(arrays.items()):
             if isinstance(array, list) or array.dtype == object:
@@ -275,34 +293,20 @@ def write(
                 out.put(name, start, array[start : start + BLOCK])
 
 
-def _put_table(file: h5py.File, table: pd.DataFrame, path: Path) -> None:
-    if "id" not in table:
-        raise ValueError(f"{path}: its table has no column 'id', only {list(table.columns)}.")
-    ids = table["id"].astype(str)
-    twice = sorted(set(ids[ids.duplicated()]))
-    if twice:
-        raise InputError(f"{path}: {len(twice)} ids occur more than once: {', '.join(twice)}.")
-    file.create_dataset("id", data=_column(ids), track_times=False)
+def _length(table: Mapping[str, Any]) -> int:
+    """Number of rows of a table."""
+    return len(next(iter(table.values()), ()))
+
+
+def _put_table(file: Group, table: Mapping[str, Any], path: PathLike) -> None:
+    file.create_dataset("id", data=stored(ids_of(table, path)), track_times=False)
     group = file.create_group("table")
-    names = [str(name) for name in table.columns if name != "id"]
+    names = [name for name in table if name != "id"]
     group.attrs["columns"] = json.dumps(names)
     for name in sorted(names):
-        data = _column(table[name])
-        file.create_dataset(stored_name(f"table/{name}"), data=data, track_times=False)
-
-
-def _column(values: pd.Series) -> np.ndarray:
-    """Give a column the plain NumPy dtype in which it is stored."""
-    values = values.infer_objects()
-    if pd.api.types.is_numeric_dtype(values):  # bool among them
-        plain: Any = getattr(values.dtype, "numpy_dtype", values.dtype)
-        if values.hasnans and plain.kind != "f":
-            return values.to_numpy(dtype=float, na_value=np.nan)
-        return values.to_numpy(dtype=plain)
-    known = values.notna()
-    texts = [str(value) if there else "" for value, there in zip(values, known, strict=True)]
-    encoded = [text.encode() for text in texts]
-    return np.array(encoded, dtype=f"S{max([1, *map(len, encoded)])}")
+        file.create_dataset(
+            stored_name(f"table/{name}"), data=stored(table[name]), track_times=False
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,6 @@ studies and pictures, and draw these: a `_thorax` with `_shadows`, and its `_exp
 them by `_dicom`, and `_chest_tables`.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

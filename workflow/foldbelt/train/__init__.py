@@ -20,6 +20,6 @@ sees the leased device only; hence nothing heavy is imported here, and `run` is 
 asked for.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

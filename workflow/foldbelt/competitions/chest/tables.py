@@ -10,16 +10,18 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.boxes import NUMBERS
 from foldbelt.competitions.chest import SAMPLE, spelling
 from foldbelt.competitions.chest.files import IMAGE_TABLE, STUDY_TABLE
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASS_COLUMNS = {
     "negative": "Negative for Pneumonia",
@@ -83,6 +85,8 @@ def read_studies(root: Path) -> tuple[dict[str, str], list[Finding]]:
 
 def read_images(root: Path) -> tuple[dict[str, ImageRow], list[Finding]]:
     """Read the table of images: image → its study and boxes; wrong boxes are left out."""
+    import pandas as pd
+
     table, findings = _keyed(root, IMAGE_TABLE, _IMAGE_COLUMNS)
     images: dict[str, ImageRow] = {}
     if table is None:
@@ -112,7 +116,7 @@ def read_images(root: Path) -> tuple[dict[str, ImageRow], list[Finding]]:
 
 def _keyed(
     root: Path, name: str, columns: Sequence[str]
-) -> tuple[pd.DataFrame | None, list[Finding]]:
+) -> "tuple[pd.DataFrame | None, list[Finding]]":
     """Read a table with a column of ids, which may be called `Id`, too; it is `id` from here on."""
     key, other = spelling.IDS
     table, _ = csv_files.read_table(root, name, (other, *columns), needed=False)
@@ -267,7 +271,7 @@ def read_sample(root: Path) -> tuple[list[str] | None, list[Finding]]:
     return table[column].str.strip().tolist(), findings
 
 
-def _texts(table: pd.DataFrame, column: str | None) -> list[str]:
+def _texts(table: "pd.DataFrame", column: str | None) -> list[str]:
     """Give a column's texts, "" where there is no such column or no value."""
     if column is None:
         return [""] * len(table)

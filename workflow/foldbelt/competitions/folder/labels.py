@@ -6,14 +6,16 @@ Without `data.label` the labels say which classes the masks show, and nothing is
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.competitions.folder.files import META, label_spec
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUM_TOLERANCE = 1e-3
 """By how much the labels of an image that exclude each other may miss the sum 1."""
@@ -93,7 +95,7 @@ def read_labels(
     return labels, findings + wrong
 
 
-def _one_of(rows: pd.DataFrame, column: str, table: str) -> tuple[Labels, list[Finding]]:
+def _one_of(rows: "pd.DataFrame", column: str, table: str) -> tuple[Labels, list[Finding]]:
     """Read a column that names one label an image, or nothing where it is unknown."""
     known = rows[column].str.strip().map(lambda text: "" if text.lower() in _UNKNOWN else text)
     texts = dict(zip(rows["id"], known, strict=True))
@@ -112,7 +114,7 @@ def _one_of(rows: pd.DataFrame, column: str, table: str) -> tuple[Labels, list[F
 
 
 def _numbers(
-    rows: pd.DataFrame, columns: list[str], exclusive: bool, table: str
+    rows: "pd.DataFrame", columns: list[str], exclusive: bool, table: str
 ) -> tuple[Labels, list[Finding]]:
     """Read columns of numbers from 0 to 1, empty where unknown."""
     findings: list[Finding] = []

@@ -1,10 +1,12 @@
 """The form of a sample submission of the folder layout."""
 
 from collections.abc import Collection, Iterable
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from foldbelt.formats import csv_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEST_PREFIX = "test/"
 """In front of the ids of test images where training images bear the same names."""
@@ -12,7 +14,7 @@ TEST_PREFIX = "test/"
 COLUMNS = ["id", "class", "height", "width", "rle"]
 
 
-def sample_fault(sample: pd.DataFrame, classes: list[str]) -> str:
+def sample_fault(sample: "pd.DataFrame", classes: list[str]) -> str:
     """Say what is wrong with the columns or the classes of a sample; "" if nothing is.
 
     Parameters

@@ -11,10 +11,9 @@ never a value divided by 255.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.competitions._reading import Item, Listing, Sample
 from foldbelt.competitions.salt import SAMPLE
@@ -24,6 +23,9 @@ from foldbelt.formats import csv_files, image_files
 from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.formats.folders import files_in
 from foldbelt.rle import decode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSES = ["salt"]
 
@@ -100,7 +102,7 @@ def _list_files(root: Path) -> tuple[_Files, list[Finding]]:
 
 def _read_tables(
     root: Path, files: _Files
-) -> tuple[pd.DataFrame | None, dict[str, float], list[Finding]]:
+) -> "tuple[pd.DataFrame | None, dict[str, float], list[Finding]]":
     findings: list[Finding] = []
     tables: dict[str, pd.DataFrame | None] = {}
     for name, columns in {
@@ -127,7 +129,7 @@ def _read_tables(
     return tables[TRAIN], depths, findings + wrong
 
 
-def _unambiguous_runs(table: pd.DataFrame | None) -> dict[str, str]:
+def _unambiguous_runs(table: "pd.DataFrame | None") -> dict[str, str]:
     """Give id → RLE, without the ids that have several rows."""
     if table is None:
         return {}
@@ -135,7 +137,9 @@ def _unambiguous_runs(table: pd.DataFrame | None) -> dict[str, str]:
     return dict(zip(once["id"], once["rle_mask"], strict=True))
 
 
-def _read_depths(table: pd.DataFrame | None) -> tuple[dict[str, float], list[Finding]]:
+def _read_depths(table: "pd.DataFrame | None") -> tuple[dict[str, float], list[Finding]]:
+    import pandas as pd
+
     if table is None:
         return {}, []
     depths = pd.to_numeric(table["z"], errors="coerce").to_numpy(np.float64)

@@ -16,12 +16,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 JOINED = ["ImageId_ClassId", "EncodedPixels"]
 APART = ["ImageId", "ClassId", "EncodedPixels"]
@@ -45,7 +48,7 @@ class Pairs:
 
     name: str
     columns: list[str]
-    rows: pd.DataFrame
+    rows: "pd.DataFrame"
 
     @property
     def joined(self) -> bool:
@@ -88,8 +91,12 @@ def read_text(text: str, name: str) -> tuple[Pairs | None, list[Finding]]:
     return parse(csv_files.read_text(io.StringIO(text)), name)
 
 
-def parse(table: pd.DataFrame, name: str, join: bool = False) -> tuple[Pairs | None, list[Finding]]:
+def parse(
+    table: "pd.DataFrame", name: str, join: bool = False
+) -> tuple[Pairs | None, list[Finding]]:
     """Find out the form of a table, and split its rows; rows of objects are joined, if asked."""
+    import pandas as pd
+
     columns = [str(column) for column in table.columns]
     both = [column for column in APART[:2] if column in columns]
     if JOINED[0] in columns and both:
@@ -113,7 +120,7 @@ def parse(table: pd.DataFrame, name: str, join: bool = False) -> tuple[Pairs | N
     return Pairs(name, [c for c in columns if c in {*JOINED, *APART}], rows), []
 
 
-def _instances(rows: pd.DataFrame) -> pd.DataFrame:
+def _instances(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Join the rows of an image and class, a row an object, where no two objects overlap.
 
     Others stay as they are, and are problems.

@@ -5,6 +5,6 @@ Read `rows` first: it says what every format gives. `reading` finds out which fo
 from 0, and x2, y2 say where a box ends: a box of one pixel in the upper left is (0, 0, 1, 1).
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

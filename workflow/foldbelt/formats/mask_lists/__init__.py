@@ -4,6 +4,6 @@ Read `rows` first: it says what both give, and how a mask is drawn of it. `readi
 format a file has and holds it against the images.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from skimage.draw import polygon
 
 from foldbelt import rle
 from foldbelt.formats.findings import Finding, UnusableImage
@@ -124,6 +123,8 @@ def _pixels(shape: Polygons | Counts | Runs, size: tuple[int, int]) -> np.ndarra
                 f"{size[0]}×{size[1]}"
             )
         return coco_counts.decode(shape.counts, size)
+    from skimage.draw import polygon  # only where masks are drawn
+
     covered = np.zeros(size, bool)
     for corners in shape.corners:
         covered[polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, size)] = True

@@ -5,6 +5,6 @@ content, `tiff` is the one for TIFF, `masks` looks at the values of a mask, `ran
 values of images of more than eight bits.
 """
 
-import lazy_loader
+from foldbelt.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

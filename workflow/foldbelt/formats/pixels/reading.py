@@ -21,6 +21,11 @@ _PILLOWS = ("GIF", "JPEG 2000")
 _ENDS = 2**12  # bytes at the end of a PNG that are searched for EXIF data
 
 
+def kind_of_file(path: Path) -> str:
+    """Tell what a file is, such as "PNG"; old DICOM files show it by their name alone."""
+    return "DICOM" if path.suffix.lower() == dicom.SUFFIX else kind_of(first_bytes(path))
+
+
 def header(path: Path) -> tuple[int, int]:
     """Read (height, width), as shown, from a file's header; `Undecodable` if it has none."""
     try:

@@ -4,6 +4,7 @@ tifffile reads the tags and most pixels; what is compressed in a way that it lea
 Pillow and OpenCV decode.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 from PIL import Image
 
 from foldbelt.formats.pixels.kinds import Pixels, Undecodable, refuse
@@ -21,7 +21,6 @@ _WHITE, _RGB, _PALETTE = 0, 2, 3
 _CONVERTED = (5, 6, 8, 9, 10)  # CMYK, YCbCr, Lab: what is shown has to be computed
 _JPEGS = (6, 7, 33003, 33005, 34712, 34892, 50001, 50002)  # among them JPEG 2000, WebP, JPEG XL
 _ALPHA = (1, 2)
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells in the log what it raises, too
 
 
 def header(path: Path) -> tuple[int, int]:
@@ -70,6 +69,7 @@ def _whole(values: np.ndarray, alpha: np.ndarray | None, page: Any) -> Pixels:
 
 
 def _opened(path: Path) -> Any:
+    tifffile = _reader()
     try:
         file = tifffile.TiffFile(path)
     except Exception as error:  # of a broken file anything may come
@@ -78,6 +78,17 @@ def _opened(path: Path) -> Any:
         file.close()
         raise Undecodable("is a TIFF without a page")
     return file
+
+
+@functools.cache
+def _reader() -> Any:
+    """Import what reads TIFF files; a bundle predicts without it where there are none."""
+    try:
+        import tifffile
+    except ModuleNotFoundError as error:
+        raise Undecodable("is a TIFF, which the package tifffile reads; install it") from error
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells in the log what it raises
+    return tifffile
 
 
 def _orientation(page: Any) -> int:

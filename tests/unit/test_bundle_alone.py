@@ -1,0 +1,289 @@
+"""A bundle predicts where foldbelt is not installed, and runs no code but what it states."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from bundles import SIZES, Tiny, array
+from raw_folders import ingest_both
+
+from foldbelt import bundle, provenance, store
+from foldbelt.bundle import needs, wheel
+from foldbelt.bundle.alone import Progress
+from foldbelt.bundle.predicting import MASKS
+from foldbelt.channels import Resizer, whiten
+from foldbelt.channels._resizing import MODES
+from foldbelt.channels._whitening import METHODS
+from foldbelt.files import InputError
+
+# A residual network of timm's, as small as they come.
+TIMMS = {
+    "name": "unet", "encoder": "resnet10t", "decoder_channels": [8] * 5, "label_head": True
+}  # fmt: skip
+
+# What may be imported: the packages that are needed, and what these import themselves.
+NEEDED = ("torch", "torchvision", "timm", "numpy", "cv2", "PIL", "safetensors")
+PULLED_IN = (
+    "typing_extensions", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec",
+    "filelock", "torchgen", "functorch", "triton", "cuda", "nvidia", "yaml", "huggingface_hub",
+    "requests", "urllib3", "idna", "certifi", "charset_normalizer", "tqdm", "packaging", "httpx",
+    "httpcore", "anyio", "h11", "sniffio", "hf_xet", "setuptools", "rich", "typer", "shellingham",
+)  # fmt: skip
+BLOCKED = f"""
+import runpy, sys
+ALLOWED = set({NEEDED + PULLED_IN!r}) | set(sys.stdlib_module_names) | {{"foldbelt"}}
+
+FINDERS = sys.meta_path[:]
+
+class Allowed:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in ALLOWED or top.startswith("_"):
+            specs = (finder.find_spec(name, path, target) for finder in FINDERS)
+            return next((spec for spec in specs if spec), None)
+
+sys.meta_path[:] = [Allowed()]
+program, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_path(program, run_name="__main__")
+finally:
+    print(sys.modules["foldbelt"].__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Tiny:
+    made = Tiny(tmp_path_factory.mktemp("alone"), architecture=TIMMS)
+    made.write()
+    return made
+
+
+@pytest.fixture
+def unpacked(tiny, tmp_path) -> Path:
+    return unpack(tiny.bundle, tmp_path / "unpacked")
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(folder)
+    return folder
+
+
+def started(*words: str | Path, **more: str) -> subprocess.CompletedProcess:
+    """Run Python without what says where foldbelt lies."""
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, env=given | more, capture_output=True, text=True, timeout=300)
+
+
+def files(folder: Path, pattern: str = "*.[pc]*") -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob(pattern))}
+
+
+def test_it_predicts_the_same_bytes_with_the_needed_packages_alone(tiny, unpacked, tmp_path):
+    images = shutil.copytree(tiny.raw / "test", tmp_path / "images")
+    bundle.predict(tiny.bundle, images, tmp_path / "expected", device="cpu")
+    words = (images, tmp_path / "out", "--device", "cpu")
+    done = started("-c", BLOCKED, unpacked / "predict.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "6 images are predicted" in done.stdout
+    assert f"6 of {len(SIZES)} images" in done.stderr
+    assert "s left" in done.stderr
+    assert str(provenance.package()) not in done.stdout, "else it shows nothing of the wheel"
+    assert files(tmp_path / "out") == files(tmp_path / "expected")
+    assert len(list((tmp_path / "out" / MASKS).iterdir())) == len(SIZES)
+
+    (tmp_path / "out" / MASKS / "test_b.png").unlink()
+    done = started(tiny.bundle, *words)  # not unpacked
+    assert done.returncode == 0, done.stderr
+    assert "1 of them now" in done.stdout
+    assert files(tmp_path / "out") == files(tmp_path / "expected")
+
+
+def test_a_submission_asks_for_pandas_by_name_before_anything_is_done(tiny, unpacked, tmp_path):
+    words = (tiny.raw / "test", tmp_path / "out", "--sample", tiny.raw)
+    done = started("-c", BLOCKED, unpacked / "predict.py", *words)
+    assert done.returncode == 1
+    assert "--sample needs the package pandas" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_swapped_wheel_is_refused_and_not_run(unpacked, tmp_path):
+    (name,) = unpacked.glob("*.whl")
+    with zipfile.ZipFile(name) as archive:
+        code = {one: archive.read(one) for one in archive.namelist()}
+    code["foldbelt/__init__.py"] += f"open({str(tmp_path / 'run')!r}, 'w')".encode()
+    with zipfile.ZipFile(name, "w") as archive:
+        for one, content in code.items():
+            archive.writestr(one, content)
+    done = started(unpacked / "predict.py", tmp_path, tmp_path / "out")
+    assert done.returncode == 1
+    assert f"{name.name} has the SHA-256" in done.stderr
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", unpacked)
+    done = started(packed, tmp_path, tmp_path / "out")
+    assert (done.returncode, "Nothing of it was run" in done.stderr) == (1, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_imported_that_lies_beside_the_program(unpacked, tmp_path):
+    for name in ("json", "numpy", "foldbelt", "zipfile"):
+        (unpacked / f"{name}.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    done = started(unpacked / "predict.py", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--sample" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.pop("needs"),
+        lambda manifest: manifest.update(wheel="other.whl"),
+        lambda manifest: manifest["entries"].clear(),
+    ],
+)
+def test_a_damaged_manifest_is_named(unpacked, change):
+    path = unpacked / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    done = started(unpacked / "predict.py", "a", "b")
+    assert (done.returncode, "manifest.json is damaged" in done.stderr) == (1, True)
+
+
+def test_missing_packages_are_named_all_at_once(unpacked):
+    path = unpacked / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["needs"] |= {"not-there": "1.2+cu1", "nor-this": "", "numpy": "0.1"}
+    path.write_text(json.dumps(manifest))
+    done = started(unpacked / "predict.py", "a", "b")
+    assert done.returncode == 1
+    assert "are not installed: not-there, nor-this." in done.stderr
+    assert "pip install not-there==1.2 nor-this." in done.stderr
+    del manifest["needs"]["not-there"], manifest["needs"]["nor-this"]
+    path.write_text(json.dumps(manifest))
+    assert "was 0.1 where the bundle was made" in started(unpacked / "predict.py", "-h").stderr
+
+
+def test_a_folder_is_a_bundle_and_checked_like_one(tiny, unpacked, tmp_path):
+    (unpacked / "notes.txt").write_text("of somebody")
+    bundle.predict(unpacked, tiny.raw / "test", tmp_path / "out", device="cpu")
+    bundle.predict(tiny.bundle, tiny.raw / "test", tmp_path / "out", device="cpu")  # the same
+    before = files(unpacked, "*.*")
+    weights = unpacked / "weights" / "net" / "fold1.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    with pytest.raises(InputError, match=r"fold1.safetensors: has the SHA-256"):
+        bundle.load(unpacked)
+    weights.unlink()
+    with pytest.raises(InputError, match=r"fold1.safetensors: is listed in the manifest, but not"):
+        bundle.load(unpacked)
+    assert files(unpacked, "*.*").keys() == before.keys() - {"weights/net/fold1.safetensors"}
+
+
+def test_no_network_is_asked_for_weights(tiny, monkeypatch):
+    asked = []
+
+    def refuse(*what: object, **_: object) -> None:
+        asked.append(what)
+        raise OSError("there is no internet")
+
+    for name in ("socket.socket.connect", "socket.getaddrinfo", "socket.create_connection"):
+        monkeypatch.setattr(name, refuse)
+    assert bundle.load(tiny.bundle, device="cpu")(array(0, (40, 30))).shape == (40, 30, 1)
+    assert not asked
+
+
+def test_the_wheel_is_the_same_each_time_and_holds_all_code(tmp_path):
+    assert wheel.content() == wheel.content()
+    path = tmp_path / wheel.name()
+    path.write_bytes(wheel.content())
+    with zipfile.ZipFile(path) as archive:
+        code = {name: archive.read(name) for name in archive.namelist()}
+    (record,) = (name for name in code if name.endswith("RECORD"))
+    for line in code[record].decode().splitlines():
+        name, digest, size = line.split(",")
+        if name != record:
+            found = base64.urlsafe_b64encode(hashlib.sha256(code[name]).digest()).decode()
+            assert (f"sha256={found.rstrip('=')}", str(len(code[name]))) == (digest, size)
+    assert len(code[record].decode().splitlines()) == len(code)
+    root = provenance.package()
+    modules = {path.relative_to(root.parent).as_posix(): path for path in root.rglob("*.py")}
+    assert {name for name in code if name.endswith(".py")} == set(modules)
+    assert all(code[name] == path.read_bytes() for name, path in modules.items())
+    assert any(name.endswith("/LICENSE") for name in code)
+
+
+UNET = {"name": "unet", "encoder": "resnet34"}
+
+
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [
+        (([{"name": "vanilla"}], [], [], []), set()),
+        (([{"name": "vanilla"}, UNET], [], [], []), {"timm", "torchvision"}),
+        (([{"name": "smp/Unet"}], [], [], []), {"segmentation-models-pytorch", "timm"}),
+        (([], [{"use": ["image"], "whiten": "spectral"}], [], []), {"scipy"}),
+        (([], [{"use": ["image"], "resize_mode": "pad-biharmonic"}], [], []), {"scipy"}),
+        (([], [], ["crf", "holes", "components"], ["TIFF"]), {"tifffile"}),
+        (([], [], [], ["DICOM"]), {"pydicom"}),
+    ],
+)
+def test_what_a_bundle_needs_follows_from_what_it_holds(given, more):
+    found = set(needs.packages(*given))
+    assert found - set(needs.ALWAYS) >= more
+    assert found - set(needs.ALWAYS) - more <= ({"torchvision"} if "timm" in more else set())
+
+
+def test_only_recipes_that_are_said_to_need_scipy_import_it(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 255, (2, 19, 23), np.uint8)
+    fitted = {method: whiten(images, method)[1] for method in METHODS}
+    for name in ("scipy", "scipy.fft", "scipy.ndimage", "scipy.sparse"):
+        monkeypatch.setitem(sys.modules, name, None)
+    calls = {("whiten", m): partial(whiten, images, m, fitted[m]) for m in METHODS}
+    for mode in MODES:
+        resizer = Resizer(mode, (19, 23), (32, 32), 1, "centre")
+        calls["resize_mode", mode] = partial(resizer.images, images[..., None])
+    for (key, value), call in calls.items():
+        stated = "scipy" in needs.packages([], [{"use": ["image"], key: value}], [], [])
+        with pytest.raises(ImportError) if stated else contextlib.nullcontext():
+            call()
+
+
+def test_formats_that_need_a_package_are_stated_by_the_data(tmp_path):
+    made = Tiny(tmp_path)
+    assert "formats" not in store.attrs(tmp_path / "train.h5")
+    assert "tifffile" not in manifest(made.write())["needs"]
+    image = made.raw / "images" / "a.png"
+    cv2.imwrite(str(image.with_suffix(".tif")), cv2.imread(str(image), cv2.IMREAD_UNCHANGED))
+    image.unlink()
+    (tmp_path / "again").mkdir()
+    ingest_both("folder", made.raw, made.recipe["data"], tmp_path / "again")
+    data = tmp_path / "again" / "train.h5"
+    assert store.attrs(data)["formats"] == ["TIFF"]
+    assert "tifffile" in manifest(made.write(data=data))["needs"]
+
+
+def manifest(path: Path) -> dict:
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("manifest.json"))
+
+
+def test_progress_tells_the_time_that_is_left(capsys, monkeypatch):
+    times = iter([0.0, 1.0, 2.0, 60.0])
+    monkeypatch.setattr("foldbelt.bundle.alone.time.monotonic", lambda: next(times))
+    progress = Progress()
+    for done in (0, 10, 20, 30):
+        progress(done, 90)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["0 of 90 images", "30 of 90 images, 2.000 s each, 2 min 0 s left"]

@@ -1,0 +1,126 @@
+"""`predict.py` of a bundle: the command `foldbelt predict`, with nothing but the standard library.
+
+`program` is that file itself; here is what it calls once foldbelt's code is checked.
+"""
+
+import argparse
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from foldbelt.bundle.command import DEVICES, run
+from foldbelt.files import InputError, PathLike
+
+_STEPS = 20  # of which the time that is left is told
+_EVERY = 10.0  # seconds between lines, where no terminal shows one line that changes
+
+
+def main(bundle: PathLike, words: Sequence[str] | None = None) -> int:
+    """Predict the images that a command line names.
+
+    Parameters
+    ----------
+    bundle
+        The zip file, or the folder that it was unpacked to.
+    words
+        Of the command line; None: those of this process.
+
+    Returns
+    -------
+    int
+        0, or 1 where something given cannot be used: the message says what and what to do. Where
+        the command is called in a wrong way, argparse ends the process with 2.
+    """
+    given = _parser().parse_args(words)
+    try:
+        said = run(
+            bundle,
+            given.images,
+            given.out,
+            device=given.device,
+            cpu_threads=given.threads,
+            sample=given.sample,
+            table=given.table,
+            overlays=given.overlays,
+            progress=Progress(),
+        )
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    print(said)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="predict.py",
+        description="Predict all images in the folder IMAGES, and write what the run decides on to "
+        "the folder OUT: masks/ (PNG), masks.csv (run lengths), labels.csv, boxes.csv; and "
+        "problems.csv. Stopped and repeated, it goes on where it was.",
+    )
+    parser.add_argument("images", metavar="IMAGES", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("--device", choices=list(DEVICES), default="auto", help="where to compute")
+    parser.add_argument("--threads", type=_positive, help="compute threads on a CPU; the last "
+                        "digits depend on them (default: as the run had)")  # fmt: skip
+    parser.add_argument("--sample", type=Path, help="a folder with the competition's sample "
+                        "submission: submission.csv is written in its form")  # fmt: skip
+    parser.add_argument("--table", type=Path, help="a csv with id, and what channels need to know "
+                        "of every image, such as its depth")  # fmt: skip
+    parser.add_argument("--overlays", action="store_true", help="also draw what is predicted over "
+                        "the images, into overlays/")  # fmt: skip
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+class Progress:
+    """Tells how far it is and how long it takes still: a line that changes, or one now and then."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[float, int]] = deque(maxlen=_STEPS)
+        self._told = -_EVERY  # long ago
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note that so many images of all are done."""
+        now = time.monotonic()
+        self._steps.append((now, done))
+        shows = sys.stderr.isatty()
+        if not shows and done < total and now - self._told < _EVERY:
+            return
+        self._told = now
+        end = "\n" if done == total or not shows else ""
+        print(f"{chr(13) * shows}{self._line(done, total)}", end=end, file=sys.stderr, flush=True)
+
+    def _line(self, done: int, total: int) -> str:
+        (first, before), (last, after) = self._steps[0], self._steps[-1]
+        line = f"{done} of {total} images"
+        if after == before:
+            return line
+        each = (last - first) / (after - before)
+        return f"{line}, {each:.3f} s each, {_time((total - done) * each)} left"
+
+
+def _time(seconds: float) -> str:
+    """Write a time.
+
+    Examples
+    --------
+    >>> _time(4.2), _time(75), _time(7260)
+    ('4 s', '1 min 15 s', '2 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,58 @@
+"""What `foldbelt predict` and a bundle's `predict.py` share: all but how they are asked."""
+
+import time
+from collections.abc import Callable
+
+from foldbelt.bundle.predicting import predict
+from foldbelt.files import PathLike
+
+DEVICES = {"auto": None, "cpu": "cpu", "gpu": "cuda"}
+"""What a person calls a device → what torch does; None: a GPU if there is one."""
+
+
+def run(
+    bundle: PathLike,
+    images: PathLike,
+    out: PathLike,
+    *,
+    device: str,
+    cpu_threads: int | None,
+    sample: PathLike | None,
+    table: PathLike | None = None,
+    overlays: bool = False,
+    progress: Callable[[int, int], None],
+) -> str:
+    """Predict a folder of images; say what was done.
+
+    Parameters
+    ----------
+    device
+        One of `DEVICES`.
+    bundle, images, out, cpu_threads, sample, table, overlays, progress
+        As for `foldbelt.bundle.predict`.
+
+    Returns
+    -------
+    str
+        A sentence for the person who asked.
+
+    Raises
+    ------
+    InputError
+        As `foldbelt.bundle.predict` does.
+    """
+    start = time.monotonic()
+    done = predict(
+        bundle,
+        images,
+        out,
+        device=DEVICES[device],
+        cpu_threads=cpu_threads,
+        sample=sample,
+        table=table,
+        overlays=overlays,
+        progress=progress,
+    )
+    each = (time.monotonic() - start) / max(done.new, 1)
+    took = f", {each:.3f} s each" if done.new else ""
+    return f"{done.images} images are predicted in {out}, {done.new} of them now{took}"
