@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from foldbelt.bundle.answers import Answer, finish
+from foldbelt.bundle.answers import Answer, Final
 from foldbelt.bundle.journal import Journal, Record
 from foldbelt.bundle.listing import groups, listed
 from foldbelt.bundle.overlaying import draw_all, path_of
@@ -190,9 +190,7 @@ class _Folder:
         if self.pipeline.classes:
             write_masks(records(), self.pipeline.classes, self.target / TABLE)
         with tempfile.TemporaryDirectory(prefix="foldbelt-answers-") as place:
-            shared = self.pipeline.labels or self.pipeline.boxes  # masks need no other image
-            answers = [record.answer() for record in records()] if shared else []
-            final = finish(self.pipeline.bundle, answers, Path(place))
+            final = self._final(records(), Path(place))
             write_tables(final, self.pipeline, self.target)
             if sample is not None:
                 out = self.target / SUBMISSION
@@ -200,6 +198,14 @@ class _Folder:
             if drawn:
                 by_name = {item.id: item for item in drawn}
                 draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
+
+    def _final(self, records: Iterator[Record], place: Path) -> Final:
+        """Decide what needs all images at once; masks do not."""
+        if not self.pipeline.labels and not self.pipeline.boxes:
+            return Final([], place, {})
+        from foldbelt.bundle.finishing import finish
+
+        return finish(self.pipeline.bundle, [record.answer() for record in records], place)
 
 
 def _source(item: Item) -> str:
