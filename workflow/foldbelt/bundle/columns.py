@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import registry
 from foldbelt.bundle.reading import Bundle
@@ -111,10 +110,14 @@ def check(bundle: Bundle, known: Columns) -> None:
     InputError
         As the channel says it.
     """
+    modules = [module for module in _modules(bundle) if _columns(module)]
+    if not modules or not known:
+        return
+    import pandas as pd
+
     table = pd.DataFrame(list(known.values()))
-    for module in _modules(bundle) if len(table) else ():
-        if _columns(module):
-            importlib.import_module(module).planes(np.zeros((len(table), 1, 1), np.uint8), table)
+    for module in modules:
+        importlib.import_module(module).planes(np.zeros((len(table), 1, 1), np.uint8), table)
 
 
 def of_one(bundle: Bundle, given: Mapping[str, Any] | None) -> dict[str, Any]:

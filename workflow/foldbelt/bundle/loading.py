@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from foldbelt.bundle import columns
-from foldbelt.bundle.answers import Answer, finish
+from foldbelt.bundle.answers import Answer
 from foldbelt.bundle.listing import about
 from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.reading import Bundle
@@ -95,6 +95,8 @@ class Model:
         found = {} if answer.mask is None else {"mask": answer.mask}
         if answer.labels is None and answer.boxes is None:
             return found
+        from foldbelt.bundle.finishing import finish  # which masks alone do not need
+
         final = finish(self._pipeline.bundle, [answer])
         labels, boxes = final.labels(), final.boxes()
         found |= {} if labels is None else {"label": labels[0]}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from foldbelt import competitions
-from foldbelt.bundle.answers import Final, decided
+from foldbelt.bundle.answers import Final
 from foldbelt.bundle.journal import Record
 from foldbelt.bundle.manifest import decision_entry
 from foldbelt.bundle.overlays import Shown, draw
@@ -53,6 +53,8 @@ def draw_all(
     labels, boxes = final.labels(), final.boxes()
     has = None
     if labels is not None:
+        from foldbelt.bundle.finishing import decided  # which masks alone do not need
+
         decision = pipeline.bundle.decisions[decision_entry("labels")]
         has = decided(labels, decision, pipeline.labels)
     for place, record in enumerate(records):

@@ -17,12 +17,10 @@ import numpy as np
 import torch
 
 from foldbelt import channels, competitions, predict, store, submit
-from foldbelt.boxes import Boxes
-from foldbelt.bundle.answers import Answer, unjoined
-from foldbelt.bundle.manifest import BLEND, DECISION, MASKS, Member, decision_entry
+from foldbelt.bundle.answers import Answer
+from foldbelt.bundle.manifest import BLEND, DECISION, MASKS, Member
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions import Item, Listing, Reader
-from foldbelt.decide import output_files
 from foldbelt.ensemble import blend
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
@@ -76,8 +74,6 @@ class Pipeline:
         for name, content in bundle.channels.items():
             empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
             store.write(self._fitted / name, empty, attrs=content["attrs"])
-        if self.labels:  # images of a unit may lie in several groups, so they are joined last
-            self._unjoined = unjoined(bundle.decisions[decision_entry("labels")])
 
     @property
     def group(self) -> int:
@@ -180,17 +176,8 @@ class Pipeline:
             member.name: self._member(number, member, data, place)
             for number, member in enumerate(self.bundle.manifest.members)
         }
-        ids = [item.id for item in items]
-        labels = (
-            store.read(self._blend("labels", files, data, place), "labels", ids)
-            if self.labels
-            else None
-        )
-        boxes = (
-            Boxes.from_bytes(store.read(self._blend("boxes", files, data, place), "boxes", ids))
-            if self.boxes
-            else None
-        )
+        labels = self._blended("labels", files, data, place)
+        boxes = self._blended("boxes", files, data, place)
         masks = self._masks(files, data, place) if self.classes else None
         for place_of, item in enumerate(items):
             yield Answer(
@@ -199,7 +186,7 @@ class Pipeline:
                 {level: str(item.columns[level]) for level in self.levels},
                 None if masks is None else next(masks),
                 None if labels is None else labels[place_of],
-                None if boxes is None else boxes.image(place_of),
+                None if boxes is None else boxes[place_of],
             )
 
     def _masks(
@@ -215,24 +202,15 @@ class Pipeline:
         for given in submit.predictions(data, blended, self.bundle.file(DECISION)):
             yield given.mask
 
-    def _blend(
+    def _blended(
         self, output: str, files: Mapping[str, Sequence[Memory]], data: Memory, place: Memory
-    ) -> Memory:
-        """Blend labels or boxes; give the file."""
-        names = self.bundle.manifest.outputs[output]
-        folds = {member.name: member.folds for member in self.bundle.manifest.members}
-        blended = place / output
-        output_files.apply(
-            output,
-            members={name: files[name] for name in names},
-            folds={name: folds[name] for name in names},
-            decision=self._unjoined
-            if output == "labels"
-            else self.bundle.file(decision_entry(output)),
-            data=data,
-            out=blended,
-        )
-        return blended
+    ) -> list[np.ndarray] | None:
+        """Blend labels or boxes; None where the run does not decide on them."""
+        if output not in self.bundle.manifest.outputs:
+            return None
+        from foldbelt.bundle.finishing import blended  # which masks alone do not need
+
+        return blended(self.bundle, output, files, data, place)
 
     def _member(self, number: int, member: Member, data: Memory, place: Memory) -> list[Memory]:
         """Predict the images with every fold's network of a member."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from foldbelt.bundle.answers import Answer, finish
+from foldbelt.bundle.answers import Answer, Final
 from foldbelt.bundle.journal import Journal, Record
 from foldbelt.bundle.listing import groups, listed
 from foldbelt.bundle.overlaying import draw_all, path_of
@@ -26,6 +26,7 @@ from foldbelt.competitions import Item
 from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_rows
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import printable
+from foldbelt.store import Memory
 
 MASKS, PROBLEMS = "masks", "problems.csv"
 TABLE = MASKS_TABLE
@@ -200,9 +201,7 @@ class _Folder:
 
         if self.pipeline.classes:
             write_masks(records(), self.pipeline.classes, self.target / TABLE)
-        shared = self.pipeline.labels or self.pipeline.boxes  # masks need no other image
-        answers = [record.answer() for record in records()] if shared else []
-        final = finish(self.pipeline.bundle, answers)
+        final = self._final(records())
         write_tables(final, self.pipeline, self.target)
         if sample is not None:
             out = self.target / SUBMISSION
@@ -210,6 +209,14 @@ class _Folder:
         if drawn:
             by_name = {item.id: item for item in drawn}
             draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
+
+    def _final(self, records: Iterator[Record]) -> Final:
+        """Decide what needs all images at once; masks do not."""
+        if not self.pipeline.labels and not self.pipeline.boxes:
+            return Final([], Memory(), {})
+        from foldbelt.bundle.finishing import finish
+
+        return finish(self.pipeline.bundle, [record.answer() for record in records])
 
 
 def _source(item: Item) -> str:

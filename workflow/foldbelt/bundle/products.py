@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from foldbelt import registry, submit
-from foldbelt.bundle.answers import Final, decided
+from foldbelt.bundle.answers import Final
 from foldbelt.bundle.journal import Record
 from foldbelt.bundle.manifest import decision_entry
 from foldbelt.bundle.pipeline import Pipeline
@@ -47,6 +47,8 @@ def write_tables(final: Final, pipeline: Pipeline, target: Path) -> None:
     labels = final.labels()
     if labels is None:
         return
+    from foldbelt.bundle.finishing import decided  # which masks alone do not need
+
     decision = pipeline.bundle.decisions[decision_entry("labels")]
     has = decided(labels, decision, pipeline.labels)
     if has is not None:
