@@ -75,6 +75,31 @@ def test_each_block_is_decided_by_its_members_and_the_score_is_that_of_all_label
     assert sign * decision["score"] > sign * decision["baseline"]
 
 
+@pytest.mark.parametrize(("how", "slow"), [("mean", np.nanmean), ("max", np.nanmax)])
+def test_images_of_a_unit_get_what_comes_of_all_that_is_predicted_of_it(how, slow):
+    random = np.random.default_rng(0)
+    values = random.random((40, 2)).astype(np.float32)
+    values[random.random(values.shape) < 0.2] = np.nan
+    units = unit.number(random.choice(["a", "b", "c", "", "-1", "nan"], 40))
+    values[units == units[0]] = np.nan  # of which nothing is predicted
+    made = unit.join(values, units, how)
+    for number in set(units.tolist()):
+        rows = units == number
+        there = ~np.isnan(values[rows]).all(axis=0)
+        assert np.array_equal(there, ~np.isnan(made[rows]).any(axis=0))
+        expected = slow(values[rows][:, there], axis=0)
+        assert np.allclose(made[rows][:, there], expected, rtol=1e-6)
+
+
+def test_units_are_numbered_as_they_come_and_those_without_a_name_are_alone():
+    names = np.array(["b", "", "a", "b", "-1", "", "a", "nan", "0"])
+    assert unit.number(names).tolist() == [0, 1, 2, 0, 3, 4, 2, 5, 6]
+    assert unit.number(np.array([], str)).tolist() == []
+    unit.check_folds(names, np.array([0, 1, 2, 0, 0, 2, 2, 1, 0]), "study")
+    with pytest.raises(InputError, match=r"(?s)2 problems.*study a: .*study b: "):
+        unit.check_folds(names, np.array([0, 1, 2, 1, 0, 2, 0, 1, 0]), "study")
+
+
 def test_images_of_a_unit_are_joined_as_is_best_and_the_same_for_other_images():
     given = inputs(join=["max"])
     decision, prob = label_blocks.search(**given)

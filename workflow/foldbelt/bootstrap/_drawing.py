@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.special import stdtrit
 
 from foldbelt.files import InputError
 
@@ -41,6 +39,8 @@ def ends(
     bounds: tuple[float, float],
 ) -> list[float]:
     """Give the bootstrap-t interval by the distances of draws, each in its own standard error."""
+    from scipy.special import stdtrit  # here, and pandas below: not where a bundle predicts
+
     ranked = np.sort(distances[~np.isnan(distances)])
     tail = round((1 - level) / 2 * (len(ranked) + 1), 6)
     first = min(max(int(np.floor(tail)) - 1, 0), len(ranked) - 1)
@@ -54,6 +54,8 @@ def numbered(groups: Any, number: int) -> np.ndarray:
     """Number the groups of images from 0, (N,); an image without a group is one of its own."""
     if groups is None:
         return np.arange(number)
+    import pandas as pd
+
     names = pd.Series(groups, dtype=object).reset_index(drop=True)
     if len(names) != number:
         raise InputError(f"there are {number} scores and {len(names)} groups.")

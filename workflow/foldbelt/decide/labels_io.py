@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
@@ -116,8 +115,8 @@ def write(
     predicted: np.ndarray | None = None,
 ) -> None:
     """Write the probabilities (N, L) of images; those that no model predicted are NaN."""
-    table = pd.DataFrame({"id": list(ids)})
-    store.write(path, {"labels": made.astype(np.float32)}, table, {"label_names": list(names)})
+    arrays = {"labels": made.astype(np.float32)}
+    store.write(path, arrays, {"id": list(ids)}, {"label_names": list(names)})
 
 
 def names_of(path: PathLike) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
@@ -71,7 +70,7 @@ def run(
     ids, groups = table["id"].tolist(), table["group"].tolist()
     for name, paths in members.items():
         if len(paths) == 1 and states_folds(paths[0]):
-            fold_of = pd.Series(table["fold"].to_numpy(), index=ids)
+            fold_of = table.set_index("id")["fold"]
             raise_all(wrong_folds(paths[0], fold_of), f"predictions of {name}", CURE)
     given, known = gathered(output, members, ids)
     resampling = Resampling(groups, draws, seed)
@@ -210,11 +209,12 @@ def _rows(
     known
         (N,) bool, which images the member predicted.
     """
-    index = pd.Index(ids)
+    place_of = {name: place for place, name in enumerate(ids)}
     known = np.zeros(len(ids), bool)
     rows, problems = [], []
     for path in paths:
-        places = index.get_indexer(pd.Index(store.read(path, "id").astype(str)))
+        given = store.read(path, "id").astype(str).tolist()
+        places = np.array([place_of.get(name, -1) for name in given], np.int64)
         if (places < 0).any() or known[places].any():
             problems.append(Problem(str(path), "holds images of no fold, or of another file"))
         known[places[places >= 0]] = True

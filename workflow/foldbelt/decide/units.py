@@ -7,7 +7,6 @@ is known. Scores count each unit once, by the first of its images.
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
@@ -58,10 +57,9 @@ def number(names: np.ndarray) -> np.ndarray:
     >>> number(np.array(["a", "", "b", "a", ""])).tolist()
     [0, 1, 2, 0, 3]
     """
-    given = pd.Series(names, dtype=object)
-    alone = given.isin(_ALONE).to_numpy()
-    given[alone] = [("alone", place) for place in np.flatnonzero(alone)]
-    return pd.factorize(given)[0].astype(np.int64)
+    seen: dict[str | int, int] = {}
+    units = (place if name in _ALONE else name for place, name in enumerate(names.tolist()))
+    return np.array([seen.setdefault(unit, len(seen)) for unit in units], np.int64)
 
 
 def check_folds(names: np.ndarray, folds: np.ndarray, level: str) -> None:
@@ -77,8 +75,9 @@ def check_folds(names: np.ndarray, folds: np.ndarray, level: str) -> None:
         What units are called.
     """
     numbers = number(names)
-    lowest = pd.Series(folds).groupby(numbers).transform("min").to_numpy()
-    torn = np.unique(names[np.asarray(folds) != lowest])
+    lowest = np.full(len(numbers), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, numbers, folds)
+    torn = np.unique(names[np.asarray(folds) != lowest[numbers]])
     problems = [Problem(f"{level} {name}", "has images in several folds") for name in torn]
     cure = f"Keep its images together: name a group that does in folds.*.group ({level}, say)."
     raise_all(problems, "units of a decision", cure)
@@ -125,9 +124,18 @@ def join(values: np.ndarray, units: np.ndarray, how: str) -> np.ndarray:
     >>> join(values, np.array([0, 0, 1]), "mean").ravel().tolist()
     [0.5, 0.5, 0.5]
     """
-    table = pd.DataFrame(np.asarray(values, np.float64)).groupby(units)
-    made = table.transform("max") if how == "max" else table.transform("mean")
-    return made.to_numpy(np.float32)
+    given = np.asarray(values, np.float64)
+    number_of_units = int(units.max(initial=-1)) + 1
+    whole = np.full((number_of_units, given.shape[1]), np.nan)
+    if how == "max":
+        np.fmax.at(whole, units, given)
+        return whole[units].astype(np.float32)
+    for k, column in enumerate(given.T):
+        known = ~np.isnan(column)
+        total = np.bincount(units[known], column[known], number_of_units)
+        count = np.bincount(units[known], minlength=number_of_units)
+        np.divide(total, count, out=whole[:, k], where=count > 0)
+    return whole[units].astype(np.float32)
 
 
 def once(units: np.ndarray) -> np.ndarray:
