@@ -26,6 +26,40 @@ def test_commas_behind_rows_make_no_index_of_the_first_column(tmp_path: Path) ->
         read(tmp_path, "id,age\na,5,\nb,6,7\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id , age\na, 5\n",
+        "\ufeffid,age\r\na,5\r\n",
+        "id,age\na,5,\n\n  \nb,,\n",
+        'id,age\n"a,""b""",NA\n"two\nlines",nan\n',
+        "id\na\n\nb\n",
+        "id,age\n",
+    ],
+)
+def test_columns_are_the_same_without_pandas(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text, newline="")
+    expected = csv_files.read_text(path).to_dict("list")
+    assert csv_files.read_columns(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("id,age\na,5,\nb,6,7\n", "line 3 has more fields"),
+        ("id,id \na,5\n", "header names 'id' more than once"),
+        ("", "is empty"),
+        ('id\n"' + "a" * 200_000, "field limit"),
+    ],
+)
+def test_what_is_no_table_is_refused_without_pandas(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        csv_files.read_columns(path)
+
+
 def test_ids_are_matched_in_the_form_that_images_have() -> None:
     known = {"a", " b", "r\u00f6"}
     given = ["a ", " b", "ro\u0308", "x ", "a.png"]

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,21 +70,20 @@ def read(
             )
         return {}
     path = Path(table)
-    given, findings = csv_files.read_table(path.parent, path.name, ["id"])
-    if given is None:
-        raise InputError(f"{path}: {'; '.join(finding.reason for finding in findings)}.")
+    given = _columns_of(path)
     names = {column: column if column in given else _ALSO.get(column, column) for column in wanted}
-    absent = [column for column, name in names.items() if name not in given]
+    absent = [column for column, name in {"id": "id", **names}.items() if name not in given]
     if absent:
         raise InputError(
             f"{path}: lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}, which the "
-            f"bundle's channels need; it has {', '.join(map(str, given))}."
+            f"bundle needs; it has {', '.join(given)}."
         )
     rows = csv_files.match_ids(given["id"], set(ids))
-    problems = [Problem(n, "has several rows") for n in sorted(set(ids)) if rows.count(n) > 1]
+    times = Counter(rows)
+    problems = [Problem(n, "has several rows") for n in sorted(set(ids)) if times[n] > 1]
     place = {name: number for number, name in enumerate(rows)}
-    texts = {column: given[name].tolist() for column, name in names.items()}
-    texts |= {column: given[column].tolist() for column in more if column in given}
+    texts = {column: given[name] for column, name in names.items()}
+    texts |= {column: given[column] for column in more if column in given}
     known: Columns = {}
     for name in ids:
         if name not in place:
@@ -102,6 +102,15 @@ def read(
     return known
 
 
+def _columns_of(path: Path) -> dict[str, list[str]]:
+    try:
+        return csv_files.read_columns(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as a csv: {error}.") from error
+
+
 def check(bundle: Bundle, known: Columns) -> None:
     """Refuse values that a channel cannot take, before any image is predicted.
 
@@ -110,14 +119,11 @@ def check(bundle: Bundle, known: Columns) -> None:
     InputError
         As the channel says it.
     """
-    modules = [module for module in _modules(bundle) if _columns(module)]
-    if not modules or not known:
-        return
-    import pandas as pd
-
-    table = pd.DataFrame(list(known.values()))
-    for module in modules:
-        importlib.import_module(module).planes(np.zeros((len(table), 1, 1), np.uint8), table)
+    pixels = np.zeros((len(known), 1, 1), np.uint8)
+    for module in _modules(bundle):
+        table = {name: np.array([one[name] for one in known.values()]) for name in _columns(module)}
+        if table and known:
+            importlib.import_module(module).planes(pixels, table)
 
 
 def of_one(bundle: Bundle, given: Mapping[str, Any] | None) -> dict[str, Any]:

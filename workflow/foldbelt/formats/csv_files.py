@@ -70,6 +70,35 @@ def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) ->
     return table
 
 
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """Read a csv as `read_text` does, without pandas: where a bundle predicts there may be none.
+
+    Raises
+    ------
+    ValueError
+        If rows have more fields than the header names, a name is there twice, or it is no csv.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            rows = [(lines.line_num, row) for row in lines if row[1:] or "".join(row).strip()]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if not rows:
+        raise ValueError("it is empty")
+    names = [name.strip() for name in rows[0][1]]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"its header names {', '.join(map(repr, twice))} more than once")
+    for line, row in rows[1:]:
+        if any(row[len(names) :]):
+            raise ValueError(
+                f"line {line} has more fields than the header, which names {len(names)}"
+            )
+    return {name: [row[place] if place < len(row) else "" for _, row in rows[1:]]
+            for place, name in enumerate(names)}  # fmt: skip
+
+
 def empty_fields(path: Path) -> int:
     """Count the fields that rows of a csv, which `read_text` reads, have behind their header's."""
     with path.open(encoding="utf-8-sig", newline="") as file:
