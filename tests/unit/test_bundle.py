@@ -225,7 +225,8 @@ def test_the_manifest_says_what_people_should_know_and_only_as_data(tiny, tmp_pa
         manifest = opened.manifest
         assert (manifest.licence, manifest.notes) == tuple(said.values())
         assert manifest.left_out == {"members": [], "steps": []}
-        assert "\x1b" not in opened.file("manifest.json").read_text()
+    with zipfile.ZipFile(path) as archive:
+        assert b"\x1b" not in archive.read("manifest.json")
 
 
 def test_labels_that_gate_masks_travel(tmp_path):

@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 import pytest
 from bundles import SIZES, Tiny, array
-from raw_folders import ingest_both
+from chest_bundles import TinyChest
+from PIL import ImageFont
+from raw_folders import ingest_both, save_table
 
 from foldbelt import bundle, provenance, store
-from foldbelt.bundle import needs, wheel
+from foldbelt.bundle import needs, overlays, wheel
 from foldbelt.bundle.alone import Progress
 from foldbelt.bundle.predicting import MASKS
 from foldbelt.channels import Resizer, whiten
@@ -42,7 +44,8 @@ PULLED_IN = (
 )  # fmt: skip
 BLOCKED = f"""
 import runpy, sys
-ALLOWED = set({NEEDED + PULLED_IN!r}) | set(sys.stdlib_module_names) | {{"foldbelt"}}
+more, program, *sys.argv[1:] = sys.argv[1:]
+ALLOWED = set({NEEDED + PULLED_IN!r}) | set(sys.stdlib_module_names) | {{"foldbelt", more}}
 
 FINDERS = sys.meta_path[:]
 
@@ -53,8 +56,11 @@ class Allowed:
             specs = (finder.find_spec(name, path, target) for finder in FINDERS)
             return next((spec for spec in specs if spec), None)
 
+    def find_distributions(self, *about):
+        listing = (getattr(finder, "find_distributions", None) for finder in FINDERS)
+        return [one for list_them in listing if list_them for one in list_them(*about)]
+
 sys.meta_path[:] = [Allowed()]
-program, *sys.argv[1:] = sys.argv[1:]
 try:
     runpy.run_path(program, run_name="__main__")
 finally:
@@ -87,6 +93,11 @@ def started(*words: str | Path, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=given | more, capture_output=True, text=True, timeout=300)
 
 
+def blocked(program: Path, *words: str | Path, more: str = "") -> subprocess.CompletedProcess:
+    """Run a program where nothing can be imported but what is needed, and one package more."""
+    return started("-c", BLOCKED, more, program, *words)
+
+
 def files(folder: Path, pattern: str = "*.[pc]*") -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob(pattern))}
 
@@ -95,7 +106,7 @@ def test_it_predicts_the_same_bytes_with_the_needed_packages_alone(tiny, unpacke
     images = shutil.copytree(tiny.raw / "test", tmp_path / "images")
     bundle.predict(tiny.bundle, images, tmp_path / "expected", device="cpu")
     words = (images, tmp_path / "out", "--device", "cpu")
-    done = started("-c", BLOCKED, unpacked / "predict.py", *words)
+    done = blocked(unpacked / "predict.py", *words)
     assert done.returncode == 0, done.stderr
     assert "6 images are predicted" in done.stdout
     assert f"6 of {len(SIZES)} images" in done.stderr
@@ -111,9 +122,35 @@ def test_it_predicts_the_same_bytes_with_the_needed_packages_alone(tiny, unpacke
     assert files(tmp_path / "out") == files(tmp_path / "expected")
 
 
+def test_labels_boxes_and_pictures_are_the_same_with_the_needed_packages_alone(
+    tmp_path, monkeypatch
+):
+    chest = TinyChest(tmp_path / "run")
+    chest.write()
+    listed = {*needs.ALWAYS, "pydicom", "timm", "torchvision"}
+    assert set(manifest(chest.bundle)["needs"]) == listed
+    images, table = chest.raw / "test", tmp_path / "studies.csv"
+    names = sorted(path.stem for path in images.rglob("*.dcm"))
+    save_table(table, {"id": names, "study": [place // 3 for place in range(len(names))]})
+    small = ImageFont.load_default(overlays._FONT)  # letters without matplotlib's fonts
+    monkeypatch.setattr(overlays, "_font", lambda: small)
+    bundle.predict(
+        chest.bundle, images, tmp_path / "expected", device="cpu", table=table, overlays=True
+    )
+    unpacked = unpack(chest.bundle, tmp_path / "unpacked")
+    words = (images, tmp_path / "out", "--device", "cpu", "--table", table, "--overlays")
+    done = blocked(unpacked / "predict.py", *words, more="pydicom")
+    assert done.returncode == 0, done.stderr
+    made = files(tmp_path / "out", "*.[cj]*")
+    assert made == files(tmp_path / "expected", "*.[cj]*")
+    pictures = {f"overlays/{name}.jpg" for name in names}
+    assert made.keys() == {"labels.csv", "boxes.csv", "problems.csv", "journal.jsonl", *pictures}
+    assert made["boxes.csv"].count(b"opacity") > 1
+
+
 def test_a_submission_asks_for_pandas_by_name_before_anything_is_done(tiny, unpacked, tmp_path):
     words = (tiny.raw / "test", tmp_path / "out", "--sample", tiny.raw)
-    done = started("-c", BLOCKED, unpacked / "predict.py", *words)
+    done = blocked(unpacked / "predict.py", *words)
     assert done.returncode == 1
     assert "--sample needs the package pandas" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -200,7 +237,7 @@ def test_no_network_is_asked_for_weights(tiny, monkeypatch):
 
     for name in ("socket.socket.connect", "socket.getaddrinfo", "socket.create_connection"):
         monkeypatch.setattr(name, refuse)
-    assert bundle.load(tiny.bundle, device="cpu")(array(0, (40, 30))).shape == (40, 30, 1)
+    assert bundle.load(tiny.bundle, device="cpu")(array(0, (40, 30)))["mask"].shape == (40, 30, 1)
     assert not asked
 
 

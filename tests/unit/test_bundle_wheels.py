@@ -55,12 +55,15 @@ def pip(monkeypatch) -> list[list[str]]:
 def bundle_of(path: Path, *names: str) -> Path:
     """Write the manifest of a bundle that needs some packages; nothing else of it is read."""
     needs = {name: "1.2+cu1" if name == "torch" else "1.2" for name in names}
-    member = Member("net", "network", "base", _PREDICT, None, ["w.safetensors"])
+    member = Member("net", "network", "base", _PREDICT, None, ["w.safetensors"], [0])
     entries = ["recipe.json", "data.json", "blend.json", "decision.json", "predict.py", "f.whl"]
     entries += [channels_entry("base"), *member.weights]
     installed = {**needs, "python": "3.12", "pylibjpeg": "7.0"}
     known = {name: Entry("0" * 64, 0) for name in entries}
-    manifest = Manifest("run", "folder", None, installed, [member], known, needs, "f.whl")
+    told = {"joint": False, "scores": {}, "left_out": {}, "half": False, "licence": None,
+            "notes": None, "made_on": [], "raw": {}}  # fmt: skip
+    manifest = Manifest("run", "folder", None, installed, [member], {"masks": ["net"]}, **told,
+                        entries=known, needs=needs, wheel="f.whl")  # fmt: skip
     path.mkdir()
     (path / "manifest.json").write_text(manifest.to_text())
     return path
