@@ -1,6 +1,7 @@
 """Predict a folder of images by this bundle, where foldbelt is not installed.
 
-    python predict.py IMAGES OUT [--device cpu] [--threads 4] [--sample FOLDER]
+    python predict.py IMAGES OUT [--device cpu] [--threads 4] [--overlays] [--table FILE.csv]
+        [--sample FOLDER]
 
 This file lies in every bundle as predict.py, and once more under the name by which
 `python bundle.zip IMAGES OUT` finds it. It needs Python 3.11 or newer and the packages that
