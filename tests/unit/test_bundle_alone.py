@@ -269,6 +269,8 @@ UNET = {"name": "unet", "encoder": "resnet34"}
     [
         (([{"name": "vanilla"}], [], [], []), set()),
         (([{"name": "vanilla"}, UNET], [], [], []), {"timm", "torchvision"}),
+        (([{**UNET, "name": "classifier"}], [], [], []), {"timm", "torchvision"}),
+        (([{**UNET, "name": "detector"}], [], [], []), {"timm", "torchvision"}),
         (([{"name": "smp/Unet"}], [], [], []), {"segmentation-models-pytorch", "timm"}),
         (([], [{"use": ["image"], "whiten": "spectral"}], [], []), {"scipy"}),
         (([], [{"use": ["image"], "resize_mode": "pad-biharmonic"}], [], []), {"scipy"}),
