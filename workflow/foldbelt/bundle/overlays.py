@@ -145,7 +145,7 @@ def _shrunk(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return mask
     if size[0] > mask.shape[0] or size[1] > mask.shape[1]:
         return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
-    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    share = cv2.resize(mask * np.uint8(255), size[::-1], interpolation=cv2.INTER_AREA)
     return (share > 0).astype(np.uint8)
 
 
