@@ -176,6 +176,17 @@ def test_missing_packages_are_named_all_at_once(unpacked):
     assert "was 0.1 where the bundle was made" in started(unpacked / "predict.py", "-h").stderr
 
 
+def test_a_package_that_cannot_be_imported_is_named_with_what_it_lacks(unpacked, tmp_path):
+    (tmp_path / "half.py").write_text("import numpy, other_half")
+    path = unpacked / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["needs"] = {"half": "", "numpy": ""}
+    path.write_text(json.dumps(manifest))
+    done = started(unpacked / "predict.py", "a", "b", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "half (ModuleNotFoundError: No module named 'other_half')." in done.stderr
+
+
 def test_a_folder_is_a_bundle_and_checked_like_one(tiny, unpacked, tmp_path):
     (unpacked / "notes.txt").write_text("of somebody")
     bundle.predict(unpacked, tiny.raw / "test", tmp_path / "out", device="cpu")
