@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv
 
 from foldbelt.bootstrap._drawing import DIFFERENCES as DIFFERENCES
 from foldbelt.bootstrap._drawing import FEWEST as FEWEST
@@ -327,6 +326,8 @@ def _reach(difference: np.ndarray, index: np.ndarray, level: float) -> float:
     groups, count = len(sizes), int(differ.sum())
     if count == groups:
         return 1.0
+    from scipy.special import betaincinv  # where scores are, and not where images are predicted
+
     share = float(betaincinv(count + 1, groups - count, (1 + level) / 2))
     return min(1.0, share * float(sizes.max()) / float(sizes.mean()))
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.special import stdtrit
 
 from foldbelt.files import InputError
 
@@ -44,6 +42,8 @@ def ends(
     ranked = np.sort(distances[~np.isnan(distances)])
     tail = round((1 - level) / 2 * (len(ranked) + 1), 6)
     first = min(max(int(np.floor(tail)) - 1, 0), len(ranked) - 1)
+    from scipy.special import stdtrit  # where scores are, and not where images are predicted
+
     student = float(stdtrit(groups - 1, (1 + level) / 2))  # never narrower than Student's t
     low = middle - max(ranked[len(ranked) - 1 - first], student) * error
     high = middle - min(ranked[first], -student) * error
@@ -52,6 +52,8 @@ def ends(
 
 def numbered(groups: Any, number: int) -> np.ndarray:
     """Number the groups of images from 0, (N,); an image without a group is one of its own."""
+    import pandas as pd
+
     if groups is None:
         return np.arange(number)
     names = pd.Series(groups, dtype=object).reset_index(drop=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
@@ -97,7 +96,7 @@ def write(
     predicted: np.ndarray | None = None,
 ) -> None:
     """Write the boxes of images; a column says which a model predicted, if it was not all."""
-    table = pd.DataFrame({"id": list(ids)})
+    table: dict[str, Any] = {"id": list(ids)}
     if predicted is not None and not predicted.all():
         table["predicted"] = predicted.astype(np.int64)
     store.write(path, {"boxes": made.to_bytes()}, table, {"box_names": list(names)})

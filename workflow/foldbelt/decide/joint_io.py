@@ -195,13 +195,13 @@ def _write(
     levels: Sequence[str],
 ) -> None:
     """Write labels and boxes of images, with the columns of their units and sizes."""
-    table = store.table(data, ids)
-    table = table[["id", *(name for name in (*levels, *_TABLE) if name in table)]]
+    known = store.columns(data, ids)
+    table = {name: known[name] for name in ("id", *levels, *_TABLE) if name in known}
     arrays: dict[str, Any] = {"labels": labels.astype(np.float32)}
     attrs = {"label_names": list(given.names)}
     if boxes is not None:
         arrays["boxes"] = boxes.to_bytes()
         attrs["box_names"] = list(given.box_names)
         if not given.predicted.all():
-            table = table.assign(predicted=given.predicted.astype(np.int64))
+            table["predicted"] = given.predicted.astype(np.int64)
     store.write(out, arrays, table, attrs)

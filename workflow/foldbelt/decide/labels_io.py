@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
@@ -116,7 +115,7 @@ def write(
     predicted: np.ndarray | None = None,
 ) -> None:
     """Write the probabilities (N, L) of images; those that no model predicted are NaN."""
-    table = pd.DataFrame({"id": list(ids)})
+    table = {"id": list(ids)}
     store.write(path, {"labels": made.astype(np.float32)}, table, {"label_names": list(names)})
 
 

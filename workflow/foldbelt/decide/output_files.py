@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.bootstrap import Resampling
@@ -66,6 +65,8 @@ def run(
         If an image is predicted twice or never, one was held out with images of other folds, or
         nobody knows any truth.
     """
+    import pandas as pd
+
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     table = read_folds(folds, data)
     ids, groups = table["id"].tolist(), table["group"].tolist()
@@ -206,11 +207,12 @@ def _rows(
     known
         (N,) bool, which images the member predicted.
     """
-    index = pd.Index(ids)
+    index = {name: place for place, name in enumerate(ids)}
     known = np.zeros(len(ids), bool)
     rows, problems = [], []
     for path in paths:
-        places = index.get_indexer(pd.Index(store.read(path, "id").astype(str)))
+        its_ids = store.read(path, "id").astype(str).tolist()
+        places = np.array([index.get(name, -1) for name in its_ids], np.int64)
         if (places < 0).any() or known[places].any():
             problems.append(Problem(str(path), "holds images of no fold, or of another file"))
         known[places[places >= 0]] = True

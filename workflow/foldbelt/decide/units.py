@@ -7,7 +7,6 @@ is known. Scores count each unit once, by the first of its images.
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from foldbelt import store
 from foldbelt.files import InputError, PathLike, Problem, raise_all
@@ -58,6 +57,8 @@ def number(names: np.ndarray) -> np.ndarray:
     >>> number(np.array(["a", "", "b", "a", ""])).tolist()
     [0, 1, 2, 0, 3]
     """
+    import pandas as pd
+
     given = pd.Series(names, dtype=object)
     alone = given.isin(_ALONE).to_numpy()
     given[alone] = [("alone", place) for place in np.flatnonzero(alone)]
@@ -76,6 +77,8 @@ def check_folds(names: np.ndarray, folds: np.ndarray, level: str) -> None:
     level
         What units are called.
     """
+    import pandas as pd
+
     numbers = number(names)
     lowest = pd.Series(folds).groupby(numbers).transform("min").to_numpy()
     torn = np.unique(names[np.asarray(folds) != lowest])
@@ -125,6 +128,8 @@ def join(values: np.ndarray, units: np.ndarray, how: str) -> np.ndarray:
     >>> join(values, np.array([0, 0, 1]), "mean").ravel().tolist()
     [0.5, 0.5, 0.5]
     """
+    import pandas as pd
+
     table = pd.DataFrame(np.asarray(values, np.float64)).groupby(units)
     made = table.transform("max") if how == "max" else table.transform("mean")
     return made.to_numpy(np.float32)

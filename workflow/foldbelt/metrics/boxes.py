@@ -1,16 +1,19 @@
 """Scores of boxes: the definition, on tables. `ranked` has the fast form."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.files import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOX = ["x1", "y1", "x2", "y2"]
 
 
-def mean_average_precision(truth: pd.DataFrame, pred: pd.DataFrame) -> float:
+def mean_average_precision(truth: "pd.DataFrame", pred: "pd.DataFrame") -> float:
     """Mean over classes of the average precision of boxes at IoU > .5, as VOC 2010 defines it.
 
     Every predicted box, by falling score (ties in row order), is compared with the true box of its
@@ -51,7 +54,7 @@ def mean_average_precision(truth: pd.DataFrame, pred: pd.DataFrame) -> float:
     return math.fsum(scores) / len(scores)  # whatever the order of the classes
 
 
-def _check_boxes(table: pd.DataFrame, name: str, more: list[str]) -> None:
+def _check_boxes(table: "pd.DataFrame", name: str, more: list[str]) -> None:
     missing = [column for column in ["image", "class", *BOX, *more] if column not in table]
     if missing:
         raise InputError(f"{name} lacks the columns {', '.join(missing)}.")
@@ -66,7 +69,7 @@ def _check_boxes(table: pd.DataFrame, name: str, more: list[str]) -> None:
         )
 
 
-def _right(truth: pd.DataFrame, ranked: pd.DataFrame) -> np.ndarray:
+def _right(truth: "pd.DataFrame", ranked: "pd.DataFrame") -> np.ndarray:
     """Tell which of the boxes, in falling score, claim a true one; (len(ranked),) bool."""
     right = np.zeros(len(ranked), bool)
     keys = ["image", "class"]
