@@ -18,7 +18,7 @@ import pytest
 from bundles import SIZES, Tiny, array
 from raw_folders import ingest_both
 
-from foldbelt import bundle, provenance, store
+from foldbelt import bundle, provenance, registry, store
 from foldbelt.bundle import needs, wheel
 from foldbelt.bundle.alone import Progress
 from foldbelt.bundle.predicting import MASKS
@@ -233,6 +233,14 @@ def test_the_wheel_is_the_same_each_time_and_holds_all_code(tmp_path):
     assert {name for name in code if name.endswith(".py")} == set(modules)
     assert all(code[name] == path.read_bytes() for name, path in modules.items())
     assert any(name.endswith("/LICENSE") for name in code)
+
+
+def test_no_competition_s_reader_imports_more_than_images_need():
+    readers = [registry.reader(name) for name in registry.known("competitions")]
+    heavy = {"pandas", "scipy", "skimage", "h5py", "hdf5plugin", "tifffile", "pydicom"}
+    code = f"import sys, {', '.join(readers)}; print(*({heavy} & sys.modules.keys()))"
+    done = started("-c", code, PYTHONPATH=str(provenance.package().parent))
+    assert (done.returncode, done.stdout.split()) == (0, [])
 
 
 UNET = {"name": "unet", "encoder": "resnet34"}
