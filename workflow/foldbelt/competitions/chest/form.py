@@ -11,8 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from foldbelt.competitions.chest.spelling import IDS as IDS
 from foldbelt.competitions.chest.spelling import IMAGE as IMAGE
@@ -21,6 +20,9 @@ from foldbelt.competitions.chest.spelling import OPACITY as OPACITY
 from foldbelt.competitions.chest.spelling import STUDY as STUDY
 from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STUDY_LABELS = ("negative", "typical", "indeterminate", "atypical")
 TEXT = "PredictionString"
@@ -104,7 +106,7 @@ def read_ids(source: Path, name: str) -> tuple[str, list[str]]:
     return column, [str(text).strip() for text in table[column]]
 
 
-def _table(source: Path | io.StringIO, name: str) -> tuple[pd.DataFrame, str]:
+def _table(source: Path | io.StringIO, name: str) -> "tuple[pd.DataFrame, str]":
     wanted = f"it must be a csv of the columns {IDS[0]} (or {IDS[1]}) and {TEXT}"
     if isinstance(source, Path) and not source.is_file():
         raise InputError(f"{name}: is missing; {wanted}.")
@@ -160,8 +162,10 @@ def wanted_rows(ids: Sequence[str], studies: Sequence[str]) -> list[str]:
     ]
 
 
-def frame(rows: Rows) -> pd.DataFrame:
+def frame(rows: Rows) -> "pd.DataFrame":
     """Give the answers as a table that the metric takes: image, class, x1, y1, x2, y2, score."""
+    import pandas as pd
+
     lines = [
         (key, kind, *answer[1:], answer[0])
         for key, answers in rows.answers.items()
@@ -171,7 +175,7 @@ def frame(rows: Rows) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["image", "class", "x1", "y1", "x2", "y2", "score"])
 
 
-def about(table: pd.DataFrame) -> pd.DataFrame:
+def about(table: "pd.DataFrame") -> "pd.DataFrame":
     """Give a per-image table the columns that it lacks if there are no images."""
     return table if len(table) else table.reindex(columns=["id", "study", "height", "width"])
 

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.boxes import Boxes
 from foldbelt.competitions.chest import form
 from foldbelt.files import PathLike, Problem, raise_all
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def read_predictions(
     path: PathLike,
     ids: Sequence[str],
-    table: pd.DataFrame,
+    table: "pd.DataFrame",
     label_names: Sequence[str],
     box_names: Sequence[str],
 ) -> tuple[np.ndarray | None, Boxes | None]:
@@ -68,7 +71,7 @@ def read_predictions(
 
 
 def _boxes(
-    rows: form.Rows, ids: Sequence[str], table: pd.DataFrame, box_names: Sequence[str]
+    rows: form.Rows, ids: Sequence[str], table: "pd.DataFrame", box_names: Sequence[str]
 ) -> Boxes | None:
     kind, images = list(box_names).index(form.OPACITY), []
     if not any(form.OPACITY in answers for answers in rows.answers.values()):

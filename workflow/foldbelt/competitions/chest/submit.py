@@ -9,10 +9,9 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.boxes import Boxes
 from foldbelt.competitions._output_tables import write_boxes, write_labels
@@ -21,6 +20,9 @@ from foldbelt.competitions.chest.predicted import read_predictions
 from foldbelt.files import Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["check_joint", "read_predictions", "write_boxes", "write_joint", "write_labels"]
 
@@ -33,7 +35,7 @@ def write_joint(
     ids: Sequence[str],
     labels: np.ndarray,
     boxes: Boxes | None,
-    table: pd.DataFrame,
+    table: "pd.DataFrame",
     root: Path,
     settings: Mapping[str, Any],
 ) -> str:
@@ -68,6 +70,8 @@ def write_joint(
     InputError
         If the sample lists other images or studies, or images of a study differ in its classes.
     """
+    import pandas as pd
+
     table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     _check_rows(wanted, ids, table, settings)
@@ -77,7 +81,7 @@ def write_joint(
     return written.to_csv(index=False, lineterminator="\n")
 
 
-def _wanted(ids: Sequence[str], table: pd.DataFrame, root: Path) -> tuple[str, list[str]]:
+def _wanted(ids: Sequence[str], table: "pd.DataFrame", root: Path) -> tuple[str, list[str]]:
     """Give the column of ids and the rows, as the sample has them."""
     path = root / SAMPLE
     if not path.is_file():
@@ -86,7 +90,7 @@ def _wanted(ids: Sequence[str], table: pd.DataFrame, root: Path) -> tuple[str, l
 
 
 def _check_rows(
-    wanted: Sequence[str], ids: Sequence[str], table: pd.DataFrame, settings: Mapping[str, Any]
+    wanted: Sequence[str], ids: Sequence[str], table: "pd.DataFrame", settings: Mapping[str, Any]
 ) -> None:
     given = form.wanted_rows(ids, table["study"].tolist())
     drops = settings["on_problem"] == "drop"
@@ -99,7 +103,7 @@ def _check_rows(
     raise_all(problems, f"The predictions do not match {SAMPLE}", "Redo ingest and predictions.")
 
 
-def _studies(labels: np.ndarray, table: pd.DataFrame) -> dict[str, str]:
+def _studies(labels: np.ndarray, table: "pd.DataFrame") -> dict[str, str]:
     """Give the text of every study's row."""
     columns = [LABELS.index(name) for name in form.STUDY_LABELS]
     said: dict[str, tuple[str, ...]] = {}
@@ -119,7 +123,7 @@ def _studies(labels: np.ndarray, table: pd.DataFrame) -> dict[str, str]:
 
 
 def _images(
-    ids: Sequence[str], labels: np.ndarray, boxes: Boxes | None, table: pd.DataFrame
+    ids: Sequence[str], labels: np.ndarray, boxes: Boxes | None, table: "pd.DataFrame"
 ) -> dict[str, str]:
     """Give the text of every image's row."""
     sides = table[["width", "height"]].to_numpy(np.float64)
@@ -160,7 +164,7 @@ def check_joint(
     ids: Sequence[str],
     labels: np.ndarray,
     boxes: Boxes | None,
-    table: pd.DataFrame,
+    table: "pd.DataFrame",
     root: Path,
     settings: Mapping[str, Any],
 ) -> list[Finding]:

@@ -4,13 +4,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.boxes import XYXY, Boxes
 from foldbelt.files import InputError, PathLike, Problem, raise_all
 from foldbelt.formats import csv_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BOX_COLUMNS = ["class", *XYXY, "score"]
 
@@ -18,7 +21,7 @@ _BOX_COLUMNS = ["class", *XYXY, "score"]
 def read_predictions(
     path: PathLike,
     ids: Sequence[str],
-    table: pd.DataFrame,
+    table: "pd.DataFrame",
     label_names: Sequence[str],
     box_names: Sequence[str],
 ) -> tuple[np.ndarray | None, Boxes | None]:
@@ -76,7 +79,7 @@ _Wrong = list[tuple[str, str]]  # id, reason
 
 
 def _labels(
-    given: pd.DataFrame, ids: Sequence[str], names: Sequence[str]
+    given: "pd.DataFrame", ids: Sequence[str], names: Sequence[str]
 ) -> tuple[np.ndarray, _Wrong]:
     wrong = [
         (key, f"comes {count} times; keep one")
@@ -98,7 +101,7 @@ def _labels(
     return labels, wrong
 
 
-def _boxes(given: pd.DataFrame, ids: Sequence[str], names: Sequence[str]) -> tuple[Boxes, _Wrong]:
+def _boxes(given: "pd.DataFrame", ids: Sequence[str], names: Sequence[str]) -> tuple[Boxes, _Wrong]:
     wanted: dict[str, list[list[float]]] = {key: [] for key in ids}
     wrong = []
     for row in given.to_dict("records"):

@@ -7,10 +7,9 @@ import zlib
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from foldbelt.competitions._output_tables import write_boxes, write_labels
 from foldbelt.competitions._submitting import Prediction
@@ -21,6 +20,9 @@ from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "check_submission",
@@ -39,6 +41,8 @@ def write_submission(
     Without test images there is only the header. An image that `on_problem: drop` left out of the
     data gets empty masks if the sample lists it.
     """
+    import pandas as pd
+
     rows = [
         (p.id, name, *p.mask.shape[:2], encode(p.mask[..., k]))
         for p in predictions
@@ -133,7 +137,7 @@ class _Kept(NamedTuple):
         return np.unpackbits(bits, count=self.size[0] * self.size[1]).reshape(self.size)
 
 
-def _read_sample(root: Path, classes: list[str]) -> pd.DataFrame | None:
+def _read_sample(root: Path, classes: list[str]) -> "pd.DataFrame | None":
     sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
     reason = findings[0].reason if findings else ""
     if sample is not None:
