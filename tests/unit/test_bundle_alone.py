@@ -111,12 +111,14 @@ def test_it_predicts_the_same_bytes_with_the_needed_packages_alone(tiny, unpacke
     assert files(tmp_path / "out") == files(tmp_path / "expected")
 
 
-def test_a_submission_asks_for_pandas_by_name_before_anything_is_done(tiny, unpacked, tmp_path):
+def test_a_submission_asks_for_pandas_by_name_before_anything_is_predicted(
+    tiny, unpacked, tmp_path
+):
     words = (tiny.raw / "test", tmp_path / "out", "--sample", tiny.raw)
     done = started("-c", BLOCKED, unpacked / "predict.py", *words)
     assert done.returncode == 1
     assert "--sample needs the package pandas" in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / MASKS).exists()
 
 
 def test_a_swapped_wheel_is_refused_and_not_run(unpacked, tmp_path):
