@@ -53,6 +53,10 @@ class Allowed:
             specs = (finder.find_spec(name, path, target) for finder in FINDERS)
             return next((spec for spec in specs if spec), None)
 
+    def find_distributions(self, *which, **more):
+        for finder in FINDERS:
+            yield from getattr(finder, "find_distributions", lambda *_: ())(*which, **more)
+
 sys.meta_path[:] = [Allowed()]
 program, *sys.argv[1:] = sys.argv[1:]
 try:
