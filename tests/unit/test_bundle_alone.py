@@ -20,7 +20,7 @@ from chest_bundles import TinyChest
 from PIL import ImageFont
 from raw_folders import ingest_both, save_table
 
-from foldbelt import bundle, provenance, store
+from foldbelt import bundle, provenance, registry, store
 from foldbelt.bundle import needs, overlays, wheel
 from foldbelt.bundle.alone import Progress
 from foldbelt.bundle.predicting import MASKS
@@ -148,12 +148,14 @@ def test_labels_boxes_and_pictures_are_the_same_with_the_needed_packages_alone(
     assert made["boxes.csv"].count(b"opacity") > 1
 
 
-def test_a_submission_asks_for_pandas_by_name_before_anything_is_done(tiny, unpacked, tmp_path):
+def test_a_submission_asks_for_pandas_by_name_before_anything_is_predicted(
+    tiny, unpacked, tmp_path
+):
     words = (tiny.raw / "test", tmp_path / "out", "--sample", tiny.raw)
     done = blocked(unpacked / "predict.py", *words)
     assert done.returncode == 1
     assert "--sample needs the package pandas" in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / MASKS).exists()
 
 
 def test_a_swapped_wheel_is_refused_and_not_run(unpacked, tmp_path):
@@ -213,6 +215,17 @@ def test_missing_packages_are_named_all_at_once(unpacked):
     assert "was 0.1 where the bundle was made" in started(unpacked / "predict.py", "-h").stderr
 
 
+def test_a_package_that_cannot_be_imported_is_named_with_what_it_lacks(unpacked, tmp_path):
+    (tmp_path / "half.py").write_text("import numpy, other_half")
+    path = unpacked / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["needs"] = {"half": "", "numpy": ""}
+    path.write_text(json.dumps(manifest))
+    done = started(unpacked / "predict.py", "a", "b", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "half (ModuleNotFoundError: No module named 'other_half')." in done.stderr
+
+
 def test_a_folder_is_a_bundle_and_checked_like_one(tiny, unpacked, tmp_path):
     (unpacked / "notes.txt").write_text("of somebody")
     bundle.predict(unpacked, tiny.raw / "test", tmp_path / "out", device="cpu")
@@ -259,6 +272,14 @@ def test_the_wheel_is_the_same_each_time_and_holds_all_code(tmp_path):
     assert {name for name in code if name.endswith(".py")} == set(modules)
     assert all(code[name] == path.read_bytes() for name, path in modules.items())
     assert any(name.endswith("/LICENSE") for name in code)
+
+
+def test_no_competition_s_reader_imports_more_than_images_need():
+    readers = [registry.reader(name) for name in registry.known("competitions")]
+    heavy = {"pandas", "scipy", "skimage", "h5py", "hdf5plugin", "tifffile", "pydicom"}
+    code = f"import sys, {', '.join(readers)}; print(*({heavy} & sys.modules.keys()))"
+    done = started("-c", code, PYTHONPATH=str(provenance.package().parent))
+    assert (done.returncode, done.stdout.split()) == (0, [])
 
 
 UNET = {"name": "unet", "encoder": "resnet34"}

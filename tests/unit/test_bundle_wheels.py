@@ -1,16 +1,18 @@
 """What a bundle needs is downloaded for a machine without internet, and torch never is."""
 
+import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from bundles import Tiny
 
 from foldbelt.bundle import wheels
-from foldbelt.bundle.manifest import Entry, Manifest, Member, channels_entry
 from foldbelt.files import InputError
 
 # What there would be to download: package → what it requires.
@@ -52,24 +54,28 @@ def pip(monkeypatch) -> list[list[str]]:
     return calls
 
 
-def bundle_of(path: Path, *names: str) -> Path:
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> dict[str, Any]:
+    """What a bundle says of itself."""
+    with zipfile.ZipFile(Tiny(tmp_path_factory.mktemp("run")).write()) as archive:
+        return json.loads(archive.read("manifest.json"))
+
+
+@pytest.fixture
+def bundle_of(manifest, tmp_path) -> Callable[..., Path]:
     """Write the manifest of a bundle that needs some packages; nothing else of it is read."""
-    needs = {name: "1.2+cu1" if name == "torch" else "1.2" for name in names}
-    member = Member("net", "network", "base", _PREDICT, None, ["w.safetensors"], [0])
-    entries = ["recipe.json", "data.json", "blend.json", "decision.json", "predict.py", "f.whl"]
-    entries += [channels_entry("base"), *member.weights]
-    installed = {**needs, "python": "3.12", "pylibjpeg": "7.0"}
-    known = {name: Entry("0" * 64, 0) for name in entries}
-    told = {"joint": False, "scores": {}, "left_out": {}, "half": False, "licence": None,
-            "notes": None, "made_on": [], "raw": {}}  # fmt: skip
-    manifest = Manifest("run", "folder", None, installed, [member], {"masks": ["net"]}, **told,
-                        entries=known, needs=needs, wheel="f.whl")  # fmt: skip
-    path.mkdir()
-    (path / "manifest.json").write_text(manifest.to_text())
-    return path
+
+    def write(*names: str) -> Path:
+        needs = {name: "1.2+cu1" if name == "torch" else "1.2" for name in names}
+        installed = {**needs, "python": "3.12", "pylibjpeg": "7.0"}
+        (tmp_path / "bundle").mkdir()
+        text = json.dumps({**manifest, "needs": needs, "install": installed})
+        (tmp_path / "bundle" / "manifest.json").write_text(text)
+        return tmp_path / "bundle"
+
+    return write
 
 
-_PREDICT = {"batch_size": 1, "scales": [1], "tta": ["none"], "windows": None}
 ALL = ("torch", "torchvision", "timm", "numpy", "Pillow", "opencv-python-headless", "safetensors")
 
 
@@ -80,8 +86,8 @@ def packed(path: Path) -> tuple[set[str], str]:
     return {name.partition("-1")[0].partition("-7")[0] for name in names}, text
 
 
-def test_all_that_is_needed_comes_but_torch(pip, tmp_path):
-    given = bundle_of(tmp_path / "bundle", *ALL)
+def test_all_that_is_needed_comes_but_torch(pip, bundle_of, tmp_path):
+    given = bundle_of(*ALL)
     wheels.gather(given, tmp_path / "wheels.zip")
     names, text = packed(tmp_path / "wheels.zip")
     assert names == {"timm", "numpy", "pillow", "opencv-python-headless", "safetensors", "pyyaml",
@@ -98,8 +104,8 @@ def test_all_that_is_needed_comes_but_torch(pip, tmp_path):
     assert (tmp_path / "wheels.zip").read_bytes() == first
 
 
-def test_what_is_there_is_left_out_with_what_it_needs(pip, tmp_path):
-    given = bundle_of(tmp_path / "bundle", *ALL)
+def test_what_is_there_is_left_out_with_what_it_needs(pip, bundle_of, tmp_path):
+    given = bundle_of(*ALL)
     there = ("numpy", "pillow", "opencv_python_headless", "HF.hub")
     wheels.gather(given, tmp_path / "w.zip", python="3.11", platforms=["any"], without=there)
     names, _ = packed(tmp_path / "w.zip")
@@ -109,13 +115,13 @@ def test_what_is_there_is_left_out_with_what_it_needs(pip, tmp_path):
         wheels.gather(given, tmp_path / "w.zip", without=[*there, "timm", "safetensors"])
 
 
-def test_decoders_of_dicom_come_along(pip, tmp_path):
-    wheels.gather(bundle_of(tmp_path / "bundle", "torch", "pydicom"), tmp_path / "w.zip")
+def test_decoders_of_dicom_come_along(pip, bundle_of, tmp_path):
+    wheels.gather(bundle_of("torch", "pydicom"), tmp_path / "w.zip")
     assert packed(tmp_path / "w.zip")[0] >= {"pydicom", "pylibjpeg", "numpy"}
 
 
-def test_what_pip_cannot_find_is_told_and_nothing_written(pip, tmp_path):
-    given = bundle_of(tmp_path / "bundle", "torch", "unheard-of")
+def test_what_pip_cannot_find_is_told_and_nothing_written(pip, bundle_of, tmp_path):
+    given = bundle_of("torch", "unheard-of")
     with pytest.raises(InputError, match="no matching unheard-of"):
         wheels.gather(given, tmp_path / "w.zip")
     assert not (tmp_path / "w.zip").exists()

@@ -44,6 +44,7 @@ def ends(
     ranked = np.sort(distances[~np.isnan(distances)])
     tail = round((1 - level) / 2 * (len(ranked) + 1), 6)
     first = min(max(int(np.floor(tail)) - 1, 0), len(ranked) - 1)
+
     student = float(stdtrit(groups - 1, (1 + level) / 2))  # never narrower than Student's t
     low = middle - max(ranked[len(ranked) - 1 - first], student) * error
     high = middle - min(ranked[first], -student) * error
@@ -52,9 +53,10 @@ def ends(
 
 def numbered(groups: Any, number: int) -> np.ndarray:
     """Number the groups of images from 0, (N,); an image without a group is one of its own."""
+    import pandas as pd
+
     if groups is None:
         return np.arange(number)
-    import pandas as pd
 
     names = pd.Series(groups, dtype=object).reset_index(drop=True)
     if len(names) != number:

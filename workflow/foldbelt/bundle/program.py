@@ -17,6 +17,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
     del sys.path[0]  # the bundle itself: from there nothing is imported that was not checked
 
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import io
@@ -48,8 +49,8 @@ def main(words: Sequence[str] | None = None) -> int:
             raise Refused(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old; take "
                           "3.11 or newer.")  # fmt: skip
         manifest = _manifest()
-        _check_packages(manifest["needs"])
         wheel = _checked(manifest)
+        _check_packages(manifest["needs"])
         with tempfile.TemporaryDirectory(prefix="foldbelt-code-") as place:
             zipfile.ZipFile(io.BytesIO(wheel)).extractall(place)
             return _start(place, words)
@@ -104,7 +105,7 @@ def _checked(manifest: dict[str, Any]) -> bytes:
 
 
 def _check_packages(needs: dict[str, str]) -> None:
-    """Refuse where packages are missing, all named; tell which have another version."""
+    """Refuse where packages are missing or broken, all named; tell which have another version."""
     missing = [name for name in needs if not _is_there(name)]
     if missing:
         wanted = " ".join(_pinned(name, needs[name]) for name in missing)
@@ -112,6 +113,13 @@ def _check_packages(needs: dict[str, str]) -> None:
             f"packages are needed that are not installed: {', '.join(missing)}. "
             f"With internet: pip install {wanted}. Without: `foldbelt wheels` puts them in an "
             "archive where there is some (docs/offline.md)."
+        )
+    broken = [f"{name} ({fault})" for name in needs if (fault := _fault(name))]
+    if broken:
+        raise Refused(
+            f"packages are installed and cannot be imported: {', '.join(broken)}. What they lack "
+            "is in the archive of `foldbelt wheels`, too; torchvision has to be the one of this "
+            "torch."
         )
     for name, stated in needs.items():
         found = _version(name)
@@ -129,6 +137,15 @@ def _is_there(name: str) -> bool:
         return importlib.util.find_spec(_IMPORTED_AS.get(name, name)) is not None
     except ImportError:
         return False
+
+
+def _fault(name: str) -> str:
+    """Import a package, which is used later; say what keeps it from that, "" if nothing does."""
+    try:
+        importlib.import_module(_IMPORTED_AS.get(name, name))
+    except Exception as error:  # of a package that does not fit another, anything
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ""
 
 
 def _version(name: str) -> str | None:

@@ -1,6 +1,5 @@
 """A bundle, checked and unpacked."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from foldbelt.bundle.manifest import (
     json_of,
     parse,
 )
-from foldbelt.files import InputError, PathLike, Problem, raise_all
+from foldbelt.files import InputError, PathLike, Problem, digest, raise_all
 
 _KEYS = {
     RECIPE: ("competition", "data", "cpu_threads"),
@@ -87,7 +86,9 @@ class Bundle:
             self.manifest: Manifest = parse(text, self.path)
             _check_names(opened, self.manifest)
             self._unpack(opened)
-        self.id = hashlib.sha256(hashlib.sha256(text).digest()).hexdigest()  # as `files.digest`
+        if self._place is not None:
+            self.file(MANIFEST).write_bytes(text)
+        self.id = digest([self.file(MANIFEST)])
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
         decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
         self.decisions = {name: self._json(name) for name in decisions}

@@ -150,10 +150,11 @@ def predict_command(
 ) -> None:
     """Predict all images in the folder IMAGES by BUNDLE, and write the answers to the folder OUT.
 
-    BUNDLE is the bundle.zip of a run (`snakemake … -- bundle`). Images may have any number, size
-    and format that a run reads. OUT gets what the run decides on: masks/ (PNG) and masks.csv (run
-    lengths), labels.csv, boxes.csv. Stopped and repeated, it goes on where it was. Images that
-    cannot be read are listed in problems.csv, and at the end, with status 1.
+    BUNDLE is the bundle.zip of a run (`snakemake … -- bundle`), or the folder that it was unpacked
+    to. Images may have any number, size and format that a run reads. OUT gets what the run decides
+    on: masks/ (PNG) and masks.csv (run lengths), labels.csv, boxes.csv. Stopped and repeated, it
+    goes on where it was. Images that cannot be read are listed in problems.csv, and at the end,
+    with status 1.
 
     \b
     foldbelt predict results/mine/bundle.zip ~/new-scans predicted

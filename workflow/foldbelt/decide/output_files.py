@@ -65,6 +65,7 @@ def run(
         If an image is predicted twice or never, one was held out with images of other folds, or
         nobody knows any truth.
     """
+
     kind = importlib.import_module(f"foldbelt.decide.{output}_io")
     table = read_folds(folds, data)
     ids, groups = table["id"].tolist(), table["group"].tolist()

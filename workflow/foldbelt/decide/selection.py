@@ -21,7 +21,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from foldbelt import metrics
@@ -100,6 +99,8 @@ def _inner_folds(folds: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
     Halves keep groups together, where there are two groups.
     """
+    import pandas as pd
+
     if len(np.unique(folds)) > 1:
         return folds
     halves = pd.factorize(pd.Series(groups, dtype=object).map(str))[0] % 2

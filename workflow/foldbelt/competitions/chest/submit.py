@@ -70,12 +70,13 @@ def write_joint(
     InputError
         If the sample lists other images or studies, or images of a study differ in its classes.
     """
+    import pandas as pd
+
     table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     _check_rows(wanted, ids, table, settings)
     rows = _studies(labels, table) | _images(ids, labels, boxes, table)
     texts = [rows[key] if key in rows else _unknown(key) for key in wanted]
-    import pandas as pd  # here: tables of labels and boxes are written without it
 
     written = pd.DataFrame({column: wanted, form.TEXT: texts})
     return written.to_csv(index=False, lineterminator="\n")

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.salt import SAMPLE
@@ -13,6 +11,9 @@ from foldbelt.files import InputError, Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_submission(
@@ -24,6 +25,8 @@ def write_submission(
     competition accepts only complete submissions. Without test tiles there is only the header, and
     no sample is needed.
     """
+    import pandas as pd
+
     runs = {p.id: encode(p.mask[..., 0]) for p in predictions}
     sample = _read_sample(root, bool(runs))
     if settings["on_problem"] == "drop":
@@ -56,7 +59,9 @@ def check_submission(
     return findings
 
 
-def _read_sample(root: Path, needed: bool) -> pd.DataFrame:
+def _read_sample(root: Path, needed: bool) -> "pd.DataFrame":
+    import pandas as pd
+
     sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle_mask"), needed)
     if sample is None and not findings:
         return pd.DataFrame({"id": [], "rle_mask": []}, dtype=str)

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.steel import SAMPLE, pairs
 from foldbelt.files import InputError, Problem, raise_all
@@ -100,6 +98,8 @@ def _layout(
 
 
 def _write(columns: Sequence[str], rows: Iterable[tuple[str, str, str]]) -> str:
+    import pandas as pd
+
     table = pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"])
     table["ImageId_ClassId"] = table["ImageId"] + "_" + table["ClassId"]
     return table[list(columns)].to_csv(index=False, lineterminator="\n")
