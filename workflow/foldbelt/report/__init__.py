@@ -5,7 +5,7 @@
 (what all figures share), then in the order of the report:
 
 - data: ``examples``, ``channels``, ``balance`` (figure and page), ``adversarial``, ``problems``;
-- training: ``training``, ``augment``, ``lr_range``, ``pseudo``;
+- training: ``training``, ``augment``, ``augment_figure``, ``lr_range``, ``pseudo``;
 - results: ``scores`` and ``scores_page``, ``threshold``, ``selection``, ``best_worst``,
   ``score_by``;
 - results of labels and of boxes: ``precision_recall``, ``reliability``, ``confusion``,
