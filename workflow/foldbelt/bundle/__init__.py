@@ -4,7 +4,7 @@
 whenever it is made, and that is believed in nothing. `writing` gathers a run. `reading` checks and
 unpacks; `pipeline` takes images through the very functions of the workflow's own stages;
 `predicting` does so for a folder and can go on where it stopped (`journal`), `loading` for one
-image in memory.
+image in memory; `onnx` writes the networks for other programs.
 """
 
 import lazy_loader
