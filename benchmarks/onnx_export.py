@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from foldbelt import models
-from foldbelt.bundle.onnx.exporting import session_of, translate
-from foldbelt.bundle.onnx.graph import LABELS, MASKS, Blend, Member
+from foldbelt.bundle.onnx.graph import LABELS, MASKS, Blend, Block, Member
+from foldbelt.bundle.onnx.translation import session_of, translate
 from foldbelt.predict.predictor import Predictor
 from foldbelt.search.means import PLAIN
 
@@ -54,9 +54,10 @@ def exported(network: torch.nn.Module, attrs: dict[str, Any], x: np.ndarray, lab
         windows=None,
         crop=None,
         outputs=outputs,
+        labels=[0],
         channels=None,
     )
-    blend = Blend([member], {name: [1.0] for name in outputs}, PLAIN).eval()
+    blend = Blend([member], [1.0], PLAIN, [Block([0], [1.0], PLAIN, False)]).eval()
     return translate(blend, x, "image", outputs)
 
 

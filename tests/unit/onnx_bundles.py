@@ -13,7 +13,9 @@ from bundles import Tiny, changed
 
 from foldbelt import channels, config, models, predict, runtime, store
 from foldbelt.channels._resizing import centre
+from foldbelt.decide import labels_io
 from foldbelt.ensemble import blend
+from foldbelt.models._saved import groups_among
 from foldbelt.store import weights
 
 VANILLA = {"name": "vanilla", "width": 4, "depth": 2}
@@ -37,6 +39,10 @@ class Crafted:
         Of the images, and how many masks there are.
     weights, mean
         Of the blend.
+    masked
+        Members that are blended for masks; None for all.
+    labels
+        Names of labels that the run decides on, and the decision.
     """
 
     def __init__(
@@ -49,7 +55,10 @@ class Crafted:
         classes: int = 1,
         weights: Sequence[float] = (1.0,),
         mean: Mapping[str, Any] | None = None,
+        masked: Sequence[str] | None = None,
+        labels: tuple[list[str], dict[str, Any]] | None = None,
     ) -> None:
+        self.masked, self.labels = list(masked or members), labels
         self.folder, self.members, self.classes = folder, members, classes
         self.shape = (*size, colours)
         self.store("train", self.images(0, 6))
@@ -69,7 +78,9 @@ class Crafted:
             one = {"name": name, "kind": "network", "channels": name, "snapshot": None}
             one |= {"predict": PREDICT | member.get("predict", {}), "weights": entries}
             listed.append(one | {"folds": list(range(len(entries)))})
-        content = {"members": list(members), **(mean or {"mean": "probability"})}
+        content = {"members": self.masked, **(mean or {"mean": "probability"})}
+        if labels is not None:
+            contents["decision/labels.json"] = labels[1]
         contents["blend.json"] = content | {"all": list(weights), "without": {}}
         (folder / "blend.json").write_text(json.dumps(contents["blend.json"]))
 
@@ -77,10 +88,13 @@ class Crafted:
             data = json.loads(found["data.json"])
             names = [f"class{k}" for k in range(classes)]
             data |= {"colours": colours, "size": list(size), "class_names": names}
+            data |= {"label_names": labels[0]} if labels is not None else {}
             manifest = json.loads(found["manifest.json"])
             manifest["members"] = listed
             if "outputs" in manifest:
-                manifest["outputs"] = {"masks": list(members)}
+                manifest["outputs"] = {"masks": self.masked}
+                if labels is not None:
+                    manifest["outputs"]["labels"] = [m for m in members if m not in self.masked]
             for gone in [n for n in found if n.startswith(("channels/", "weights/"))]:
                 del found[gone]
             made = {name: json.dumps(c, default=_plain) for name, c in contents.items()}
@@ -126,9 +140,15 @@ class Crafted:
                     **(PREDICT | member.get("predict", {})),
                 )
         out = self.folder / "blended.h5"
-        blend.run_test(members=files, weights=self.folder / "blend.json", out=out)
+        masked = {name: files[name] for name in self.masked}
+        blend.run_test(members=masked, weights=self.folder / "blend.json", out=out)
         prob = store.read(out, "prob")
         labels = store.read(out, "label_prob") if store.has(out, "label_prob") else None
+        if self.labels is not None:
+            given = {name: paths for name, paths in files.items() if name not in self.masked}
+            folds = {name: range(len(paths)) for name, paths in given.items()}
+            ids = store.table(data)["id"].tolist()
+            labels = labels_io.apply(given, folds, ids, self.labels[1], data, {})
         return prob if prob.ndim == 4 else prob[..., None], labels
 
     def channels_of(self, name: str) -> np.ndarray:
@@ -144,14 +164,19 @@ class Crafted:
         count = len(attrs["names"])
         architecture = member["architecture"]
         boxes = ["thing"] if architecture["name"] == "detector" else []
-        module = models.build(architecture, count, self.classes, self.classes, len(boxes))
+        told = member.get("metadata", {})
+        among = len(told.get("labels") or told.get("label_names") or range(self.classes))
+        groups = groups_among(told) if told else []
+        module = models.build(architecture, count, self.classes, among, len(boxes), groups)
         x = centre(store.read(self.folder / f"{name}.h5", "x"), tuple(attrs["size"]))
         _spread(module, runtime.Normaliser(attrs["scale"], attrs["offset"], CPU)(torch.tensor(x)))
         metadata = {
             **{"architecture": architecture, "in_channels": count, "key": f"{name}{seed}"},
-            **{"mask_channels": self.classes, "label_classes": self.classes},
+            **{"mask_channels": self.classes, "label_classes": among},
             **{"channels": list(attrs["names"]), "size": list(attrs["size"])},
             **({"box_names": boxes} if boxes else {}),
+            **({"masks": False} if architecture["name"] == "classifier" else {}),
+            **told,
         }
         path = self.folder / f"{name}-{seed}.safetensors"
         weights.save(path, module.state_dict(), metadata)
@@ -165,8 +190,11 @@ def _spread(module: torch.nn.Module, images: torch.Tensor) -> None:
         layers = [layer for name, layer in module.named_modules() if name.split(".")[0] == head]
         last = [layer for layer in layers if getattr(layer, "bias", None) is not None][-1:]
         for layer in last:
-            layer.weight.mul_(2 / module.eval()(images)[head].std())
-            layer.bias.sub_(module(images)[head].mean())
+            given = module.eval()(images)[head]
+            others = [axis for axis in range(given.ndim) if axis != 1]
+            shape = (-1, *[1] * (layer.weight.ndim - 1))
+            layer.weight.mul_((2 / given.std(others)).reshape(shape))
+            layer.bias.sub_(module(images)[head].mean(others))
 
 
 def _plain(value: Any) -> Any:

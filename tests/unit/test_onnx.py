@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from onnx_bundles import VANILLA, Crafted
 
 from foldbelt import store
 from foldbelt.bundle.onnx import exporting, graph, image
-from foldbelt.bundle.onnx.exporting import export, session_of
+from foldbelt.bundle.onnx.blending import blending_of
+from foldbelt.bundle.onnx.exporting import export
+from foldbelt.bundle.onnx.translation import session_of
+from foldbelt.bundle.reading import Bundle
 from foldbelt.channels import build
 from foldbelt.channels._resizing import Resizer, centre
 from foldbelt.cli.main import main
@@ -86,13 +90,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"colours": 3},
         "image",
     ),
-    "channels that are no function of a pixel, a pyramid": (
-        {
-            "net": {
-                "recipe": PADDED | {"use": ["image", "cumsum"]},
-                "architecture": {"name": "fpn", "encoder": "test_resnet"},
-            }
-        },
+    "channels that are no function of a pixel": (
+        {"net": {"recipe": PADDED | {"use": ["image", "cumsum"]}, "architecture": VANILLA}},
         {},
         "channels",
     ),
@@ -145,41 +144,87 @@ def test_a_file_computes_what_the_workflow_does(tiny: Tiny, tmp_path: Path, case
 def test_the_command_tells_what_came_of_it_and_the_same_bundle_gives_the_same_bytes(
     tiny: Tiny, tmp_path: Path
 ) -> None:
+    """Views stay outside, here."""
+    member = {"recipe": GREY, "architecture": VANILLA}
+    views = {"tta": ["none", "vflip"], "scales": [1, 0.75]}
+    made = Crafted(tiny, tmp_path, {"net": member | {"predict": views}})
     out = tmp_path / "model.onnx"
-    done = CliRunner().invoke(main, ["export", str(tiny.bundle), str(out), "--no-views"])
+    done = CliRunner().invoke(main, ["export", str(made.bundle), str(out), "--no-views"])
     assert done.exit_code == 0, done.output
-    assert "2 networks" in done.output
-    assert "takes channels of 32×32, gives masks and labels; differs from torch by" in done.output
-    export(tiny.bundle, tmp_path / "again.onnx", views=False)
-    content = out.read_bytes()
-    assert (tmp_path / "again.onnx").read_bytes() == content
+    assert "1 network, " in done.output
+    assert "takes image of 24×32, gives masks; differs from torch by" in done.output
+    images = made.images(3, 4)
+    (masks,) = session_of(out, 1).run(None, {"image": images})
+    with_views, _ = made.predicted(images)
+    alone, _ = Crafted(tiny, tmp_path, {"net": member}).predicted(images)
+    assert np.abs(masks - alone / 255).max() < 0.6 / 255
+    assert np.abs(masks - with_views / 255).max() > 2 / 255
+
+    content, about = out.read_bytes(), told(out)
+    (said,) = about["members"]
+    assert (said["name"], said["networks"]) == ("net", 1)
+    assert (said["views"], said["scales"]) == (["none"], [1])
+    assert about["decision"]["masks"]["params"] == {"threshold": 0.5, "min_area": 3, "gate": 0.0}
+    assert (about["run"], about["input"]["planes"]) == ("tiny", ["grey"])
     assert b".py" not in content, "where a node was made is nobody's business"
     assert str(Path(torch.__file__).parent).encode() not in content
-    about = told(out)
-    assert about["decision"]["params"] == {"threshold": 0.5, "min_area": 3, "gate": 0.0}
-    assert about["run"] == "tiny"
-    assert about["input"]["planes"] == ["image", "cumsum"]
-    (said,) = about["members"]
-    assert (said["name"], said["networks"], said["views"]) == ("net", 2, ["none"])
+    viewed = Crafted(tiny, tmp_path, {"net": member | {"predict": views}})
+    export(viewed.bundle, tmp_path / "again.onnx", views=False)
+    assert (tmp_path / "again.onnx").read_bytes() == content
     done = CliRunner().invoke(main, ["export", str(tmp_path / "gone.zip"), str(out)])
     assert done.exit_code == 1
     assert "there is no such file" in done.output
 
 
-def test_views_may_stay_outside(tiny: Tiny, tmp_path: Path) -> None:
-    member = {"recipe": GREY, "architecture": VANILLA}
-    views = {"tta": ["none", "vflip"], "scales": [1, 0.75]}
-    viewed = Crafted(tiny, tmp_path, {"net": member | {"predict": views}})
-    export(viewed.bundle, tmp_path / "without.onnx", views=False)
-    images = viewed.images(3, 4)
-    (masks,) = session_of(tmp_path / "without.onnx", 1).run(None, {"image": images})
-    with_views, _ = viewed.predicted(images)
-    alone, _ = Crafted(tiny, tmp_path, {"net": member}).predicted(images)
-    assert np.abs(masks - alone / 255).max() < 0.6 / 255
-    assert np.abs(masks - with_views / 255).max() > 2 / 255
+def test_labels_are_averaged_block_by_block(tiny: Tiny, tmp_path: Path) -> None:
+    """Two classifiers of different labels, three of which exclude each other, beside masks."""
+    names = ["old", "young", "left", "adult", "right"]
+    told_of = {"label_names": names, "label_groups": [["old", "young", "adult"]]}
+    windows = {"windows": {"size": [24, 20], "overlap": 0.2}, "tta": ["none", "hflip"]}
+    classifier = {"name": "classifier", "encoder": "test_resnet"}
+    other = told_of | {"labels": ["adult", "right", "old", "young"]}
+    members = {
+        "net": {"recipe": GREY, "architecture": VANILLA},
+        "one": {"recipe": GREY, "architecture": classifier, "metadata": told_of}
+        | {"predict": windows},
+        "other": {"recipe": GREY, "architecture": classifier, "metadata": other},
+    }
+    block = {"level": None, "exclusive": False}
+    decision = {
+        "metric": "log_loss",
+        "exclusive": False,
+        "blocks": [
+            {**block, "name": "age", "labels": ["old", "young", "adult"], "exclusive": True},
+            {**block, "name": "side", "labels": ["right"]},
+            {**block, "name": "alone", "labels": ["left"]},
+        ],
+        "params": {
+            "age": {"mean": "logit", "weights": {"one": 0.25, "other": 0.75}},
+            "side": {"mean": "power", "power": 0.5, "weights": {"one": 0.5, "other": 0.5}},
+            "alone": {"mean": "probability", "weights": {"one": 1.0}},
+        },
+    }
+    made = Crafted(tiny, tmp_path, members, masked=["net"], labels=(names, decision))
+    out = tmp_path / "model.onnx"
+    assert export(made.bundle, out).outputs == ["masks", "labels"]
+    about = told(out)
+    assert about["outputs"]["labels"]["classes"] == names
+    assert about["decision"]["labels"]["blocks"] == decision["blocks"]
+    images = made.images(11, 4)
+    prob, expected = made.predicted(images)
+    masks, labels = session_of(out, 1).run(None, {"image": images})
+    assert np.abs(masks - prob / 255).max() < 1.05 / 255
+    np.testing.assert_allclose(labels, expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).min() > 0.02
+    with Bundle(made.bundle) as opened:
+        alone = blending_of(opened, "other")
+    assert [member.name for member in alone.members] == ["other"]
+    assert [block.weights for block in alone.label_blocks()] == [[0.75], [0.5], [0.0]]
 
 
-def test_members_of_other_inputs_are_refused_and_exported_alone(tiny: Tiny, tmp_path: Path) -> None:
+def test_members_of_other_inputs_are_refused_and_exported_alone(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     members = {
         "small": {"recipe": PADDED | {"use": ["cumsum"]}, "architecture": VANILLA},
         "large": {"recipe": GREY | {"size": [48, 64]}, "architecture": VANILLA},
@@ -189,8 +234,10 @@ def test_members_of_other_inputs_are_refused_and_exported_alone(tiny: Tiny, tmp_
         export(made.bundle, tmp_path / "model.onnx")
     assert "small: sees the channels small, cumsum at 32×40 (pad-reflect)" in str(error.value)
     assert "large: sees the channels large, image at 48×64 (resize)" in str(error.value)
-    assert export(made.bundle, tmp_path / "model.onnx", member="large").size == (48, 64)
-    with pytest.raises(InputError, match=r"no member 'larg' of its masks, only small, large"):
+    monkeypatch.setattr(exporting, "translate", lambda blend, probes, *_: sys.exit(probes.shape[1]))
+    with pytest.raises(SystemExit, match="48"):
+        export(made.bundle, tmp_path / "model.onnx", member="large")
+    with pytest.raises(InputError, match=r"no member 'larg' of its masks or labels, only small, "):
         export(made.bundle, tmp_path / "model.onnx", member="larg")
 
 

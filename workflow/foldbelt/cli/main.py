@@ -182,9 +182,10 @@ def export_command(
     """Write the networks of BUNDLE as one ONNX file, OUT, which other programs compute.
 
     The graph takes u8 images, normalises them, computes every member, fold and view, blends them,
-    and gives the probabilities of masks. How masks are decided, how images come to its size, and
-    the names of classes lie in the file's metadata, as JSON. At the end ONNX Runtime computes the
-    file, and nothing is written if it differs from torch. Needs `pip install 'foldbelt[onnx]'`.
+    and gives the probabilities of masks and labels. How these are decided, how images come to its
+    size, and the names of classes lie in the file's metadata, as JSON. At the end ONNX Runtime
+    computes the file, and nothing is written if it differs from torch. Boxes have no form in it.
+    Needs `pip install 'foldbelt[onnx]'`.
 
     \b
     foldbelt export results/mine/bundle.zip mine.onnx
@@ -193,8 +194,10 @@ def export_command(
 
     done = export(bundle, out, member=member, views=views, cpu_threads=threads)
     height, width = done.size
+    networks = f"{done.networks} network{'s' * (done.networks > 1)}"
     print(
-        f"{out}: {done.networks} networks, {done.bytes / 1e6:.1f} MB; takes {done.source} of "
-        f"{height}×{width}, gives {' and '.join(done.outputs)}; differs from torch by "
-        f"{done.difference:.1g} at most"
+        f"{out}: {networks}, {done.bytes / 1e6:.1f} MB; takes {done.source} of {height}×{width}, "
+        f"gives {' and '.join(done.outputs)}; differs from torch by {done.difference:.1g} at most"
     )
+    if done.left_out:
+        print(f"left out, for they predict boxes alone: {', '.join(done.left_out)}")

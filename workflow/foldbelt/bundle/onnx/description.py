@@ -1,31 +1,27 @@
 """What an ONNX file says of itself: all that a caller needs besides the graph, as JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foldbelt.bundle.manifest import Member
-from foldbelt.bundle.onnx.graph import LABELS, MASKS
+from foldbelt.bundle.onnx.blending import Blending
+from foldbelt.bundle.onnx.graph import LABELS, MASKS, Blend
 from foldbelt.bundle.reading import Bundle
 from foldbelt.channels._resizing import Resizer
 from foldbelt.machine import version
 
-KEY = "foldbelt"
-"""The key of the model's metadata under which the JSON lies."""
 SCHEMA = 1
-_DECIDED = ("params", "steps", "gate_on", "metric", "score")
+_DECIDED = ("params", "steps", "gate_on", "exclusive", "blocks", "metric", "score")
 
 
 def describe(
     bundle: Bundle,
-    members: Sequence[Member],
-    weights: Mapping[str, Sequence[float]],
+    blending: Blending,
+    blend: Blend,
     *,
-    mean: Mapping[str, Any],
-    decision: Mapping[str, Any],
     source: str,
     size: tuple[int, int],
-    made: tuple[int, int],
+    made: tuple[int, ...] | None,
     views: bool,
 ) -> str:
     """Give the JSON.
@@ -34,24 +30,19 @@ def describe(
     ----------
     bundle
         What was exported.
-    members
-        Those in the graph.
-    weights
-        "masks" and "labels", if the graph gives them → weights of the members.
-    mean
-        What of the probabilities is averaged.
-    decision
-        How masks are decided.
+    blending
+        How its members are averaged.
+    blend
+        The graph.
     source, size
         Name of the input, ``image`` or ``channels``, and its (h, w).
     made
-        (h, w) of the masks.
+        (h, w) of the masks; None where there are none.
     views
         Whether the members' views and scales are in the graph.
     """
     data = bundle.data
-    recipe = bundle.channels[members[0].channels]
-    attrs = recipe["attrs"]
+    attrs = bundle.channels[blending.members[0].channels]["attrs"]
     planes = _bands(int(data["colours"])) if source == "image" else list(attrs["names"])
     entry: dict[str, Any] = {"name": source, "layout": "NHWC", "type": "uint8", "planes": planes}
     entry |= {"height": size[0], "width": size[1]}
@@ -60,11 +51,12 @@ def describe(
     if source == "channels":
         entry["recipe"] = {key: attrs[key] for key in ("use", "whiten", "scale", "offset")}
     outputs: dict[str, Any] = {}
-    if MASKS in weights:
-        outputs[MASKS] = {"layout": "NHWC", "type": "float32", "classes": data["class_names"],
-                          "height": made[0], "width": made[1]}  # fmt: skip
-    if LABELS in weights:
-        outputs[LABELS] = {"layout": "NL", "type": "float32", "classes": data["class_names"]}
+    if made is not None:
+        outputs[MASKS] = {"layout": "NHWC", "type": "float32", "classes": data["class_names"]}
+        outputs[MASKS] |= {"height": made[0], "width": made[1], **blending.mean.to_dict()}
+    if LABELS in blend.outputs:
+        names = [blending.labels[place] for place in blend.labels]
+        outputs[LABELS] = {"layout": "NL", "type": "float32", "classes": names}
     content = {
         "format": "foldbelt onnx",
         "schema": SCHEMA,
@@ -75,9 +67,14 @@ def describe(
         "input": entry,
         "geometry": _geometry(Resizer.of(attrs)),
         "outputs": outputs,
-        "members": [_member(m, place, weights, views) for place, m in enumerate(members)],
-        "mean": dict(mean),
-        "decision": {key: decision[key] for key in _DECIDED if key in decision},
+        "members": [
+            _member(member, blend.shares.get(place, 0.0), views)
+            for place, member in enumerate(blending.members)
+        ],
+        "decision": {
+            output: {key: given[key] for key in _DECIDED if key in given}
+            for output, given in blending.decisions.items()
+        },
     }
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
@@ -99,14 +96,12 @@ def _geometry(resizer: Resizer) -> dict[str, Any]:
     }
 
 
-def _member(
-    member: Member, place: int, weights: Mapping[str, Sequence[float]], views: bool
-) -> dict[str, Any]:
+def _member(member: Member, weight: float, views: bool) -> dict[str, Any]:
     predict = member.predict
     return {
         "name": member.name,
         "networks": len(member.weights),
-        "weights": {name: given[place] for name, given in weights.items()},
+        "weight": weight,
         "views": list(predict["tta"]) if views else ["none"],
         "scales": list(predict["scales"]) if views else [1],
         "windows": predict["windows"],

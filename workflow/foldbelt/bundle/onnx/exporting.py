@@ -1,15 +1,7 @@
-"""Write a bundle's blend as one ONNX file, and compare it with what the workflow computes.
+"""Write a bundle's blend as one ONNX file, and compare it with what the workflow computes."""
 
-torch captures the graph (`torch.export`), onnxscript translates it, ONNX Runtime computes it. These
-are an extra: ``pip install 'foldbelt[onnx]'``.
-"""
-
-import importlib.util
-import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +9,21 @@ import torch
 from torch import nn
 
 from foldbelt import registry, runtime
-from foldbelt.bundle.manifest import BLEND, DECISION, Member
+from foldbelt.bundle.manifest import Member
 from foldbelt.bundle.onnx import graph, image
-from foldbelt.bundle.onnx.description import KEY, describe
+from foldbelt.bundle.onnx.blending import Blending, blending_of
+from foldbelt.bundle.onnx.description import describe
 from foldbelt.bundle.onnx.graph import LABELS, MASKS
+from foldbelt.bundle.onnx.translation import PACKAGES, check_packages, session_of, translate
 from foldbelt.bundle.reading import Bundle
 from foldbelt.channels._resizing import Resizer
-from foldbelt.ensemble.weights import read_weights
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
 from foldbelt.models._saved import load_model
 from foldbelt.predict.predictor import Predictor, sizes_at
 from foldbelt.predict.windows import Windows
-from foldbelt.search.means import read_mean
 
 TOLERANCE = 1e-3
 """Largest difference of a probability: a quarter of a step of those that a run stores."""
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
 _LARGEST = 2**31 - 2**24  # bytes of weights: protobuf ends at 2 GiB
 _PROBES = 3
 
@@ -56,6 +46,8 @@ class Exported:
         Size of the file.
     difference
         Largest difference of a probability to what the workflow computes.
+    left_out
+        Names of members whose output no graph holds: they predict boxes alone.
     """
 
     networks: int
@@ -64,6 +56,7 @@ class Exported:
     outputs: list[str]
     bytes: int
     difference: float
+    left_out: list[str]
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,7 @@ class _Loaded:
     member: Member
     networks: list[nn.Module]
     outputs: list[str]
+    labels: list[int]
     attrs: dict[str, Any]
     sizes: list[tuple[int, int]]
     views: list[str]
@@ -94,12 +88,12 @@ def export(
     views: bool = True,
     cpu_threads: int | None = None,
 ) -> Exported:
-    """Write a bundle's blend of masks as one ONNX file.
+    """Write a bundle's blend of masks and labels as one ONNX file.
 
     The graph takes images (N, h, w, C) u8, or, where their channels cannot be made by it, channels;
-    it gives probabilities of masks (N, h, w, K) f32 and, where the networks tell labels by which
-    masks are gated, of labels (N, K) f32. Normalisation, networks, folds, views, windows and the
-    blend's weights are inside; the decision is not, but what it needs is in the metadata.
+    it gives probabilities of masks (N, h, w, K) f32 and of labels (N, L) f32: those that the run
+    decides on, else those by which masks are gated. Normalisation, networks, folds, views, windows
+    and the blend's weights are inside; the decision is not, but lies in the metadata.
 
     Parameters
     ----------
@@ -121,20 +115,18 @@ def export(
         If packages are missing, the bundle cannot be used or not be expressed, its members see
         different inputs, or the file does not compute what the workflow does.
     """
-    _check_packages()
+    check_packages()
     with Bundle(bundle) as opened:
         device = runtime.prepare(cpu_threads or int(opened.recipe["cpu_threads"]), "cpu")
-        chosen, weights = _chosen(opened, member)
-        loaded = [_load(opened, one, views) for one in chosen]
+        blending = blending_of(opened, member)
+        loaded = [_load(opened, blending, one, views) for one in blending.members]
         _check_kinds(bundle, loaded)
-        weights = {name: given for name, given in weights.items()
-                   if any(name in one.outputs for one in loaded)}  # fmt: skip
-        if MASKS not in weights:
-            raise InputError(f"{bundle}: {', '.join(m.name for m in chosen)} predict no masks.")
         inputs, size = _inputs(opened, bundle, loaded)
         source = "channels" if inputs is None else "image"
-        mean = read_mean(opened.file(BLEND))
-        blend = graph.Blend(_members(loaded, inputs), weights, mean).eval()
+        blend = _blend(blending, _members(loaded, inputs)).eval()
+        if not blend.outputs:
+            names = ", ".join(one.name for one in blending.members)
+            raise InputError(f"{bundle}: {names} predict nothing that the run decides on.")
         _check_size(bundle, blend)
         colours = int(opened.data["colours"]) if inputs else len(loaded[0].attrs["names"])
         probes = _probes((*size, colours))
@@ -142,16 +134,14 @@ def export(
             made = [tuple(part.shape) for part in blend(torch.from_numpy(probes))]
         text = describe(
             opened,
-            chosen,
-            weights,
-            mean=mean.to_dict(),
-            decision=json.loads(opened.file(DECISION).read_text(encoding="utf-8")),
+            blending,
+            blend,
             source=source,
             size=size,
-            made=(int(made[0][1]), int(made[0][2])),
+            made=made[0][1:3] if MASKS in blend.outputs else None,
             views=views,
         )
-        content = translate(blend, probes, source, list(weights), text)
+        content = translate(blend, probes, source, blend.outputs, text)
         expected = _expected(loaded, blend, probes, inputs is not None, device)
     difference = _difference(content, source, probes, expected, torch.get_num_threads())
     if not difference <= TOLERANCE:
@@ -163,36 +153,13 @@ def export(
     with atomic(out) as temporary:
         temporary.write_bytes(content)
     networks = sum(len(one.networks) for one in loaded)
-    return Exported(networks, source, size, list(weights), len(content), difference)
+    return Exported(
+        networks, source, size, blend.outputs, len(content), difference, blending.left_out
+    )
 
 
-def _check_packages() -> None:
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"ONNX needs the packages {', '.join(missing)}: pip install 'foldbelt[onnx]'."
-        )
-
-
-def _chosen(bundle: Bundle, name: str | None) -> tuple[list[Member], dict[str, list[float]]]:
-    """Give the members to export, and what they weigh in masks and in labels."""
-    content = json.loads(bundle.file(BLEND).read_text(encoding="utf-8"))
-    names: list[str] = content["members"]
-    members = {member.name: member for member in bundle.manifest.members}
-    if name is not None:
-        if name not in names:
-            known = ", ".join(names)
-            raise InputError(f"{bundle.path} has no member {name!r} of its masks, only {known}.")
-        return [members[name]], {MASKS: [1.0], LABELS: [1.0]}
-    _, vector = read_weights(bundle.file(BLEND), names)
-    counted = [(n, m, la) for n, m, la in zip(names, vector.masks, vector.labels, strict=True)
-               if m > 0 or la > 0]  # fmt: skip
-    weights = {MASKS: [m for _, m, _ in counted], LABELS: [la for *_, la in counted]}
-    return [members[one] for one, *_ in counted], weights
-
-
-def _load(bundle: Bundle, member: Member, views: bool) -> _Loaded:
-    """Load a member's networks, and see what they give."""
+def _load(bundle: Bundle, blending: Blending, member: Member, views: bool) -> _Loaded:
+    """Load a member's networks, and see what they give of what is wanted."""
     attrs = bundle.channels[member.channels]["attrs"]
     read = [load_model(bundle.file(name), member.snapshot) for name in member.weights]
     networks = [module.float() for module, _ in read]
@@ -202,14 +169,17 @@ def _load(bundle: Bundle, member: Member, views: bool) -> _Loaded:
     if not outputs:
         with torch.inference_mode():
             given = networks[0](torch.zeros(1, len(attrs["names"]), *size))
-        outputs += [MASKS] if "mask" in given and metadata.get("masks", True) else []
-        # Labels of their own gate no masks, and are no part of their blend.
-        outputs += [LABELS] if "label" in given and "label_names" not in metadata else []
+        masked = "mask" in given and metadata.get("masks", True) and blending.masks is not None
+        outputs += [MASKS] if masked else []
+        # Labels of their own gate no masks: they are wanted where the run decides on them.
+        own = "label_names" in metadata
+        outputs += [LABELS] if "label" in given and own == (blending.blocks is not None) else []
+    told = metadata.get("labels") or metadata.get("label_names") or blending.labels
+    labels = [blending.labels.index(name) for name in told] if LABELS in outputs else []
     predict = member.predict
     sizes = sizes_at(size, predict["scales"]) if views else [size]
-    return _Loaded(
-        member, networks, outputs, attrs, sizes, list(predict["tta"]) if views else ["none"]
-    )
+    names = list(predict["tta"]) if views else ["none"]
+    return _Loaded(member, networks, outputs, labels, attrs, sizes, names)
 
 
 def _check_kinds(bundle: PathLike, loaded: Sequence[_Loaded]) -> None:
@@ -263,10 +233,18 @@ def _members(
             windows=one.windows,
             crop=one.resizer.crop,
             outputs=one.outputs,
+            labels=one.labels,
             channels=None if inputs is None else inputs[place],
         )
         for place, one in enumerate(loaded)
     ]
+
+
+def _blend(blending: Blending, members: Sequence[graph.Member]) -> graph.Blend:
+    """Join members as was decided; of members without masks no weights count."""
+    masked = any(MASKS in member.outputs for member in members)
+    weights = blending.masks if masked else None
+    return graph.Blend(members, weights, blending.mean, blending.label_blocks())
 
 
 def _check_size(bundle: PathLike, blend: nn.Module) -> None:
@@ -287,68 +265,6 @@ def _probes(shape: tuple[int, ...]) -> np.ndarray:
     waves = np.sin(rows + phases[0]) * np.cos(columns + phases[1])
     noise = random.normal(0, 25, (_PROBES, *shape))
     return np.clip(128 + 100 * waves + noise, 0, 255).astype(np.uint8)
-
-
-def translate(
-    blend: nn.Module, probes: np.ndarray, source: str, outputs: Sequence[str], text: str = "{}"
-) -> bytes:
-    """Translate a module to ONNX. The same module gives the same bytes.
-
-    Parameters
-    ----------
-    blend
-        Takes one tensor and gives a tuple of them; in all, the first axis is that of images.
-    probes
-        What it may be given. The number of images is free, all else is fixed.
-    source, outputs
-        Names of the input and of the outputs.
-    text
-        JSON for the model's metadata.
-
-    Raises
-    ------
-    InputError
-        If torch cannot capture the module, or ONNX not express it.
-    """
-    import onnx
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of torch about itself
-        try:
-            program = torch.onnx.export(
-                blend,
-                (torch.from_numpy(probes),),
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                input_names=[source],
-                output_names=list(outputs),
-                external_data=False,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"ONNX cannot express the networks: {reason}") from error
-    assert program is not None  # as there is no file for it to write
-    model = program.model_proto
-    _strip(model)
-    onnx.helper.set_model_props(model, {KEY: text})
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
-
-
-def _strip(model: Any) -> None:
-    """Leave out in which lines of which source files a node was made."""
-    model.doc_string = ""
-    for part in [model.graph, *model.functions]:
-        part.ClearField("metadata_props")
-        part.doc_string = ""
-        values = [*part.node, *part.value_info]
-        for extra in ("input", "output", "initializer"):
-            values += getattr(part, extra) if part is model.graph else []
-        for value in values:
-            value.ClearField("metadata_props")
-            value.doc_string = ""
 
 
 @torch.inference_mode()
@@ -391,13 +307,3 @@ def _difference(
                 return float("inf")
             worst = max(worst, float(np.abs(made - wanted[:count]).max()))
     return worst
-
-
-def session_of(model: bytes | Path, threads: int) -> Any:
-    """Open a model with ONNX Runtime, on the CPU, with so many threads."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    given = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])

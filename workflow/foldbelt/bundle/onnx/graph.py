@@ -6,6 +6,7 @@ windows of an image are one batch, so that a network stands once in what is expo
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,28 @@ from foldbelt.predict.windows import Windows
 from foldbelt.search.means import LEAST_LABEL, Mean
 
 MASKS, LABELS = "masks", "labels"
-_LEAST = {MASKS: 0.5 / 255, LABELS: LEAST_LABEL}  # where logarithms end, as in `search.means`
+_LEAST = 0.5 / 255  # where logarithms of masks end, as in `search.means`
+
+
+class Block(NamedTuple):
+    """Labels that are averaged alike.
+
+    Attributes
+    ----------
+    labels
+        Their places among all.
+    weights
+        Of all members.
+    mean
+        What is averaged.
+    exclusive
+        Whether they exclude each other, so that they have to sum to 1.
+    """
+
+    labels: list[int]
+    weights: list[float]
+    mean: Mean
+    exclusive: bool
 
 
 class Member(nn.Module):
@@ -39,7 +61,9 @@ class Member(nn.Module):
     crop
         Rows and columns of the network's input that are the image; None takes all.
     outputs
-        Which of `MASKS` and `LABELS` the networks predict.
+        Which of `MASKS` and `LABELS` are wanted of the networks.
+    labels
+        Places of the labels that they predict among all, in their order.
     channels
         What makes channels of images; None where these are given.
     """
@@ -59,12 +83,14 @@ class Member(nn.Module):
         windows: Windows | None,
         crop: tuple[slice, slice] | None,
         outputs: Sequence[str],
+        labels: Sequence[int],
         channels: nn.Module | None,
     ) -> None:
         super().__init__()
         self.networks, self.channels = nn.ModuleList(networks), channels
         self.views, self.size, self.sizes = list(views), size, list(sizes)
-        self.windows, self.crop, self.outputs = windows, crop, list(outputs)
+        self.windows, self.crop = windows, crop
+        self.outputs, self.labels = list(outputs), list(labels)
         self.groups = list(getattr(getattr(networks[0], "label", None), "groups", ()))
         for name, values in (("scale", scale), ("offset", offset)):
             numbers = torch.tensor(list(values), dtype=torch.float32).reshape(1, -1, 1, 1)
@@ -136,22 +162,41 @@ class Blend(nn.Module):
     members
         The members.
     weights
-        `MASKS` and `LABELS`, if they are predicted → the weights of the members; of those that do
-        not predict it they do not count.
+        Of the members in the masks; None where there are none.
     mean
-        What is averaged.
+        What of the masks is averaged.
+    blocks
+        How labels are averaged; none where there are none.
     """
 
     def __init__(
-        self, members: Sequence[Member], weights: dict[str, list[float]], mean: Mean
+        self,
+        members: Sequence[Member],
+        weights: Sequence[float] | None,
+        mean: Mean,
+        blocks: Sequence[Block] = (),
     ) -> None:
         super().__init__()
         self.members, self.mean = nn.ModuleList(members), mean
-        self.weights = {
-            name: _counted([w if name in member.outputs else 0.0
-                            for w, member in zip(given, members, strict=True)])
-            for name, given in weights.items()
-        }  # fmt: skip
+        masked = [place for place, member in enumerate(members) if MASKS in member.outputs]
+        self.shares = _counted(masked, weights) if weights is not None else {}
+        self.columns = [member.labels if LABELS in member.outputs else [] for member in members]
+        self.blocks = [
+            (block, shares)
+            for block in blocks
+            if (shares := _counted([k for k, own in enumerate(self.columns)
+                                    if set(block.labels) <= set(own)], block.weights))
+        ]  # fmt: skip
+
+    @property
+    def outputs(self) -> list[str]:
+        """Name what comes out."""
+        return [MASKS] * bool(self.shares) + [LABELS] * bool(self.blocks)
+
+    @property
+    def labels(self) -> list[int]:
+        """Places of the labels that come out, rising."""
+        return sorted(label for block, _ in self.blocks for label in block.labels)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Predict images: probabilities of masks (N, h, w, K), then of labels (N, L), if any."""
@@ -163,11 +208,23 @@ class Blend(nn.Module):
 
     def blended(self, given: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Average what members give."""
-        return {
-            name: mixed([g[name] for g, w in zip(given, shares, strict=True) if w > 0],
-                        [w for w in shares if w > 0], self.mean, _LEAST[name])
-            for name, shares in self.weights.items()
-        }  # fmt: skip
+        made = {}
+        if self.shares:
+            masks = [given[place][MASKS] for place in self.shares]
+            made[MASKS] = mixed(masks, list(self.shares.values()), self.mean, _LEAST)
+        columns: dict[int, Tensor] = {}
+        for block, shares in self.blocks:
+            parts = [
+                given[place][LABELS][:, [self.columns[place].index(k) for k in block.labels]]
+                for place in shares
+            ]
+            mean = mixed(parts, list(shares.values()), block.mean, LEAST_LABEL)
+            if block.exclusive and block.mean.mean != "probability":
+                mean = mean / mean.sum(dim=1, keepdim=True)
+            columns |= dict(zip(block.labels, mean.unbind(dim=1), strict=True))
+        if columns:
+            made[LABELS] = torch.stack([columns[label] for label in self.labels], dim=1)
+        return made
 
 
 def mixed(probs: Sequence[Tensor], weights: Sequence[float], mean: Mean, least: float) -> Tensor:
@@ -204,10 +261,12 @@ def mixed(probs: Sequence[Tensor], weights: Sequence[float], mean: Mean, least: 
     return total.sigmoid() if name == "logit" else total
 
 
-def _counted(weights: Sequence[float]) -> list[float]:
-    """Divide weights by their sum; without any they count equally."""
-    total = sum(weights)
-    return [weight / total if total > 0 else 1 / len(weights) for weight in weights]
+def _counted(places: Sequence[int], weights: Sequence[float]) -> dict[int, float]:
+    """Give members, by place, shares of 1 after their weights; without any they count equally."""
+    total = sum(weights[place] for place in places)
+    if total <= 0:
+        return {place: 1 / len(places) for place in places}
+    return {place: weights[place] / total for place in places if weights[place] > 0}
 
 
 def _mean(parts: Sequence[Tensor]) -> Tensor:
