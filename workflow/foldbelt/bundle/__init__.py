@@ -8,7 +8,7 @@ members out and says what that costs, `halving` halves weights. `reading` checks
 (`listing`, `columns`), can go on where it stopped (`journal`), writes `products` and draws
 `overlays`; `loading` does for one image in memory. `program` is the bundle's own ``predict.py``,
 for where foldbelt is not installed: it calls `alone` in foldbelt's code, which travels along
-(`wheel`); `needs` says what else it takes.
+(`wheel`); `needs` says what else it takes. `onnx` writes the networks for other programs.
 """
 
 from foldbelt.lazy import attach_stub

@@ -42,6 +42,7 @@ def main() -> None:
     foldbelt scores mine                                    what came out
     foldbelt predict bundle.zip scans predicted             predict new images by its bundle
     foldbelt wheels bundle.zip wheels.zip                   what that takes without internet
+    foldbelt export bundle.zip model.onnx                   for programs in other languages
 
     Every command ends with status 0, with 1 where something given cannot be used (the message says
     what, where and what to do), and with 2 where it is called in a wrong way.
@@ -207,3 +208,39 @@ def wheels_command(
 
     names = gather(bundle, out, python=python, platforms=platforms or PLATFORMS, without=without)
     print(f"{len(names)} wheels are in {out}: {', '.join(name.split('-')[0] for name in names)}")
+
+
+@main.command("export", short_help="Write a bundle's networks as one ONNX file.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--member", help="Export this member alone. [default: the whole blend]")
+@click.option("--views/--no-views", default=True, show_default=True, help="Whether flips and "
+              "scales are averaged inside the graph.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Compute threads of the comparison. "
+              "[default: as the run had]")  # fmt: skip
+@_told
+def export_command(
+    bundle: Path, out: Path, member: str | None, views: bool, threads: int | None
+) -> None:
+    """Write the networks of BUNDLE as one ONNX file, OUT, which other programs compute.
+
+    The graph takes u8 images, normalises them, computes every member, fold and view, blends them,
+    and gives the probabilities of masks and labels. How these are decided, how images come to its
+    size, and the names of classes lie in the file's metadata, as JSON. At the end ONNX Runtime
+    computes the file, and nothing is written if it differs from torch. Boxes have no form in it.
+    Needs `pip install 'foldbelt[onnx]'`.
+
+    \b
+    foldbelt export results/mine/bundle.zip mine.onnx
+    """
+    from foldbelt.bundle.onnx.exporting import export  # seconds
+
+    done = export(bundle, out, member=member, views=views, cpu_threads=threads)
+    height, width = done.size
+    networks = f"{done.networks} network{'s' * (done.networks > 1)}"
+    print(
+        f"{out}: {networks}, {done.bytes / 1e6:.1f} MB; takes {done.source} of {height}×{width}, "
+        f"gives {' and '.join(done.outputs)}; differs from torch by {done.difference:.1g} at most"
+    )
+    if done.left_out:
+        print(f"left out, for they predict boxes alone: {', '.join(done.left_out)}")
