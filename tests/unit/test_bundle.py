@@ -47,7 +47,13 @@ def test_rebuilding_gives_the_same_bytes(tiny, tmp_path):
 
 def test_weights_travel_unchanged_and_nothing_tells_of_the_training_images(tiny, tmp_path):
     elsewhere = {"x": {"oof": f"{tiny.root}/oof.h5", "test": f"{tiny.root}/test.h5"}}
+    model = tiny.recipe["models"]["net"]
+    started = {
+        "start": {"file": f"{tiny.root}/a.pt"},
+        "architecture": {**model["architecture"], "weights": f"{tiny.root}/b.pt"},
+    }
     recipe = {**tiny.recipe, "blend": {**tiny.recipe["blend"], "external": elsewhere}}
+    recipe["models"] = {"net": {**model, **started}}
     with zipfile.ZipFile(tiny.write(tmp_path / "other.zip", recipe=recipe)) as archive:
         assert archive.read("weights/net/fold1.safetensors") == tiny.weights[1].read_bytes()
         texts = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".json"))

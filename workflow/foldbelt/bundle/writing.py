@@ -43,6 +43,7 @@ _DECIDED = {
     "boxes": ("params", *_SCORES),
     JOINT: ("params", "roles", "level", *_SCORES),
 }
+_FETCHED = "timm"  # weights that have a name, and no place
 _BLOCK = ("name", "labels", "exclusive", "level")
 _ATTRS = ("class_names", "label_names", "label_levels", "box_names", "size", "grey_range")
 
@@ -213,7 +214,16 @@ def _without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
     data = {**recipe["data"], "path": None, "truth": None}
     blends = {key: {**recipe[key], "external": {}} for key in ("blend", "labels", "boxes")}
     folds = {name: {**scheme, "keep": None} for name, scheme in recipe["folds"].items()}
-    return {**recipe, **blends, "data": data, "folds": folds}
+    models = {name: _started_nowhere(model) for name, model in recipe["models"].items()}
+    return {**recipe, **blends, "data": data, "folds": folds, "models": models}
+
+
+def _started_nowhere(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a model the files from which it started."""
+    architecture = dict(model["architecture"])
+    if architecture.get("weights") not in (None, _FETCHED):
+        architecture["weights"] = None
+    return {**model, "start": None, "architecture": architecture}
 
 
 def _installed() -> dict[str, str]:
