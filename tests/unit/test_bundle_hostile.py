@@ -84,6 +84,14 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
         lambda e: manifest(e, lambda m: m["members"][0]["predict"].update(batch_size=0)),
         "not all numbers above 0",
     ),
+    "an option for pip": (
+        lambda e: manifest(e, lambda m: m["needs"].update({"--index-url=https://x.org": ""})),
+        "no packages with their versions",
+    ),
+    "an address for pip": (
+        lambda e: manifest(e, lambda m: m["install"].update(timm="1 @ git+https://x.org/y")),
+        "no packages with their versions",
+    ),
     "unknown kind": (
         lambda e: manifest(e, lambda m: m["members"][0].update(kind="oracle")),
         "net: is of kind 'oracle'",
