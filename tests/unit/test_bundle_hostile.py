@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bundles import Tiny, changed
 
+from foldbelt import models
 from foldbelt.bundle.reading import Bundle
 from foldbelt.files import InputError
+from foldbelt.store import weights
 
 WEIGHTS = "weights/net/fold0.safetensors"
 Entries = dict[str, bytes]
@@ -117,6 +120,19 @@ def test_a_forged_bundle_is_refused_by_name(sound, tmp_path, name):
     path = changed(sound, tmp_path / "forged.zip", change)
     with pytest.raises(InputError, match=message):
         Bundle(path)
+
+
+def test_weights_name_no_other_file_to_be_read(tmp_path):
+    (tmp_path / "other.pt").write_bytes(pickle.dumps({"a": 1}))
+    architecture = {"name": "unet", "encoder": "resnet18", "weights": str(tmp_path / "other.pt")}
+    module = models.build({**architecture, "weights": None}, 1, 1, 0)
+    sizes = {"in_channels": 1, "mask_channels": 1, "label_classes": 0}
+    told = {"architecture": architecture, **sizes}
+    weights.save(tmp_path / "net.safetensors", module.state_dict(), told)
+    found, _ = models.load_model(tmp_path / "net.safetensors")
+    assert all(
+        torch.equal(a, b) for a, b in zip(found.parameters(), module.parameters(), strict=True)
+    )
 
 
 def test_the_sound_one_is_read_and_its_folder_goes_with_it(sound, tmp_path):
