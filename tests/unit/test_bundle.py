@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundles import SIZES, Tiny, array
+from bundles import SIZES, Tiny, array, changed
 from click.testing import CliRunner
 
 from foldbelt import bundle, rle, store
@@ -141,6 +141,16 @@ def test_another_bundle_s_folder_and_one_among_the_images_are_refused(tiny, imag
         bundle.predict(tmp_path / "other.zip", images, tmp_path / "out")
     with pytest.raises(InputError, match="lies in the folder of images"):
         bundle.predict(tiny.bundle, images, images / "out")
+
+
+def test_a_competition_that_is_not_known_here_is_named(tiny, images, tmp_path):
+    def change(entries):
+        manifest = json.loads(entries["manifest.json"])
+        entries["manifest.json"] = json.dumps(manifest | {"competition": "tomorrow"}).encode()
+
+    path = changed(tiny.bundle, tmp_path / "new.zip", change)
+    with pytest.raises(InputError, match="'tomorrow'"):
+        bundle.predict(path, images, tmp_path / "out")
 
 
 def test_threads_share_a_loaded_bundle(tiny, images, tmp_path):
