@@ -133,7 +133,7 @@ def write(
     install = _installed()
     steps = chosen.decisions.get(MASKS, {}).get("steps", [])
     needed = needs.packages(
-        [needs.architecture(path) for path in files.values()],
+        [metadata_of(path).get("architecture", {}) for path in files.values()],
         [recipe["channels"][name] for name in channels],
         [str(step["step"]) for step in steps],
         attrs.get("formats", []),
