@@ -18,7 +18,8 @@ from foldbelt import bundle, rle, store
 from foldbelt.bundle import listing, predicting
 from foldbelt.bundle.halving import halve
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.predicting import MASKS, TABLE, picture
+from foldbelt.bundle.predicting import MASKS, picture
+from foldbelt.bundle.products import MASKS_TABLE
 from foldbelt.bundle.reading import Bundle
 from foldbelt.cli.main import main
 from foldbelt.files import InputError
@@ -66,8 +67,8 @@ def test_predicts_the_bytes_of_the_run_s_own_submission(tiny, images, tmp_path):
     expected = tiny.submission()
     done = bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
     assert done == predicting.Done(len(SIZES), len(SIZES))
-    assert (tmp_path / "out" / TABLE).read_bytes() == expected
-    table = pd.read_csv(tmp_path / "out" / TABLE, keep_default_na=False)
+    assert (tmp_path / "out" / MASKS_TABLE).read_bytes() == expected
+    table = pd.read_csv(tmp_path / "out" / MASKS_TABLE, keep_default_na=False)
     shares = []
     for row in table.itertuples():
         mask = cv2.imread(str(tmp_path / "out" / MASKS / f"{row.id}.png"), cv2.IMREAD_UNCHANGED)
@@ -128,7 +129,7 @@ def test_what_cannot_be_read_is_named_and_all_else_predicted(tiny, images, tmp_p
     with pytest.raises(InputError, match=r"(?s)2 problems.*notes.txt.*test_c.png.*All other"):
         bundle.predict(tiny.bundle, images, out, device="cpu")
     assert list(pd.read_csv(out / "problems.csv")["file"]) == ["notes.txt", "test_c.png"]
-    ids = list(pd.read_csv(out / TABLE)["id"])
+    ids = list(pd.read_csv(out / MASKS_TABLE)["id"])
     assert ids == sorted(["deeper/new", *(f"test_{name}" for name in "abdef")])
     assert cv2.imread(str(out / MASKS / "deeper" / "new.png")).shape[:2] == (70, 50)
 
@@ -254,7 +255,7 @@ def test_labels_that_gate_masks_travel(tmp_path):
     decision["params"]["gate"] = gate
     path.write_text(json.dumps(decision))
     bundle.predict(made.write(), made.raw / "test", tmp_path / "out", device="cpu")
-    table = (tmp_path / "out" / TABLE).read_bytes()
+    table = (tmp_path / "out" / MASKS_TABLE).read_bytes()
     assert table == made.submission()
-    empty = pd.read_csv(tmp_path / "out" / TABLE)["rle"].isna()
+    empty = pd.read_csv(tmp_path / "out" / MASKS_TABLE)["rle"].isna()
     assert empty.tolist().count(True) == 3, "those whose labels lie below the median"
