@@ -28,7 +28,7 @@ rule write_bundle:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory(3000 if bundling.out_of_fold(PLAN) else 1000),  # where it scores anew
         runtime=minutes(30),
     params:
         code=lambda wildcards: code("write_bundle"),
