@@ -87,6 +87,7 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
         lambda e: manifest(e, lambda m: m["members"][0]["predict"].update(batch_size=0)),
         "not all numbers above 0",
     ),
+    "no Python": (lambda e: manifest(e, lambda m: m["install"].pop("python")), "no version of P"),
     "an option for pip": (
         lambda e: manifest(e, lambda m: m["needs"].update({"--index-url=https://x.org": ""})),
         "no packages with their versions",

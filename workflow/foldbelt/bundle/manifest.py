@@ -176,6 +176,8 @@ def parse(text: bytes, path: PathLike) -> Manifest:
         entries = {str(name): _entry(one) for name, one in content["entries"].items()}
         install, needs = _packages(content["install"]), _packages(content["needs"])
         wheel = str(content["wheel"])
+        if "python" not in install:
+            raise ValueError("it names no version of Python")
         names = content["run"], content["competition"]
         outputs = _outputs(content["outputs"], [member.name for member in members])
         joint = bool(content["joint"])
