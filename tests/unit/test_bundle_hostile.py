@@ -115,6 +115,24 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("entry", "given", "message"),
+    [
+        ("data.json", {"class_names": 5, "colours": 0}, r"(?s)class_names is no.*colours is no"),
+        ("data.json", {"label_names": [["a"]]}, "label_names is no list of names"),
+        ("data.json", {"size": [24]}, "size is no height and width"),
+        ("recipe.json", {"cpu_threads": "2", "data": None}, r"(?s)cpu_threads is no.*data is no"),
+    ],
+)
+def test_other_types_are_refused_by_name(sound, tmp_path, entry, given, message):
+    def change(entries: Entries) -> None:
+        content = json.dumps({**json.loads(entries[entry]), **given}).encode()
+        forged(entry, content)(entries)
+
+    with pytest.raises(InputError, match=message):
+        Bundle(changed(sound, tmp_path / "forged.zip", change))
+
+
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_bundle_is_refused_by_name(sound, tmp_path, name):
     change, message = FORGED[name]
