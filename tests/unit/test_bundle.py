@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundles import SIZES, Tiny, array
+from bundles import SIZES, Tiny, array, changed
 from click.testing import CliRunner
 
 from foldbelt import bundle, rle, store
 from foldbelt.bundle import listing, predicting
 from foldbelt.bundle.halving import halve
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.predicting import MASKS, TABLE, picture
+from foldbelt.bundle.predicting import MASKS, picture
+from foldbelt.bundle.products import MASKS_TABLE
 from foldbelt.bundle.reading import Bundle
 from foldbelt.cli.main import main
 from foldbelt.files import InputError
@@ -66,8 +67,8 @@ def test_predicts_the_bytes_of_the_run_s_own_submission(tiny, images, tmp_path):
     expected = tiny.submission()
     done = bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
     assert done == predicting.Done(len(SIZES), len(SIZES))
-    assert (tmp_path / "out" / TABLE).read_bytes() == expected
-    table = pd.read_csv(tmp_path / "out" / TABLE, keep_default_na=False)
+    assert (tmp_path / "out" / MASKS_TABLE).read_bytes() == expected
+    table = pd.read_csv(tmp_path / "out" / MASKS_TABLE, keep_default_na=False)
     shares = []
     for row in table.itertuples():
         mask = cv2.imread(str(tmp_path / "out" / MASKS / f"{row.id}.png"), cv2.IMREAD_UNCHANGED)
@@ -128,7 +129,7 @@ def test_what_cannot_be_read_is_named_and_all_else_predicted(tiny, images, tmp_p
     with pytest.raises(InputError, match=r"(?s)2 problems.*notes.txt.*test_c.png.*All other"):
         bundle.predict(tiny.bundle, images, out, device="cpu")
     assert list(pd.read_csv(out / "problems.csv")["file"]) == ["notes.txt", "test_c.png"]
-    ids = list(pd.read_csv(out / TABLE)["id"])
+    ids = list(pd.read_csv(out / MASKS_TABLE)["id"])
     assert ids == sorted(["deeper/new", *(f"test_{name}" for name in "abdef")])
     assert cv2.imread(str(out / MASKS / "deeper" / "new.png")).shape[:2] == (70, 50)
 
@@ -141,6 +142,16 @@ def test_another_bundle_s_folder_and_one_among_the_images_are_refused(tiny, imag
         bundle.predict(tmp_path / "other.zip", images, tmp_path / "out")
     with pytest.raises(InputError, match="lies in the folder of images"):
         bundle.predict(tiny.bundle, images, images / "out")
+
+
+def test_a_competition_that_is_not_known_here_is_named(tiny, images, tmp_path):
+    def change(entries):
+        manifest = json.loads(entries["manifest.json"])
+        entries["manifest.json"] = json.dumps(manifest | {"competition": "tomorrow"}).encode()
+
+    path = changed(tiny.bundle, tmp_path / "new.zip", change)
+    with pytest.raises(InputError, match="'tomorrow'"):
+        bundle.predict(path, images, tmp_path / "out")
 
 
 def test_threads_share_a_loaded_bundle(tiny, images, tmp_path):
@@ -244,7 +255,7 @@ def test_labels_that_gate_masks_travel(tmp_path):
     decision["params"]["gate"] = gate
     path.write_text(json.dumps(decision))
     bundle.predict(made.write(), made.raw / "test", tmp_path / "out", device="cpu")
-    table = (tmp_path / "out" / TABLE).read_bytes()
+    table = (tmp_path / "out" / MASKS_TABLE).read_bytes()
     assert table == made.submission()
-    empty = pd.read_csv(tmp_path / "out" / TABLE)["rle"].isna()
+    empty = pd.read_csv(tmp_path / "out" / MASKS_TABLE)["rle"].isna()
     assert empty.tolist().count(True) == 3, "those whose labels lie below the median"

@@ -72,6 +72,14 @@ def test_the_others_get_the_weight_of_who_stays_behind(decided, capsys):
         chosen(decided, OF_MASKS)
 
 
+def test_masks_may_stay_behind_where_others_travel(decided):
+    common, files = decided
+    choice = Choice(OF_MASKS, folds=common["folds"])
+    made = choose(choice, {"labels": ["c0"]}, files["blend"], {}, common["data"])
+    assert made.blend is None
+    assert not made.decisions
+
+
 def test_who_weighed_nothing_weighs_alike_where_nobody_else_is_left():
     content = {
         "members": ["a", "b", "c"],

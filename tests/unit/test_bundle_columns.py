@@ -70,5 +70,9 @@ def test_of_one_image_it_is_said_by_name(deep):
     shallow, deepest = (model(image, {"depth": z})["mask"] for z in (0, 1000))
     assert shallow.shape == (24, 32, 1)
     assert not np.array_equal(shallow, deepest), "else the channel is not used"
+    assert np.array_equal(model(image, {"depth": "1000"})["mask"], deepest)
     with pytest.raises(InputError, match="need of the image: depth"):
         model(image)
+    for wrong in (np.nan, None, "deep"):
+        with pytest.raises(InputError, match="need numbers of the image: depth is"):
+            model(image, {"depth": wrong})

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bundles import Tiny, changed
 
+from foldbelt import models
 from foldbelt.bundle.reading import Bundle
 from foldbelt.files import InputError
+from foldbelt.store import weights
 
 WEIGHTS = "weights/net/fold0.safetensors"
 Entries = dict[str, bytes]
@@ -84,6 +87,15 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
         lambda e: manifest(e, lambda m: m["members"][0]["predict"].update(batch_size=0)),
         "not all numbers above 0",
     ),
+    "no Python": (lambda e: manifest(e, lambda m: m["install"].pop("python")), "no version of P"),
+    "an option for pip": (
+        lambda e: manifest(e, lambda m: m["needs"].update({"--index-url=https://x.org": ""})),
+        "no packages with their versions",
+    ),
+    "an address for pip": (
+        lambda e: manifest(e, lambda m: m["install"].update(timm="1 @ git+https://x.org/y")),
+        "no packages with their versions",
+    ),
     "unknown kind": (
         lambda e: manifest(e, lambda m: m["members"][0].update(kind="oracle")),
         "net: is of kind 'oracle'",
@@ -103,12 +115,43 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("entry", "given", "message"),
+    [
+        ("data.json", {"class_names": 5, "colours": 0}, r"(?s)class_names is no.*colours is no"),
+        ("data.json", {"label_names": [["a"]]}, "label_names is no list of names"),
+        ("data.json", {"size": [24]}, "size is no height and width"),
+        ("recipe.json", {"cpu_threads": "2", "data": None}, r"(?s)cpu_threads is no.*data is no"),
+    ],
+)
+def test_other_types_are_refused_by_name(sound, tmp_path, entry, given, message):
+    def change(entries: Entries) -> None:
+        content = json.dumps({**json.loads(entries[entry]), **given}).encode()
+        forged(entry, content)(entries)
+
+    with pytest.raises(InputError, match=message):
+        Bundle(changed(sound, tmp_path / "forged.zip", change))
+
+
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_bundle_is_refused_by_name(sound, tmp_path, name):
     change, message = FORGED[name]
     path = changed(sound, tmp_path / "forged.zip", change)
     with pytest.raises(InputError, match=message):
         Bundle(path)
+
+
+def test_weights_name_no_other_file_to_be_read(tmp_path):
+    (tmp_path / "other.pt").write_bytes(pickle.dumps({"a": 1}))
+    architecture = {"name": "unet", "encoder": "resnet18", "weights": str(tmp_path / "other.pt")}
+    module = models.build({**architecture, "weights": None}, 1, 1, 0)
+    sizes = {"in_channels": 1, "mask_channels": 1, "label_classes": 0}
+    told = {"architecture": architecture, **sizes}
+    weights.save(tmp_path / "net.safetensors", module.state_dict(), told)
+    found, _ = models.load_model(tmp_path / "net.safetensors")
+    assert all(
+        torch.equal(a, b) for a, b in zip(found.parameters(), module.parameters(), strict=True)
+    )
 
 
 def test_the_sound_one_is_read_and_its_folder_goes_with_it(sound, tmp_path):

@@ -72,6 +72,12 @@ def test_what_is_dark_is_made_visible_and_names_may_be_in_any_alphabet():
     assert (picture[300:] < 60).any(), "text"
 
 
+def test_names_may_hold_what_no_line_can():
+    boxes = np.float32([[0, 50, 60, 300, 200, 0.9]])
+    given = shown((600, 800), boxes=boxes, names=["two\nlines"], labels={"a\r\nb": 0.5})
+    assert pixels(draw(np.full((600, 800), 128, np.uint8), given)).shape[0] > 600
+
+
 def test_a_folder_gets_an_overlay_an_image_and_an_old_one_goes(tmp_path):
     tiny = Tiny(tmp_path / "run")
     tiny.write()

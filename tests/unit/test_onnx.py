@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_a_file_computes_what_the_workflow_does(tiny: Tiny, tmp_path: Path, case
     (given,) = session.get_inputs()
     assert (given.name, given.type) == (source, "tensor(uint8)")
     assert given.shape[1:] == list(images.shape[1:])
-    assert about["input"]["height"], about["input"]["width"] == images.shape[1:3]
+    assert (about["input"]["height"], about["input"]["width"]) == images.shape[1:3]
     assert len(about["input"]["planes"]) == images.shape[3]
     for count in (1, 5):
         masks, *rest = session.run(None, {source: images[:count]})
@@ -174,6 +175,15 @@ def test_the_command_tells_what_came_of_it_and_the_same_bundle_gives_the_same_by
     done = CliRunner().invoke(main, ["export", str(tmp_path / "gone.zip"), str(out)])
     assert done.exit_code == 1
     assert "there is no such file" in done.output
+
+
+def test_what_the_manifest_does_not_list_is_not_read(tiny: Tiny, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tiny.bundle) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "decision").mkdir()
+    (tmp_path / "decision" / "labels.json").write_text("{}")
+    with Bundle(tmp_path) as opened:
+        assert set(blending_of(opened, None).decisions) == {"masks"}
 
 
 def test_labels_are_averaged_block_by_block(tiny: Tiny, tmp_path: Path) -> None:

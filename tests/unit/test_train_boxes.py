@@ -146,8 +146,13 @@ def test_boxes_are_where_the_central_window_of_a_canvas_shows_them(tmp_path, siz
     assert checked > 10
 
 
-def test_pixels_held_on_the_device_are_those_of_the_host(tmp_path, monkeypatch):
-    source, _ = write(tmp_path, {**EVERYWHERE, "size": [33, 41]})
+@pytest.mark.parametrize(
+    "channels",
+    [{**EVERYWHERE, "size": [33, 41]}, {"resize_mode": "resize"}],
+    ids=["on a canvas", "without a plane of masks"],
+)
+def test_pixels_held_on_the_device_are_those_of_the_host(tmp_path, monkeypatch, channels):
+    source, _ = write(tmp_path, channels)
     batches = []
     for held in (False, True):
         monkeypatch.setattr(room, "fits", lambda data, device, held=held: held)

@@ -9,7 +9,11 @@ rule write_bundle:
         weights=lambda wildcards: bundling.weights(PLAN),
         data="<results>/data/train.h5",
         channels=expand("<results>/channels/{channels}/train.h5", channels=bundling.channels(PLAN)),
-        blend=f"<results>/blend/round{LAST}/weights.json" if PLAN.masks else [],
+        blend=(
+            f"<results>/blend/round{LAST}/weights.json"
+            if "masks" in bundling.outputs(PLAN)
+            else []
+        ),
         decisions=list(bundling.decisions(PLAN).values()),
         test="<results>/data/test.h5" if len(ROUNDS) > 1 else [],
         oof=bundling.out_of_fold(PLAN),
@@ -24,7 +28,7 @@ rule write_bundle:
         "../../envs/foldbelt.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory(3000 if bundling.out_of_fold(PLAN) else 1000),  # where it scores anew
         runtime=minutes(30),
     params:
         code=lambda wildcards: code("write_bundle"),

@@ -83,7 +83,7 @@ def choose(
     outputs
         Output → the members that travel.
     blend, decisions
-        The run's files: weights of masks, None without masks, and decisions.
+        The run's files: weights of masks, None without masks, and decisions on what travels.
     data
         ``train.h5``.
 
@@ -95,7 +95,9 @@ def choose(
     """
     whole = {output: _read(path) for output, path in decisions.items()}
     kept = dict(whole)
-    weights = None if blend is None else left_blend(_read(blend), outputs[MASKS])
+    weights = None
+    if blend is not None and MASKS in outputs:  # else they stay behind, and others travel
+        weights = left_blend(_read(blend), outputs[MASKS])
     steps: list[str] = []
     if MASKS in whole:
         steps = [name for name in choice.steps if name in _steps_of(whole[MASKS])]

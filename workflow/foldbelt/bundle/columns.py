@@ -134,10 +134,15 @@ def of_one(bundle: Bundle, given: Mapping[str, Any] | None) -> dict[str, Any]:
     InputError
         If something is missing or cannot be.
     """
-    said = dict(given or {})
-    absent = [column for column in needed(bundle) if column not in said]
+    said, wanted = dict(given or {}), needed(bundle)
+    absent = [column for column in wanted if column not in said]
     if absent:
         raise InputError(f"the channels need of the image: {', '.join(absent)}; give them by name.")
+    numbers = {column: _number(str(said[column])) for column in wanted}
+    strange = [f"{c} is {said[c]!r}" for c in wanted if math.isnan(numbers[c])]
+    if strange:
+        raise InputError(f"the channels need numbers of the image: {', '.join(strange)}.")
+    said |= numbers
     check(bundle, {"image": said})
     return said
 

@@ -1,6 +1,7 @@
 """What a bundle says of itself, in its manifest.json, and how that is checked."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,8 @@ PREDICT, STARTED = "predict.py", "__main__.py"
 
 _PREDICT = ("batch_size", "scales", "tta", "windows")
 _HEX = set("0123456789abcdef")
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"([A-Za-z0-9][A-Za-z0-9.!+_-]*)?")
 
 
 def channels_entry(name: str) -> str:
@@ -171,9 +174,10 @@ def parse(text: bytes, path: PathLike) -> Manifest:
     try:
         members = [_member(one) for one in content["members"]]
         entries = {str(name): _entry(one) for name, one in content["entries"].items()}
-        install = {str(name): str(one) for name, one in content["install"].items()}
-        needs = {str(name): str(one) for name, one in content["needs"].items()}
+        install, needs = _packages(content["install"]), _packages(content["needs"])
         wheel = str(content["wheel"])
+        if "python" not in install:
+            raise ValueError("it names no version of Python")
         names = content["run"], content["competition"]
         outputs = _outputs(content["outputs"], [member.name for member in members])
         joint = bool(content["joint"])
@@ -235,6 +239,19 @@ def _entry(content: Mapping[str, Any]) -> Entry:
     if len(entry.sha256) != 64 or set(entry.sha256) - _HEX or entry.bytes < 0:
         raise ValueError(f"no digest or size: {entry}")
     return entry
+
+
+def _packages(content: Mapping[str, Any]) -> dict[str, str]:
+    """Read packages and their versions, which pip is called with: no option, address or path."""
+    packages = {str(name): str(version) for name, version in content.items()}
+    strange = [
+        f"{name} {version}"
+        for name, version in packages.items()
+        if not (_PACKAGE.fullmatch(name) and _VERSION.fullmatch(version))
+    ]
+    if strange:
+        raise ValueError(f"no packages with their versions: {strange}")
+    return packages
 
 
 def _outputs(content: Mapping[str, Any], members: Collection[str]) -> dict[str, list[str]]:

@@ -1,11 +1,9 @@
 """What has to be installed where a bundle predicts: less than where it was made."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from foldbelt import provenance, registry
-from foldbelt.files import PathLike
 
 ALWAYS = ("torch", "numpy", "opencv-python-headless", "Pillow", "safetensors")
 FORMATS = {"DICOM": ("pydicom",), "TIFF": ("tifffile",)}
@@ -64,12 +62,3 @@ def packages(
 
 def _with_scipy(recipe: Mapping[str, Any]) -> bool:
     return recipe.get("whiten") == _SPECTRAL or recipe.get("resize_mode") == _BIHARMONIC
-
-
-def architecture(weights: PathLike) -> dict[str, Any]:
-    """Read which network a file of weights is of; {} where it does not say."""
-    with open(weights, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    told = json.loads(header.get("__metadata__", {}).get("foldbelt", "{}"))
-    found: dict[str, Any] = told.get("architecture", {})
-    return found

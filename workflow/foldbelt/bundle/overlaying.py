@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from foldbelt import competitions
 from foldbelt.bundle.answers import Final
 from foldbelt.bundle.journal import Record
 from foldbelt.bundle.manifest import decision_entry
@@ -48,7 +47,6 @@ def draw_all(
     final
         Labels and boxes of all images.
     """
-    reader = competitions.reader(pipeline.bundle.manifest.competition)
     listing = pipeline.listing(source)
     labels, boxes = final.labels(), final.boxes()
     has = None
@@ -71,7 +69,7 @@ def draw_all(
             dict(zip(pipeline.labels, prob, strict=True)),
             None if has is None else _named(pipeline.labels, has[place]),
         )
-        data = draw(reader.read(items[record.id], listing).image, shown)
+        data = draw(pipeline.reader.read(items[record.id], listing).image, shown)
         with atomic(out) as temporary:
             temporary.write_bytes(data)
 

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from foldbelt.boxes.overlaps import overlaps
+from foldbelt.formats.folders import printable
 
 LEAST_SIDE, MOST_SIDE = 640, 1600
 """Pixels of a picture's longer side."""
@@ -199,7 +200,7 @@ def _draw_boxes(
         corners = _within((row[1:5] * factor).tolist(), drawn.size)
         canvas.rectangle(_grown(corners, 1), outline=_casing(colour), width=_WIDTH + 2)
         canvas.rectangle(corners, outline=colour, width=_WIDTH)
-        text = f"{shown.box_names[int(row[0])]} {row[5]:.2f}"
+        text = printable(f"{shown.box_names[int(row[0])]} {row[5]:.2f}")
         _tag(canvas, corners, text, colour, drawn.size, font)
     for place, name in enumerate(shown.box_names):
         of_class = ranked[ranked[:, 0] == place]
@@ -271,7 +272,7 @@ def _with_lines(drawn: Image.Image, lines: Sequence[tuple[_Colour | None, str]])
     wrapped = [
         (colour if first else None, bool(colour), part)
         for colour, text in lines
-        for first, part in _wrapped(canvas, text, width - 2 * _GAP - patch, font)
+        for first, part in _wrapped(canvas, printable(text), width - 2 * _GAP - patch, font)
     ]
     height = len(wrapped) * _LINE + (2 * _GAP if wrapped else 0)
     whole = Image.new("RGB", (width, drawn.height + height), _WHITE)

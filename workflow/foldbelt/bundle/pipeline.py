@@ -53,6 +53,8 @@ class Pipeline:
     classes, labels, boxes
         Names of the classes of masks, of labels and of the classes of boxes that are predicted;
         empty where the run does not decide on them.
+    reader
+        What decodes images, as it did the run's own.
     levels
         Columns that say of which units images are, where labels are of units.
     """
@@ -61,6 +63,7 @@ class Pipeline:
         self, bundle: Bundle, device: str | None = None, cpu_threads: int | None = None
     ) -> None:
         self.bundle, self.device = bundle, device
+        self.reader = competitions.reader(bundle.manifest.competition)
         self.cpu_threads = cpu_threads or int(bundle.recipe["cpu_threads"])
         outputs, data = bundle.manifest.outputs, bundle.data
         self.classes: list[str] = data["class_names"] if MASKS in outputs else []
@@ -131,7 +134,7 @@ class Pipeline:
         Answer
             For every other one, in their order.
         """
-        reader = reader or competitions.reader(self.bundle.manifest.competition)
+        reader = reader or self.reader
         place = Memory("images")
         data = place / "data"
         while items:

@@ -29,7 +29,6 @@ from foldbelt.formats.folders import printable
 from foldbelt.store import Memory
 
 MASKS, PROBLEMS = "masks", "problems.csv"
-TABLE = MASKS_TABLE
 
 _SEEN = 255  # value of the one class, if no value was given: white to whoever looks
 _LISTED = 40
@@ -142,7 +141,7 @@ def _check_pandas() -> None:
     except ModuleNotFoundError as error:
         raise InputError(
             "--sample needs the package pandas, which is not installed. Install it, or leave "
-            f"--sample out: {TABLE} holds the run lengths of all masks."
+            f"--sample out: {MASKS_TABLE} holds the run lengths of all masks."
         ) from error
 
 
@@ -200,7 +199,7 @@ class _Folder:
             return self.journal.records(names)
 
         if self.pipeline.classes:
-            write_masks(records(), self.pipeline.classes, self.target / TABLE)
+            write_masks(records(), self.pipeline.classes, self.target / MASKS_TABLE)
         final = self._final(records())
         write_tables(final, self.pipeline, self.target)
         if sample is not None:

@@ -90,6 +90,7 @@ class Bundle:
             self.file(MANIFEST).write_bytes(text)
         self.id = digest([self.file(MANIFEST)])
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
+        self._check_types()
         decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
         self.decisions = {name: self._json(name) for name in decisions}
         self._check_names_of_outputs()
@@ -97,6 +98,26 @@ class Bundle:
         self.channels: Mapping[str, dict[str, Any]] = {
             name: self._json(channels_entry(name)) for name in names
         }
+
+    def _check_types(self) -> None:
+        """Refuse names that are no texts, and sizes that are no numbers above 0."""
+        names = [key for key in ("class_names", "label_names", "box_names") if key in self.data]
+        problems = [
+            Problem(DATA, f"{key} is no list of names")
+            for key in names
+            if not isinstance(self.data[key], list)
+            or not all(isinstance(name, str) for name in self.data[key])
+        ]
+        size = self.data["size"]
+        if not isinstance(size, list) or len(size) != 2 or not all(map(_is_count, size)):
+            problems.append(Problem(DATA, "size is no height and width"))
+        if not _is_count(self.data["colours"]):
+            problems.append(Problem(DATA, "colours is no number above 0"))
+        if not _is_count(self.recipe["cpu_threads"]):
+            problems.append(Problem(RECIPE, "cpu_threads is no number above 0"))
+        if not isinstance(self.recipe["data"], dict):
+            problems.append(Problem(RECIPE, "data is no section"))
+        raise_all(problems, f"{self.path} cannot be used", "Fetch it again.")
 
     def _check_names_of_outputs(self) -> None:
         """Refuse decisions on other members or labels than there are."""
@@ -150,6 +171,10 @@ class Bundle:
         if missing:
             raise InputError(f"{self.path}: {name} lacks {', '.join(missing)}.")
         return content
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def named_in(decision: Mapping[str, Any]) -> tuple[set[str], set[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from foldbelt import store
 from foldbelt.bundle import archive, needs, program, wheel
-from foldbelt.bundle.choosing import EVERYTHING, Choice, choose
+from foldbelt.bundle.choosing import EVERYTHING, Choice, Chosen, choose
 from foldbelt.bundle.halving import halve, metadata_of
 from foldbelt.bundle.manifest import (
     BLEND,
@@ -101,42 +101,15 @@ def write(
         that nobody is left to predict.
     """
     chosen = choose(choice, outputs, blend, decisions, data)
-    attrs = store.attrs(data)
-    shape = store.shape(data, "image")
-    ids = store.read(data, "id").astype(str)
-    told = {key: attrs[key] for key in _ATTRS if key in attrs}
-    told |= {
-        "colours": shape[3] if len(shape) == 4 else 1,
-        "suffixes": all(Path(name).suffix.lower() in SUFFIXES for name in ids),
-    }
-    contents: dict[str, Any] = {
-        RECIPE: _without_places(recipe),
-        DATA: told,
-        **({} if chosen.blend is None else {BLEND: chosen.blend}),
-        **{decision_entry(output): _told(output, c) for output, c in chosen.decisions.items()},
-    }
-    for name, path in channels.items():
-        of_recipe = recipe["channels"][name]
-        contents[channels_entry(name)] = {"recipe": of_recipe, "attrs": store.attrs(path)}
-    texts: dict[str, str | bytes] = {name: _json(given) for name, given in contents.items()}
-    files: dict[str, PathLike] = {}
-    listed = []
-    for name, member in members.items():
-        entries = [
-            f"weights/{member['model']}/fold{number}.safetensors" for number in member["folds"]
-        ]
-        files |= dict(zip(entries, weights[name], strict=True))  # snapshots share them
-        told_of = member["channels"], member["predict"], member["snapshot"]
-        listed.append(Member(name, NETWORK, *told_of, entries, list(member["folds"])))
-    texts |= {wheel.name(): wheel.content()}
-    texts |= dict.fromkeys((PREDICT, STARTED), Path(program.__file__).read_bytes())
+    texts = _texts(recipe, data, channels, chosen)
+    listed, files = _listed(members, weights)
     install = _installed()
     steps = chosen.decisions.get(MASKS, {}).get("steps", [])
     needed = needs.packages(
-        [needs.architecture(path) for path in files.values()],
+        [metadata_of(path).get("architecture", {}) for path in files.values()],
         [recipe["channels"][name] for name in channels],
         [str(step["step"]) for step in steps],
-        attrs.get("formats", []),
+        store.attrs(data).get("formats", []),
     )
     with tempfile.TemporaryDirectory(prefix="foldbelt-half-") as place:
         travelling = _halved(files, Path(place)) if recipe["bundle"]["half"] else files
@@ -167,6 +140,54 @@ def write(
         archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
     size = Path(out).stat().st_size / 1e6
     print(f"{len(listed)} members, {len(files)} networks, {size:.1f} MB")
+
+
+def _texts(
+    recipe: Mapping[str, Any], data: PathLike, channels: Mapping[str, PathLike], chosen: Chosen
+) -> dict[str, str | bytes]:
+    """Give all entries but weights and manifest."""
+    contents: dict[str, Any] = {
+        RECIPE: _without_places(recipe),
+        DATA: _of_images(data),
+        **({} if chosen.blend is None else {BLEND: chosen.blend}),
+        **{decision_entry(output): _told(output, c) for output, c in chosen.decisions.items()},
+    }
+    for name, path in channels.items():
+        of_recipe = recipe["channels"][name]
+        contents[channels_entry(name)] = {"recipe": of_recipe, "attrs": store.attrs(path)}
+    code = Path(program.__file__).read_bytes()
+    return {
+        **{name: _json(given) for name, given in contents.items()},
+        wheel.name(): wheel.content(),
+        PREDICT: code,
+        STARTED: code,
+    }
+
+
+def _of_images(data: PathLike) -> dict[str, Any]:
+    """Say of the training images what new ones are read and named by."""
+    attrs, shape = store.attrs(data), store.shape(data, "image")
+    ids = store.read(data, "id").astype(str)
+    return {
+        **{key: attrs[key] for key in _ATTRS if key in attrs},
+        "colours": shape[3] if len(shape) == 4 else 1,
+        "suffixes": all(Path(name).suffix.lower() in SUFFIXES for name in ids),
+    }
+
+
+def _listed(
+    members: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Sequence[PathLike]]
+) -> tuple[list[Member], dict[str, PathLike]]:
+    """Give the members, and the file of each entry of weights; snapshots share theirs."""
+    listed, files = [], dict[str, PathLike]()
+    for name, member in members.items():
+        entries = [
+            f"weights/{member['model']}/fold{number}.safetensors" for number in member["folds"]
+        ]
+        files |= dict(zip(entries, weights[name], strict=True))
+        told = member["channels"], member["predict"], member["snapshot"]
+        listed.append(Member(name, NETWORK, *told, entries, list(member["folds"])))
+    return listed, files
 
 
 def _raw(parts: Mapping[str, PathLike | None]) -> dict[str, str]:

@@ -74,7 +74,6 @@ def check_folds(names: np.ndarray, folds: np.ndarray, level: str) -> None:
     level
         What units are called.
     """
-
     numbers = number(names)
     lowest = np.full(len(numbers), np.iinfo(np.int64).max)
     np.minimum.at(lowest, numbers, folds)

@@ -19,7 +19,6 @@ from foldbelt.files import InputError, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
-if TYPE_CHECKING:
     from foldbelt.files import PathLike
 
 # The distance of two standardised edges of 101 pixels grows with the root of their length: 10 of

@@ -48,7 +48,6 @@ def read_text(source: Path | io.StringIO) -> "pd.DataFrame":
 
 def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) -> "pd.DataFrame":
     """Read a csv whose rows have more fields than its header; those must be empty."""
-
     import pandas as pd
 
     def again(**more: Any) -> "pd.DataFrame":

@@ -39,7 +39,7 @@ def load_model(
             f"{path} carries no architecture: it was not written by foldbelt's training."
         )
     module = build(
-        metadata["architecture"],
+        _without_files(metadata["architecture"]),
         in_channels=metadata["in_channels"],
         mask_channels=metadata["mask_channels"],
         label_classes=metadata["label_classes"],
@@ -48,6 +48,11 @@ def load_model(
     )
     fill(module, tensors, path)
     return module.eval(), metadata
+
+
+def _without_files(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Name no other file of weights: all are in this one, and who forged it could name any."""
+    return {key: None if key == "weights" else value for key, value in architecture.items()}
 
 
 def groups_among(metadata: Mapping[str, Any]) -> list[list[int]]:

@@ -85,7 +85,8 @@ class HeldAugment(DeviceAugment):
         """(n,H,W,P) u8 of 0 and 1, at the size of the canvas."""
         flat = (self.bits[rows][:, :, None] >> self.shifts & 1).flatten(1)
         height, width = self.canvas
-        return flat[:, : height * width * self.planes].view(-1, height, width, self.planes)
+        flat = flat[:, : height * width * self.planes]
+        return flat.view(len(rows), height, width, self.planes)  # perhaps without a plane
 
     def _windows(self, x: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """(n,H,W,…) of network size, each from its own place."""

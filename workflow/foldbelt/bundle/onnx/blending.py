@@ -1,18 +1,15 @@
 """What of a bundle goes into a graph: which members, and how they are averaged."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foldbelt.bundle.manifest import BLEND, DECISION, Member
+from foldbelt.bundle.manifest import BLEND, Member, decision_entry
 from foldbelt.bundle.onnx.graph import LABELS, MASKS, Block
 from foldbelt.bundle.reading import Bundle
 from foldbelt.ensemble.weights import read_weights
 from foldbelt.files import InputError
 from foldbelt.search.means import PLAIN, Mean, mean_of, read_mean
-
-_DECISION_OF_LABELS = "decision/labels.json"
 
 
 @dataclass(frozen=True)
@@ -72,13 +69,11 @@ def blending_of(bundle: Bundle, name: str | None) -> Blending:
         If there is no such member, or all predict boxes.
     """
     decisions = {
-        output: json.loads(bundle.file(entry).read_text(encoding="utf-8"))
-        for output, entry in ((MASKS, DECISION), (LABELS, _DECISION_OF_LABELS))
-        if bundle.file(entry).is_file()
+        output: bundle.decisions[decision_entry(output)]
+        for output in (MASKS, LABELS)
+        if output in bundle.manifest.outputs
     }
-    masked: list[str] = []
-    if MASKS in decisions:
-        masked = json.loads(bundle.file(BLEND).read_text(encoding="utf-8"))["members"]
+    masked: list[str] = bundle.decisions[BLEND]["members"] if MASKS in decisions else []
     labelled = _labelled(decisions[LABELS]) if LABELS in decisions else {}
     every = bundle.manifest.members
     known = [member for member in every if member.name in {*masked, *labelled}]

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -154,9 +153,8 @@ def planes(images: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
     (N, h, w, P) uint8
     """
     given = images if images.shape[3] > 1 else images[..., 0]
-    table = pd.DataFrame(index=range(len(images)))
     modules = [importlib.import_module(f"foldbelt.channels.{name}") for name in attrs["use"]]
-    made = np.concatenate([module.planes(given, table) for module in modules], axis=3)
+    made = np.concatenate([module.planes(given, {}) for module in modules], axis=3)
     whitened = [list(attrs["names"]).index(name) for name in attrs["whiten"]["planes"]]
     if whitened:
         made[..., whitened] = apply(made[..., whitened], attrs["whiten"])

@@ -19,8 +19,8 @@ LADDER = (
     10, 11, 12, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 56, 63, 71, 80, 90,
     100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630,
 )  # fmt: skip
-"""Epochs to choose from, of steps of an eighth (Renard's R20): so that a slightly faster machine
-mostly writes the same recipe."""
+"""Epochs to choose from, an eighth apart or so (after Renard's R20): so that a slightly faster
+machine mostly writes the same recipe."""
 LEAST = 200
 """Steps of a training below which it has learnt little, whatever the time."""
 SAMPLES = 100_000
@@ -115,7 +115,7 @@ def batch(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """As many as fit into 85 % of the time given less 90 seconds, but at least half of it (into a
     third of that, of a model of radiographs), by trial steps on this machine, rounded down by at
-    most an eighth (10, 11, 12, 14 … 630); no more than 100 000 images a training, and, whatever
+    most a seventh (10, 11, 12, 14 … 630); no more than 100 000 images a training, and, whatever
     that takes, no fewer than 10 epochs and 200 steps."""
     machine, folds = facts.machine, int(chosen["folds.base.count"])
     seen = max(facts.train * (folds - 1) // folds, 1)
