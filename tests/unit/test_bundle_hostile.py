@@ -154,6 +154,18 @@ def test_weights_name_no_other_file_to_be_read(tmp_path):
     )
 
 
+@pytest.mark.parametrize("encoder", ["hf-hub:someone/net", "local-dir:/somewhere"])
+def test_an_encoder_of_another_place_is_refused(sound, tmp_path, encoder):
+    told = {"architecture": {"name": "unet", "encoder": encoder}}
+    weights.save(tmp_path / "net.safetensors", {"x": torch.zeros(1)}, told)
+    change = forged(WEIGHTS, (tmp_path / "net.safetensors").read_bytes())
+    with pytest.raises(InputError, match=f"fold0.*is of the encoder {encoder}"):
+        Bundle(changed(sound, tmp_path / "forged.zip", change))
+    header = b'{"x": 5, "__metadata__": []}'
+    broken = forged(WEIGHTS, len(header).to_bytes(8, "little") + header)
+    Bundle(changed(sound, tmp_path / "broken.zip", broken)).close()  # told when it is computed
+
+
 def test_the_sound_one_is_read_and_its_folder_goes_with_it(sound, tmp_path):
     copied = changed(sound, tmp_path / "copy.zip", lambda entries: None)
     with Bundle(copied) as opened:

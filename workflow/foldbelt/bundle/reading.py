@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from foldbelt.bundle import archive
 from foldbelt.bundle.archive import MANIFEST, Archive, Folder
+from foldbelt.bundle.halving import metadata_of
 from foldbelt.bundle.manifest import (
     BLEND,
     DATA,
@@ -162,6 +165,9 @@ class Bundle:
                 problems.append(Problem(name, reason))
             elif name.endswith(".safetensors") and not _is_safetensors(self.file(name)):
                 problems.append(Problem(name, "is no safetensors file"))
+            elif name.endswith(".safetensors") and (asked := _asked_for(self.file(name))):
+                reason = f"is of the encoder {asked}, whose form would be asked of another place"
+                problems.append(Problem(name, reason))
         hint = "The file was damaged or changed on its way; fetch it again."
         raise_all(problems, f"{self.path} cannot be used", hint)
 
@@ -200,6 +206,15 @@ def _check_names(opened: Archive | Folder, manifest: Manifest) -> None:
         if name in sizes and sizes[name] != entry.bytes
     ]
     raise_all(problems, f"{opened.path} cannot be used", "Fetch it again.", most=20)
+
+
+def _asked_for(weights: Path) -> str | None:
+    """Name an encoder that timm would look up elsewhere: a hub, or a folder; None if it is none."""
+    try:
+        encoder = metadata_of(weights)["architecture"]["encoder"]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # told where the network is built
+    return encoder if isinstance(encoder, str) and ":" in encoder else None
 
 
 def _is_safetensors(path: Path) -> bool:
