@@ -133,10 +133,13 @@ def test_a_bundle_predicts_the_bytes_of_the_submission(run: Run, tmp_path: Path)
 def test_a_run_that_cannot_travel_says_why(tmp_path: Path) -> None:
     travelling = {"members": ["smal"], "without_steps": ["crf"]}
     pseudo = {"rounds": 1, "rule": "halves"}
-    run = Run(tmp_path, {**TINY, "bundle": travelling, "pseudo": pseudo})
+    hub = {"name": "unet", "encoder": "hf-hub:someone/net"}
+    models = {**TINY["models"], "small": {**TINY["models"]["small"], "architecture": hub}}
+    run = Run(tmp_path, {**TINY, "bundle": travelling, "pseudo": pseudo, "models": models})
     output = run.snakemake("--dry-run", "--", "bundle", check=False)
     assert "bundle.members: smal: no such member; did you mean 'small'?" in output
     assert "bundle.without_steps: crf" in output
+    assert "models.small.architecture.encoder: hf-hub:someone/net" in output
     assert "pseudo.rule: halves" in output, "all reasons are told at once"
     assert "write_bundle" not in run.planned("--", "submission")
 

@@ -24,7 +24,7 @@ def check(plan: Plan) -> None:
     InputError
         Naming everything that stays behind.
     """
-    problems = [*_members_problems(plan), *_step_problems(plan)]
+    problems = [*_members_problems(plan), *_step_problems(plan), *_encoder_problems(plan)]
     if len(plan.rounds) > 1 and plan.config["pseudo"]["rule"] == "halves":
         reason = (
             "which models predict a test image depends on which of them were trained on it; with "
@@ -68,6 +68,17 @@ def _members_problems(plan: Plan) -> Iterator[Problem]:
             yield Problem(f"{key}: {name}", reason)
     if not outputs(plan):
         yield Problem(key, "no output is left: masks need a member that predicts masks")
+
+
+def _encoder_problems(plan: Plan) -> Iterator[Problem]:
+    """Yield encoders whose form timm looks up in a hub or a folder whenever they are built."""
+    for name in sorted(
+        {split(member)[0] for members in plan.by_output.values() for member in members}
+    ):
+        encoder = plan.config["models"].get(name, {}).get("architecture", {}).get("encoder") or ""
+        if ":" in encoder:
+            where = f"models.{name}.architecture.encoder: {encoder}"
+            yield Problem(where, "is looked up elsewhere wherever it predicts; name one of timm's")
 
 
 def _step_problems(plan: Plan) -> Iterator[Problem]:
