@@ -21,7 +21,7 @@ from PIL import ImageFont
 from raw_folders import ingest_both, save_table
 
 from foldbelt import bundle, provenance, registry, store
-from foldbelt.bundle import needs, overlays, wheel
+from foldbelt.bundle import needs, overlays, program, wheel
 from foldbelt.bundle.alone import Progress
 from foldbelt.bundle.predicting import MASKS
 from foldbelt.channels import Resizer, whiten
@@ -173,6 +173,15 @@ def test_a_swapped_wheel_is_refused_and_not_run(unpacked, tmp_path):
     done = started(packed, tmp_path, tmp_path / "out")
     assert (done.returncode, "Nothing of it was run" in done.stderr) == (1, True)
     assert not (tmp_path / "run").exists()
+
+
+def test_stopped_by_hand_it_says_that_it_goes_on(monkeypatch, capsys):
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "_manifest", stopped)
+    assert program.main([]) == 1
+    assert "The same command goes on" in capsys.readouterr().err
 
 
 def test_nothing_is_imported_that_lies_beside_the_program(unpacked, tmp_path):
