@@ -66,6 +66,15 @@ def raise_all(
     raise InputError("\n".join([*lines, hint] if hint else lines))
 
 
+def refuse_folder(path: PathLike) -> None:
+    """Raise InputError if a folder lies where a file is to be written.
+
+    Called by `atomic`; and before, where the file is the end of long work.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file.")
+
+
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`, synced and renamed to `path` when the block succeeds.
@@ -83,6 +92,7 @@ def atomic(path: PathLike) -> Iterator[Path]:
         The temporary file to write to (it exists, empty).
     """
     target = Path(path)
+    refuse_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)
