@@ -295,3 +295,10 @@ def test_labels_that_gate_masks_travel(tmp_path):
     assert table == made.submission()
     empty = pd.read_csv(tmp_path / "out" / TABLE)["rle"].isna()
     assert empty.tolist().count(True) == 3, "those whose labels lie below the median"
+
+
+def test_what_does_not_fit_a_sample_is_listed_in_part_with_what_to_do(tiny, images, tmp_path):
+    rows = "".join(f"other{number},\n" for number in range(50))
+    (tmp_path / "sample_submission.csv").write_text(f"id,rle\n{rows}")
+    with pytest.raises(InputError, match=r"(?s)problems.*… and .* more.*exactly the images"):
+        bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu", sample=tmp_path)
