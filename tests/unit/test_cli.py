@@ -67,6 +67,13 @@ def test_a_recipe_that_never_ran_lacks_everything(place):
     assert "snakemake --cores all --configfile config/mine.yaml" in text
 
 
+def test_a_recipe_that_is_a_part_is_named(place):
+    (place / "config/part.yaml").write_text("run: part\nseed: 3\n")
+    text = said("show", "config/part.yaml", code=1)
+    assert "config/part.yaml: The config cannot be used" in text
+    assert "recipes, write one that says all" in text
+
+
 def test_a_run_shows_what_is_done_and_what_is_not(place):
     for name in ("data/train.h5", "data/test.h5", "channels/base/train.h5"):
         (place / "results/mine" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +94,19 @@ def test_a_finished_run_needs_nothing_and_has_its_score(place):
     text = said("show", "mine")
     assert "still needed" not in text
     assert "mean_dice 0.7500, 0.7000 to 0.8000" in text
+    assert "report      done     1 file\n" in text
     assert "leave-one-fold-out               0.7500" in said("scores", "mine")
     assert said("scores", "mine") == said("scores", "results/mine/scores.json")
+
+
+def test_what_was_told_of_the_files_is_no_problem(place):
+    data = place / "results/mine/data"
+    data.mkdir(parents=True)
+    note = "data,Masks are named *_mask,told\n"
+    (data / "problems.csv").write_text(f"file,reason,action\n{note}")
+    assert "of the raw files" not in said("show", "mine")
+    (data / "problems.csv").write_text(f'file,reason,action\n{note}a.png,"is\nbroken",dropped\n')
+    assert "1 problem of the raw files" in said("show", "mine")
 
 
 def test_what_is_not_there_is_named_with_the_nearest(place):
