@@ -1,5 +1,6 @@
 """The program `foldbelt`: what it shows, how it ends, and that it answers at once."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from test_docs import ROOT
 from foldbelt import config
 from foldbelt.cli import state
 from foldbelt.cli.main import main
+from foldbelt.files import atomic, words_of
 from foldbelt.init import reference
 
 RECIPE = {
@@ -121,3 +123,11 @@ def test_what_is_not_there_is_named_with_the_nearest(place):
 def test_the_page_of_rules_is_in_sync_with_them():
     text = (ROOT / "docs" / "init.md").read_text(encoding="utf-8")
     assert reference.page(text) == text, "make docs renews it"
+
+
+def test_a_full_disk_is_told_with_the_file_and_what_to_do(tmp_path):
+    path = tmp_path / "some.csv"
+    with pytest.raises(OSError, match="No space") as caught, atomic(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert words_of(caught.value).startswith(f"{path}: No space left on device. Make room")
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 # It can only be read by setting it, which no thread may do while another makes files.
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
@@ -23,6 +26,21 @@ os.umask(_UMASK)
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message says what, where, and what to do."""
+
+
+def words_of(error: OSError) -> str:
+    """Say what the system refused: of which file, if it tells, and what to do if a disk is full.
+
+    Examples
+    --------
+    >>> words_of(OSError(28, "No space left on device", "a.png"))
+    'a.png: No space left on device. Make room and repeat the command.'
+    >>> words_of(PermissionError(13, "Permission denied"))
+    'Permission denied.'
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    cure = " Make room and repeat the command." if error.errno in _FULL else ""
+    return f"{where}{error.strerror or error}.{cure}"
 
 
 @dataclass(frozen=True, order=True)
@@ -103,6 +121,9 @@ def atomic(path: PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files private
         temporary.replace(target)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # a full disk does not say which file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

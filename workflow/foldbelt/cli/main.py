@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from foldbelt.files import InputError
+from foldbelt.files import InputError, words_of
 
 
 def _told(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,7 +23,7 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
         except BrokenPipeError:
             raise SystemExit(1) from None  # `… | head`
         except OSError as error:
-            print(f"Error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+            print(f"Error: {words_of(error)}", file=sys.stderr)
         raise SystemExit(1)
 
     return run
