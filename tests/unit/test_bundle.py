@@ -154,6 +154,52 @@ def test_a_competition_that_is_not_known_here_is_named(tiny, images, tmp_path):
         bundle.predict(path, images, tmp_path / "out")
 
 
+def test_files_in_the_place_of_folders_are_refused_with_what_to_give(tiny, images, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(InputError, match="file is a file; give the folder"):
+        bundle.predict(tiny.bundle, file, tmp_path / "out")
+    for out in (file, file / "below"):
+        with pytest.raises(InputError, match="is a file, or below one; name a folder"):
+            bundle.predict(tiny.bundle, images, out)
+    assert file.read_text() == "mine"
+
+
+def test_another_program_s_journal_is_left_alone_and_a_damaged_one_goes_on(tiny, images, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    journal = out / "journal.jsonl"
+    journal.write_text('{"event": 1}\n')
+    with pytest.raises(InputError, match=r"journal\.jsonl: is no journal of predictions"):
+        bundle.predict(tiny.bundle, images, out, device="cpu")
+    assert journal.read_text() == '{"event": 1}\n'
+    journal.write_text('{"bund')  # stopped within the first line
+    assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 6
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:3], lines[0], *lines[3:]]))
+    assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 4
+
+
+@pytest.mark.parametrize("place", ["nowhere", "images", "raw/sample_submission.csv"])
+def test_a_sample_that_is_not_there_stops_before_anything_is_predicted(
+    tiny, images, tmp_path, place
+):
+    shutil.copytree(tiny.raw, tmp_path / "raw")
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"there is no sample_submission\.csv in it"):
+        bundle.predict(tiny.bundle, images, out, device="cpu", sample=tmp_path / place)
+    assert not (out / MASKS).exists()
+    assert not (out / "submission.csv").exists()
+
+
+def test_what_is_no_image_is_named_to_a_notebook(tiny, tmp_path):
+    model = bundle.load(tiny.bundle, device="cpu")
+    with pytest.raises(InputError, match=r"none\.png is not there"):
+        model(tmp_path / "none.png")
+    with pytest.raises(InputError, match=r"an image is .* not \(0, 4\)"):
+        model(np.zeros((0, 4), np.uint8))
+
+
 def test_threads_share_a_loaded_bundle(tiny, images, tmp_path):
     bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
     model = bundle.load(tiny.bundle, device="cpu")
@@ -196,6 +242,7 @@ def test_the_command_predicts_and_shows_how_far_it_is(tiny, images, tmp_path):
     words = ["predict", str(tiny.bundle), str(images), str(tmp_path / "out"), "--device", "cpu"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
+    assert "6 of 6 images" in done.output
     assert "6 images are predicted" in done.output
     lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
     assert [json.loads(line).get("id") for line in lines[1:]] == [f"test_{n}" for n in "abcdef"]
@@ -259,3 +306,10 @@ def test_labels_that_gate_masks_travel(tmp_path):
     assert table == made.submission()
     empty = pd.read_csv(tmp_path / "out" / MASKS_TABLE)["rle"].isna()
     assert empty.tolist().count(True) == 3, "those whose labels lie below the median"
+
+
+def test_what_does_not_fit_a_sample_is_listed_in_part_with_what_to_do(tiny, images, tmp_path):
+    rows = "".join(f"other{number},\n" for number in range(50))
+    (tmp_path / "sample_submission.csv").write_text(f"id,rle\n{rows}")
+    with pytest.raises(InputError, match=r"(?s)problems.*… and .* more.*exactly the images"):
+        bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu", sample=tmp_path)

@@ -209,7 +209,7 @@ def test_entries_that_share_their_bytes_are_refused(tmp_path):
     local.CRC = crc
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr("e0", content)
+        archive.writestr("manifest.json", content)
         first = archive.filelist[0]
         for number in range(1, count):
             again = zipfile.ZipInfo(f"e{number}")
@@ -256,3 +256,11 @@ def test_what_is_no_archive_is_named(tmp_path, content):
         Bundle(path)
     with pytest.raises(InputError, match="there is no such file"):
         Bundle(tmp_path / "none.zip")
+
+
+def test_another_kind_of_zip_file_is_told_from_a_damaged_bundle(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a photo.txt", b"x" * 1000)
+    with pytest.raises(InputError, match=r"photos\.zip is no bundle: it lacks manifest\.json"):
+        Bundle(path)

@@ -1,5 +1,6 @@
 """The program `foldbelt`: what it shows, how it ends, and that it answers at once."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from test_docs import ROOT
 from foldbelt import config
 from foldbelt.cli import state
 from foldbelt.cli.main import main
+from foldbelt.files import atomic, words_of
 from foldbelt.init import reference
 
 RECIPE = {
@@ -67,6 +69,13 @@ def test_a_recipe_that_never_ran_lacks_everything(place):
     assert "snakemake --cores all --configfile config/mine.yaml" in text
 
 
+def test_a_recipe_that_is_a_part_is_named(place):
+    (place / "config/part.yaml").write_text("run: part\nseed: 3\n")
+    text = said("show", "config/part.yaml", code=1)
+    assert "config/part.yaml: The config cannot be used" in text
+    assert "recipes, write one that says all" in text
+
+
 def test_a_run_shows_what_is_done_and_what_is_not(place):
     for name in ("data/train.h5", "data/test.h5", "channels/base/train.h5"):
         (place / "results/mine" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +96,19 @@ def test_a_finished_run_needs_nothing_and_has_its_score(place):
     text = said("show", "mine")
     assert "still needed" not in text
     assert "mean_dice 0.7500, 0.7000 to 0.8000" in text
+    assert "report      done     1 file\n" in text
     assert "leave-one-fold-out               0.7500" in said("scores", "mine")
     assert said("scores", "mine") == said("scores", "results/mine/scores.json")
+
+
+def test_what_was_told_of_the_files_is_no_problem(place):
+    data = place / "results/mine/data"
+    data.mkdir(parents=True)
+    note = "data,Masks are named *_mask,told\n"
+    (data / "problems.csv").write_text(f"file,reason,action\n{note}")
+    assert "of the raw files" not in said("show", "mine")
+    (data / "problems.csv").write_text(f'file,reason,action\n{note}a.png,"is\nbroken",dropped\n')
+    assert "1 problem of the raw files" in said("show", "mine")
 
 
 def test_what_is_not_there_is_named_with_the_nearest(place):
@@ -103,3 +123,11 @@ def test_what_is_not_there_is_named_with_the_nearest(place):
 def test_the_page_of_rules_is_in_sync_with_them():
     text = (ROOT / "docs" / "init.md").read_text(encoding="utf-8")
     assert reference.page(text) == text, "make docs renews it"
+
+
+def test_a_full_disk_is_told_with_the_file_and_what_to_do(tmp_path):
+    path = tmp_path / "some.csv"
+    with pytest.raises(OSError, match="No space") as caught, atomic(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert words_of(caught.value).startswith(f"{path}: No space left on device. Make room")
+    assert not list(tmp_path.iterdir())

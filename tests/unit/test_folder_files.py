@@ -18,6 +18,8 @@ from foldbelt.competitions._submitting import Prediction
 from foldbelt.competitions.folder import submit
 from foldbelt.config import complete
 from foldbelt.files import InputError
+from foldbelt.formats.pixels.kinds import Undecodable
+from foldbelt.formats.pixels.reading import header
 from foldbelt.report import problems
 
 SIZE = (40, 56)
@@ -285,6 +287,17 @@ def test_images_in_other_forms_give_the_same_arrays(run: Run) -> None:
     Image.fromarray(mask).convert("1").save(masks / "f.bmp")
     found = arrays(run)
     assert all(map(np.array_equal, found, expected))
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_several_pages_are_refused_in_every_format(tmp_path, suffix):
+    frames = [Image.fromarray(np.full((20, 30), level, np.uint8)) for level in (0, 99, 200)]
+    path = tmp_path / f"some.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(Undecodable, match="holds 3 pages; split it"):
+        header(path)
+    frames[0].save(path)
+    assert header(path) == (20, 30)
 
 
 # --- damage

@@ -201,3 +201,13 @@ def test_a_run_cannot_keep_what_it_writes_itself() -> None:
     whole = resolve(other)
     assert whole["folds"]["base"]["keep"] == "results/older/folds/base.csv"
     assert "older" not in str(writing._without_places(whole)), "a bundle tells no path"
+
+
+def test_of_many_offenders_some_are_listed() -> None:
+    names = [f"im{n}" for n in range(50)]
+    table = pd.DataFrame({"id": names})
+    kept = pd.DataFrame({"id": names, "fold": "4"})
+    with pytest.raises(InputError) as error:
+        splitting._plan(table, 2, [], None, 0, kept=kept)
+    assert "50 problems" in str(error.value)
+    assert "… and 30 more" in str(error.value)

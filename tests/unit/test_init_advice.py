@@ -29,6 +29,11 @@ def two_folders(images, masks):
     return make
 
 
+def two_folders_of_other_names(root):
+    put(root / "photos", suffix=".jpg")
+    put(root / "drawn", [f"{name}_mask" for name in NAMES])
+
+
 def parts(images, masks):
     def make(root):
         for part in ("train", "val"):
@@ -79,6 +84,9 @@ def table_of_files(root):
         (two_folders("Images", "Masks"), "masks", 4, 0),
         (two_folders("images", "ground truth"), "masks", 4, 0),
         (two_folders(".", "gt"), "masks", 4, 0),
+        (two_folders("photos", "truth"), "masks", 4, 0),
+        (two_folders("train/photos", "train/truth"), "masks", 4, 0),
+        (two_folders_of_other_names, "masks", 4, 0),
         (parts("images", "annotations"), "masks", 4, 0),
         (parts("imgs", "labels"), "masks", 4, 0),
         (splits, "masks", 4, 3),

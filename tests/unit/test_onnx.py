@@ -350,3 +350,8 @@ def test_means_are_those_of_the_blend(mean: str) -> None:
     found = graph.mixed([torch.from_numpy(p) for p in labels], shares, kind, 1e-6).numpy()
     # Next to 1, float32 has few digits for the logarithm of what is missing.
     np.testing.assert_allclose(found, mix_labels(labels, shares, *kind), atol=1e-4)
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused_first(tmp_path):
+    with pytest.raises(InputError, match="is a folder; give the name of a file"):
+        export(tmp_path / "none.zip", tmp_path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 # It can only be read by setting it, which no thread may do while another makes files.
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
@@ -23,6 +26,21 @@ os.umask(_UMASK)
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message says what, where, and what to do."""
+
+
+def words_of(error: OSError) -> str:
+    """Say what the system refused: of which file, if it tells, and what to do if a disk is full.
+
+    Examples
+    --------
+    >>> words_of(OSError(28, "No space left on device", "a.png"))
+    'a.png: No space left on device. Make room and repeat the command.'
+    >>> words_of(PermissionError(13, "Permission denied"))
+    'Permission denied.'
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    cure = " Make room and repeat the command." if error.errno in _FULL else ""
+    return f"{where}{error.strerror or error}.{cure}"
 
 
 @dataclass(frozen=True, order=True)
@@ -66,6 +84,15 @@ def raise_all(
     raise InputError("\n".join([*lines, hint] if hint else lines))
 
 
+def refuse_folder(path: PathLike) -> None:
+    """Raise InputError if a folder lies where a file is to be written.
+
+    Called by `atomic`; and before, where the file is the end of long work.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file.")
+
+
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`, synced and renamed to `path` when the block succeeds.
@@ -83,6 +110,7 @@ def atomic(path: PathLike) -> Iterator[Path]:
         The temporary file to write to (it exists, empty).
     """
     target = Path(path)
+    refuse_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)
@@ -93,6 +121,9 @@ def atomic(path: PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files private
         temporary.replace(target)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # a full disk does not say which file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

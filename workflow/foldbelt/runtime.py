@@ -41,8 +41,9 @@ def prepare(cpu_threads: int, device: str | None = None) -> torch.device:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device: the config demands a GPU, but torch finds none. Check the driver "
-            "(nvidia-smi) and that torch was built for CUDA, or set device: auto."
+            "device: a GPU is demanded, but torch finds none. Check the driver (nvidia-smi) and "
+            "that torch was built for CUDA, or say auto (`device: auto` in a recipe, "
+            "`--device auto` to predict)."
         )
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.set_num_threads(cpu_threads)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldbelt.bundle.command import DEVICES, run
-from foldbelt.files import InputError, PathLike
+from foldbelt.files import InputError, PathLike, words_of
 
 _STEPS = 20  # of which the time that is left is told
 _EVERY = 10.0  # seconds between lines, where no terminal shows one line that changes
@@ -50,7 +50,7 @@ def main(bundle: PathLike, words: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"Error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        print(f"Error: {words_of(error)}", file=sys.stderr)
         return 1
     print(said)
     return 0
@@ -78,10 +78,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 class Progress:

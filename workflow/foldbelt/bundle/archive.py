@@ -92,6 +92,8 @@ class Archive:
         entries = archive.infolist()
         if len(entries) > MOST_ENTRIES:
             raise InputError(f"{path} holds {len(entries)} entries; no bundle has so many. {_CURE}")
+        if MANIFEST not in {entry.filename for entry in entries}:
+            raise InputError(f"{path} is no bundle: it lacks {MANIFEST}. {_CURE}")
         problems = [Problem(_shown(entry), fault) for entry in entries if (fault := _fault(entry))]
         times = Counter(entry.filename for entry in entries)
         problems += [

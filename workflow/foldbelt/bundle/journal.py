@@ -21,6 +21,7 @@ from foldbelt.files import InputError
 from foldbelt.rle import encode
 
 NAME = "journal.jsonl"
+_FIRST = b'{"bundle": '
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path, bundle: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(
+                f"{folder} is a file, or below one; name a folder for what is predicted."
+            ) from error
         self.path = folder / NAME
         self._file = open(self.path, "a+b")  # noqa: SIM115
         try:
@@ -121,13 +127,18 @@ class Journal:
             ) from error
 
     def _begin(self, bundle: str) -> None:
-        """Read where the lines begin; drop what is no whole line."""
+        """Read where the lines begin; drop what is no whole line, but of nobody else's file."""
         self._places: dict[str, tuple[int, str]] = {}
         self._file.seek(0)
         start, known = 0, None
         for line in self._file:
             content = _content(line)
-            if content is None:
+            if not start and not line.startswith(_FIRST) and not _FIRST.startswith(line):
+                raise InputError(
+                    f"{self.path}: is no journal of predictions, and would be overwritten. Choose "
+                    "another folder, or move the file away."
+                )
+            if content is None or (known is not None and "bundle" in content):
                 break
             if known is None:
                 known = content.get("bundle")

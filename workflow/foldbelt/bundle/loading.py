@@ -75,7 +75,7 @@ class Model:
         given: list[Answer | Finding] = []
         about_it = self._pipeline.levels, said
         if isinstance(image, np.ndarray):
-            if image.ndim not in (2, 3):
+            if image.ndim not in (2, 3) or not image.size:
                 raise InputError(f"an image is (h, w) or (h, w, C), not {image.shape}.")
             item = _item(Path(_NAME), image.shape, *about_it)
             given += self._pipeline([item], Path(), cast(Reader, _Array(image)))

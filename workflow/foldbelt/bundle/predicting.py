@@ -99,6 +99,8 @@ def predict(
         if images could not be read.
     """
     source, target = Path(images), Path(out)
+    if source.is_file():
+        raise InputError(f"{source} is a file; give the folder in which the images lie.")
     if not source.is_dir():
         raise InputError(f"{source}: there is no such folder of images.")
     if target.resolve().is_relative_to(source.resolve()):
@@ -111,7 +113,7 @@ def predict(
     with Bundle(bundle) as opened, Journal(target, opened.id) as journal:
         pipeline = Pipeline(opened, device, cpu_threads)
         if sample is not None:
-            check_sample(pipeline)
+            check_sample(pipeline, sample)
         items, findings = listed(source, opened, pipeline.levels, table)
         folder = _Folder(pipeline, target, journal, source)
         new = passed = 0

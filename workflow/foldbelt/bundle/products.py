@@ -70,20 +70,30 @@ def _add_column(path: Path, name: str, words: dict[str, str]) -> None:
     write_text(path, text.getvalue())
 
 
-def check_sample(pipeline: Pipeline) -> None:
-    """Refuse a sample where the run has no submission.
+def check_sample(pipeline: Pipeline, sample: PathLike) -> None:
+    """Refuse a sample that is not there, or where the run has no submission.
+
+    A run may do without one, and writes all its images then; who names one wants its rows.
 
     Raises
     ------
     InputError
-        If it decides neither on masks nor, for a competition that asks for it, on labels and boxes
-        together.
+        If the folder holds no sample submission; or if the run decides neither on masks nor, for a
+        competition that asks for it, on labels and boxes together.
     """
     if not pipeline.classes and not _is_joint(pipeline):
         tables = ", ".join(pipeline.bundle.manifest.outputs)
         raise InputError(
             f"{pipeline.bundle.path}: the run has no submission in the form of a sample; what it "
             f"predicts ({tables}) is in tables of their own. Leave out --sample."
+        )
+    competition = pipeline.bundle.manifest.competition
+    name = registry.constant(registry.competition(competition), "SAMPLE")
+    if name is not None and not (Path(sample) / name).is_file():
+        raise InputError(
+            f"{sample}: there is no {name} in it. --sample takes the folder in which the "
+            "competition's sample submission lies; without --sample, tables of all images are "
+            "written."
         )
 
 

@@ -56,7 +56,9 @@ def main(words: Sequence[str] | None = None) -> int:
             return _start(place, words)
     except Refused as error:
         print(f"Error: {_HERE}: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+    return 1
 
 
 def _start(place: str, words: Sequence[str] | None) -> int:

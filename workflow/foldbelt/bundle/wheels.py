@@ -17,7 +17,7 @@ from foldbelt.bundle import archive
 from foldbelt.bundle.archive import MANIFEST, MANIFEST_BYTES
 from foldbelt.bundle.manifest import parse
 from foldbelt.bundle.needs import BESIDE
-from foldbelt.files import InputError, PathLike
+from foldbelt.files import InputError, PathLike, refuse_folder
 
 NEVER = ("torch", "torchvision")
 PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1))
@@ -61,6 +61,7 @@ def gather(
     InputError
         If the bundle cannot be used, everything is left out, or pip cannot download something.
     """
+    refuse_folder(out)
     with archive.opened(bundle) as opened:
         manifest = parse(opened.text(MANIFEST, MANIFEST_BYTES), bundle)
     skipped = {_normal(name) for name in (*NEVER, *without)}

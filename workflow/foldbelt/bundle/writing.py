@@ -139,7 +139,7 @@ def write(
         )
         archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
     size = Path(out).stat().st_size / 1e6
-    print(f"{len(listed)} members, {len(files)} networks, {size:.1f} MB")
+    print(f"members: {len(listed)}, networks: {len(files)}, {size:.1f} MB")
 
 
 def _texts(

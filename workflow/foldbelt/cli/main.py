@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from foldbelt.files import InputError
+from foldbelt.files import InputError, words_of
 
 
 def _told(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,7 +23,7 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
         except BrokenPipeError:
             raise SystemExit(1) from None  # `… | head`
         except OSError as error:
-            print(f"Error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+            print(f"Error: {words_of(error)}", file=sys.stderr)
         raise SystemExit(1)
 
     return run
@@ -160,24 +159,14 @@ def predict_command(
     \b
     foldbelt predict results/mine/bundle.zip ~/new-scans predicted
     """
-    from foldbelt.bundle.command import run  # seconds
+    from foldbelt.bundle.alone import Progress  # seconds
+    from foldbelt.bundle.command import run
 
-    bars = ExitStack()
-    shown: list[Any] = []  # the bar, once it is known how many images there are
-
-    def progress(done: int, total: int) -> None:
-        if not shown:
-            bar = click.progressbar(length=total, label="Images", show_pos=True, file=sys.stderr)
-            shown.append(bars.enter_context(bar))
-        shown[0].update(done - shown[0].pos)
-
-    with bars:
-        said = run(
-            bundle, images, out,
-            device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
-            progress=progress,
-        )  # fmt: skip
-    print(said)
+    print(run(
+        bundle, images, out,
+        device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
+        progress=Progress(),
+    ))  # fmt: skip
 
 
 @main.command("wheels", short_help="Download what a bundle needs, for a machine without internet.")

@@ -1,5 +1,6 @@
 """What a run is, which of its files are there, and what it still needs."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from foldbelt.files import InputError
 from foldbelt.registry import suggest
 
 RESULTS = Path("results")
+_TOLD = "told"  # the action of rows that are no problems
 
 
 class Stage(NamedTuple):
@@ -63,7 +65,13 @@ def describe(run: str) -> str:
     source = recipe or _config_of(folder)
     if source is None:
         return "\n".join([*_plain(folder), *_scores(folder)])
-    settings = configs.resolve(_read(source))
+    try:
+        settings = configs.resolve(_read(source))
+    except InputError as error:
+        raise InputError(
+            f"{source}: {error}\nOf a run of several recipes, write one that says all, or look at "
+            f"the files in {folder}/."
+        ) from None
     stages = stages_of(settings, folder)
     lines = [*_what(settings, folder, source), *(_line(stage, folder) for stage in stages)]
     lines += _unfinished(folder) + _scores(folder)
@@ -159,7 +167,7 @@ def _line(stage: Stage, folder: Path) -> str:
     missing = stage.missing
     done = f"{len(stage.files) - len(missing)} of {len(stage.files)}"
     if not missing:
-        return f"  {stage.name:<11} done     {len(stage.files)} files"
+        return f"  {stage.name:<11} done     {len(stage.files)} file{'s' * (len(stage.files) > 1)}"
     named = missing[0].relative_to(folder).as_posix()
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     word = "part" if len(missing) < len(stage.files) else "missing"
@@ -176,8 +184,10 @@ def _unfinished(folder: Path) -> list[str]:
     )
     problems = folder / "data" / "problems.csv"
     if problems.is_file():
-        count = len(problems.read_text(encoding="utf-8").splitlines()) - 1
-        lines += [f"  {count} problems of the raw files: {problems}"] if count > 0 else []
+        with problems.open(encoding="utf-8", newline="") as file:
+            count = sum(row.get("action") != _TOLD for row in csv.DictReader(file))
+        named = f"{count} problem{'s' * (count > 1)} of the raw files"
+        lines += [f"  {named}: {problems}"] if count else []
     return lines
 
 

@@ -1,8 +1,17 @@
-"""What a competition's writer gets."""
+"""What a competition's writer gets, and how it refuses what does not fit a sample submission."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from foldbelt.files import Problem, raise_all
+
+_LISTED = 20
+_CURE = (
+    "Predict exactly the images that the sample lists: in a run, redo ingest and predictions from "
+    "the files that it belongs to; with a bundle, give the folder of these images."
+)
 
 
 @dataclass(frozen=True)
@@ -22,3 +31,16 @@ class Prediction:
     id: str
     mask: np.ndarray
     label_prob: np.ndarray | None = None
+
+
+def refuse_others(problems: Sequence[Problem], sample: str) -> None:
+    """Raise InputError if rows are missing or too many, with the first of them.
+
+    Parameters
+    ----------
+    problems
+        A row each.
+    sample
+        Name of the sample submission.
+    """
+    raise_all(problems, f"The predictions do not match {sample}", _CURE, _LISTED)

@@ -14,6 +14,7 @@ from foldbelt.files import InputError, PathLike, Problem, raise_all
 from foldbelt.folds.dealing import NEW
 
 _SHOWN = 3  # ids of a group that a message names
+_LISTED = 20
 _CURE = (
     "Give every image one fold from 0 to {}, and all images of a group the same, or leave `keep` "
     "out to split anew."
@@ -97,7 +98,7 @@ def settle(table: pd.DataFrame, ids: Sequence[str], groups: np.ndarray, count: i
             problems.append(_split(known, [name for name in names if name not in times]))
         elif known:
             settled[group] = next(iter(known))
-    raise_all(problems, "folds.*.keep", _CURE.format(count - 1))
+    raise_all(problems, "folds.*.keep", _CURE.format(count - 1), _LISTED)
     here = set(ids)
     gone = [name for name in times if name not in here]
     if len(gone) == len(times):

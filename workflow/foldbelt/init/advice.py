@@ -19,7 +19,7 @@ from foldbelt.formats.folders import files_in, is_litter
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.formats.pairs import pair
 
-_MASKS = re.compile(r"mask|label|annot|segm|ground.?truth|target|^gt|_gt$|^y$")
+_MASKS = re.compile(r"mask|label|annot|segm|truth|target|^gt|_gt$|^y$")
 """In names of folders, in small letters, that hold masks."""
 _BESIDE = re.compile(r"(.+?)([_-](?:mask|masks|label|labels|seg|segmentation|gt|annotation))", re.I)
 """Names of masks that lie beside their images."""
@@ -108,11 +108,12 @@ def _masks_beside(root: Path, images: _Images) -> Advice | None:
 def _two_folders(root: Path, images: _Images) -> Advice | None:
     """Images and masks lie in two folders, by whatever names."""
     best: tuple[int, str, str] | None = None
+    named = {place for place, files in images.items() if _named_masks(place, files)} - {"."}
     for masks, drawn in images.items():
-        if masks == "." or not _MASKS.search(masks.lower()):
+        if masks not in named:
             continue
         for place, files in images.items():
-            if place == masks or _MASKS.search(place.lower()):
+            if place in named:
                 continue
             fitting = len(pair({p.stem for p in files}, {p.stem for p in drawn}).masks)
             if fitting >= _FIT * len(drawn) and (best is None or fitting > best[0]):
@@ -133,6 +134,11 @@ def _two_folders(root: Path, images: _Images) -> Advice | None:
     where = "the images here" if place == "." else f"{place}/"
     seen = f"{where} and {masks}/ look like images and their masks: {number} names fit."
     return Advice(seen, tuple(commands))
+
+
+def _named_masks(place: str, files: list[Path]) -> bool:
+    """Tell whether a folder holds masks by its name, or by the names of all files in it."""
+    return bool(_MASKS.search(place.lower())) or all(_BESIDE.fullmatch(p.stem) for p in files)
 
 
 def _parents(place: str, masks: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from foldbelt.bundle.onnx.graph import LABELS, MASKS
 from foldbelt.bundle.onnx.translation import PACKAGES, check_packages, session_of, translate
 from foldbelt.bundle.reading import Bundle
 from foldbelt.channels._resizing import Resizer
-from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all
+from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all, refuse_folder
 from foldbelt.models._saved import load_model
 from foldbelt.predict.predictor import Predictor, sizes_at
 from foldbelt.predict.windows import Windows
@@ -116,6 +116,7 @@ def export(
         different inputs, or the file does not compute what the workflow does.
     """
     check_packages()
+    refuse_folder(out)
     with Bundle(bundle) as opened:
         device = runtime.prepare(cpu_threads or int(opened.recipe["cpu_threads"]), "cpu")
         blending = blending_of(opened, member)

@@ -15,6 +15,7 @@ import numpy as np
 
 from foldbelt.boxes import Boxes
 from foldbelt.competitions._output_tables import write_boxes, write_labels
+from foldbelt.competitions._submitting import refuse_others
 from foldbelt.competitions.chest import LABELS, SAMPLE, form
 from foldbelt.competitions.chest.predicted import read_predictions
 from foldbelt.files import Problem, raise_all
@@ -101,7 +102,7 @@ def _check_rows(
     problems += [Problem(key, "is predicted, but not in the sample") for key in extra]
     again = [key for key, count in Counter(wanted).items() if count > 1]
     problems += [Problem(key, "is in the sample more than once") for key in again]
-    raise_all(problems, f"The predictions do not match {SAMPLE}", "Redo ingest and predictions.")
+    refuse_others(problems, SAMPLE)
 
 
 def _studies(labels: np.ndarray, table: "pd.DataFrame") -> dict[str, str]:

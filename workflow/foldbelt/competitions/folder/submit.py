@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from foldbelt.competitions._output_tables import write_boxes, write_labels
-from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions._submitting import Prediction, refuse_others
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.predicted import read_predictions
 from foldbelt.competitions.folder.sample import COLUMNS, in_sample, sample_fault
-from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
@@ -59,9 +59,7 @@ def write_submission(
         extra = sorted(set(table.index) - set(keys))
         problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
         problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
-        raise_all(
-            problems, f"The predictions do not match {SAMPLE}", "Redo ingest and predictions."
-        )
+        refuse_others(problems, SAMPLE)
         table = table.reindex(keys).reset_index()
         table["id"] = as_named
         table["rle"] = table["rle"].fillna("")

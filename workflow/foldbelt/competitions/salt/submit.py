@@ -5,9 +5,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions._submitting import Prediction, refuse_others
 from foldbelt.competitions.salt import SAMPLE
-from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
@@ -80,8 +80,4 @@ def _refuse_other_ids(wanted: list[str], given: Iterable[str]) -> None:
         Problem(key, "is predicted, but not in the sample")
         for key in sorted(set(given) - set(wanted))
     ]
-    raise_all(
-        problems,
-        f"The predictions do not match {SAMPLE}",
-        "Redo ingest and predictions from the same files.",
-    )
+    refuse_others(problems, SAMPLE)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions._submitting import Prediction, refuse_others
 from foldbelt.competitions.steel import SAMPLE, pairs
-from foldbelt.files import InputError, Problem, raise_all
+from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
@@ -117,5 +117,4 @@ def _refuse_other_pairs(
         Problem("_".join(key), "is predicted, but not in the sample")
         for key in sorted(given - wanted)
     ]
-    hint = "Redo ingest and predictions from the same files."
-    raise_all(problems, f"The predictions do not match {SAMPLE}", hint)
+    refuse_others(problems, SAMPLE)

@@ -105,8 +105,10 @@ def refuse(path: Path, otherwise: str) -> Undecodable:
     try:
         reason = refusal(first_bytes(path))
     except FileNotFoundError:
-        leads = f" to {os.readlink(path)}" if path.is_symlink() else ""
-        reason = f"is a link{leads}, which leads nowhere; fetch what it stands for"
+        reason = "is not there"
+        if path.is_symlink():
+            leads = f" to {os.readlink(path)}"
+            reason = f"is a link{leads}, which leads nowhere; fetch what it stands for"
     except OSError as error:
         reason = f"cannot be opened ({error.strerror})"
     return Undecodable(reason or otherwise)

@@ -19,6 +19,7 @@ MOST = 2**29
 _LOSSY = ("JPEG", "JPEG 2000", "WebP")
 _PILLOWS = ("GIF", "JPEG 2000")
 _ENDS = 2**12  # bytes at the end of a PNG that are searched for EXIF data
+_PAGES = "holds {} pages; split it into one file each"
 
 
 def kind_of_file(path: Path) -> str:
@@ -48,14 +49,14 @@ def header(path: Path) -> tuple[int, int]:
 def _header(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1) if image.format == "GIF" else 1
+            pages = getattr(image, "n_frames", 1) if image.format in ("GIF", "WEBP") else 1
             height, width = image.height, image.width
             tagged = image.format in ("JPEG", "WEBP", "MPO") and "exif" in image.info
             turned = image.getexif().get(TAG, 1) if tagged else 1
     except Exception as error:  # Pillow raises nearly anything on a broken file
         raise refuse(path, "cannot be read as an image") from error
     if pages > 1:
-        raise Undecodable(f"holds {pages} pages; split it into one file each")
+        raise Undecodable(_PAGES.format(pages))
     return (width, height) if turned in SWAPPING else (height, width)
 
 
@@ -67,6 +68,10 @@ def _png_header(path: Path, first: bytes) -> tuple[int, int]:
     if first[12:16] != b"IHDR" or len(first) < 24:
         raise Undecodable("cannot be read as an image: its PNG header is broken")
     width, height = (int.from_bytes(first[at : at + 4], "big") for at in (16, 20))
+    place = first.find(b"acTL", 0, first.find(b"IDAT"))  # of an animation, how many frames
+    frames = int.from_bytes(first[place + 4 : place + 8], "big") if place > 0 else 1
+    if frames > 1:
+        raise Undecodable(_PAGES.format(frames))
     tagged = b"eXIf" in first
     if len(first) == FIRST:
         with path.open("rb") as file:
