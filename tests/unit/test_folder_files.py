@@ -19,6 +19,7 @@ from foldbelt.competitions.folder import submit
 from foldbelt.config import complete
 from foldbelt.files import InputError
 from foldbelt.formats.pixels.kinds import Undecodable
+from foldbelt.formats.pixels.ranges import span_for
 from foldbelt.formats.pixels.reading import header
 from foldbelt.report import problems
 
@@ -499,3 +500,13 @@ def test_a_comma_too_many_in_a_table_is_told(run: Run, capsys: pytest.CaptureFix
     run("folder")
     assert store.table(run.train)["place"].tolist() == [name * 2 for name in "abcdef"]
     assert "meta.csv: its rows have 1 empty field more than its header" in capsys.readouterr().out
+
+
+def test_sixteen_bits_that_no_training_image_has_are_read_only_where_they_are_used():
+    bright, dim = np.full((2, 3), 2**15, np.uint16), np.full((2, 3), 2**12 - 1, np.uint16)
+    assert span_for(bright, "auto", {}) is None  # by the type
+    with pytest.raises(Undecodable, match=r"uint16 pixels of 4095 at most, as no training image"):
+        span_for(dim, "auto", {})
+    assert span_for(dim, "auto", {"uint16": [0, 4095]}) == (0, 4095)
+    assert span_for(dim, "type", {}) is None
+    assert span_for(dim, [0, 4095], {}) == (0, 4095)

@@ -201,6 +201,8 @@ def test_a_run_cannot_keep_what_it_writes_itself() -> None:
     whole = resolve(other)
     assert whole["folds"]["base"]["keep"] == "results/older/folds/base.csv"
     assert "older" not in str(writing._without_places(whole)), "a bundle tells no path"
+    with pytest.raises(InputError, match=r"folds\.base\.keep: \. is a folder; name the csv"):
+        resolve({**spec, "folds": {"base": {"keep": "."}}})
 
 
 def test_of_many_offenders_some_are_listed() -> None:

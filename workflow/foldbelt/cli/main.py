@@ -55,7 +55,7 @@ def main() -> None:
 )
 @click.option("--run", "name", help="Name of the run. [default: that of OUT, else of the folder]")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
-              help="Time for the whole run; 60 % of it for training.")  # fmt: skip
+              help="Time for the whole run.")  # fmt: skip
 @click.option("--gpus", type=click.IntRange(0), help="GPUs to use. [default: those there are]")
 @click.option("--cores", type=click.IntRange(1), help="Cores to use. [default: those there are]")
 @click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")
@@ -162,11 +162,15 @@ def predict_command(
     from foldbelt.bundle.alone import Progress  # seconds
     from foldbelt.bundle.command import run
 
-    print(run(
-        bundle, images, out,
-        device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
-        progress=Progress(),
-    ))  # fmt: skip
+    try:
+        said = run(
+            bundle, images, out,
+            device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
+            progress=Progress(),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise InputError("stopped. The same command goes on from here.") from None
+    print(said)
 
 
 @main.command("wheels", short_help="Download what a bundle needs, for a machine without internet.")

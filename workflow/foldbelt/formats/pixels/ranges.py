@@ -20,6 +20,7 @@ TAILS = (0.1, 99.9)
 _SAMPLED = 2**24  # pixels looked at in all
 _FEW, _MANY = 2**8, 2**16  # of an image, at least and at most
 _THREADS = 4
+_TWELVE_BITS = 2**12 - 1
 
 Range = tuple[Any, Any]
 """Low and high: numbers, or a list of one a band each."""
@@ -109,6 +110,12 @@ def span_for(
         The key `data.range`: "auto", "type", or [low, high].
     found
         What `grey_ranges` found in the training images.
+
+    Raises
+    ------
+    Undecodable
+        With "auto", if no training image holds such pixels and their type does not tell their
+        range: floats, and 16 bits of which at most twelve are used.
     """
     if pixels.dtype == np.uint8:
         return None
@@ -119,12 +126,14 @@ def span_for(
         if np.ndim(low) and (pixels.ndim < 3 or len(low) != pixels.shape[2]):
             return min(low), max(high)
         return low, high
-    if pixels.dtype == np.uint16:
+    dim = pixels.dtype == np.uint16 and pixels.size and int(pixels.max()) <= _TWELVE_BITS
+    if pixels.dtype == np.uint16 and not (wanted == "auto" and dim):
         return None
     if wanted == "auto":
+        most = f" of {pixels.max()} at most" if dim else ""
         raise Undecodable(
-            f"holds {pixels.dtype} pixels, as no training image does; say which values are black "
-            "and white (data.range)"
+            f"holds {pixels.dtype} pixels{most}, as no training image does; save it as these are, "
+            "or say which values are black and white (data.range)"
         )
     if pixels.dtype.kind == "f":
         return 0.0, 1.0
