@@ -122,7 +122,8 @@ def atomic(path: PathLike) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files private
         temporary.replace(target)
     except OSError as error:
-        error.filename = error.filename or str(target)  # a full disk does not say which file
+        if error.errno is not None and error.filename is None:
+            error.filename = str(target)  # a full disk does not say which file
         raise
     finally:
         temporary.unlink(missing_ok=True)
