@@ -36,7 +36,9 @@ class HeldSamples(DrawnSamples):
     def _taken(
         self, image_set: ImageSet, rows: np.ndarray, items: Sequence[Item]
     ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray] | None]:
-        boxes = self._boxes_in(image_set, rows, self._windows(image_set, rows, items))
+        # Windows are told with the batch; here they matter to boxes alone.
+        starts = None if image_set.boxes is None else self._windows(image_set, rows, items)
+        boxes = self._boxes_in(image_set, rows, starts)
         nothing: np.ndarray = np.zeros((len(rows), 0, 0, 0), np.uint8)
         return nothing, nothing, boxes
 
