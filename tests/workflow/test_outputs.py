@@ -130,12 +130,11 @@ def test_the_report_has_the_figures_and_nothing_is_left_to_do(objects: Run) -> N
 
 def test_a_bundle_gives_the_tables_of_all_outputs(objects: Run, tmp_path: Path) -> None:
     images = objects.results / "synthetic" / "competition" / "test"
-    bundle.predict(
-        objects.results / "bundle.zip", images, tmp_path, sample=objects.results / "data" / "sample"
-    )
-    for name in ("submission", "boxes"):
-        expected = (objects.results / f"{name}.csv").read_bytes()
-        assert (tmp_path / f"{name}.csv").read_bytes() == expected
+    # There is no sample submission: all images are written.
+    bundle.predict(objects.results / "bundle.zip", images, tmp_path)
+    for name, expected in (("masks", "submission"), ("boxes", "boxes")):
+        made = (tmp_path / f"{name}.csv").read_bytes()
+        assert made == (objects.results / f"{expected}.csv").read_bytes()
     labels = pd.read_csv(tmp_path / "labels.csv", dtype=str)
     scenes = list(labels.columns[1:-1])
     likeliest = labels[scenes].astype(float).idxmax(axis=1)
