@@ -97,6 +97,9 @@ def test_a_finished_run_needs_nothing_and_has_its_score(place):
     assert "still needed" not in text
     assert "mean_dice 0.7500, 0.7000 to 0.8000" in text
     assert "report      done     1 file\n" in text
+    assert "foldbelt predict" not in text
+    (place / "results/mine/bundle.zip").touch()
+    assert "  for new images: foldbelt predict results/mine/bundle.zip" in said("show", "mine")
     assert "leave-one-fold-out               0.7500" in said("scores", "mine")
     assert said("scores", "mine") == said("scores", "results/mine/scores.json")
 

@@ -64,7 +64,7 @@ def describe(run: str) -> str:
     folder = folder_of(run)
     source = recipe or _config_of(folder)
     if source is None:
-        return "\n".join([*_plain(folder), *_scores(folder)])
+        return "\n".join([*_plain(folder), *_scores(folder), *_bundle(folder)])
     try:
         settings = configs.resolve(_read(source))
     except InputError as error:
@@ -74,7 +74,7 @@ def describe(run: str) -> str:
         ) from None
     stages = stages_of(settings, folder)
     lines = [*_what(settings, folder, source), *(_line(stage, folder) for stage in stages)]
-    lines += _unfinished(folder) + _scores(folder)
+    lines += _unfinished(folder) + _scores(folder) + _bundle(folder)
     left = [stage.name for stage in stages if stage.missing]
     if left:
         lines.append(f"  still needed: {', '.join(left)}; the same command goes on:")
@@ -202,3 +202,9 @@ def _scores(folder: Path) -> list[str]:
         f"  {scores.get('metric', 'score')} {scores['score']:.4f}{interval} (leave-one-fold-out); "
         f"all empty {scores['baseline']:.4f}; `foldbelt scores {folder.name}` has the rest"
     ]
+
+
+def _bundle(folder: Path) -> list[str]:
+    """Name the bundle and its use, if it was made; no other stage asks for it."""
+    path = folder / "bundle.zip"
+    return [f"  for new images: foldbelt predict {path} IMAGES OUT"] if path.is_file() else []
