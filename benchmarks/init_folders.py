@@ -83,6 +83,11 @@ def salt(clone: Clone, out: Path) -> None:
         rows = csv.writer(file)
         rows.writerow(["id", "rle_mask"])
         rows.writerows([Path(name).stem, "1 1"] for name in shown)
+    for name, images in (("train.csv", "train/images/*"), ("depths.csv", "*/images/*")):
+        kept = {path.stem for path in out.glob(images)}
+        head, *lines = clone.read(f"data/{name}").decode().splitlines()
+        of_these = [line for line in lines if line.split(",")[0] in kept]
+        (out / name).write_text("\n".join([head, *of_these]) + "\n", encoding="utf-8")
 
 
 def tiles(clone: Clone, out: Path) -> None:
