@@ -84,6 +84,7 @@ def test_a_plain_set_has_a_plain_recipe(tmp_path):
     assert stage(config)["loss"] == {"bce": 0.5, "dice": 0.5}
     assert stage(config)["sampler"]["name"] == "random"
     assert network(config)["prior"] is None
+    assert max(config["decision"]["space"].get("gate", [0])) < 0.9
     assert facts.grouping is None
 
 
@@ -117,6 +118,7 @@ def test_rare_objects_are_drawn_more_often_and_learnt_by_a_dice_of_their_images(
     assert stage(config)["loss"]["dice"]["empty"] == "skip"
     assert network(config)["prior"] < 0.05
     assert min(config["decision"]["space"]["threshold"]) == 0.05
+    assert max(config["decision"]["space"]["gate"]) == 0.99
 
 
 def test_many_classes_are_one_choice(tmp_path):
@@ -155,6 +157,20 @@ def test_twenty_images_have_five_folds_small_batches_and_a_small_network(tmp_pat
     assert stage(config)["batch_size"] == 4
     on_gpu = nested(decide(replace(facts, machine=Machine(8, 1, 2))))
     assert network(resolve({"run": "x", **on_gpu}))["encoder"] == "resnet18"
+
+
+@pytest.mark.parametrize(
+    ("machine", "images", "folds"),
+    [
+        *((Machine(cores), 300, number) for cores, number in ((1, 3), (2, 4), (3, 3), (16, 5))),
+        (Machine(16), 20, 5),
+        (Machine(16, 2), 300, 5),
+        (Machine(2), 5, 2),
+    ],
+)
+def test_no_core_waits_while_the_last_fold_is_trained(machine, images, folds):
+    facts = Facts(None, "", images, 0, images, *np.full((2, images), 64))
+    assert scale.folds(replace(facts, machine=machine)) == folds
 
 
 def test_weights_of_this_machine_are_taken_with_their_colours(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ GPU_SPEED = 60.0
 """Megapixels a second of one GPU (resnet34)."""
 HALVED = 1.8
 """How many times faster a core is that multiplies bfloat16."""
-STARTING = 90.0
+STARTING = 60.0
 """Seconds that a run of any size needs for processes that start, and for its figures."""
 TRAINING = 0.85
 """Share of the rest that is spent on training; predictions and search take what is left."""
@@ -110,9 +110,13 @@ def of(facts: Facts) -> Scale:
 def folds(facts: Facts) -> int:
     """Number of folds: five where every image counts or there is a GPU, else three.
 
-    Never more than half the groups, or half the images.
+    Up to two more where cores would have nothing to do beside the last of the three. Never more
+    than half the groups, or half the images.
     """
-    number = 5 if facts.train < FEW or facts.machine.gpus else 3
+    number, jobs = 3, facts.machine.jobs
+    number = min(-(-number // jobs) * jobs, 5)
+    if facts.train < FEW or facts.machine.gpus:
+        number = 5
     units = facts.grouping.number if facts.grouping is not None else facts.train
     return max(2, min(number, units // 2))
 
@@ -123,7 +127,7 @@ def training(hours: float) -> float:
     Examples
     --------
     >>> [round(training(hours)) for hours in (0.02, 0.1, 2)]
-    [36, 230, 6044]
+    [36, 255, 6069]
     """
     seconds = hours * 3600
     return max(0.5 * seconds, TRAINING * (seconds - STARTING))

@@ -13,6 +13,10 @@ WHOLE = 1024**2
 RARE = 0.05
 """Share of the pixels of a class below which thresholds begin lower."""
 
+ABSENT = 0.5
+"""Share of the images that show a class below which gates go on towards 1."""
+GATES = [0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]
+
 
 @rule(
     "predict.tta, windows",
@@ -53,7 +57,8 @@ def space(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Thresholds from 0.2 to 0.8, from 0.05 to 0.9 where a class covers less than 5 % of the
     pixels. Smallest areas: none, and a quarter to four times the mask than which one in ten is
     smaller. Small components are removed where masks have several, up to half of the object than
-    which one in ten is smaller."""
+    which one in ten is smaller. Where fewer than half of the images show a class, gates go up to
+    0.99, so that a mask may be wide, and yet only a sure one is kept."""
     if facts.kind != "masks":
         return
     rare = facts.share < RARE
@@ -79,6 +84,14 @@ def space(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
             "decision.space.min_component",
             sizes,
             f"{facts.parts:g} parts a mask; one in ten has fewer than {small:.0f} pixels",
+        )
+    rarest = float(facts.present.min(initial=1))
+    if rarest < ABSENT:
+        yield Choice(
+            "decision.space.gate",
+            GATES,
+            f"{rarest:.0%} of the images show {'it' if len(facts.classes) < 2 else 'the rarest'}; "
+            "a false mask on the others costs a whole image",
         )
 
 

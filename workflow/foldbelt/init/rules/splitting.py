@@ -9,7 +9,8 @@ from foldbelt.init.table import Choice, Chosen, rule
 
 @rule("folds.base.count", "nnU-Net trains five folds; three cost 60 % of that")
 def count(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """Five folds below 100 images, where every image to train on counts, and on a GPU; else three.
+    """Five folds below 100 images, where every image to train on counts, and on a GPU; else three,
+    or up to five where cores would have nothing to do beside the last of them (four on two cores).
     Never more than half the groups, or half the images."""
     number = scale.folds(facts)
     learnt = facts.train * (number - 1) // number
