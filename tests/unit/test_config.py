@@ -18,6 +18,7 @@ from foldbelt.train import state
 ROOT = Path(__file__).parents[2]
 LAID_OVER = {
     "tgs": ["ablation", "ablation-cpu"],
+    "folder": ["ablation-mine"],
     "steel-demo": ["steel-ablation"],
     "chest": ["chest-ablation"],
 }

@@ -55,9 +55,9 @@ def predict(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 )
 def space(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """Thresholds from 0.2 to 0.8, from 0.05 to 0.9 where a class covers less than 5 % of the
-    pixels. Smallest areas: none, and a quarter to four times the mask than which one in ten is
-    smaller. Small components are removed where masks have several, up to half of the object than
-    which one in ten is smaller. Where fewer than half of the images show a class, gates go up to
+    pixels. Smallest areas: none, and 1/4 to 4 times the area than which one mask in ten is
+    smaller. Where masks have several parts, small ones are removed: up to half the area than which
+    one part in ten is smaller. Where fewer than half of the images show a class, gates go up to
     0.99, so that a mask may be wide, and yet only a sure one is kept."""
     if facts.kind != "masks":
         return

@@ -113,10 +113,10 @@ def batch(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 
 @rule("stages.base.epochs", "measured: trial steps on this machine; `foldbelt.init.trial`")
 def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
-    """As many as fit into 85 % of the time given less 60 seconds, but at least half of it (into a
-    third of that, of a model of radiographs), by trial steps on this machine, rounded down by at
-    most a seventh (10, 11, 12, 14 … 630); no more than 100 000 images a training, and, whatever
-    that takes, no fewer than 10 epochs and 200 steps."""
+    """As many as fit, by trial steps on this machine, into 85 % of the time given less 60 seconds,
+    or into half of the time given if that is more (of that, a third for each of the three models of
+    radiographs). Rounded down by at most a seventh (10, 11, 12, 14 … 630). No more than 100 000
+    images a training; and, whatever time it takes, no fewer than 10 epochs and 200 steps."""
     machine, folds = facts.machine, int(chosen["folds.base.count"])
     seen = max(facts.train * (folds - 1) // folds, 1)
     seconds = machine.image_seconds
