@@ -105,6 +105,7 @@ def test_large_objects_in_as_large_images_are_not_cropped(tmp_path):
     shape = (512, 768)
     _, config = made(dataset(tmp_path / "d", 12, shape, squares(shape, 200)))
     assert stage(config)["crop"] is None
+    assert stage(config)["validate_every"] == 5
     height, width = config["channels"]["base"]["size"]
     assert height * width <= 1.1 * 256**2
     assert config["data"]["size"] == [height, width]
@@ -148,6 +149,7 @@ def test_huge_images_are_stored_small_or_cropped_and_predicted_in_windows(tmp_pa
     _, config = made(dataset(tmp_path / "b", 6, shape, squares(shape, 8), "jpg"))
     assert config["channels"]["base"]["size"] == [1600, 1216]
     assert config["predict"]["windows"]["size"] == [512, 512]
+    assert 20 <= stage(config)["validate_every"] <= stage(config)["epochs"] // 3  # whole, long
 
 
 def test_twenty_images_have_five_folds_small_batches_and_a_small_network(tmp_path):

@@ -1,5 +1,6 @@
 """Rules of the one stage, `stages.base`: loss, sampling, crops, length, augmentation."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,10 @@ LEAST = 200
 """Steps of a training below which it has learnt little, whatever the time."""
 SAMPLES = 100_000
 """Images that one training sees at most."""
+FORWARD = 3.0
+"""How many times longer a step of training takes than a prediction, a pixel."""
+VALIDATING = 0.05
+"""Share of a training's time that validation may take."""
 
 
 def exclusive(facts: Facts) -> bool:
@@ -152,7 +157,8 @@ def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
 def optimiser(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     """AdamW, 0.001, or 0.002 for the smallest encoder from scratch; a cosine after one epoch of
     warm-up; a moving average of the weights over about 100 steps, or 20 where an epoch has fewer
-    than 50."""
+    than 50. Validation every five epochs; less often where it would take more than 5 % of the time,
+    as whole images do beside crops, but three times in all."""
     made = scale.of(facts).encoder
     small = not facts.machine.gpus and facts.kind == "masks" and made == scale.SMALLEST
     rate = scale.ENCODERS[made].rate if small else 0.001
@@ -165,7 +171,18 @@ def optimiser(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     )
     steps = facts.train // int(chosen["stages.base.batch_size"])
     yield Choice("stages.base.ema", 0.99 if steps >= 50 else 0.95, f"about {steps} steps an epoch")
-    yield Choice("stages.base.validate_every", 5, "validating decides nothing here, and costs time")
+    yield _validations(facts, chosen)
+
+
+def _validations(facts: Facts, chosen: Chosen) -> Choice:
+    """Say how often to validate: on whole images, while crops may be trained on."""
+    made, reason = scale.of(facts), "validating decides nothing here, and costs time"
+    folds, epochs = int(chosen["folds.base.count"]), int(chosen["stages.base.epochs"])
+    share = made.input[0] * made.input[1] / made.pixels / FORWARD / (folds - 1)  # of an epoch
+    every = max(5, min(math.ceil(share / VALIDATING), epochs // 3))
+    if every > 5:
+        reason += f": as much as {share:.1f} epochs, for it sees whole images"
+    return Choice("stages.base.validate_every", every, reason)
 
 
 @rule("stages.base.amp", "measured: benchmarks/training.py")
