@@ -5,9 +5,10 @@
 For each set, in a folder of its own below --work: the recipe of `foldbelt init`, run unchanged; a
 fixed recipe, `init_before.yaml`, with only the path changed (and the competition, and what its
 masks mean); and a plain script of segmentation-models-pytorch and albumentations with its usual
-defaults, on the folds of the first and with all of the same minutes for training. One table: set,
-images, all empty, score and interval of each, what the first has over it with its interval,
-seconds. What is finished is not run again; `--only` runs one of the three.
+defaults, on the folds of the first, and for training alone the minutes that the first took in all
+(`--hours` where it did not run). One table: set, images, all empty, score and interval of each,
+what the first has over it with its interval, seconds. What is finished is not run again; `--only`
+runs one of the three.
 
 The plain script (`benchmarks/plain_training.py`): U-Net on resnet18 from scratch (or from
 `--weights FILE`), images read in colour and resized to 256, Dice loss, Adam 0.001, flips and
@@ -162,7 +163,9 @@ def run_plain(path: Path, place: Path, given: argparse.Namespace) -> None:
     ids, groups = folds_of(results)
     table = pd.read_csv(results / "folds" / "base.csv", dtype={"id": str})
     folds = sorted(table["fold"].unique().tolist())
-    seconds = given.hours * 3600 * given.cores / len(folds)
+    first = place / "init.json"
+    minutes = json.loads(first.read_text())["seconds"] if first.exists() else given.hours * 3600
+    seconds = minutes * given.cores / len(folds)
     script = [sys.executable, str(ROOT / "benchmarks" / "plain_training.py"), str(path)]
     script += ["--recipe", str(place / "init.yaml"), "--folds", str(results / "folds/base.csv")]
     script += ["--seconds", str(seconds)]
