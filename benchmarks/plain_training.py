@@ -53,7 +53,8 @@ def read(given: argparse.Namespace) -> tuple[Any, ...]:
     recipe = yaml.safe_load(given.recipe.read_text(encoding="utf-8"))
     section = {key: value for key, value in recipe["data"].items() if key != "size"}
     settings = competitions.settings(complete("data", section))
-    settings["size"] = settings["size"] or [SIDE, SIDE]
+    if recipe["competition"] == "folder":  # others have one size, and refuse another
+        settings["size"] = settings["size"] or [SIDE, SIDE]
     reader = competitions.reader(recipe["competition"])
     listing = reader.scan(given.data, settings)
     listing = reader.settle(listing) if hasattr(reader, "settle") else listing
