@@ -76,6 +76,7 @@ def main() -> None:
     folds = np.arange(given.tiles) % 5
     few = prob[: given.loop], truth[: given.loop], folds[: given.loop]
 
+    decide.search(*few, SPACE, "salt_score")  # what is imported at the first call is no search
     start = time.perf_counter()
     found = decide.search(*few, SPACE, "salt_score")
     fast = time.perf_counter() - start

@@ -48,12 +48,9 @@ def repeat(drawn: Path, root: Path, images: int, test_images: int) -> None:
 
 def ingested(root: Path, out: Path) -> None:
     """Ingest the folder."""
-    ingest.run(
-        "steel",
-        root,
-        complete("data", {}),
-        *(out / name for name in ("train.h5", "test.h5", "problems.csv")),
-    )
+    section, train = complete("data", {}), out / "train.h5"
+    ingest.run("steel", root, section, train, out / "problems.csv")
+    ingest.run("steel", root, section, out / "test.h5", out / "test_problems.csv", train)
 
 
 def decoded(root: Path) -> None:
