@@ -164,8 +164,8 @@ def run_plain(path: Path, place: Path, given: argparse.Namespace) -> None:
     table = pd.read_csv(results / "folds" / "base.csv", dtype={"id": str})
     folds = sorted(table["fold"].unique().tolist())
     first = place / "init.json"
-    minutes = json.loads(first.read_text())["seconds"] if first.exists() else given.hours * 3600
-    seconds = minutes * given.cores / len(folds)
+    whole = json.loads(first.read_text())["seconds"] if first.exists() else given.hours * 3600
+    seconds = whole * given.cores / len(folds)
     script = [sys.executable, str(ROOT / "benchmarks" / "plain_training.py"), str(path)]
     script += ["--recipe", str(place / "init.yaml"), "--folds", str(results / "folds/base.csv")]
     script += ["--seconds", str(seconds)]
