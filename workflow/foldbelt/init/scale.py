@@ -113,10 +113,8 @@ def folds(facts: Facts) -> int:
     Up to two more where cores would have nothing to do beside the last of the three. Never more
     than half the groups, or half the images.
     """
-    number, jobs = 3, facts.machine.jobs
-    number = min(-(-number // jobs) * jobs, 5)
-    if facts.train < FEW or facts.machine.gpus:
-        number = 5
+    jobs = facts.machine.jobs
+    number = 5 if facts.train < FEW or facts.machine.gpus else min(-(-3 // jobs) * jobs, 5)
     units = facts.grouping.number if facts.grouping is not None else facts.train
     return max(2, min(number, units // 2))
 
