@@ -313,3 +313,4 @@ def test_what_does_not_fit_a_sample_is_listed_in_part_with_what_to_do(tiny, imag
     (tmp_path / "sample_submission.csv").write_text(f"id,rle\n{rows}")
     with pytest.raises(InputError, match=r"(?s)problems.*… and .* more.*exactly the images"):
         bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu", sample=tmp_path)
+    assert not (tmp_path / "out" / MASKS).exists(), "it is told before anything is predicted"

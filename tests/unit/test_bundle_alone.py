@@ -68,6 +68,47 @@ finally:
 """
 
 
+# Writes a submission of two images for every competition, where there is no pandas.
+WRITE_ALL = """
+import sys
+from pathlib import Path
+import numpy as np
+sys.modules["pandas"] = None
+from foldbelt import competitions, registry
+from foldbelt.boxes import Boxes
+from foldbelt.competitions import Prediction
+
+SAMPLES = {
+    "salt": "id,rle_mask\\nb,\\na,\\n",
+    "steel": "ImageId_ClassId,EncodedPixels\\nb_1,\\nb_2,\\na_1,\\na_2,\\n",
+    "folder": "id,class,rle\\na,1,\\na,2,\\nb,1,\\nb,2,\\n",
+    "chest": "Id,PredictionString\\ns_study,\\na_image,\\nb_image,\\n",
+}
+STOP = {"on_problem": "error"}
+mask = np.ones((3, 4, 2), np.uint8)
+for name in registry.known("competitions"):
+    root = Path(sys.argv[1]) / name
+    root.mkdir()
+    sample = registry.constant(registry.competition(name), "SAMPLE")
+    (root / sample).write_text(SAMPLES[name])
+    writer = competitions.writer(name)
+    if hasattr(writer, "write_submission"):
+        classes = ["1", "2"][: 1 if name == "salt" else 2]
+        given = [Prediction(key, mask[..., : len(classes)]) for key in "ab"]
+        text = writer.write_submission(given, root, STOP, classes)
+        wrong = writer.check_submission(text, given, root, STOP, classes)
+    else:
+        labels, boxes = np.full((2, 5), 0.5, np.float32), np.array([[0, 0, 0, 2, 2, 0.5]])
+        boxes = Boxes.join([boxes.astype(np.float32), np.zeros((0, 6), np.float32)])
+        table = {"study": ["s", "s"], "height": [3, 3], "width": [4, 4]}
+        what = ["a", "b"], labels, boxes, table, root, STOP
+        text = writer.write_joint(*what)
+        wrong = writer.check_joint(text, *what)
+    assert not wrong, wrong
+    print(f"{name}: {len(text.splitlines())}")
+"""
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Tiny:
     made = Tiny(tmp_path_factory.mktemp("alone"), architecture=TIMMS)
@@ -104,8 +145,10 @@ def files(folder: Path, pattern: str = "*.[pc]*") -> dict[str, bytes]:
 
 def test_it_predicts_the_same_bytes_with_the_needed_packages_alone(tiny, unpacked, tmp_path):
     images = shutil.copytree(tiny.raw / "test", tmp_path / "images")
-    bundle.predict(tiny.bundle, images, tmp_path / "expected", device="cpu")
-    words = (images, tmp_path / "out", "--device", "cpu")
+    rows = "".join(f"{path.stem},\n" for path in sorted(images.iterdir(), reverse=True))
+    (tmp_path / "sample_submission.csv").write_text(f"id,rle\n{rows}")
+    bundle.predict(tiny.bundle, images, tmp_path / "expected", device="cpu", sample=tmp_path)
+    words = (images, tmp_path / "out", "--device", "cpu", "--sample", tmp_path)
     done = blocked(unpacked / "predict.py", *words)
     assert done.returncode == 0, done.stderr
     assert "6 images are predicted" in done.stdout
@@ -113,6 +156,7 @@ def test_it_predicts_the_same_bytes_with_the_needed_packages_alone(tiny, unpacke
     assert "s left" in done.stderr
     assert str(provenance.package()) not in done.stdout, "else it shows nothing of the wheel"
     assert files(tmp_path / "out") == files(tmp_path / "expected")
+    assert (tmp_path / "out" / "submission.csv").is_file()
     assert len(list((tmp_path / "out" / MASKS).iterdir())) == len(SIZES)
 
     (tmp_path / "out" / MASKS / "test_b.png").unlink()
@@ -148,14 +192,12 @@ def test_labels_boxes_and_pictures_are_the_same_with_the_needed_packages_alone(
     assert made["boxes.csv"].count(b"opacity") > 1
 
 
-def test_a_submission_asks_for_pandas_by_name_before_anything_is_predicted(
-    tiny, unpacked, tmp_path
-):
-    words = (tiny.raw / "test", tmp_path / "out", "--sample", tiny.raw)
-    done = blocked(unpacked / "predict.py", *words)
-    assert done.returncode == 1
-    assert "--sample needs the package pandas" in done.stderr
-    assert not (tmp_path / "out" / MASKS).exists()
+def test_every_competition_s_submission_is_written_and_checked_without_pandas(tmp_path):
+    done = started("-c", WRITE_ALL, tmp_path, PYTHONPATH=str(provenance.package().parent))
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = dict(line.split(": ") for line in done.stdout.splitlines() if ": " in line)
+    assert set(rows) == set(registry.known("competitions"))
+    assert all(int(count) > 1 for count in rows.values())
 
 
 def test_a_swapped_wheel_is_refused_and_not_run(unpacked, tmp_path):

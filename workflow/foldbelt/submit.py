@@ -172,7 +172,7 @@ def write_joint(
             "Remove the section `joint`: labels and boxes then have a table each."
         )
     _check_ids(test, blend)
-    table = store.table(test)
+    table = store.columns(test)
     ids = table["id"].astype(str).tolist()
     _check_labels(competition, blend)
     labels = store.read(blend, "labels", ids)

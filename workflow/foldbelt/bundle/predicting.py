@@ -16,6 +16,7 @@ from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.products import (
     MASKS_TABLE,
     SUBMISSION,
+    check_rows,
     check_sample,
     write_masks,
     write_submission,
@@ -108,13 +109,13 @@ def predict(
             f"{target} lies in the folder of images, {source}: what is predicted would be taken "
             "for images the next time. Choose a folder outside."
         )
-    if sample is not None:
-        _check_pandas()
     with Bundle(bundle) as opened, Journal(target, opened.id) as journal:
         pipeline = Pipeline(opened, device, cpu_threads)
         if sample is not None:
             check_sample(pipeline, sample)
         items, findings = listed(source, opened, pipeline.levels, table)
+        if sample is not None:
+            check_rows(pipeline, sample, items, incomplete=bool(findings))
         folder = _Folder(pipeline, target, journal, source)
         new = passed = 0
         progress(passed, len(items))
@@ -134,17 +135,6 @@ def predict(
     hint = "All other images are predicted."
     raise_all(problems, f"Images in {source} cannot be read", hint, _LISTED, rest)
     return Done(len(names), new)
-
-
-def _check_pandas() -> None:
-    """Refuse early where a submission could not be written; only its tables need pandas."""
-    try:
-        import pandas  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "--sample needs the package pandas, which is not installed. Install it, or leave "
-            f"--sample out: {MASKS_TABLE} holds the run lengths of all masks."
-        ) from error
 
 
 class _Folder:

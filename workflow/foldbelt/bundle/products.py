@@ -4,15 +4,16 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from foldbelt import registry, submit
+from foldbelt import competitions, registry, submit
 from foldbelt.bundle.answers import Final
 from foldbelt.bundle.journal import Record
 from foldbelt.bundle.manifest import decision_entry
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.competitions import Prediction
+from foldbelt.competitions import Item, Prediction
 from foldbelt.competitions.folder.sample import COLUMNS
 from foldbelt.files import InputError, PathLike, atomic, write_text
 from foldbelt.rle import decode
@@ -97,6 +98,43 @@ def check_sample(pipeline: Pipeline, sample: PathLike) -> None:
         )
 
 
+def check_rows(
+    pipeline: Pipeline, sample: PathLike, items: Sequence[Item], incomplete: bool
+) -> None:
+    """Refuse a sample of other images than those that are given, before any is predicted.
+
+    The submission is written as if nothing were found on the images.
+
+    Parameters
+    ----------
+    pipeline, sample, incomplete
+        As for `write_submission`.
+    items
+        The images.
+
+    Raises
+    ------
+    InputError
+        Naming the rows.
+    """
+    writer = competitions.writer(pipeline.bundle.manifest.competition)
+    what = Path(sample), _settings(pipeline, incomplete)
+    if _is_joint(pipeline):
+        ids = [item.id for item in items]
+        known = (*pipeline.levels, "height", "width")
+        table = {column: [item.columns[column] for item in items] for column in known}
+        writer.write_joint(ids, np.zeros((len(ids), len(pipeline.labels))), None, table, *what)
+        return
+    nothing = np.zeros((1, 1, len(pipeline.classes)), np.uint8)
+    empty = (Prediction(item.id, nothing) for item in items)
+    writer.write_submission(empty, *what, list(pipeline.classes))
+
+
+def _settings(pipeline: Pipeline, incomplete: bool) -> dict[str, Any]:
+    """Say what becomes of rows of a sample for which there is no image."""
+    return {"on_problem": "drop" if incomplete else pipeline.settings["on_problem"]}
+
+
 def _is_joint(pipeline: Pipeline) -> bool:
     """Tell whether labels and boxes are submitted together, as the workflow would."""
     manifest = pipeline.bundle.manifest
@@ -129,7 +167,7 @@ def write_submission(
         The file.
     """
     competition = pipeline.bundle.manifest.competition
-    settings = {"on_problem": "drop" if incomplete else pipeline.settings["on_problem"]}
+    settings = _settings(pipeline, incomplete)
     if _is_joint(pipeline):
         if final.files:  # else no image could be read, which is told
             blend = final.files["labels"]

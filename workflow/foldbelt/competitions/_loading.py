@@ -10,7 +10,7 @@ import numpy as np
 from foldbelt import registry
 from foldbelt.boxes import Boxes
 from foldbelt.competitions._reading import Item, Listing, Sample
-from foldbelt.competitions._submitting import Prediction
+from foldbelt.competitions._submitting import Prediction, Table
 from foldbelt.formats import Finding
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Writer(Protocol):
         ids: Sequence[str],
         labels: np.ndarray,
         boxes: Boxes | None,
-        table: "pd.DataFrame",
+        table: Table,
         root: Path,
         settings: Mapping[str, Any],
     ) -> str: ...
@@ -77,7 +77,7 @@ class Writer(Protocol):
         ids: Sequence[str],
         labels: np.ndarray,
         boxes: Boxes | None,
-        table: "pd.DataFrame",
+        table: Table,
         root: Path,
         settings: Mapping[str, Any],
     ) -> list[Finding]: ...

@@ -1,7 +1,8 @@
 """What a competition's writer gets, and how it refuses what does not fit a sample submission."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,10 @@ _CURE = (
     "Predict exactly the images that the sample lists: in a run, redo ingest and predictions from "
     "the files that it belongs to; with a bundle, give the folder of these images."
 )
+
+
+Table = Mapping[str, Sequence[Any] | np.ndarray]
+"""What is known of images: column → a value an image."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import csv
 import io
-import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,82 +20,83 @@ if TYPE_CHECKING:
 MANY = 5  # how many wrong values of one kind in one file a reason lists
 _MISSING = {"", "nan", "na", "inf", "-inf"}
 _NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
+_LONGEST = 2**31 - 1  # characters of a field: run lengths may be long
+_END = ("\n", "end")  # lines behind the last one, by which a quote that is still open shows
+
+
+Columns = dict[str, list[str]]
+"""A csv as text: name of a column → its fields, "" where nothing stands."""
 
 
 def read_text(source: Path | io.StringIO) -> "pd.DataFrame":
-    """Read a csv without interpreting it: every field is a str, an empty field is "".
-
-    Blanks around the names of columns do not count. Rows may end in commas that the header lacks,
-    if nothing stands behind them; then pandas would take the first column for an index.
+    """Read a csv as `read_columns` does, into a DataFrame of str.
 
     Raises
     ------
     ValueError
-        If rows have more fields than the header names, or it is no csv.
+        As `read_columns` does.
     """
     import pandas as pd
 
-    options: dict[str, Any] = {"dtype": str, "na_filter": False, "encoding": "utf-8-sig"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            table = pd.read_csv(source, index_col=False, **options)
-        except pd.errors.ParserWarning:
-            table = _with_more_fields(source, options)
-    table.columns = pd.Index([str(name).strip() for name in table.columns])
-    return table
+    return pd.DataFrame(read_columns(source), dtype=str)
 
 
-def _with_more_fields(source: Path | io.StringIO, options: Mapping[str, Any]) -> "pd.DataFrame":
-    """Read a csv whose rows have more fields than its header; those must be empty."""
-    import pandas as pd
+def read_columns(source: Path | io.StringIO) -> Columns:
+    """Read a csv without interpreting it, and without pandas: where a bundle predicts is none.
 
-    def again(**more: Any) -> "pd.DataFrame":
-        if isinstance(source, io.StringIO):
-            source.seek(0)
-        return pd.read_csv(source, header=None, **options, **more)
-
-    names = again(nrows=1).iloc[0].tolist()
-    cells = again(skiprows=1)
-    filled = (cells.iloc[:, len(names) :] != "").any(axis=1)
-    if filled.any():
-        line = int(filled.to_numpy().argmax()) + 2
-        raise ValueError(
-            f"line {line} has more fields than the header, which names {len(names)}: is there a "
-            "comma too many, or a text with a comma that is not in quotes?"
-        )
-    table = cells.iloc[:, : len(names)]
-    table.columns = pd.Index(names)
-    return table
-
-
-def read_columns(path: Path) -> dict[str, list[str]]:
-    """Read a csv as `read_text` does, without pandas: where a bundle predicts there may be none.
+    Blanks around the names of columns do not count, nor do empty lines. Rows may end in commas
+    that the header lacks, if nothing stands behind them; a short row lacks nothing but its last
+    fields. A column without a name is called "Unnamed: 2" by its place, counted from 0.
 
     Raises
     ------
     ValueError
-        If rows have more fields than the header names, a name is there twice, or it is no csv.
+        If rows have more fields than the header names, a name is there twice, a quote is never
+        closed, or it is no csv.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            rows = [(lines.line_num, row) for row in lines if row[1:] or "".join(row).strip()]
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    if not rows:
-        raise ValueError("it is empty")
-    names = [name.strip() for name in rows[0][1]]
+    if isinstance(source, io.StringIO):
+        source.seek(0)
+        (_, header), *rows = _rows(source)
+    else:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            (_, header), *rows = _rows(file)
+    names = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(header)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"its header names {', '.join(map(repr, twice))} more than once")
-    for line, row in rows[1:]:
+    for line, row in rows:
         if any(row[len(names) :]):
             raise ValueError(
-                f"line {line} has more fields than the header, which names {len(names)}"
+                f"line {line} has more fields than the header, which names {len(names)}: is there "
+                "a comma too many, or a text with a comma that is not in quotes?"
             )
-    return {name: [row[place] if place < len(row) else "" for _, row in rows[1:]]
+    return {name: [row[place] if place < len(row) else "" for _, row in rows]
             for place, name in enumerate(names)}  # fmt: skip
+
+
+def _rows(lines: Iterable[str]) -> list[tuple[int, list[str]]]:
+    """Give the rows that are not empty, with the number of their last line; at least one."""
+    csv.field_size_limit(_LONGEST)
+    reader = csv.reader(chain(lines, _END))
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if rows.pop()[1] != [_END[1]]:
+        raise ValueError("a quote is opened and never closed")
+    rows = [(line, row) for line, row in rows if row[1:] or "".join(row).strip()]
+    if not rows:
+        raise ValueError("it is empty")
+    return rows
+
+
+def text_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Write rows as the text of a csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def empty_fields(path: Path) -> int:
@@ -124,6 +125,16 @@ def _matched(name: str, known: Collection[str]) -> str:
 def read_table(
     root: Path, name: str, columns: Collection[str], needed: bool = True
 ) -> "tuple[pd.DataFrame | None, list[Finding]]":
+    """Read a table of the competition as `read_fields` does, into a DataFrame of str."""
+    import pandas as pd
+
+    given, findings = read_fields(root, name, columns, needed)
+    return None if given is None else pd.DataFrame(given, dtype=str), findings
+
+
+def read_fields(
+    root: Path, name: str, columns: Collection[str], needed: bool = True
+) -> tuple[Columns | None, list[Finding]]:
     """Read one table of the competition; None and a finding if it cannot be used.
 
     Parameters
@@ -141,26 +152,24 @@ def read_table(
         reason = f"is missing; it must be a csv with {which}"
         return None, [Finding(name, reason)] if needed else []
     try:
-        table = read_text(path)
-    except (ValueError, UnicodeError) as error:  # pandas' parser errors are ValueErrors
+        given = read_columns(path)
+    except ValueError as error:
         return None, [Finding(name, f"cannot be read as a csv: {' '.join(str(error).split())}")]
-    absent = [column for column in columns if column not in table]
+    absent = [column for column in columns if column not in given]
     if absent:
-        has = ", ".join(map(str, table.columns))
+        has = ", ".join(given)
         reason = f"lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)} (it has {has})"
         return None, [Finding(name, reason)]
-    return table, []
+    return given, []
 
 
-def check_ids(
-    table: "pd.DataFrame", name: str, known: Collection[str], where: str
-) -> list[Finding]:
+def check_ids(ids: Iterable[str], name: str, known: Collection[str], where: str) -> list[Finding]:
     """Find ids that are duplicate, are no plain file names, or belong to no image.
 
     Parameters
     ----------
-    table
-        With the column id.
+    ids
+        Of the rows.
     name
         The file, for the messages.
     known
@@ -169,7 +178,7 @@ def check_ids(
         What those images are, for instance "train/images".
     """
     findings = []
-    for identity, count in Counter(table["id"]).items():
+    for identity, count in Counter(ids).items():
         if not is_name(identity):
             reason = f"id {identity!r} is not a plain file name (no '/', '\\', '..', not empty)"
             findings.append(Finding(name, reason, identity))
@@ -190,9 +199,9 @@ def is_name(identity: str) -> bool:
     )
 
 
-def check_rows(name: str, table: "pd.DataFrame", wanted: Iterable[str]) -> list[Finding]:
-    """Find the images for which a table has no row."""
-    present = set(table["id"])
+def check_rows(name: str, ids: Iterable[str], wanted: Iterable[str]) -> list[Finding]:
+    """Find the images for which a table, with rows of these ids, has no row."""
+    present = set(ids)
     return [
         Finding(name, f"has no row for id {identity}; every image needs one", identity)
         for identity in wanted

@@ -77,7 +77,7 @@ def read(source: Path | io.StringIO, name: str) -> tuple[Rows, list[Problem]]:
         If the file is no such table.
     """
     table, column = _table(source, name)
-    rows = Rows([str(text).strip() for text in table[column]], {}, column)
+    rows = Rows([text.strip() for text in table[column]], {}, column)
     problems = []
     seen: set[str] = set()
     for key, text in zip(rows.ids, table[TEXT], strict=True):
@@ -103,20 +103,20 @@ def read_ids(source: Path, name: str) -> tuple[str, list[str]]:
         If the file is no such table.
     """
     table, column = _table(source, name)
-    return column, [str(text).strip() for text in table[column]]
+    return column, [text.strip() for text in table[column]]
 
 
-def _table(source: Path | io.StringIO, name: str) -> "tuple[pd.DataFrame, str]":
+def _table(source: Path | io.StringIO, name: str) -> tuple[csv_files.Columns, str]:
     wanted = f"it must be a csv of the columns {IDS[0]} (or {IDS[1]}) and {TEXT}"
     if isinstance(source, Path) and not source.is_file():
         raise InputError(f"{name}: is missing; {wanted}.")
     try:
-        table = csv_files.read_text(source)
-    except (ValueError, UnicodeError) as error:  # pandas' parser errors are ValueErrors
+        table = csv_files.read_columns(source)
+    except ValueError as error:
         raise InputError(f"{name}: cannot be read ({error}); {wanted}.") from None
     columns = [column for column in IDS if column in table]
     if len(columns) != 1 or TEXT not in table:
-        raise InputError(f"{name}: has the columns {', '.join(map(str, table))}; {wanted}.")
+        raise InputError(f"{name}: has the columns {', '.join(table)}; {wanted}.")
     return table, columns[0]
 
 
@@ -173,11 +173,6 @@ def frame(rows: Rows) -> "pd.DataFrame":
         for answer in given
     ]
     return pd.DataFrame(lines, columns=["image", "class", "x1", "y1", "x2", "y2", "score"])
-
-
-def about(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Give a per-image table the columns that it lacks if there are no images."""
-    return table if len(table) else table.reindex(columns=["id", "study", "height", "width"])
 
 
 def joined(answers: Iterable[tuple[str, str, str]]) -> str:

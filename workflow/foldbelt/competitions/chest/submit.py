@@ -9,21 +9,18 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from foldbelt.boxes import Boxes
 from foldbelt.competitions._output_tables import write_boxes, write_labels
-from foldbelt.competitions._submitting import refuse_others
+from foldbelt.competitions._submitting import Table, refuse_others
 from foldbelt.competitions.chest import LABELS, SAMPLE, form
 from foldbelt.competitions.chest.predicted import read_predictions
 from foldbelt.files import Problem, raise_all
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["check_joint", "read_predictions", "write_boxes", "write_joint", "write_labels"]
 
@@ -36,7 +33,7 @@ def write_joint(
     ids: Sequence[str],
     labels: np.ndarray,
     boxes: Boxes | None,
-    table: "pd.DataFrame",
+    table: Table,
     root: Path,
     settings: Mapping[str, Any],
 ) -> str:
@@ -55,7 +52,7 @@ def write_joint(
     boxes
         Of these images, in pixels of the original; None where there are none.
     table
-        With a row an image: `study`, `height` and `width` of the original.
+        Of the images: `study`, `height` and `width` of the original.
     root
         Where the sample lies.
     settings
@@ -71,30 +68,37 @@ def write_joint(
     InputError
         If the sample lists other images or studies, or images of a study differ in its classes.
     """
-    import pandas as pd
-
-    table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     _check_rows(wanted, ids, table, settings)
     rows = _studies(labels, table) | _images(ids, labels, boxes, table)
     texts = [rows[key] if key in rows else _unknown(key) for key in wanted]
-
-    written = pd.DataFrame({column: wanted, form.TEXT: texts})
-    return written.to_csv(index=False, lineterminator="\n")
+    return csv_files.text_of([column, form.TEXT], zip(wanted, texts, strict=True))
 
 
-def _wanted(ids: Sequence[str], table: "pd.DataFrame", root: Path) -> tuple[str, list[str]]:
+def _study(table: Table) -> list[str]:
+    """Give the study of every image; without images a table may have no columns."""
+    return [str(study) for study in table.get("study", ())]
+
+
+def _sides(table: Table) -> np.ndarray:
+    """Give (width, height) of every image, (N, 2) float64."""
+    return np.stack(
+        [np.asarray(table.get(side, ()), np.float64) for side in ("width", "height")], 1
+    )
+
+
+def _wanted(ids: Sequence[str], table: Table, root: Path) -> tuple[str, list[str]]:
     """Give the column of ids and the rows, as the sample has them."""
     path = root / SAMPLE
     if not path.is_file():
-        return form.IDS[0], form.wanted_rows(ids, table["study"].tolist())
+        return form.IDS[0], form.wanted_rows(ids, _study(table))
     return form.read_ids(path, str(path))
 
 
 def _check_rows(
-    wanted: Sequence[str], ids: Sequence[str], table: "pd.DataFrame", settings: Mapping[str, Any]
+    wanted: Sequence[str], ids: Sequence[str], table: Table, settings: Mapping[str, Any]
 ) -> None:
-    given = form.wanted_rows(ids, table["study"].tolist())
+    given = form.wanted_rows(ids, _study(table))
     drops = settings["on_problem"] == "drop"
     absent = [] if drops else sorted(set(wanted) - set(given))
     problems = [Problem(key, "is in the sample, but not predicted") for key in absent]
@@ -105,12 +109,12 @@ def _check_rows(
     refuse_others(problems, SAMPLE)
 
 
-def _studies(labels: np.ndarray, table: "pd.DataFrame") -> dict[str, str]:
+def _studies(labels: np.ndarray, table: Table) -> dict[str, str]:
     """Give the text of every study's row."""
     columns = [LABELS.index(name) for name in form.STUDY_LABELS]
     said: dict[str, tuple[str, ...]] = {}
     problems = []
-    for study, row in zip(table["study"].tolist(), labels[:, columns], strict=True):
+    for study, row in zip(_study(table), labels[:, columns], strict=True):
         scores = tuple(_score(value) for value in row)
         if said.setdefault(study, scores) != scores:
             problems.append(Problem(str(study), "its images differ in the classes of the study"))
@@ -125,10 +129,10 @@ def _studies(labels: np.ndarray, table: "pd.DataFrame") -> dict[str, str]:
 
 
 def _images(
-    ids: Sequence[str], labels: np.ndarray, boxes: Boxes | None, table: "pd.DataFrame"
+    ids: Sequence[str], labels: np.ndarray, boxes: Boxes | None, table: Table
 ) -> dict[str, str]:
     """Give the text of every image's row."""
-    sides = table[["width", "height"]].to_numpy(np.float64)
+    sides = _sides(table)
     rows = {}
     for number, key in enumerate(ids):
         answers = [(form.NONE, _score(labels[number, LABELS.index(form.NONE)]), form.WHOLE)]
@@ -166,7 +170,7 @@ def check_joint(
     ids: Sequence[str],
     labels: np.ndarray,
     boxes: Boxes | None,
-    table: "pd.DataFrame",
+    table: Table,
     root: Path,
     settings: Mapping[str, Any],
 ) -> list[Finding]:
@@ -183,15 +187,14 @@ def check_joint(
     ids, labels, boxes, table, root, settings
         As for `write_joint`.
     """
-    table = form.about(table)
     column, wanted = _wanted(ids, table, root)
     rows, problems = form.read(io.StringIO(text), "submission")
     findings = [Finding(problem.file, problem.reason) for problem in problems]
     if rows.column != column:
         findings.append(Finding("submission", f"has the column {rows.column}, not {column}"))
-    known = {f"{study}{form.STUDY}" for study in table["study"]}
-    sides = table[["width", "height"]].to_numpy(np.float64)
-    for number, (key, study) in enumerate(zip(ids, table["study"].tolist(), strict=True)):
+    known = {f"{study}{form.STUDY}" for study in _study(table)}
+    sides = _sides(table)
+    for number, (key, study) in enumerate(zip(ids, _study(table), strict=True)):
         for place, name in enumerate(LABELS):
             row = f"{study}{form.STUDY}" if name in form.STUDY_LABELS else f"{key}{form.IMAGE}"
             findings += _check_score(row, name, rows, labels[number, place])

@@ -77,8 +77,8 @@ def read_labels(
         return nothing, [] if spec.table == META else findings  # of meta.csv it is told elsewhere
     table["id"] = csv_files.match_ids(table["id"], {**images, **test})
     if spec.table != META:
-        findings += csv_files.check_ids(table, spec.table, {**images, **test}, "images/")
-        findings += csv_files.check_rows(spec.table, table, sorted(images))
+        findings += csv_files.check_ids(table["id"], spec.table, {**images, **test}, "images/")
+        findings += csv_files.check_rows(spec.table, table["id"], sorted(images))
     wanted = [spec.column] if spec.columns is None else spec.columns
     absent = [column for column in wanted if column not in table]
     if absent:

@@ -31,13 +31,13 @@ def read_meta(
     if more:
         print(f"{META}: its rows have {more} empty field{'s' * (more > 1)} more than its header")
     table["id"] = csv_files.match_ids(table["id"], columns)
-    findings += csv_files.check_ids(table, META, columns, "images/ or the test folder")
-    findings += csv_files.check_rows(META, table, sorted(images))
+    findings += csv_files.check_ids(table["id"], META, columns, "images/ or the test folder")
+    findings += csv_files.check_rows(META, table["id"], sorted(images))
     covered = set(table["id"]) & test.keys()
     if (
         covered
     ):  # rows for train images alone are fine; rows for some test images only are a mistake
-        findings += csv_files.check_rows(META, table, sorted(test))
+        findings += csv_files.check_rows(META, table["id"], sorted(test))
     reserved = _RESERVED if settings["boxes"] is None else {*_RESERVED, "boxes"}
     clash = sorted(reserved & set(table.columns))
     if clash:

@@ -236,13 +236,13 @@ def _coloured(settings: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _check_sample(root: Path, test: Mapping[str, Path], classes: list[str]) -> list[Finding]:
-    sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
+    sample, findings = csv_files.read_fields(root, SAMPLE, ("id", "rle"), needed=False)
     if sample is None:
         return findings
     reason = sample_fault(sample, classes)
     if reason:
         return [Finding(SAMPLE, reason)]
-    sample["id"] = in_sample(sample["id"], test)
-    once = sample.drop_duplicates("id") if len(classes) > 1 else sample
+    ids = in_sample(sample["id"], test)
+    once = dict.fromkeys(ids) if len(classes) > 1 else ids
     findings += csv_files.check_ids(once, SAMPLE, test, "the test folder")
-    return findings + csv_files.check_rows(SAMPLE, sample, sorted(test))
+    return findings + csv_files.check_rows(SAMPLE, ids, sorted(test))

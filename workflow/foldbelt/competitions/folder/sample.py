@@ -1,12 +1,8 @@
 """The form of a sample submission of the folder layout."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
 from foldbelt.formats import csv_files
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TEST_PREFIX = "test/"
 """In front of the ids of test images where training images bear the same names."""
@@ -14,7 +10,7 @@ TEST_PREFIX = "test/"
 COLUMNS = ["id", "class", "height", "width", "rle"]
 
 
-def sample_fault(sample: "pd.DataFrame", classes: list[str]) -> str:
+def sample_fault(sample: csv_files.Columns, classes: list[str]) -> str:
     """Say what is wrong with the columns or the classes of a sample; "" if nothing is.
 
     Parameters
@@ -24,14 +20,16 @@ def sample_fault(sample: "pd.DataFrame", classes: list[str]) -> str:
     classes
         Names of the classes, of which every image must have one row each.
     """
-    unknown = [column for column in sample.columns if column not in COLUMNS]
+    unknown = [column for column in sample if column not in COLUMNS]
     if unknown:
         return f"has the columns {', '.join(unknown)}; known are {', '.join(COLUMNS)}"
     if "class" not in sample:
         return "" if len(classes) == 1 else "lacks the column class, though there are several"
-    pairs = sample.groupby("id")["class"].agg(list)
-    wrong = [key for key, names in pairs.items() if sorted(names) != sorted(classes)]
-    few = ", ".join(map(str, wrong[: csv_files.MANY]))
+    named: dict[str, list[str]] = {}
+    for key, name in zip(sample["id"], sample["class"], strict=True):
+        named.setdefault(key, []).append(name)
+    wrong = sorted(key for key, names in named.items() if sorted(names) != sorted(classes))
+    few = ", ".join(wrong[: csv_files.MANY])
     return (
         f"does not list every class once for {few} (classes: {', '.join(classes)})" if wrong else ""
     )

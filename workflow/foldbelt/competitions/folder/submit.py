@@ -4,10 +4,10 @@ Labels and boxes have tables of their own, in the forms in which their truth is 
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "check_submission",
@@ -41,31 +38,25 @@ def write_submission(
     Without test images there is only the header. An image that `on_problem: drop` left out of the
     data gets empty masks if the sample lists it.
     """
-    import pandas as pd  # here: tables of labels and boxes are written without it
-
-    rows = [
-        (p.id, name, *p.mask.shape[:2], encode(p.mask[..., k]))
+    rows = {
+        (p.id, name): (*p.mask.shape[:2], encode(p.mask[..., k]))
         for p in predictions
         for k, name in enumerate(classes)
-    ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    }
     sample = _read_sample(root, classes)
-    if sample is not None:
-        as_named = sample["id"].tolist()
-        sample["id"] = in_sample(as_named, set(table["id"]))
-        keys = pd.MultiIndex.from_frame(sample[["id", "class"]])
-        table = table.set_index(["id", "class"])
-        absent = [] if settings["on_problem"] == "drop" else sorted(set(keys) - set(table.index))
-        extra = sorted(set(table.index) - set(keys))
-        problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
-        problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
-        refuse_others(problems, SAMPLE)
-        table = table.reindex(keys).reset_index()
-        table["id"] = as_named
-        table["rle"] = table["rle"].fillna("")
-        sides = {"height": "Int64", "width": "Int64"}
-        table = table.astype(sides)[sample.attrs["columns"]]
-    return table.to_csv(index=False, lineterminator="\n")
+    if sample is None:
+        return csv_files.text_of(COLUMNS, ((*key, *row) for key, row in rows.items()))
+    keys = sample.keys({key for key, _ in rows})
+    absent = [] if settings["on_problem"] == "drop" else sorted(set(keys) - set(rows))
+    problems = [Problem(" ".join(key), "is in the sample, but not predicted") for key in absent]
+    extra = sorted(set(rows) - set(keys))
+    problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
+    refuse_others(problems, SAMPLE)
+    places = [COLUMNS.index(column) for column in sample.columns]
+    answers = (rows.get(key, ("", "", "")) for key in keys)
+    named = zip(sample.ids, sample.classes, strict=True)
+    lines = ((*name, *answer) for name, answer in zip(named, answers, strict=True))
+    return csv_files.text_of(sample.columns, ([line[p] for p in places] for line in lines))
 
 
 def check_submission(
@@ -77,23 +68,18 @@ def check_submission(
 ) -> list[Finding]:
     """Check a written submission: every image and class once, right sizes, exactly the masks."""
     sample = _read_sample(root, classes)
-    table = csv_files.read_text(StringIO(text))
-    columns = COLUMNS if sample is None else sample.attrs["columns"]
-    if list(table.columns) != columns:
-        return [Finding("submission", f"its columns are {list(table.columns)}, not {columns}")]
-    if "class" not in table:
-        table["class"] = classes[0]
+    table = csv_files.read_columns(StringIO(text))
+    columns = COLUMNS if sample is None else sample.columns
+    if list(table) != columns:
+        return [Finding("submission", f"its columns are {list(table)}, not {columns}")]
     kept = [_Kept.of(prediction) for prediction in predictions]
+    given, wanted = _Sample.of(table, classes), []
+    keys = list(zip(given.ids, given.classes, strict=True))
     if sample is not None:
         known = {prediction.id for prediction in kept}
-        sample["id"], table["id"] = (in_sample(t["id"], known) for t in (sample, table))
-    rows = {(row["id"], row["class"]): row for row in table.to_dict("records")}
-    written = [" ".join(key) for key in zip(table["id"], table["class"], strict=True)]
-    wanted = (
-        []
-        if sample is None
-        else [" ".join(key) for key in zip(sample["id"], sample["class"], strict=True)]
-    )
+        keys, wanted = given.keys(known), [" ".join(key) for key in sample.keys(known)]
+    records = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    rows = dict(zip(keys, records, strict=True))
     findings: list[Finding] = []
     for prediction in kept:
         for k, name in enumerate(classes):
@@ -112,7 +98,7 @@ def check_submission(
         for key, row in rows.items()
         if row["rle"]
     ]
-    return findings + csv_files.check_keys(written, wanted)
+    return findings + csv_files.check_keys([" ".join(key) for key in keys], wanted)
 
 
 class _Kept(NamedTuple):
@@ -135,14 +121,28 @@ class _Kept(NamedTuple):
         return np.unpackbits(bits, count=self.size[0] * self.size[1]).reshape(self.size)
 
 
-def _read_sample(root: Path, classes: list[str]) -> "pd.DataFrame | None":
-    sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle"), needed=False)
-    reason = findings[0].reason if findings else ""
-    if sample is not None:
-        reason = sample_fault(sample, classes)
-        sample.attrs["columns"] = list(sample.columns)
-        if "class" not in sample:
-            sample["class"] = classes[0]
+class _Sample(NamedTuple):
+    """The rows of a submission: its columns, and an id and a class a row."""
+
+    columns: list[str]
+    ids: list[str]
+    classes: list[str]
+
+    @classmethod
+    def of(cls, table: csv_files.Columns, classes: list[str]) -> "_Sample":
+        """Take a table that need not name the class where there is one alone."""
+        ids = table["id"]
+        return cls(list(table), ids, table.get("class", classes[:1] * len(ids)))
+
+    def keys(self, test: Collection[str]) -> list[tuple[str, str]]:
+        """Give the id that a test image has here, and the class, of every row."""
+        return list(zip(in_sample(self.ids, test), self.classes, strict=True))
+
+
+def _read_sample(root: Path, classes: list[str]) -> _Sample | None:
+    table, findings = csv_files.read_fields(root, SAMPLE, ("id", "rle"), needed=False)
+    reason = findings[0].reason if table is None and findings else ""
+    reason = reason if table is None else sample_fault(table, classes)
     if reason:
         raise InputError(f"{root / SAMPLE} {reason}.")
-    return sample
+    return None if table is None else _Sample.of(table, classes)

@@ -123,8 +123,8 @@ def _read_tables(
         if table is not None:
             if name == DEPTHS and not files.test:  # which lists the test tiles, too
                 table = table[table["id"].isin(images)]
-            findings += csv_files.check_ids(table, name, images, where)
-            findings += csv_files.check_rows(name, table, sorted(images))
+            findings += csv_files.check_ids(table["id"], name, images, where)
+            findings += csv_files.check_rows(name, table["id"], sorted(images))
     depths, wrong = _read_depths(tables[DEPTHS])
     return tables[TRAIN], depths, findings + wrong
 
@@ -272,7 +272,7 @@ def read_truth(
     if table is not None:
         duplicate = sorted(set(table["id"][table["id"].duplicated()]))
         findings += [Finding(path.name, f"id {key} is duplicate") for key in duplicate]
-        findings += csv_files.check_rows(path.name, table, ids)
+        findings += csv_files.check_rows(path.name, table["id"], ids)
     runs = {} if table is None else dict(zip(table["id"], table["rle_mask"], strict=True))
     for key in ids:
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foldbelt.competitions._submitting import Prediction, refuse_others
 from foldbelt.competitions.salt import SAMPLE
@@ -12,8 +12,7 @@ from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 from foldbelt.rle import encode
 
-if TYPE_CHECKING:
-    import pandas as pd
+_COLUMNS = ("id", "rle_mask")
 
 
 def write_submission(
@@ -25,15 +24,13 @@ def write_submission(
     competition accepts only complete submissions. Without test tiles there is only the header, and
     no sample is needed.
     """
-    import pandas as pd
-
     runs = {p.id: encode(p.mask[..., 0]) for p in predictions}
     sample = _read_sample(root, bool(runs))
     if settings["on_problem"] == "drop":
         runs = {key: "" for key in sample["id"]} | runs
-    _refuse_other_ids(sample["id"].tolist(), runs)
-    table = pd.DataFrame({"id": sample["id"], "rle_mask": sample["id"].map(runs)})
-    return table[list(sample.columns)].to_csv(index=False, lineterminator="\n")
+    _refuse_other_ids(sample["id"], runs)
+    given = {"id": sample["id"], "rle_mask": [runs[key] for key in sample["id"]]}
+    return csv_files.text_of(list(sample), zip(*(given[name] for name in sample), strict=True))
 
 
 def check_submission(
@@ -45,10 +42,10 @@ def check_submission(
 ) -> list[Finding]:
     """Check a written submission: every id of the sample once, every RLE exactly its mask."""
     sample = _read_sample(root, needed=False)  # writing has missed it where it was needed
-    table = csv_files.read_text(StringIO(text))
-    if list(table.columns) != list(sample.columns):
-        return [Finding("submission", f"its columns are {list(table.columns)}")]
-    findings = csv_files.check_keys(table["id"].tolist(), sample["id"].tolist())
+    table = csv_files.read_columns(StringIO(text))
+    if list(table) != list(sample):
+        return [Finding("submission", f"its columns are {list(table)}")]
+    findings = csv_files.check_keys(table["id"], sample["id"])
     runs = dict(zip(table["id"], table["rle_mask"], strict=True))
     for prediction in predictions:
         text = runs.pop(prediction.id, "")
@@ -59,15 +56,13 @@ def check_submission(
     return findings
 
 
-def _read_sample(root: Path, needed: bool) -> "pd.DataFrame":
-    import pandas as pd
-
-    sample, findings = csv_files.read_table(root, SAMPLE, ("id", "rle_mask"), needed)
+def _read_sample(root: Path, needed: bool) -> csv_files.Columns:
+    sample, findings = csv_files.read_fields(root, SAMPLE, _COLUMNS, needed)
     if sample is None and not findings:
-        return pd.DataFrame({"id": [], "rle_mask": []}, dtype=str)
+        return {name: [] for name in _COLUMNS}
     if sample is None:
         raise InputError(f"{root / SAMPLE} {findings[0].reason}.")
-    return sample[[column for column in sample.columns if column in ("id", "rle_mask")]]
+    return {name: fields for name, fields in sample.items() if name in _COLUMNS}
 
 
 def _refuse_other_ids(wanted: list[str], given: Iterable[str]) -> None:

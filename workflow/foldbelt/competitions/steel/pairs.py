@@ -16,20 +16,29 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import NamedTuple
 
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 JOINED = ["ImageId_ClassId", "EncodedPixels"]
 APART = ["ImageId", "ClassId", "EncodedPixels"]
 
+_EMPTY = "-1"  # says of a mask that nothing is in it
 _CLASS = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
+
+
+class Row(NamedTuple):
+    """A row as text: of which image and class, and its run lengths."""
+
+    image: str
+    label: str
+    runs: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Image and class."""
+        return self.image, self.label
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,12 @@ class Pairs:
     columns
         Its header.
     rows
-        DataFrame of text: image, class, runs. Rows whose class is not a number are included.
+        Those whose class is not a number are included.
     """
 
     name: str
     columns: list[str]
-    rows: "pd.DataFrame"
+    rows: list[Row]
 
     @property
     def joined(self) -> bool:
@@ -58,17 +67,12 @@ class Pairs:
     @property
     def whole(self) -> bool:
         """Whether every pair should have a row, empty or not."""
-        return self.joined and bool((self.rows["runs"].str.strip() == "").any())
+        return self.joined and any(not row.runs for row in self.rows)
 
     @property
     def classes(self) -> list[str]:
         """The classes that occur, in order of their numbers."""
-        numbers = {text for text in self.rows["class"] if _CLASS.fullmatch(text)}
-        return sorted(numbers, key=int)
-
-    def keys(self) -> list[str]:
-        """Give each row's pair as text, as in the joined form."""
-        return (self.rows["image"] + "_" + self.rows["class"]).tolist()
+        return sorted({row.label for row in self.rows if _CLASS.fullmatch(row.label)}, key=int)
 
 
 def read(
@@ -78,7 +82,7 @@ def read(
 
     With `join`, several rows of an image and class, a row an object, become one.
     """
-    table, findings = csv_files.read_table(root, name, (), needed)
+    table, findings = csv_files.read_fields(root, name, (), needed)
     if table is None:
         if findings and not (root / name).is_file():
             findings = [Finding(name, f"is missing; it must be a csv of {_forms()}")]
@@ -88,55 +92,57 @@ def read(
 
 def read_text(text: str, name: str) -> tuple[Pairs | None, list[Finding]]:
     """Read a table of either form from text."""
-    return parse(csv_files.read_text(io.StringIO(text)), name)
+    return parse(csv_files.read_columns(io.StringIO(text)), name)
 
 
 def parse(
-    table: "pd.DataFrame", name: str, join: bool = False
+    table: csv_files.Columns, name: str, join: bool = False
 ) -> tuple[Pairs | None, list[Finding]]:
     """Find out the form of a table, and split its rows; rows of objects are joined, if asked."""
-    import pandas as pd
-
-    columns = [str(column) for column in table.columns]
+    columns = list(table)
     both = [column for column in APART[:2] if column in columns]
     if JOINED[0] in columns and both:
         reason = f"has both {JOINED[0]} and {', '.join(both)}; it must have {_forms()}"
         return None, [Finding(name, reason)]
     if set(JOINED) <= set(columns):
-        # splitting an empty column gives no columns at all
-        parts = table[JOINED[0]].str.rpartition("_").reindex(columns=range(3), fill_value="")
-        # without an underscore everything is in the last part: an image, and no class
-        bare = parts[1] == ""
-        image, label = parts[0].mask(bare, parts[2]), parts[2].mask(bare, "")
+        keys = [_split(text) for text in table[JOINED[0]]]
     elif set(APART) <= set(columns):
-        image, label = table["ImageId"], table["ClassId"].str.strip()
+        keys = list(zip(table["ImageId"], table["ClassId"], strict=True))
     else:
         reason = f"has the columns {', '.join(columns)}; it must have {_forms()}"
         return None, [Finding(name, reason)]
-    runs = table["EncodedPixels"].str.strip()
-    runs = runs.mask(runs == "-1", "")
-    rows = pd.DataFrame({"image": image.str.strip(), "class": label.str.strip(), "runs": runs})
+    texts = [text.strip() for text in table["EncodedPixels"]]
+    rows = [
+        Row(image.strip(), label.strip(), "" if text == _EMPTY else text)
+        for (image, label), text in zip(keys, texts, strict=True)
+    ]
     rows = _instances(rows) if join else rows
     return Pairs(name, [c for c in columns if c in {*JOINED, *APART}], rows), []
 
 
-def _instances(rows: "pd.DataFrame") -> "pd.DataFrame":
+def _split(text: str) -> tuple[str, str]:
+    """Split what the joined form says into image and class; without "_" there is no class."""
+    image, mark, label = text.rpartition("_")
+    return (image, label) if mark else (text, "")
+
+
+def _instances(rows: list[Row]) -> list[Row]:
     """Join the rows of an image and class, a row an object, where no two objects overlap.
 
     Others stay as they are, and are problems.
     """
-    several = rows.duplicated(["image", "class"], keep=False)
-    if not several.any():
-        return rows
-    joined: dict[tuple[str, str], str] = {}
-    for (image, label), group in rows[several].groupby(["image", "class"], sort=False)["runs"]:
-        text = _union(group.tolist())
-        if text is not None:
-            joined[str(image), str(label)] = text
-    keys = list(zip(rows["image"], rows["class"], strict=True))
-    texts = [joined.get(key, text) for key, text in zip(keys, rows["runs"], strict=True)]
-    again = rows.duplicated(["image", "class"]) & np.array([key in joined for key in keys])
-    return rows.assign(runs=texts)[~again].reset_index(drop=True)
+    objects: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        objects.setdefault(row.pair, []).append(row.runs)
+    joined = {pair: _union(texts) for pair, texts in objects.items() if len(texts) > 1}
+    made: dict[tuple[str, str] | int, Row] = {}
+    for place, row in enumerate(rows):
+        text = joined.get(row.pair)
+        if text is None:
+            made[place] = row
+        else:
+            made[row.pair] = row._replace(runs=text)
+    return list(made.values())
 
 
 def _union(texts: list[str]) -> str | None:
@@ -168,14 +174,14 @@ def check(pairs: Pairs, known: Collection[str], where: str) -> list[Finding]:
         The folder that they lie in.
     """
     name, findings = pairs.name, []
-    for image in dict.fromkeys(pairs.rows["image"]):
+    for image in dict.fromkeys(row.image for row in pairs.rows):
         if not csv_files.is_name(image):
             reason = f"image {image!r} is not a plain file name (no '/', '\\', '..', not empty)"
             findings.append(Finding(name, reason, image))
         elif image not in known:
             reason = f"image {image} is unknown: there is no {where}/{image}"
             findings.append(Finding(name, reason, image))
-    for (image, label), count in Counter(_keys(pairs)).items():
+    for (image, label), count in Counter(row.pair for row in pairs.rows).items():
         if not _CLASS.fullmatch(label):
             shown = f"the class {label!r}, which is not an integer" if label else "no class"
             hint = "; write image and class as name.jpg_1" if pairs.joined else ""
@@ -192,7 +198,7 @@ def check_classes(pairs: Pairs, classes: Sequence[str], of: str) -> list[Finding
     strange = set(pairs.classes) - set(classes)
     return [
         Finding(pairs.name, f"image {image} has the class {label}, which {of} does not know", image)
-        for image, label in dict.fromkeys(_keys(pairs))
+        for image, label in dict.fromkeys(row.pair for row in pairs.rows)
         if label in strange
     ]
 
@@ -202,7 +208,7 @@ def check_whole(pairs: Pairs, images: Iterable[str], classes: Sequence[str]) -> 
 
     A class that most images lack gives one finding: rather the rows that name it are a mistake.
     """
-    present, images = set(_keys(pairs)), list(images)
+    present, images = {row.pair for row in pairs.rows}, list(images)
     named = {label: [key for key in images if (key, label) in present] for label in classes}
     rare = [label for label in classes if 0 < 2 * len(named[label]) < len(images)]
     findings = [
@@ -228,21 +234,19 @@ def first_runs(pairs: Pairs) -> dict[str, dict[str, str]]:
     Of a pair that occurs twice, the first row counts; a row without a class does not count. Both
     are findings already, but other problems of these rows are to be found in the same pass.
     """
+    first: dict[tuple[str, str], str] = {}
+    for row in pairs.rows:
+        first.setdefault(row.pair, row.runs)
     runs_of: dict[str, dict[str, str]] = {}
-    once = pairs.rows.drop_duplicates(["image", "class"])
-    for image, label, runs in once.itertuples(index=False):
-        if runs.strip() and _CLASS.fullmatch(label):
+    for (image, label), runs in first.items():
+        if runs and _CLASS.fullmatch(label):
             runs_of.setdefault(image, {})[label] = runs
     return runs_of
-
-
-def _keys(pairs: Pairs) -> list[tuple[str, str]]:
-    return list(zip(pairs.rows["image"], pairs.rows["class"], strict=True))
 
 
 def lists_pairs(sample: Pairs, classes: Sequence[str]) -> bool:
     """Tell whether a sample has rows for all pairs, not one row an image to show its columns."""
     if not sample.joined and len(sample.classes) < 2 and sample.classes != list(classes):
         return False
-    counts = sample.rows.groupby("image").size()
-    return sample.joined or bool((counts == len(sample.classes)).all() and counts.size)
+    counts = Counter(row.image for row in sample.rows)
+    return sample.joined or set(counts.values()) == {len(sample.classes)}

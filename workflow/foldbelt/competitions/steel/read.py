@@ -120,8 +120,8 @@ def _check_classes(train: pairs.Pairs, sampled: Sequence[str]) -> list[Finding]:
     findings = []
     for label in train.classes:
         if label not in sampled:
-            images = train.rows["image"][train.rows["class"] == label]
-            reason = f"has the class {label} for {len(images)} images, such as {images.iloc[0]}"
+            images = [row.image for row in train.rows if row.label == label]
+            reason = f"has the class {label} for {len(images)} images, such as {images[0]}"
             findings.append(Finding(TRAIN, f"{reason}, which {SAMPLE} does not know"))
     missing = [label for label in sampled if label not in train.classes]
     if missing:

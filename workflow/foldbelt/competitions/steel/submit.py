@@ -34,7 +34,7 @@ def write_submission(
     columns, keys = _layout(sample, sorted({image for image, _ in runs}), classes)
     if sample is not None:
         if settings["on_problem"] == "drop":
-            runs = {(i, c): "" for i in sample.rows["image"] for c in classes} | runs
+            runs = {(row.image, c): "" for row in sample.rows for c in classes} | runs
         _refuse_other_pairs(keys, runs)
     if sample is not None and not pairs.lists_pairs(sample, classes):
         keys = [key for key in keys if runs[key]]
@@ -55,8 +55,8 @@ def check_submission(
     if table is None or table.columns != wanted_columns:
         header = text.split("\n", 1)[0]
         return [Finding("submission", f"its columns are {header}, not {','.join(wanted_columns)}")]
-    written = list(zip(table.rows["image"], table.rows["class"], strict=True))
-    runs = dict(zip(written, table.rows["runs"], strict=True))
+    written = [row.pair for row in table.rows]
+    runs = {row.pair: row.runs for row in table.rows}
     images, with_mask = [], set()
     for prediction in predictions:
         images.append(prediction.id)
@@ -90,19 +90,18 @@ def _layout(
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Give the columns of a submission and the pairs that may have a row, in order."""
     if sample is not None and pairs.lists_pairs(sample, classes):
-        return sample.columns, list(zip(sample.rows["image"], sample.rows["class"], strict=True))
+        return sample.columns, [row.pair for row in sample.rows]
     if sample is not None:
-        images = dict.fromkeys(sample.rows["image"])
+        images = dict.fromkeys(row.image for row in sample.rows)
     keys = [(image, label) for image in images for label in classes]
     return (pairs.JOINED if sample is None else sample.columns), keys
 
 
 def _write(columns: Sequence[str], rows: Iterable[tuple[str, str, str]]) -> str:
-    import pandas as pd
-
-    table = pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"])
-    table["ImageId_ClassId"] = table["ImageId"] + "_" + table["ClassId"]
-    return table[list(columns)].to_csv(index=False, lineterminator="\n")
+    names = [*pairs.APART, pairs.JOINED[0]]
+    places = [names.index(column) for column in columns]
+    fields = ((image, label, runs, f"{image}_{label}") for image, label, runs in rows)
+    return csv_files.text_of(columns, ([line[place] for place in places] for line in fields))
 
 
 def _refuse_other_pairs(
