@@ -4,6 +4,8 @@ Images are predicted whole, or in overlapping windows (:mod:`foldbelt.predict.wi
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -82,15 +84,66 @@ def run(
         If a view is unknown, two scales give the same size, there is no such snapshot, the weights
         are for other channels or another size, or the model predicts nothing.
     """
+    chosen = runtime.prepare(cpu_threads, device)
+    module, metadata = load(weights, snapshot)
+    attrs = store.attrs(channels)
+    _check(tta, weights, metadata, channels, attrs, data)
+    predictor = Predictor(
+        module,
+        attrs,
+        tta,
+        chosen,
+        sizes_at(attrs["size"], scales),
+        Windows.of(windows),
+        metadata.get("masks", True),
+        runtime.halved(metadata.get("amp", False), chosen),
+    )
+
+    def read(block: tuple[slice, np.ndarray]) -> tuple[slice, torch.Tensor]:
+        rows, x = block
+        images = torch.from_numpy(np.ascontiguousarray(centre(x, attrs["size"])))
+        return rows, images.pin_memory() if chosen.type == "cuda" else images
+
+    # The first block shows what there is to be written; without images a blank one does.
+    blocks = map(read, store.blocks(channels, "x", ids, batch_size))
+    first = next(blocks, None)
+    blank = torch.zeros((1, *attrs["size"], len(attrs["names"])), dtype=torch.uint8)
+    shown = predictor.average(blank if first is None else first[1])
+    if not predictor.masks and shown.labels is None and shown.boxes is None:
+        raise InputError(
+            f"{weights}: this model predicts neither masks nor labels nor boxes. Train it again."
+        )
+
+    def compute(block: tuple[slice, torch.Tensor]) -> tuple[slice, Averaged]:
+        return block[0], shown if block is first else predictor.average(block[1])
+
+    product = _Product(predictor, metadata, shown, store.read(channels, "id", ids), data)
+    settings: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
+    settings |= {"made_on": [*metadata.get("made_on", []), runtime.made_on(chosen)]}
+    settings |= {} if list(scales) == [1] else {"scales": list(scales)}
+    settings |= {} if snapshot is None else {"snapshot": snapshot}
+    settings |= {} if windows is None else {"windows": dict(windows)}
+    with store.Writer(out, product.table, settings | product.attrs) as writer:
+        product.create(writer)
+        put = partial(product.put, writer)
+        overlapped(chain([] if first is None else [first], blocks), compute, put)
+
+
+def _check(
+    tta: Sequence[str],
+    weights: str,
+    metadata: Mapping[str, Any],
+    channels: PathLike,
+    attrs: Mapping[str, Any],
+    data: PathLike,
+) -> None:
+    """Refuse unknown views, and channels that are not those of the weights or the data."""
     unknown = [view for view in tta if view not in VIEWS]
     if unknown or not tta:
         raise InputError(
             f"predict.tta: {', '.join(map(repr, unknown)) or 'an empty list'} cannot be used. "
             f"Choose from {', '.join(VIEWS)}."
         )
-    chosen = runtime.prepare(cpu_threads, device)
-    module, metadata = load(weights, snapshot)
-    attrs = store.attrs(channels)
     for name in ("names", "size"):
         trained = metadata["channels" if name == "names" else name]
         if attrs[name] != trained:
@@ -98,66 +151,82 @@ def run(
                 f"{weights} was trained on {name} {trained}, but {channels} has {attrs[name]}. "
                 "Delete the one that is out of date."
             )
-    source = (int(attrs["source"][0]), int(attrs["source"][1]))
+    source = tuple(attrs["source"])
     if store.length(data) and store.stored_size(data) != source:
         raise InputError(f"{channels} was made from images of {source}; {data} holds another size.")
-    sizes = sizes_at(attrs["size"], scales)
-    classes, masks = metadata["mask_channels"], metadata.get("masks", True)
-    bfloat16 = runtime.halved(metadata.get("amp", False), chosen)
-    predictor = Predictor(module, attrs, tta, chosen, sizes, Windows.of(windows), masks, bfloat16)
-    table = {"id": store.read(channels, "id", ids)}
-    # A blank image shows what there is, even if there are no images.
-    probe = predictor(np.zeros((1, *attrs["size"], len(attrs["names"])), np.uint8))
-    labels = "labels" if "label_names" in metadata else "label_prob"
-    settings: dict[str, Any] = {"tta": list(tta), "key": metadata["key"]}
-    settings |= {"made_on": [*metadata.get("made_on", []), runtime.made_on(chosen)]}
-    settings |= {} if list(scales) == [1] else {"scales": list(scales)}
-    settings |= {} if snapshot is None else {"snapshot": snapshot}
-    settings |= {} if windows is None else {"windows": dict(windows)}
-    if not masks and probe.labels is None and probe.boxes is None:
-        raise InputError(
-            f"{weights}: this model predicts neither masks nor labels nor boxes. Train it again."
-        )
-    among: _Columns | None = None
-    if probe.labels is not None and labels == "labels":
-        among = _Columns(metadata)
-        settings |= among.attrs
-    if probe.boxes is not None:
-        settings["box_names"] = metadata["box_names"]
-        sizes_of = store.original_sizes(data, table["id"].tolist())
-        table |= {"height": sizes_of[:, 0], "width": sizes_of[:, 1]}
-    with store.Writer(out, table, settings) as writer:
-        if masks:
-            writer.create("prob", source if classes == 1 else (*source, classes), "uint8")
-        if probe.labels is not None:
-            count = probe.labels.shape[1] if among is None else len(among.names)
-            writer.create(labels, (count,), "float32")
-        if probe.boxes is not None:
+
+
+class _Product:
+    """What a network predicts, as it is written.
+
+    Parameters
+    ----------
+    predictor, metadata
+        The network, and what its weights file says of it.
+    shown
+        What it predicts of any image.
+    ids
+        Of the images.
+    data
+        The images.
+
+    Attributes
+    ----------
+    table, attrs
+        Columns and attributes of the file.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        metadata: Mapping[str, Any],
+        shown: Averaged,
+        ids: np.ndarray,
+        data: PathLike,
+    ) -> None:
+        self.predictor, self.classes = predictor, int(metadata["mask_channels"])
+        self.table: dict[str, np.ndarray] = {"id": ids}
+        self.attrs: dict[str, Any] = {}
+        self.masks = predictor.masks
+        self.labels = "labels" if "label_names" in metadata else "label_prob"
+        self.among: _Columns | None = None
+        self.count = 0  # of labels
+        self.boxes = shown.boxes is not None
+        if shown.labels is not None:
+            self.count = shown.labels.shape[1]
+            if self.labels == "labels":
+                self.among = _Columns(metadata)
+                self.attrs |= self.among.attrs
+                self.count = len(self.among.names)
+        if self.boxes:
+            self.attrs["box_names"] = metadata["box_names"]
+            self.sizes = store.original_sizes(data, ids.tolist())
+            self.table |= {"height": self.sizes[:, 0], "width": self.sizes[:, 1]}
+
+    def create(self, writer: store.Writer) -> None:
+        """Lay out the file."""
+        if self.masks:
+            height, width = self.predictor.resizer.source
+            planes = () if self.classes == 1 else (self.classes,)
+            writer.create("prob", (height, width, *planes), "uint8")
+        if self.count:
+            writer.create(self.labels, (self.count,), "float32")
+        if self.boxes:
             writer.create("boxes", (), store.BYTES)
 
-        def read(block: tuple[slice, np.ndarray]) -> tuple[slice, torch.Tensor]:
-            rows, x = block
-            images = torch.from_numpy(np.ascontiguousarray(centre(x, attrs["size"])))
-            return rows, images.pin_memory() if chosen.type == "cuda" else images
-
-        def compute(block: tuple[slice, torch.Tensor]) -> tuple[slice, Averaged]:
-            rows, images = block
-            return rows, predictor.average(images)
-
-        def write(block: tuple[slice, Averaged]) -> None:
-            rows, given = block[0], predictor.finish(block[1])
-            if masks and given.masks is not None:
-                prob = given.masks
-                writer.put("prob", rows.start, prob[..., 0] if classes == 1 else prob)
-            if given.labels is not None:
-                values = given.labels if among is None else among.spread(given.labels)
-                writer.put(labels, rows.start, values)
-            if given.boxes is not None:
-                placed = predictor.kind.at_original(given.boxes, predictor.resizer, sizes_of[rows])
-                writer.put("boxes", rows.start, placed.to_bytes())
-
-        blocks = map(read, store.blocks(channels, "x", ids, batch_size))
-        overlapped(blocks, compute, write)
+    def put(self, writer: store.Writer, block: tuple[slice, Averaged]) -> None:
+        """Write a block of images."""
+        rows, given = block[0], self.predictor.finish(block[1])
+        if self.masks and given.masks is not None:
+            prob = given.masks
+            writer.put("prob", rows.start, prob[..., 0] if self.classes == 1 else prob)
+        if given.labels is not None:
+            values = given.labels if self.among is None else self.among.spread(given.labels)
+            writer.put(self.labels, rows.start, values)
+        if given.boxes is not None:
+            kind, resizer = self.predictor.kind, self.predictor.resizer
+            placed = kind.at_original(given.boxes, resizer, self.sizes[rows])
+            writer.put("boxes", rows.start, placed.to_bytes())
 
 
 class _Columns:
