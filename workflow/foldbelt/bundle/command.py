@@ -1,7 +1,9 @@
 """What `foldbelt predict` and a bundle's `predict.py` share: all but how they are asked."""
 
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from foldbelt.bundle.predicting import predict
 from foldbelt.files import PathLike
@@ -52,6 +54,7 @@ def run(
         table=table,
         overlays=overlays,
         progress=progress,
+        told=partial(print, file=sys.stderr),
     )
     each = (time.monotonic() - start) / max(done.new, 1)
     took = f", {each:.3f} s each" if done.new else ""

@@ -79,6 +79,17 @@ class Pipeline:
             store.write(self._fitted / name, empty, attrs=content["attrs"])
 
     @property
+    def computing(self) -> str:
+        """Say where it computes: a sentence for people."""
+        if self.device != "cpu" and torch.cuda.is_available():
+            return f"Computing on the GPU {torch.cuda.get_device_name()}."
+        cores, used = os.cpu_count() or 1, self.cpu_threads
+        rest = (
+            "." if used >= cores else "; more are faster, and may change last digits (--threads)."
+        )
+        return f"Computing on the CPU, with {used} of {cores} cores{rest}"
+
+    @property
     def group(self) -> int:
         """Images that have to be predicted together for a network to see the run's own batches.
 

@@ -61,6 +61,7 @@ def predict(
     table: PathLike | None = None,
     overlays: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    told: Callable[[str], None] = lambda sentence: None,
 ) -> Done:
     """Predict all images of a folder, nested ones included.
 
@@ -92,6 +93,8 @@ def predict(
         Whether to write ``overlays/<id>.jpg``, the image with what is predicted drawn over it.
     progress
         Called with the number of images that are predicted, and of all.
+    told
+        Called with what is worth knowing before it begins: where it computes.
 
     Raises
     ------
@@ -117,6 +120,7 @@ def predict(
         if sample is not None:
             check_rows(pipeline, sample, items, incomplete=bool(findings))
         folder = _Folder(pipeline, target, journal, source)
+        told(pipeline.computing)
         new = passed = 0
         progress(passed, len(items))
         for group in groups(items, pipeline.group, pipeline.image_bytes):
