@@ -1,6 +1,7 @@
 """A folder as people have it: nothing is dropped in silence, and what is read is what is shown."""
 
 import re
+import struct
 import unicodedata
 from pathlib import Path
 
@@ -446,6 +447,17 @@ def test_inks_are_shown_as_colours(run: Run) -> None:
     flat.save(run.root / "images/a.tif", compression="tiff_lzw")
     images, _ = arrays(run, image_mode="rgb")
     assert np.abs(images[0].astype(int) - [255, 0, 0]).max() <= 5
+
+
+def test_a_header_that_gives_a_side_twice_is_told_as_broken(run: Run) -> None:
+    (run.root / "images/a.png").unlink()
+    path = run.root / "images/a.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint8))
+    data = bytearray(path.read_bytes())
+    entry = data.index(struct.pack("<HH", 256, 4))  # ImageWidth, a number of 32 bits
+    data[entry + 2 : entry + 12] = struct.pack("<HIHH", 3, 2, 8, 8)  # two of 16 bits
+    path.write_bytes(data)
+    assert "its TIFF header is broken" in run.refused("folder")
 
 
 def test_the_report_tells_how_files_were_understood(run: Run, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _WHITE, _RGB, _PALETTE = 0, 2, 3
 _CONVERTED = (5, 6, 8, 9, 10)  # CMYK, YCbCr, Lab: what is shown has to be computed
 _JPEGS = (6, 7, 33003, 33005, 34712, 34892, 50001, 50002)  # among them JPEG 2000, WebP, JPEG XL
 _ALPHA = (1, 2)
+_BROKEN = "cannot be read as an image: its TIFF header is broken"
 
 
 def header(path: Path) -> tuple[int, int]:
@@ -30,7 +31,7 @@ def header(path: Path) -> tuple[int, int]:
         if pages > 1:
             raise Undecodable(f"holds {pages} pages; split it into one file each")
         page = file.pages[0]
-        height, width = int(page.imagelength), int(page.imagewidth)
+        height, width = page.imagelength, page.imagewidth
         return (width, height) if _orientation(page) in SWAPPING else (height, width)
 
 
@@ -73,10 +74,20 @@ def _opened(path: Path) -> Any:
     try:
         file = tifffile.TiffFile(path)
     except Exception as error:  # of a broken file anything may come
-        raise refuse(path, "cannot be read as an image: its TIFF header is broken") from error
-    if not len(file.pages):
+        raise refuse(path, _BROKEN) from error
+    try:
+        if not len(file.pages):
+            raise Undecodable("is a TIFF without a page")
+        page = file.pages[0]
+        numbers = page.imagelength, page.imagewidth, page.samplesperpixel, _orientation(page)
+        if not all(isinstance(number, int) for number in numbers):
+            raise Undecodable(_BROKEN)  # a tag with several values
+    except Undecodable:
         file.close()
-        raise Undecodable("is a TIFF without a page")
+        raise
+    except Exception as error:
+        file.close()
+        raise refuse(path, _BROKEN) from error
     return file
 
 
