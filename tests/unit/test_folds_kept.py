@@ -125,7 +125,7 @@ def test_all_offenders_are_named_at_once() -> None:
     with pytest.raises(InputError) as error:
         splitting._plan(table, 2, [], "place", 0, kept=kept)
     said = str(error.value)
-    assert "folds.*.keep: 5 problems" in said
+    assert "the table, which folds.*.keep names: 5 problems" in said
     assert "h: this id occurs 2 times" in said
     assert "c: fold 7, but `count` is 2" in said
     assert "f: fold '-1' is no whole number" in said
@@ -177,11 +177,29 @@ def test_a_run_keeps_the_folds_of_a_file(tmp_path: Path) -> None:
     assert made["id"].tolist() == store.table(train)["id"].tolist()
 
 
+def test_commas_behind_the_rows_of_a_table_move_nothing(tmp_path: Path) -> None:
+    (tmp_path / "kept.csv").write_text("id,fold\na,0,\nb,1,\n")
+    kept = keeping.read(tmp_path / "kept.csv")
+    assert kept.to_dict("list") == {"id": ["a", "b"], "fold": ["0", "1"]}
+    table = pd.DataFrame({"id": list("ab")})
+    kept["fold"] = ["0", "9" * 5000]
+    with pytest.raises(InputError, match=r"kept\.csv, which folds.*: 1 problem\n.*no whole number"):
+        splitting._plan(table, 2, [], None, 0, kept=kept)
+
+
 @pytest.mark.parametrize(
-    ("content", "told"), [("id,part\na,0\n", "lacks the column fold; it has id, part"), ("", "CSV")]
+    ("content", "told"),
+    [
+        ("id,part\na,0\n", "lacks the column fold; it has id, part"),
+        ("", "CSV"),
+        (None, "cannot be read"),
+    ],
 )
-def test_a_file_that_is_no_table_of_folds_is_named(tmp_path: Path, content: str, told: str) -> None:
-    (tmp_path / "kept.csv").write_text(content)
+def test_a_file_that_is_no_table_of_folds_is_named(
+    tmp_path: Path, content: str | None, told: str
+) -> None:
+    if content is not None:
+        (tmp_path / "kept.csv").write_text(content)
     with pytest.raises(InputError, match=told):
         keeping.read(tmp_path / "kept.csv")
 

@@ -4,15 +4,19 @@ Scores of both runs are then of the same images held out, and no image that a mo
 one that its successor learns from in that fold.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from foldbelt.files import InputError, PathLike, Problem, raise_all
 from foldbelt.folds.dealing import NEW
+from foldbelt.formats import csv_files
 
+_FOLD = re.compile(r"\d{1,9}", re.ASCII)
 _SHOWN = 3  # ids of a group that a message names
 _LISTED = 20
 _CURE = (
@@ -35,17 +39,21 @@ def read(path: PathLike) -> pd.DataFrame:
         If it is none.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:
+        table = csv_files.read_text(Path(path))
+    except OSError as error:
+        raise InputError(f"{path}: folds.*.keep cannot be read ({error.strerror}).") from error
+    except ValueError as error:
         raise InputError(f"{path}: folds.*.keep is no CSV file ({error}).") from error
     missing = [name for name in ("id", "fold") if name not in table]
     if missing:
-        columns = ", ".join(map(str, table.columns))
+        columns = ", ".join(table.columns)
         raise InputError(
             f"{path}: folds.*.keep lacks the column {' and '.join(missing)}; it has {columns}. "
             "Name a table of folds: results/<run>/folds/<scheme>.csv of an earlier run."
         )
-    return table[["id", "fold"]]
+    kept = table[["id", "fold"]]
+    kept.attrs["name"] = str(path)
+    return kept
 
 
 def settle(table: pd.DataFrame, ids: Sequence[str], groups: np.ndarray, count: int) -> np.ndarray:
@@ -79,7 +87,7 @@ def settle(table: pd.DataFrame, ids: Sequence[str], groups: np.ndarray, count: i
     problems = [Problem(name, f"this id occurs {n} times") for name, n in times.items() if n > 1]
     fold_of: dict[str, int] = {}
     for name, text in zip(table["id"], table["fold"], strict=True):
-        if not (text.isascii() and text.isdigit()):
+        if not _FOLD.fullmatch(text):
             problems.append(Problem(name, f"fold {text!r} is no whole number from 0"))
         elif int(text) >= count:
             problems.append(Problem(name, f"fold {text}, but `count` is {count}"))
@@ -98,12 +106,13 @@ def settle(table: pd.DataFrame, ids: Sequence[str], groups: np.ndarray, count: i
             problems.append(_split(known, [name for name in names if name not in times]))
         elif known:
             settled[group] = next(iter(known))
-    raise_all(problems, "folds.*.keep", _CURE.format(count - 1), _LISTED)
+    name = table.attrs.get("name", "the table")
+    raise_all(problems, f"{name}, which folds.*.keep names", _CURE.format(count - 1), _LISTED)
     here = set(ids)
     gone = [name for name in times if name not in here]
     if len(gone) == len(times):
         raise InputError(
-            "folds.*.keep: no id of the table is that of a training image"
+            f"{name}, which folds.*.keep names: no id of the table is that of a training image"
             + (f" (it has {gone[0]!r}, they are like {min(here)!r})" if gone and here else "")
             + ". Name the folds of a run on the same images."
         )
