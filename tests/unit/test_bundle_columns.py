@@ -59,7 +59,7 @@ def test_every_image_of_which_something_lacks_is_named_at_once(deep, images, tmp
                        table=table(tmp_path / "t.csv", id=list(DEPTHS)))  # fmt: skip
     monkeypatch.setattr(listing, "_GROUP", 1)  # the last group has the wrong one
     far = table(tmp_path / "t.csv", id=list(DEPTHS), depth=[1] * 5 + [5000])
-    with pytest.raises(InputError, match="1 depths lie outside"):
+    with pytest.raises(InputError, match=r"t\.csv .*\n  test_f: .* within 0 and 1000, not 5000"):
         bundle.predict(deep.bundle, images, tmp_path / "out", table=far)
     assert not (tmp_path / "out" / "masks").exists()
 

@@ -70,7 +70,7 @@ def test_depth_is_a_plane():
     planes = channels.depth(np.array([50, 959]), (3, 4))
     assert planes.shape == (2, 3, 4)
     assert np.unique(planes).tolist() == [np.float32(0.05), np.float32(0.959)]
-    with pytest.raises(InputError, match="2 depths lie outside 0–1000: 1001, nan"):
+    with pytest.raises(InputError, match="within 0 and 1000, not 1001, nan"):
         channels.depth(np.array([1001, 5, np.nan]), (3, 4))
 
 

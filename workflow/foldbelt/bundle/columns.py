@@ -14,6 +14,7 @@ from foldbelt.bundle.reading import Bundle
 from foldbelt.files import InputError, PathLike, Problem, raise_all
 from foldbelt.formats import csv_files
 
+_LISTED = 20
 _ALSO = {"depth": "z"}  # as salt's own depths.csv calls it
 
 Columns = dict[str, dict[str, Any]]
@@ -97,8 +98,13 @@ def read(
             for column in wanted
             if math.isnan(known[name][column])
         ]
-    raise_all(problems, f"{path} does not fit the images", "Every image needs one row.")
-    check(bundle, known)
+    raise_all(problems, f"{path} does not fit the images", "Every image needs one row.", _LISTED)
+    for name, said in known.items():
+        try:
+            check(bundle, said)
+        except InputError as error:
+            problems.append(Problem(name, str(error)))
+    raise_all(problems, f"{path} does not fit the channels", "", _LISTED)
     return known
 
 
@@ -111,18 +117,18 @@ def _columns_of(path: Path) -> dict[str, list[str]]:
         raise InputError(f"{path}: cannot be read as a csv: {error}.") from error
 
 
-def check(bundle: Bundle, known: Columns) -> None:
-    """Refuse values that a channel cannot take, before any image is predicted.
+def check(bundle: Bundle, said: Mapping[str, Any]) -> None:
+    """Refuse values of an image that a channel cannot take, before any is predicted.
 
     Raises
     ------
     InputError
         As the channel says it.
     """
-    pixels = np.zeros((len(known), 1, 1), np.uint8)
+    pixels = np.zeros((1, 1, 1), np.uint8)
     for module in _modules(bundle):
-        table = {name: np.array([one[name] for one in known.values()]) for name in _columns(module)}
-        if table and known:
+        table = {name: np.array([said[name]]) for name in _columns(module)}
+        if table:
             importlib.import_module(module).planes(pixels, table)
 
 
@@ -143,7 +149,7 @@ def of_one(bundle: Bundle, given: Mapping[str, Any] | None) -> dict[str, Any]:
     if strange:
         raise InputError(f"the channels need numbers of the image: {', '.join(strange)}.")
     said |= numbers
-    check(bundle, {"image": said})
+    check(bundle, said)
     return said
 
 

@@ -40,9 +40,9 @@ def depth(z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     wrong = z[~((z >= 0) & (z <= _DEEPEST))]
     if len(wrong):
         raise InputError(
-            f"{len(wrong)} depths lie outside 0–{_DEEPEST:.0f}: "
-            f"{', '.join(f'{value:g}' for value in wrong[:20])}. Scale or correct them, or leave "
-            "'depth' out of the channels."
+            f"depths have to lie within 0 and {_DEEPEST:.0f}, not "
+            f"{', '.join(f'{value:g}' for value in wrong[:20])}. Scale or correct them, or train "
+            "without the channel 'depth'."
         )
     return np.broadcast_to((z / _DEEPEST).astype(np.float32)[:, None, None], (len(z), *size)).copy()
 
