@@ -115,6 +115,14 @@ def test_what_is_there_is_left_out_with_what_it_needs(pip, bundle_of, tmp_path):
         wheels.gather(given, tmp_path / "w.zip", without=[*there, "timm", "safetensors"])
 
 
+def test_a_package_of_which_nothing_is_needed_is_no_slip_that_passes(pip, bundle_of, tmp_path):
+    with pytest.raises(InputError, match=r"--without numpi: .*did you mean 'numpy'.*Nothing was"):
+        wheels.gather(bundle_of(*ALL), tmp_path / "w.zip", without=["numpi", "torch", "hf-hub"])
+    assert not (tmp_path / "w.zip").exists()
+    with pytest.raises(InputError, match="--python three: is no version of Python"):
+        wheels.gather(tmp_path, tmp_path / "w.zip", python="three")
+
+
 def test_decoders_of_dicom_come_along(pip, bundle_of, tmp_path):
     wheels.gather(bundle_of("torch", "pydicom"), tmp_path / "w.zip")
     assert packed(tmp_path / "w.zip")[0] >= {"pydicom", "pylibjpeg", "numpy"}

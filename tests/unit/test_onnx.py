@@ -21,6 +21,7 @@ from foldbelt.bundle.onnx.blending import blending_of
 from foldbelt.bundle.onnx.exporting import export
 from foldbelt.bundle.onnx.translation import session_of
 from foldbelt.bundle.reading import Bundle
+from foldbelt.bundle.wheels import gather
 from foldbelt.channels import build
 from foldbelt.channels._resizing import Resizer, centre
 from foldbelt.cli.main import main
@@ -355,3 +356,16 @@ def test_means_are_those_of_the_blend(mean: str) -> None:
 def test_a_folder_in_the_place_of_the_file_is_refused_first(tmp_path):
     with pytest.raises(InputError, match="is a folder; give the name of a file"):
         export(tmp_path / "none.zip", tmp_path)
+
+
+@pytest.mark.parametrize("make", [export, gather])
+def test_a_bundle_is_not_written_over_by_what_is_made_of_it(tmp_path, make):
+    given = Tiny(tmp_path / "run").write()
+    before = given.read_bytes()
+    zipfile.ZipFile(given).extractall(tmp_path / "unpacked")
+    (tmp_path / "link.zip").symlink_to(given)
+    part = tmp_path / "unpacked" / "predict.py"
+    for bundle, out in ((given, tmp_path / "link.zip"), (tmp_path / "unpacked", part)):
+        with pytest.raises(InputError, match=r"the bundle.*would be spoilt. Name another file"):
+            make(bundle, out)
+    assert given.read_bytes() == before

@@ -17,7 +17,9 @@ from foldbelt.bundle import archive
 from foldbelt.bundle.archive import MANIFEST, MANIFEST_BYTES
 from foldbelt.bundle.manifest import parse
 from foldbelt.bundle.needs import BESIDE
+from foldbelt.bundle.targets import refuse_target
 from foldbelt.files import InputError, PathLike, refuse_folder
+from foldbelt.registry import suggest
 
 NEVER = ("torch", "torchvision")
 PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1))
@@ -25,6 +27,7 @@ PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1))
 REQUIREMENTS = "requirements.txt"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"\d+(\.\d+){1,2}", re.ASCII)
 _LINES = 12  # of what pip says last
 
 
@@ -59,12 +62,17 @@ def gather(
     Raises
     ------
     InputError
-        If the bundle cannot be used, everything is left out, or pip cannot download something.
+        If the bundle cannot be used, everything is left out or something of which nobody knows, or
+        pip cannot download something.
     """
     refuse_folder(out)
+    if python is not None and not _VERSION.fullmatch(python):
+        raise InputError(f"--python {python}: is no version of Python; write it as 3.11.")
+    named = list(without)
     with archive.opened(bundle) as opened:
         manifest = parse(opened.text(MANIFEST, MANIFEST_BYTES), bundle)
-    skipped = {_normal(name) for name in (*NEVER, *without)}
+    refuse_target(bundle, out, manifest.entries)
+    skipped = {_normal(name) for name in (*NEVER, *named)}
     needs = dict(manifest.needs)
     for name in [more for package in needs for more in BESIDE.get(package, ())]:
         needs |= {name: manifest.install[name]} if name in manifest.install else {}
@@ -81,28 +89,37 @@ def gather(
     target = ["--python-version", python or manifest.install["python"]]
     target += [word for platform in platforms for word in ("--platform", platform)]
     with tempfile.TemporaryDirectory(prefix="foldbelt-wheels-") as folder:
-        _download(wanted, target, Path(folder), skipped)
+        asked = _download(wanted, target, Path(folder), skipped)
+        known = {*map(_normal, (*NEVER, *needs)), *asked}
+        strange = [name for name in named if _normal(name) not in known]
+        if strange:
+            raise InputError(
+                f"--without {', '.join(strange)}: nothing that the bundle needs is called that"
+                f"{suggest(_normal(strange[0]), known)}. Nothing was written."
+            )
         wheels = {path.name: path for path in sorted(Path(folder).glob("*.whl"))}
         archive.write(out, {REQUIREMENTS: "".join(f"{one}\n" for one in wanted)}, wheels)
     return list(wheels)
 
 
-def _download(wanted: list[str], target: list[str], folder: Path, skipped: set[str]) -> None:
-    """Download packages and what these need in turn.
+def _download(wanted: list[str], target: list[str], folder: Path, skipped: set[str]) -> set[str]:
+    """Download packages and what these need in turn; give the names of all that was asked for.
 
     pip could follow dependencies itself, but not leave out torch, on which timm depends.
     """
     known = {*skipped, *map(_normal, wanted)}
-    waiting, seen = wanted, set[Path]()
+    waiting, seen, asked = wanted, set[Path](), {_normal(one) for one in wanted}
     while waiting:
         _pip(["--no-deps", "--only-binary", ":all:", *target, "--dest", str(folder), *waiting])
         new = set(folder.glob("*.whl")) - seen
         seen |= new
         waiting = []
         for requirement in sorted(one for wheel in new for one in _dependencies(wheel)):
+            asked.add(_normal(requirement))
             if _normal(requirement) not in known:
                 known.add(_normal(requirement))
                 waiting.append(requirement)
+    return asked
 
 
 def _pip(words: list[str]) -> None:

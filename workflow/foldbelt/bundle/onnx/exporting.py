@@ -16,6 +16,7 @@ from foldbelt.bundle.onnx.description import describe
 from foldbelt.bundle.onnx.graph import LABELS, MASKS
 from foldbelt.bundle.onnx.translation import PACKAGES, check_packages, session_of, translate
 from foldbelt.bundle.reading import Bundle
+from foldbelt.bundle.targets import refuse_target
 from foldbelt.channels._resizing import Resizer
 from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all, refuse_folder
 from foldbelt.models._saved import load_model
@@ -118,6 +119,7 @@ def export(
     check_packages()
     refuse_folder(out)
     with Bundle(bundle) as opened:
+        refuse_target(bundle, out, opened.manifest.entries)
         device = runtime.prepare(cpu_threads or int(opened.recipe["cpu_threads"]), "cpu")
         blending = blending_of(opened, member)
         loaded = [_load(opened, blending, one, views) for one in blending.members]
