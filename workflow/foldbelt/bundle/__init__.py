@@ -6,9 +6,10 @@ members out and says what that costs, `halving` halves weights. `reading` checks
 `pipeline` takes images through the very functions of the workflow's own stages to an answer each
 (`answers`), and `finishing` decides what images share. `predicting` does so for a folder
 (`listing`, `columns`), can go on where it stopped (`journal`), writes `products` and draws
-`overlays`; `loading` does for one image in memory. `program` is the bundle's own ``predict.py``,
-for where foldbelt is not installed: it calls `alone` in foldbelt's code, which travels along
-(`wheel`); `needs` says what else it takes. `onnx` writes the networks for other programs.
+`overlays`; `loading` does for one image in memory, `validating` for labelled images, whose truth
+`judging` knows. `program` is the bundle's own ``predict.py``, for where foldbelt is not installed:
+it calls `alone` in foldbelt's code, which travels along (`wheel`); `needs` says what else it takes.
+`onnx` writes the networks for other programs.
 """
 
 from foldbelt.lazy import attach_stub

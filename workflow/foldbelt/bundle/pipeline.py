@@ -90,6 +90,12 @@ class Pipeline:
         return f"Computing on the CPU, with {used} of {cores} cores{rest}"
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Storage size, (h, w)."""
+        height, width = self.bundle.data["size"]
+        return int(height), int(width)
+
+    @property
     def group(self) -> int:
         """Images that have to be predicted together for a network to see the run's own batches.
 
@@ -110,13 +116,12 @@ class Pipeline:
     def listing(self, root: Path) -> Listing:
         """Say of new images below a folder what was known of the run's own."""
         data = self.bundle.data
-        size = (int(data["size"][0]), int(data["size"][1]))
         return Listing(
             root,
             self.settings,
             [],
             [],
-            size,
+            self.size,
             int(data["colours"]),
             data["class_names"],
             data["label_names"],

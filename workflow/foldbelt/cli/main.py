@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def main() -> None:
     foldbelt show mine                                      how far it has come
     foldbelt scores mine                                    what came out
     foldbelt predict bundle.zip scans predicted             predict new images by its bundle
+    foldbelt validate bundle.zip labelled validated         score it where the truth is known
     foldbelt wheels bundle.zip wheels.zip                   what that takes without internet
     foldbelt export bundle.zip model.onnx                   for programs in other languages
 
@@ -171,6 +172,37 @@ def predict_command(
     except KeyboardInterrupt:
         raise InputError("stopped. The same command goes on from here.") from None
     print(said)
+
+
+@main.command("validate", short_help="Score a bundle on labelled images it has never seen.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
+              show_default=True, help="Where to compute.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Compute threads on a CPU; the last digits "
+              "depend on them. [default: as the run had]")  # fmt: skip
+@_told
+def validate_command(bundle: Path, data: Path, out: Path, device: str, threads: int | None) -> None:
+    """Predict the labelled images in the folder DATA by BUNDLE, and say how good that is.
+
+    DATA lies as the run's training data did: images, and their masks, labels or boxes. The scores
+    are those of the run, with intervals, and stand beside its own; OUT gets them as scores.json,
+    and image by image as scores.csv. Stopped and repeated, it goes on where it was.
+
+    \b
+    foldbelt validate results/mine/bundle.zip ~/other-hospital validated
+    """
+    from foldbelt.bundle.alone import Progress  # seconds
+    from foldbelt.bundle.command import DEVICES
+    from foldbelt.bundle.validating import describe, validate
+
+    scores = validate(
+        bundle, data, out,
+        device=DEVICES[device], cpu_threads=threads, progress=Progress(),
+        told=partial(print, file=sys.stderr),
+    )  # fmt: skip
+    print(describe(scores))
 
 
 @main.command("wheels", short_help="Download what a bundle needs, for a machine without internet.")

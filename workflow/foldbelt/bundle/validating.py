@@ -1,0 +1,189 @@
+"""A bundle on labelled images that its run has never seen: is it as good there?
+
+Researchers call it external validation: another hospital, another mine, another month. The images
+lie as training data do, and are read, truth and all, by the reader of the run's own; they are
+predicted as new images are, and scored as the run was.
+"""
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foldbelt import competitions, raw_files
+from foldbelt.bootstrap import caution, percent
+from foldbelt.bundle.answers import Final
+from foldbelt.bundle.journal import Journal, Record
+from foldbelt.bundle.judging import Judge
+from foldbelt.bundle.listing import about, groups
+from foldbelt.bundle.pipeline import Pipeline
+from foldbelt.bundle.predicting import _source
+from foldbelt.bundle.reading import Bundle
+from foldbelt.competitions import Item
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json, write_rows
+from foldbelt.formats.findings import Finding
+from foldbelt.ingest import part
+from foldbelt.store import Memory
+
+SCORES, EACH, READ = "scores.json", "scores.csv", "read.csv"
+
+
+def validate(
+    bundle: PathLike,
+    data: PathLike,
+    out: PathLike,
+    *,
+    device: str | None = None,
+    cpu_threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    told: Callable[[str], None] = lambda sentence: None,
+) -> dict[str, Any]:
+    """Predict labelled images and score what is predicted.
+
+    Repeated after an interruption, it predicts what is not predicted yet.
+
+    Parameters
+    ----------
+    bundle
+        The zip file, or the folder that it was unpacked to.
+    data
+        A folder like that of the run's training data: images with masks, labels or boxes. The
+        recipe's section `data` says how it is read.
+    out
+        Folder for ``scores.json``; ``scores.csv``, the scores of masks image by image;
+        ``read.csv``, what was noticed when images and truth were read; and ``journal.jsonl``, by
+        which the work is taken up again.
+    device, cpu_threads, progress, told
+        As for `foldbelt.bundle.predict`.
+
+    Returns
+    -------
+    dict
+        What ``scores.json`` holds: `Judge.scores`, less its ``each``.
+
+    Raises
+    ------
+    InputError
+        If bundle or folders cannot be used, or an image or its truth cannot be read.
+    """
+    source, target = Path(data), Path(out)
+    if not source.is_dir():
+        raise InputError(f"{source}: there is no such folder of labelled images.")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{target} lies in the folder of images, {source}. Choose one outside.")
+    with (
+        tempfile.TemporaryDirectory(prefix="foldbelt-truth-") as place,
+        Bundle(bundle) as opened,
+        Journal(target, opened.id) as journal,
+    ):
+        pipeline = Pipeline(opened, device, cpu_threads)
+        with contextlib.redirect_stdout(io.StringIO()):  # ingest says it all once more
+            labelled = pipeline.reader.scan(source, pipeline.settings, pipeline.size).train
+        truth = Path(place) / "truth.h5"
+        _ingest(pipeline, source, labelled, truth, target / READ)
+        judge = Judge(opened, truth)
+        items = _items(labelled, pipeline.levels, judge.ids)
+        told(pipeline.computing)
+        _predict(pipeline, items, source, journal, progress)
+        ids = [item.id for item in items]
+        content = judge.scores(journal.records(ids), ids, _final(pipeline, journal, ids))
+        content["notes"] += _seen(pipeline, source)
+    each = content.pop("each")
+    write_json(target / SCORES, content)
+    rows = [(name, *scores) for name, scores in each.items()]
+    write_rows(target / EACH, ["id", *pipeline.classes], rows)
+    return content
+
+
+def _ingest(
+    pipeline: Pipeline, source: Path, items: Sequence[Item], out: Path, problems: Path
+) -> None:
+    """Store the images with their truth, as ingest stores training images."""
+    section = dict(pipeline.bundle.recipe["data"])
+    if section["size"] is None and any(item.size != pipeline.size for item in items):
+        section["size"] = list(pipeline.size)  # the run's images had one size, these have others
+    part.run(pipeline.bundle.manifest.competition, source, section, out, problems)
+
+
+def _items(labelled: Sequence[Item], levels: Sequence[str], ids: Sequence[str]) -> list[Item]:
+    """Give the images whose truth is known as those whose truth nobody knows, sorted by id."""
+    wanted = set(ids)
+    return [
+        Item(item.id, item.image, item.size, None, about(item.size, levels, item.columns))
+        for item in sorted(labelled, key=lambda item: item.id)
+        if item.id in wanted
+    ]
+
+
+def _predict(
+    pipeline: Pipeline,
+    items: Sequence[Item],
+    source: Path,
+    journal: Journal,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Predict what the journal does not have."""
+    findings: list[Finding] = []
+    passed = 0
+    progress(passed, len(items))
+    for group in groups(items, pipeline.group, pipeline.image_bytes):
+        digests = {item.id: _source(item) for item in group}
+        missing = {name for name, digest in digests.items() if not journal.has(name, digest)}
+        for given in pipeline(group, source) if missing else ():
+            if isinstance(given, Finding):
+                findings.append(given)
+            elif given.id in missing:
+                journal.add(Record.of(given, digests[given.id]))
+        journal.sync()
+        passed += len(group)
+        progress(passed, len(items))
+    problems = [Problem(finding.file, finding.reason) for finding in sorted(findings)]
+    raise_all(problems, f"Images in {source} cannot be read")
+
+
+def _final(pipeline: Pipeline, journal: Journal, ids: Sequence[str]) -> Final:
+    if not pipeline.labels and not pipeline.boxes:
+        return Final([], Memory(), {})
+    from foldbelt.bundle.finishing import finish
+
+    return finish(pipeline.bundle, [record.answer() for record in journal.records(ids)])
+
+
+def _seen(pipeline: Pipeline, source: Path) -> list[str]:
+    """Say so where the images are those that the run was trained on."""
+    manifest = pipeline.bundle.manifest
+    files = competitions.files(manifest.competition)(source, pipeline.settings)
+    with tempfile.TemporaryDirectory() as state:
+        digests = raw_files.digests(files, source, state, lambda line: None)
+    if digests["train"] != manifest.raw.get("train"):
+        return []
+    return ["these are the images that the run was trained on: the scores flatter"]
+
+
+def describe(scores: Mapping[str, Any]) -> str:
+    """Say in a few lines what `validate` found."""
+    lines = []
+    for output, one in scores["outputs"].items():
+        lines.append(f"{one['metric']} of {output}, {scores['images']} images")
+        lines.append(_line("on these images", one["score"], _around(one, scores["groups"])))
+        if one["run"] is not None:
+            lines.append(_line("leave-one-fold-out, in the run", one["run"]))
+        if "baseline" in one:
+            lines.append(_line("all masks empty", one["baseline"]))
+        for name, part_of in one.get("classes", {}).items():
+            remark = f"{_around(part_of, scores['groups'])}; {part_of['positives']} images"
+            lines.append(_line(f"class {name}", part_of["score"], remark))
+    return "\n".join(lines + [f"  note: {note}" for note in scores["notes"]])
+
+
+def _line(name: str, score: float, remark: str = "") -> str:
+    return f"  {name:<32} {score:.4f}" + (f"  ({remark})" if remark else "")
+
+
+def _around(scored: Mapping[str, Any], count: int) -> str:
+    if scored["interval"] is None:
+        return caution(count)
+    low, high = scored["interval"]
+    return f"{percent()}: {low:.4f} to {high:.4f}"
