@@ -127,40 +127,12 @@ def run(
             f"data.path: there is no folder {folder}; set it to that of the raw files."
         )
     settings = competitions.settings(section)
-    settled = None if train is None else store.attrs(train)["size"]
-    source = _look(competition, folder, settings, settled and tuple(settled))
     part = TRAIN if train is None else TEST
-    for note in source.listing.notes:
-        print(note)
-    _check_room(source.listing, part, out)
-    listing = source.listing
-    if train is not None:
-        source = replace(source, listing=_as_trained(listing, store.attrs(train)))
-    elif hasattr(source.reader, "settle"):
-        source = replace(source, listing=source.reader.settle(listing))
-    attrs: dict[str, Any] = {
-        "config": {"competition": competition, **competitions.stated(settings)},
-        "inputs": {} if digest is None else {"raw": digest},
-        "class_names": source.listing.classes,
-        "label_names": source.listing.labels,
-        "size": source.listing.size,
-    }
-    if source.listing.exclusive:
-        attrs["exclusive_labels"] = True
-    if source.listing.groups:
-        attrs["label_groups"] = source.listing.groups
-    if source.listing.levels:
-        attrs["label_levels"] = dict(source.listing.levels)
-    if source.listing.boxes is not None:
-        attrs["box_names"] = source.listing.boxes
-    if source.listing.ranges:
-        attrs["grey_range"] = dict(source.listing.ranges)
+    source = _settled(competition, folder, settings, train, out)
+    attrs = _attrs(competition, settings, source.listing, digest)
     findings = _convert_usable(source, part, out, attrs)
     fatal = _fatal(findings, settings)
-    action = "stopped" if fatal else "dropped"
-    told = findings if fatal else [f for f in findings if source.part_of(f) == part]
-    told = sorted(told, key=lambda finding: finding.late)  # causes before consequences
-    rows = [Problem(printable(finding.file), printable(finding.reason), action) for finding in told]
+    rows = _rows(source, part, findings, bool(fatal))
     if part == TRAIN and not fatal:
         rows += [Problem(name, "no pixel of its mask is labelled", "not used") for name in
                  _unlabelled(out)]  # fmt: skip
@@ -173,6 +145,58 @@ def run(
         shutil.copyfile(problems, whole)  # the job that joins both parts' lists will not run
         title, rest = f"The raw files in {folder} cannot be used", f"; all of them: {whole}"
         raise_all(rows, title, _hint(fatal), _LISTED, rest)
+
+
+def _settled(
+    competition: str,
+    folder: Path,
+    settings: Mapping[str, Any],
+    train: PathLike | None,
+    out: PathLike,
+) -> _Sources:
+    """List what is to be read, with the names and sizes that the training part settles."""
+    size = None if train is None else tuple(store.attrs(train)["size"])
+    source = _look(competition, folder, settings, size)
+    for note in source.listing.notes:
+        print(note)
+    _check_room(source.listing, TRAIN if train is None else TEST, out)
+    if train is not None:
+        return replace(source, listing=_as_trained(source.listing, store.attrs(train)))
+    if hasattr(source.reader, "settle"):
+        return replace(source, listing=source.reader.settle(source.listing))
+    return source
+
+
+def _attrs(
+    competition: str, settings: Mapping[str, Any], listing: Listing, digest: str | None
+) -> dict[str, Any]:
+    """Give the attributes of the file: what is the same for all its images."""
+    attrs: dict[str, Any] = {
+        "config": {"competition": competition, **competitions.stated(settings)},
+        "inputs": {} if digest is None else {"raw": digest},
+        "class_names": listing.classes,
+        "label_names": listing.labels,
+        "size": listing.size,
+    }
+    if listing.exclusive:
+        attrs["exclusive_labels"] = True
+    if listing.groups:
+        attrs["label_groups"] = listing.groups
+    if listing.levels:
+        attrs["label_levels"] = dict(listing.levels)
+    if listing.boxes is not None:
+        attrs["box_names"] = listing.boxes
+    if listing.ranges:
+        attrs["grey_range"] = dict(listing.ranges)
+    return attrs
+
+
+def _rows(source: _Sources, part: str, findings: Iterable[Finding], fatal: bool) -> list[Problem]:
+    """Word the findings of a part, causes before consequences; fatal ones are of both parts."""
+    told = [finding for finding in findings if fatal or source.part_of(finding) == part]
+    told = sorted(told, key=lambda finding: finding.late)
+    action = "stopped" if fatal else "dropped"
+    return [Problem(printable(f.file), printable(f.reason), action) for f in told]
 
 
 def _as_trained(listing: Listing, trained: Mapping[str, Any]) -> Listing:
