@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from foldbelt import models, registry, runtime, store
+from foldbelt import models, runtime, store
 from foldbelt.augment._transforms import Augment, images_of
-from foldbelt.channels._resizing import Resizer
-from foldbelt.config import stages
 from foldbelt.config.stage_settings import StageSettings
-from foldbelt.files import InputError, Problem, raise_all, seed_for
+from foldbelt.files import InputError, seed_for
 from foldbelt.models._saved import fill, groups_among
 from foldbelt.runtime import Normaliser
 from foldbelt.store import weights as weights_files
@@ -23,6 +21,7 @@ from foldbelt.train.augmenting import DrawnSamples
 from foldbelt.train.crops import Crop
 from foldbelt.train.data import ImageSet, Samples
 from foldbelt.train.data_source import Source
+from foldbelt.train.facts import Facts
 from foldbelt.train.held import HeldSamples
 
 
@@ -173,126 +172,95 @@ def load(
     task, shape
         Shape: what the network and its weights file must know of the data.
     """
-    train = sources[0]
-    attrs = store.attrs(train.channels)
-    resizer = Resizer.of(attrs)
-    problems = stages.missing_in_images(stage, resizer.size, attrs["names"])
-    raise_all(
-        [Problem(f"stages.{job.stage}.{key}", why) for key, why in problems],
-        f"Stage {job.stage} asks what the channels {train.channels} do not have",
-    )
-    classes, width = train.classes(), labels.width(train)
-    main = registry.main_output(model)
-    objects = box_targets.names(train) if main == "box" else []
-    _check_truth(main, classes, width, objects, train, model)
-    pads = bool(resizer.padding().any())
-    if objects and pads and resizer.mode == "pad-reflect":
-        raise InputError(
-            f"{model['name']!r} would be taught that mirrored objects are none: {train.channels} "
-            "are padded by their mirror images, and boxes are not mirrored. Set the channels' "
-            "resize_mode to resize or pad-edge."
-        )
-    seen = resizer.size if stage.crop is None else stage.crop.size
-    masks_matter = main == "mask" or bool(stage.loss.auxiliary)
-    learnt = classes if masks_matter else 0
-    room.check(job.stage, stage.batch_size, learnt, seen, device)
-    planes = classes + (train.has_ignore() or pads)
-    derived = labels.follow_from_masks(train, classes, width)
-    told = labels.described(train, derived, model.get("labels"))
-    if stage.blackout and width and not derived:
-        raise InputError(
-            f"stages.{job.stage}.blackout is {stage.blackout}, but the labels of {train.masks} are "
-            "not those of its masks, so nobody knows what blackening a mask does to them; set it "
-            "to 0."
-        )
-    data = room.data_bytes(sources, resizer, planes, classes, masks_matter)
-    batch = room.batch_bytes(stage.batch_size, learnt, seen)
+    facts = Facts.of(sources[0], job, stage, model)
+    seen = facts.resizer.size if stage.crop is None else stage.crop.size
+    room.check(job.stage, stage.batch_size, facts.learnt, seen, device)
+    data = room.data_bytes(sources, facts.resizer, facts.planes, facts.classes, facts.masks_matter)
+    batch = room.batch_bytes(stage.batch_size, facts.learnt, seen)
     log(room.told(data, memory_gib, batch, device))
     room.check_data(job.stage, data, memory_gib, batch, device)
     memory = data <= memory_gib * room.GIB
-    depths = image_statistics.depths(sources) if stage.depth_weight else None
-    sets = []
-    for place, source in enumerate(sources):
-        if source.masks == train.masks:
-            label = labels.given(source, width)
-        else:
-            label = labels.of_pseudo_masks(source, width, derived)
-        label = labels.predicted(label, told)
-        depth = depths[place] if depths else None
-        # What is mirrored around an image is no evidence; validation never counts it.
-        padding = pads and (place == 1 or not stage.loss_on_padding)
-        boxes = box_targets.of_images(source, resizer) if objects else None
-        # Where no masks are learnt, validation has no use for them: none is read.
-        read = masks_matter or place != 1
-        given = (label, memory, depth, padding and read, boxes, place == 1 and read)
-        shown = planes if read else 0
-        sets.append(ImageSet(source, resizer, shown, classes if read else 0, *given))
-    colours = images_of(attrs["names"])
-    crop = Crop(stage.crop, classes, next(iter(colours), 0)) if stage.crop else None
-    size = crop.size if crop else resizer.size
-    visible = stage.visible if objects else None
-    shape_and_names = (size, len(attrs["names"]), planes, attrs["names"], visible)
-    augment = Augment(stage.augment, *shape_and_names)
-    rest = (job.seed_parts, crop, stage.blackout, colours, derived, stage.visible)
+    sets = _sets(sources, facts, stage, memory)
+    drawing = _Drawing(facts, job, stage)
     if stage.augment_on == "device":
-        batched = augmenting.build(stage, size, attrs["names"], visible)
-        nothing = Augment([], *shape_and_names)
-        whole = memory and crop is None and not stage.blackout
-        there = whole and room.fits(data, device)
-        if there:
+        whole = memory and drawing.crop is None and not stage.blackout
+        held = whole and room.fits(data, device)
+        if held:
             log(f"Images and masks are held on {device.type}, too.")
-        kind = HeldSamples if there else DrawnSamples
-        samples: Samples = kind(batched, [sets[0], *sets[2:]], nothing, *rest)
+        samples = drawing.on_device(sets, held)
     else:
-        samples = Samples([sets[0], *sets[2:]], augment, *rest)
+        samples = drawing.on_cpu(sets)
     draws_by_contents = samplers.needs_images(stage.images, stage.sampler)
     task = Task(
         job=job,
         stage=stage,
-        main=main,
+        main=facts.main,
         metric=metric,
         samples=samples,
         true=len(sets[0]),
         pseudo=sum(len(image_set) for image_set in sets[2:]),
         valid=sets[1],
-        normalise=runtime.Normaliser(attrs["scale"], attrs["offset"], device),
-        contents=image_statistics.contents(train) if draws_by_contents else None,
+        normalise=runtime.Normaliser(facts.attrs["scale"], facts.attrs["offset"], device),
+        contents=image_statistics.contents(sources[0]) if draws_by_contents else None,
     )
-    shape = {
-        "in_channels": len(attrs["names"]),
-        "mask_channels": classes,
-        "label_classes": len(told.get("labels", range(width))),
-        "channels": attrs["names"],
-        "scale": attrs["scale"],
-        "offset": attrs["offset"],
-        "resize_mode": attrs["resize_mode"],
-        "size": attrs["size"],
-        "source": attrs["source"],
-    }
-    return task, shape | told | ({"box_names": objects} if objects else {})
+    return task, facts.shape
 
 
-def _check_truth(
-    main: str,
-    classes: int,
-    width: int,
-    objects: Sequence[str],
-    train: Source,
-    model: Mapping[str, Any],
-) -> None:
-    """Refuse a model whose main output the training images have no truth of."""
-    has = {"mask": classes > 0, "label": width > 0, "box": bool(objects)}
-    cures = {"mask": "data.masks", "label": "data.label", "box": "data.boxes"}
-    if not has[main]:
-        raise InputError(
-            f"{model['name']!r} predicts a {main}, and {train.masks} has none to learn from; see "
-            f"{cures[main]}, or take another architecture."
-        )
-    if stages.teaches_masks(model) and not classes:
-        raise InputError(
-            f"{model['name']!r} is to learn masks, too, and {train.masks} has none; draw them from "
-            "boxes (data.masks: from_boxes), or leave out mask_reduction."
-        )
+def _sets(
+    sources: Sequence[Source], facts: Facts, stage: StageSettings, memory: bool
+) -> list[ImageSet]:
+    """Load the images of each source: to train on, to validate on, pseudo-labelled."""
+    depths = image_statistics.depths(sources) if stage.depth_weight else None
+    sets = []
+    for place, source in enumerate(sources):
+        if source.masks == sources[0].masks:
+            label = labels.given(source, facts.width)
+        else:
+            label = labels.of_pseudo_masks(source, facts.width, facts.derived)
+        label = labels.predicted(label, facts.told)
+        depth = depths[place] if depths else None
+        # What is mirrored around an image is no evidence; validation never counts it.
+        padding = facts.pads and (place == 1 or not stage.loss_on_padding)
+        boxes = box_targets.of_images(source, facts.resizer) if facts.objects else None
+        # Where no masks are learnt, validation has no use for them: none is read.
+        read = facts.masks_matter or place != 1
+        given = (label, memory, depth, padding and read, boxes, place == 1 and read)
+        planes, classes = (facts.planes, facts.classes) if read else (0, 0)
+        sets.append(ImageSet(source, facts.resizer, planes, classes, *given))
+    return sets
+
+
+class _Drawing:
+    """How samples are drawn of images.
+
+    Parameters
+    ----------
+    facts, job, stage
+        Of the training.
+    """
+
+    def __init__(self, facts: Facts, job: Job, stage: StageSettings) -> None:
+        self.stage, self.names = stage, facts.attrs["names"]
+        colours = images_of(self.names)
+        channel = next(iter(colours), 0)
+        self.crop = Crop(stage.crop, facts.classes, channel) if stage.crop else None
+        self.size = self.crop.size if self.crop else facts.resizer.size
+        self.visible = stage.visible if facts.objects else None
+        self.images = (self.size, len(self.names), facts.planes, self.names, self.visible)
+        blackout = stage.blackout, colours, facts.derived
+        self.rest = (job.seed_parts, self.crop, *blackout, stage.visible)
+
+    def on_cpu(self, sets: Sequence[ImageSet]) -> Samples:
+        """Draw and augment one by one."""
+        augment = Augment(self.stage.augment, *self.images)
+        return Samples([sets[0], *sets[2:]], augment, *self.rest)
+
+    def on_device(self, sets: Sequence[ImageSet], held: bool) -> Samples:
+        """Augment batches where the network is; with `held`, images lie there, too."""
+        batched = augmenting.build(self.stage, self.size, self.names, self.visible)
+        nothing = Augment([], *self.images)
+        kind = HeldSamples if held else DrawnSamples
+        return kind(batched, [sets[0], *sets[2:]], nothing, *self.rest)
 
 
 def network(
