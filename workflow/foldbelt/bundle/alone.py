@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldbelt.bundle.command import DEVICES, run
+from foldbelt.bundle.predicting import Step
 from foldbelt.files import InputError, PathLike, words_of
 
 _STEPS = 20  # of which the time that is left is told
@@ -63,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         "the folder OUT: masks/ (PNG), masks.csv (run lengths), labels.csv, boxes.csv; and "
         "problems.csv. Stopped and repeated, it goes on where it was.",
     )
-    parser.add_argument("images", metavar="IMAGES", type=Path)
-    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("images", metavar="IMAGES")
+    parser.add_argument("out", metavar="OUT")
     parser.add_argument("--device", choices=list(DEVICES), default="auto", help="where to compute")
     parser.add_argument("--threads", type=_positive, help="compute threads on a CPU; the last "
                         "digits depend on them (default: as the run had)")  # fmt: skip
@@ -90,8 +91,9 @@ class Progress:
         self._steps: deque[tuple[float, int]] = deque(maxlen=_STEPS)
         self._told = -_EVERY  # long ago
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, step: Step) -> None:
         """Note that so many images of all are done."""
+        done, total = step.done, step.total
         now = time.monotonic()
         self._steps.append((now, done))
         shows = sys.stderr.isatty()

@@ -3,9 +3,8 @@
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 
-from foldbelt.bundle.predicting import predict
+from foldbelt.bundle.predicting import Step, predict
 from foldbelt.files import PathLike
 
 DEVICES = {"auto": None, "cpu": "cpu", "gpu": "cuda"}
@@ -22,7 +21,7 @@ def run(
     sample: PathLike | None,
     table: PathLike | None = None,
     overlays: bool = False,
-    progress: Callable[[int, int], None],
+    progress: Callable[[Step], None],
 ) -> str:
     """Predict a folder of images; say what was done.
 
@@ -54,8 +53,13 @@ def run(
         table=table,
         overlays=overlays,
         progress=progress,
-        told=partial(print, file=sys.stderr),
+        told=_tell,
     )
     each = (time.monotonic() - start) / max(done.new, 1)
     took = f", {each:.3f} s each" if done.new else ""
     return f"{done.images} images are predicted in {out}, {done.new} of them now{took}"
+
+
+def _tell(sentence: str) -> None:
+    if sys.stderr is not None:  # as it is where a service has closed it
+        print(sentence, file=sys.stderr, flush=True)
