@@ -43,12 +43,12 @@ def write_tables(final: Final, pipeline: Pipeline, target: Path) -> None:
     tables = {"labels": LABELS_TABLE, "boxes": BOXES_TABLE}
     competition = pipeline.bundle.manifest.competition
     for output, path in final.files.items():
-        out = target / tables[output]
-        submit.write_table(output, competition, final.data, path, out)
-        has = decided_names(pipeline, final) if output == "labels" else None
-        if has is not None:
-            words = [_JOINED.join(names) for names in has]
-            _add_column(out, DECISION_COLUMN, dict(zip(final.ids, words, strict=True)))
+        with atomic(target / tables[output]) as temporary:
+            submit.write_table(output, competition, final.data, path, temporary)
+            has = decided_names(pipeline, final) if output == "labels" else None
+            if has is not None:
+                words = [_JOINED.join(names) for names in has]
+                _add_column(temporary, DECISION_COLUMN, dict(zip(final.ids, words, strict=True)))
 
 
 def decided_names(pipeline: Pipeline, final: Final) -> list[list[str]] | None:
