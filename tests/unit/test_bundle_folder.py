@@ -17,6 +17,7 @@ from bundles import SIZES, Tiny, array
 
 from foldbelt import bundle
 from foldbelt.bundle import alone, folder, listing
+from foldbelt.bundle.alone import Progress
 from foldbelt.bundle.listing import writable
 from foldbelt.bundle.places import MASKS, MASKS_TABLE, OVERLAYS, PROBLEMS
 from foldbelt.bundle.predicting import Step
@@ -294,6 +295,44 @@ def test_a_disk_without_locks_is_not_taken_for_another_process(
     monkeypatch.setattr("foldbelt.bundle.journal.fcntl.flock", flock)
     with pytest.raises(InputError, match=said):
         bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
+
+
+def said(monkeypatch, capsys, steps: dict[float, Step], terminal: bool = False) -> str:
+    times = iter(steps)
+    monkeypatch.setattr("foldbelt.bundle.alone.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    progress = Progress()
+    for step in steps.values():
+        progress(step)
+    text: str = capsys.readouterr().err
+    return text
+
+
+def test_images_that_were_done_do_not_count_for_the_time_that_is_left(monkeypatch, capsys):
+    steps = {0.0: Step(0, 100, 0), 1.0: Step(50, 100, 0), 21.0: Step(60, 100, 10)}
+    text = said(monkeypatch, capsys, steps)
+    assert text.splitlines()[-1] == "60 of 100 images, 2.000 s each, 1 min 20 s left"
+
+
+def test_overlays_are_counted_apart(monkeypatch, capsys):
+    steps = {0.0: Step(0, 4, 0), 40.0: Step(4, 4, 4), 41.0: Step(0, 4, 0, True),
+             52.0: Step(1, 4, 1, True)}  # fmt: skip
+    lines = said(monkeypatch, capsys, steps).splitlines()
+    assert lines[1:] == ["4 of 4 images, 10.000 s each, 0 s left", "drawing 0 of 4",
+                         "drawing 1 of 4, 11.000 s each, 33 s left"]  # fmt: skip
+
+
+def test_a_shorter_line_leaves_nothing_of_a_longer_one_on_a_terminal(monkeypatch, capsys):
+    steps = {
+        0.0: Step(0, 2, 0),
+        90.0: Step(1, 2, 1),
+        90.0625: Step(1, 2, 1),
+        91.0625: Step(2, 2, 2),
+    }
+    text = said(monkeypatch, capsys, steps, terminal=True)
+    lines = ["0 of 2 images", "1 of 2 images, 90.000 s each, 1 min 30 s left",
+             "2 of 2 images, 45.500 s each, 0 s left"]  # fmt: skip
+    assert text == "".join(f"\r{line}\x1b[K" for line in lines) + "\n"
 
 
 def test_all_overlays_are_told_one_by_one(tiny, images, out):

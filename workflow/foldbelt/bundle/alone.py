@@ -6,7 +6,6 @@
 import argparse
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from foldbelt.bundle.command import DEVICES, run
 from foldbelt.bundle.predicting import Step
 from foldbelt.files import InputError, PathLike, words_of
 
-_STEPS = 20  # of which the time that is left is told
 _EVERY = 10.0  # seconds between lines, where no terminal shows one line that changes
+_OFTEN = 0.1  # seconds between its changes
+_REST = "\x1b[K"  # has a terminal clear the rest of its line
 
 
 def main(bundle: PathLike, words: Sequence[str] | None = None) -> int:
@@ -88,28 +88,32 @@ class Progress:
     """Tells how far it is and how long it takes still: a line that changes, or one now and then."""
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[float, int]] = deque(maxlen=_STEPS)
-        self._told = -_EVERY  # long ago
+        self._told = self._last = 0.0
+        self._new, self._busy = 0, 0.0
 
     def __call__(self, step: Step) -> None:
-        """Note that so many images of all are done."""
-        done, total = step.done, step.total
-        now = time.monotonic()
-        self._steps.append((now, done))
-        shows = sys.stderr.isatty()
-        if not shows and done < total and now - self._told < _EVERY:
+        """Note how far it is. Images that were done before take no time."""
+        if sys.stderr is None:  # as it is where a service has closed it
+            return
+        now, shows = time.monotonic(), sys.stderr.isatty()
+        if not step.done:
+            self._told, self._busy = now - _EVERY, 0.0
+        elif step.new > self._new:
+            self._busy += now - self._last
+        self._last, self._new = now, step.new
+        if step.done < step.total and now - self._told < (_OFTEN if shows else _EVERY):
             return
         self._told = now
-        end = "\n" if done == total or not shows else ""
-        print(f"{chr(13) * shows}{self._line(done, total)}", end=end, file=sys.stderr, flush=True)
+        line, end = self._line(step), "" if shows and step.done < step.total else "\n"
+        print(f"\r{line}{_REST}" if shows else line, end=end, file=sys.stderr, flush=True)
 
-    def _line(self, done: int, total: int) -> str:
-        (first, before), (last, after) = self._steps[0], self._steps[-1]
-        line = f"{done} of {total} images"
-        if after == before:
+    def _line(self, step: Step) -> str:
+        place = f"{step.done} of {step.total}"
+        line = f"drawing {place}" if step.drawing else f"{place} images"
+        if not step.new:
             return line
-        each = (last - first) / (after - before)
-        return f"{line}, {each:.3f} s each, {_time((total - done) * each)} left"
+        each = self._busy / step.new
+        return f"{line}, {each:.3f} s each, {_time((step.total - step.done) * each)} left"
 
 
 def _time(seconds: float) -> str:
