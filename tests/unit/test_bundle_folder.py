@@ -297,6 +297,12 @@ def test_a_disk_without_locks_is_not_taken_for_another_process(
         bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
 
 
+def test_a_service_may_have_closed_standard_error(tiny, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", None)
+    assert alone.main(tiny.bundle, [str(images), str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.startswith("6 images are predicted"), "nothing else is said"
+
+
 def said(monkeypatch, capsys, steps: dict[float, Step], terminal: bool = False) -> str:
     times = iter(steps)
     monkeypatch.setattr("foldbelt.bundle.alone.time.monotonic", lambda: next(times))

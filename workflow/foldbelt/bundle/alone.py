@@ -93,8 +93,6 @@ class Progress:
 
     def __call__(self, step: Step) -> None:
         """Note how far it is. Images that were done before take no time."""
-        if sys.stderr is None:  # as it is where a service has closed it
-            return
         now, shows = time.monotonic(), sys.stderr.isatty()
         if not step.done:
             self._told, self._busy = now - _EVERY, 0.0

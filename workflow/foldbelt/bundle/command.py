@@ -1,8 +1,10 @@
 """What `foldbelt predict` and a bundle's `predict.py` share: all but how they are asked."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from foldbelt.bundle.predicting import Step, predict
 from foldbelt.files import PathLike
@@ -42,6 +44,8 @@ def run(
     InputError
         As `foldbelt.bundle.predict` does.
     """
+    if sys.stderr is None:  # it was closed: the next file that is opened would be taken for it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     start = time.monotonic()
     done = predict(
         bundle,
@@ -53,13 +57,8 @@ def run(
         table=table,
         overlays=overlays,
         progress=progress,
-        told=_tell,
+        told=partial(print, file=sys.stderr),
     )
     each = (time.monotonic() - start) / max(done.new, 1)
     took = f", {each:.3f} s each" if done.new else ""
     return f"{done.images} images are predicted in {out}, {done.new} of them now{took}"
-
-
-def _tell(sentence: str) -> None:
-    if sys.stderr is not None:  # as it is where a service has closed it
-        print(sentence, file=sys.stderr, flush=True)
