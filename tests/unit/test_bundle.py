@@ -16,10 +16,11 @@ from click.testing import CliRunner
 
 from foldbelt import bundle, rle, store
 from foldbelt.bundle import listing, predicting
+from foldbelt.bundle.folder import picture
 from foldbelt.bundle.halving import halve
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.predicting import MASKS, picture
-from foldbelt.bundle.products import MASKS_TABLE
+from foldbelt.bundle.places import MASKS, MASKS_TABLE
+from foldbelt.bundle.predicting import Step
 from foldbelt.bundle.reading import Bundle
 from foldbelt.cli.main import main
 from foldbelt.files import InputError
@@ -83,8 +84,8 @@ def test_goes_on_where_it_was_stopped(tiny, images, tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "_GROUP", 1)
     out = tmp_path / "out"
 
-    def stop(done: int, total: int) -> None:
-        if done == 4:
+    def stop(step: Step) -> None:
+        if step.done == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

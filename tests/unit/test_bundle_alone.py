@@ -23,7 +23,8 @@ from raw_folders import ingest_both, save_table
 from foldbelt import bundle, provenance, registry, store
 from foldbelt.bundle import alone, needs, overlays, program, wheel
 from foldbelt.bundle.alone import Progress
-from foldbelt.bundle.predicting import MASKS
+from foldbelt.bundle.places import MASKS
+from foldbelt.bundle.predicting import Step
 from foldbelt.channels import Resizer, whiten
 from foldbelt.channels._resizing import MODES
 from foldbelt.channels._whitening import METHODS
@@ -403,6 +404,6 @@ def test_progress_tells_the_time_that_is_left(capsys, monkeypatch):
     monkeypatch.setattr("foldbelt.bundle.alone.time.monotonic", lambda: next(times))
     progress = Progress()
     for done in (0, 10, 20, 30):
-        progress(done, 90)
+        progress(Step(done, 90, done))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["0 of 90 images", "30 of 90 images, 2.000 s each, 2 min 0 s left"]

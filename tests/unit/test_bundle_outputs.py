@@ -14,7 +14,7 @@ from bundles import changed
 from chest_bundles import OUTPUTS, TinyChest, grey
 
 from foldbelt import bundle, store, submit
-from foldbelt.bundle import listing, predicting
+from foldbelt.bundle import listing, predicting, products
 from foldbelt.bundle.choosing import Choice
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions.chest import CLASSES, LABEL_GROUPS, LABELS
@@ -111,7 +111,7 @@ def test_a_table_may_say_which_images_share_a_study(chest, tmp_path):
         assert (first[0] == first[1]) == alike
 
 
-def test_what_is_decided_of_labels_stands_in_the_last_column(chest, tmp_path):
+def test_what_is_decided_of_labels_stands_in_the_last_column(chest, tmp_path, monkeypatch):
     decision = json.loads(chest.decisions["labels"].read_text()) | {"metric": "accuracy"}
     blocks = {tuple(block["labels"]): block["name"] for block in decision["blocks"]}
     decision["params"][blocks["none",]]["threshold"] = [0.0]  # always exceeded
@@ -120,11 +120,20 @@ def test_what_is_decided_of_labels_stands_in_the_last_column(chest, tmp_path):
     path = chest.write(tmp_path / "decided.zip", decisions={**chest.decisions, "labels": changed})
     images = tmp_path / "images"
     shutil.copytree(sorted((chest.raw / "test").iterdir())[0], images)
+    with monkeypatch.context() as patch:
+        patch.setattr(products, "_add_column", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            bundle.predict(path, images, tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out" / "labels.csv").exists(), "it is not there without that column"
     bundle.predict(path, images, tmp_path / "out", device="cpu")
     table = pd.read_csv(tmp_path / "out" / "labels.csv")
     assert list(table) == ["id", *LABELS, "decision"]
     likeliest = table[list(LABEL_GROUPS[0])].idxmax(axis=1)
     assert table["decision"].tolist() == [f"{name};none" for name in likeliest]
+
+
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def manifest_of(path: Path) -> dict[str, Any]:

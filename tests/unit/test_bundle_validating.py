@@ -88,7 +88,7 @@ def test_groups_are_those_of_the_run_s_folds(tiny, labelled, tmp_path):
     [
         (lambda root: (root / "masks/a.png").unlink(), r"images/a\.png: has no mask"),
         (lambda root: (root / "images/b.png").write_bytes(b"x"), r"images/b\.png"),
-        (lambda root: shutil.rmtree(root), "no such folder of labelled images"),
+        (lambda root: shutil.rmtree(root), "there is no such folder of images"),
     ],
 )
 def test_what_cannot_be_read_stops_it_by_name(tiny, labelled, tmp_path, spoil, told):

@@ -76,10 +76,14 @@ def test_touching_runs_are_legal():
 def test_malformed_texts_are_refused(text, says):
     with pytest.raises(ValueError, match=says):
         rle.decode(text, (5, 7))
+    if isinstance(text, str):
+        with pytest.raises(ValueError, match=says):
+            rle.check(text, (5, 7))
 
 
 def test_the_last_pixel_can_be_reached():
     assert rle.decode("35 1", (5, 7))[4, 6] == 1
+    rle.check("35 1", (5, 7))
 
 
 @pytest.mark.parametrize("mask", [np.full((2, 2), 255), np.zeros((2, 2, 2)), np.full((1, 1), 0.5)])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
+TEMPORARY = ".foldbelt-"
+"""How the names of files begin that `atomic` has not finished: short, so that any name fits."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # It can only be read by setting it, which no thread may do while another makes files.
@@ -112,7 +115,7 @@ def atomic(path: PathLike) -> Iterator[Path]:
     target = Path(path)
     refuse_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:

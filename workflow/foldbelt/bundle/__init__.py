@@ -5,11 +5,12 @@ whenever it is made, and that is believed in nothing. `writing` gathers a run: `
 members out and says what that costs, `halving` halves weights. `reading` checks and unpacks;
 `pipeline` takes images through the very functions of the workflow's own stages to an answer each
 (`answers`), and `finishing` decides what images share. `predicting` does so for a folder
-(`listing`, `columns`), can go on where it stopped (`journal`), writes `products` and draws
-`overlays`; `loading` does for one image in memory, `validating` for labelled images, whose truth
-`judging` knows. `program` is the bundle's own ``predict.py``, for where foldbelt is not installed:
-it calls `alone` in foldbelt's code, which travels along (`wheel`); `needs` says what else it takes.
-`onnx` writes the networks for other programs.
+(`listing`, `columns`): it keeps to what is its own there (`places`), goes on where it stopped
+(`folder`, `journal` of `records`), writes `products` and draws `overlays`; `loading` does for one
+image in memory, `validating` for labelled images, whose truth `judging` knows. `program` is the
+bundle's own ``predict.py``, for where foldbelt is not installed: it calls `alone` in foldbelt's
+code, which travels along (`wheel`); `needs` says what else it takes. `onnx` writes the networks for
+other programs.
 """
 
 from foldbelt.lazy import attach_stub

@@ -6,15 +6,16 @@
 import argparse
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from foldbelt.bundle.command import DEVICES, run
+from foldbelt.bundle.predicting import Step
 from foldbelt.files import InputError, PathLike, words_of
 
-_STEPS = 20  # of which the time that is left is told
 _EVERY = 10.0  # seconds between lines, where no terminal shows one line that changes
+_OFTEN = 0.1  # seconds between its changes
+_REST = "\x1b[K"  # has a terminal clear the rest of its line
 
 
 def main(bundle: PathLike, words: Sequence[str] | None = None) -> int:
@@ -63,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         "the folder OUT: masks/ (PNG), masks.csv (run lengths), labels.csv, boxes.csv; and "
         "problems.csv. Stopped and repeated, it goes on where it was.",
     )
-    parser.add_argument("images", metavar="IMAGES", type=Path)
-    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("images", metavar="IMAGES")
+    parser.add_argument("out", metavar="OUT")
     parser.add_argument("--device", choices=list(DEVICES), default="auto", help="where to compute")
     parser.add_argument("--threads", type=_positive, help="compute threads on a CPU; the last "
                         "digits depend on them (default: as the run had)")  # fmt: skip
@@ -87,27 +88,30 @@ class Progress:
     """Tells how far it is and how long it takes still: a line that changes, or one now and then."""
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[float, int]] = deque(maxlen=_STEPS)
-        self._told = -_EVERY  # long ago
+        self._told = self._last = 0.0
+        self._new, self._busy = 0, 0.0
 
-    def __call__(self, done: int, total: int) -> None:
-        """Note that so many images of all are done."""
-        now = time.monotonic()
-        self._steps.append((now, done))
-        shows = sys.stderr.isatty()
-        if not shows and done < total and now - self._told < _EVERY:
+    def __call__(self, step: Step) -> None:
+        """Note how far it is. Images that were done before take no time."""
+        now, shows = time.monotonic(), sys.stderr.isatty()
+        if not step.done:
+            self._told, self._busy = now - _EVERY, 0.0
+        elif step.new > self._new:
+            self._busy += now - self._last
+        self._last, self._new = now, step.new
+        if step.done < step.total and now - self._told < (_OFTEN if shows else _EVERY):
             return
         self._told = now
-        end = "\n" if done == total or not shows else ""
-        print(f"{chr(13) * shows}{self._line(done, total)}", end=end, file=sys.stderr, flush=True)
+        line, end = self._line(step), "" if shows and step.done < step.total else "\n"
+        print(f"\r{line}{_REST}" if shows else line, end=end, file=sys.stderr, flush=True)
 
-    def _line(self, done: int, total: int) -> str:
-        (first, before), (last, after) = self._steps[0], self._steps[-1]
-        line = f"{done} of {total} images"
-        if after == before:
+    def _line(self, step: Step) -> str:
+        place = f"{step.done} of {step.total}"
+        line = f"drawing {place}" if step.drawing else f"{place} images"
+        if not step.new:
             return line
-        each = (last - first) / (after - before)
-        return f"{line}, {each:.3f} s each, {_time((total - done) * each)} left"
+        each = self._busy / step.new
+        return f"{line}, {each:.3f} s each, {_time((step.total - step.done) * each)} left"
 
 
 def _time(seconds: float) -> str:

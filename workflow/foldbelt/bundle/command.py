@@ -1,11 +1,12 @@
 """What `foldbelt predict` and a bundle's `predict.py` share: all but how they are asked."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
-from foldbelt.bundle.predicting import predict
+from foldbelt.bundle.predicting import Step, predict
 from foldbelt.files import PathLike
 
 DEVICES = {"auto": None, "cpu": "cpu", "gpu": "cuda"}
@@ -22,7 +23,7 @@ def run(
     sample: PathLike | None,
     table: PathLike | None = None,
     overlays: bool = False,
-    progress: Callable[[int, int], None],
+    progress: Callable[[Step], None],
 ) -> str:
     """Predict a folder of images; say what was done.
 
@@ -43,6 +44,8 @@ def run(
     InputError
         As `foldbelt.bundle.predict` does.
     """
+    if sys.stderr is None:  # it was closed: the next file that is opened would be taken for it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     start = time.monotonic()
     done = predict(
         bundle,

@@ -1,88 +1,34 @@
 """What has been predicted so far: a line for every image that is done.
 
 Lines are only added, so that a process that is killed leaves at most its last one broken, which is
-then dropped.
+then dropped. So is a line that somebody has changed into what no bundle notes, with all after it:
+what they noted is done again.
 """
 
-import base64
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from foldbelt.bundle.answers import Answer
+from foldbelt.bundle.places import check_target
+from foldbelt.bundle.records import Form, Record, content_of, record_of
 from foldbelt.files import InputError
-from foldbelt.rle import encode
 
 NAME = "journal.jsonl"
 _FIRST = b'{"bundle": '
 
 
-@dataclass(frozen=True)
-class Record:
-    """One image that is done.
+class Noted(NamedTuple):
+    """Where an image's line begins, and what is compared before the image is passed over."""
 
-    Attributes
-    ----------
-    id
-        Its name.
-    source
-        `foldbelt.files.digest` of the file that was predicted.
-    size
-        (height, width).
-    runs
-        Run lengths of its masks, class by class; none where the run has no masks.
-    units
-        See `Answer`.
-    labels
-        Probabilities, not yet joined; None for NaN. Of 32 bits, which JSON keeps.
-    boxes
-        The bytes of (m, 6) float32, in base 64.
-    """
-
-    id: str
+    start: int
     source: str
     size: tuple[int, int]
-    runs: list[str] = field(default_factory=list)
-    units: Mapping[str, str] = field(default_factory=dict)
-    labels: list[float | None] | None = None
-    boxes: str | None = None
-
-    @classmethod
-    def of(cls, answer: Answer, source: str) -> "Record":
-        """Note what is predicted of an image."""
-        mask, labels, boxes = answer.mask, answer.labels, answer.boxes
-        return cls(
-            answer.id,
-            source,
-            answer.size,
-            [] if mask is None else [encode(mask[..., k]) for k in range(mask.shape[2])],
-            answer.units,
-            None if labels is None else [None if p != p else p for p in labels.tolist()],
-            None if boxes is None else base64.b64encode(boxes.tobytes()).decode("ascii"),
-        )
-
-    def answer(self) -> Answer:
-        """Give what was predicted, less the mask."""
-        labels = self.labels
-        return Answer(
-            self.id,
-            self.size,
-            self.units,
-            None,
-            None if labels is None else np.array(labels, np.float32),
-            None if self.boxes is None else _boxes(self.boxes),
-        )
-
-
-def _boxes(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), np.float32).reshape(-1, 6)
+    picture: str
 
 
 class Journal:
@@ -94,21 +40,24 @@ class Journal:
         Where the predictions go.
     bundle
         Identity of the bundle that they come from.
+    form
+        What it predicts of every image.
 
     Raises
     ------
     InputError
-        If the folder holds the predictions of another bundle, or another process writes to it.
+        If the folder holds the predictions of another bundle, or files that no bundle has written
+        and that would be overwritten; or if another process writes to it.
     """
 
-    def __init__(self, folder: Path, bundle: str) -> None:
+    def __init__(self, folder: Path, bundle: str, form: Form) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise InputError(
                 f"{folder} is a file, or below one; name a folder for what is predicted."
             ) from error
-        self.path = folder / NAME
+        self.path, self._form = folder / NAME, form
         self._file = open(self.path, "a+b")  # noqa: SIM115
         try:
             self._lock(folder)
@@ -120,25 +69,30 @@ class Journal:
     def _lock(self, folder: Path) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise InputError(
                 f"{folder}: another process is predicting into this folder; wait for it, or choose "
                 "another one."
             ) from error
+        except OSError as error:
+            raise InputError(
+                f"{folder} is on a disk where no file can be locked ({error.strerror}), so a "
+                "second process could write there, too; choose a folder on another disk."
+            ) from error
 
     def _begin(self, bundle: str) -> None:
         """Read where the lines begin; drop what is no whole line, but of nobody else's file."""
-        self._places: dict[str, tuple[int, str]] = {}
+        self._noted: dict[str, Noted] = {}
         self._file.seek(0)
         start, known = 0, None
         for line in self._file:
-            content = _content(line)
+            content = content_of(line)
             if not start and not line.startswith(_FIRST) and not _FIRST.startswith(line):
                 raise InputError(
                     f"{self.path}: is no journal of predictions, and would be overwritten. Choose "
                     "another folder, or move the file away."
                 )
-            if content is None or (known is not None and "bundle" in content):
+            if content is None:
                 break
             if known is None:
                 known = content.get("bundle")
@@ -147,12 +101,25 @@ class Journal:
                         f"{self.path.parent} holds what another bundle predicted. Choose another "
                         "folder, or empty this one."
                     )
+            elif (record := record_of(content, self._form)) is not None:
+                self._noted[record.id] = _noted(start, record)
             else:
-                self._places[content["id"]] = (start, content["source"])
+                break
             start += len(line)
+        self._check_folder(begun=known is not None)
         self._file.truncate(start)
         if known is None:
             self._add({"bundle": bundle})
+            self.sync()  # before any mask: without this line, masks are taken for somebody else's
+
+    def _check_folder(self, begun: bool) -> None:
+        """See to it that nothing is in the way; leave no new journal where something is."""
+        try:
+            check_target(self.path.parent, begun)
+        except InputError:
+            if not os.fstat(self._file.fileno()).st_size:
+                self.path.unlink()
+            raise
 
     def __enter__(self) -> "Journal":
         return self
@@ -165,13 +132,14 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def has(self, name: str, source: str) -> bool:
-        """Tell whether an image of this content is done."""
-        return name in self._places and self._places[name][1] == source
+    @property
+    def noted(self) -> Mapping[str, Noted]:
+        """Id → what the last line of that image notes."""
+        return self._noted
 
     def add(self, record: Record) -> None:
         """Note that an image is done."""
-        self._places[record.id] = (self._add(asdict(record)), record.source)
+        self._noted[record.id] = _noted(self._add(asdict(record)), record)
 
     def sync(self) -> None:
         """See to it that all lines outlive a loss of power."""
@@ -180,9 +148,11 @@ class Journal:
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Give what was noted of images, in their order, one at a time."""
         for name in names:
-            self._file.seek(self._places[name][0])
-            content = json.loads(self._file.readline())
-            yield Record(**{**content, "size": tuple(content["size"])})
+            self._file.seek(self._noted[name].start)
+            record = record_of(content_of(self._file.readline()) or {}, self._form)
+            if record is None:
+                raise InputError(f"{self.path} was changed meanwhile. Repeat the command.")
+            yield record
 
     def _add(self, content: dict[str, Any]) -> int:
         """Add a line; give where it begins."""
@@ -192,11 +162,5 @@ class Journal:
         return start
 
 
-def _content(line: bytes) -> dict[str, Any] | None:
-    """Read a line; None if it is not whole."""
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return None
-    whole = line.endswith(b"\n") and isinstance(content, dict)
-    return content if whole and ("bundle" in content or {"id", "source"} <= set(content)) else None
+def _noted(start: int, record: Record) -> Noted:
+    return Noted(start, record.source, record.size, record.picture)

@@ -2,8 +2,8 @@
 
 import importlib
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from foldbelt.bundle import columns
@@ -16,6 +16,8 @@ from foldbelt.formats.folders import files_below
 
 _GROUP = 32  # images that share the work of a call, if they take no more than
 _GROUP_BYTES = 2**29  # of memory between the stages
+_MOST_SIDE = 1_000_000  # libpng's limit
+_MOST_BYTES = 255  # of a file's name, on nearly all disks
 
 
 def listed(
@@ -63,7 +65,53 @@ def listed(
     ]  # fmt: skip
     if not items and not findings + broken:
         raise InputError(f"{source} holds no images.")
-    return items, [*findings, *broken]
+    lost = {finding.id for finding in findings}  # of two images of one id neither can be meant
+    return [item for item in items if item.id not in lost], [*findings, *broken]
+
+
+def writable(
+    items: Sequence[Item], source: Path, masks: bool, overlays: bool
+) -> tuple[list[Item], list[Finding]]:
+    """Leave out images whose mask or overlay no file could hold.
+
+    Parameters
+    ----------
+    items
+        The images.
+    source
+        Their folder.
+    masks, overlays
+        Which of both are written.
+
+    Returns
+    -------
+    items, findings
+        The others; and why these are left out.
+    """
+    written = [(".png", "mask")] * masks + [(".jpg", "overlay")] * overlays
+    folders = {str(parent) for item in items for parent in PurePosixPath(item.id).parents}
+    fitting, findings = [], []
+    for item in items:
+        reasons = [_misfit(f"{item.id}{suffix}", what, folders) for suffix, what in written]
+        if masks and max(item.size) > _MOST_SIDE:
+            height, width = item.size
+            reasons.append(f"is {height}×{width}, and the side of a mask in PNG is {_MOST_SIDE} at "
+                           "most; cut it in parts")  # fmt: skip
+        reason = next((reason for reason in reasons if reason), None)
+        if reason is None:
+            fitting.append(item)
+        else:
+            findings.append(Finding(image_files.relative(item.image, source), reason, item.id))
+    return fitting, findings
+
+
+def _misfit(file: str, what: str, folders: Collection[str]) -> str | None:
+    """Say why a file cannot be written beside those of all other images."""
+    if any(len(part.encode()) > _MOST_BYTES for part in file.split("/")):
+        return f"has too long a name: its {what} would need one of more than {_MOST_BYTES} bytes"
+    if file in folders:
+        return f"its {what} would lie where the folder {file} for other images lies; rename one"
+    return None
 
 
 def about(size: tuple[int, int], levels: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,35 +1,30 @@
 """Overlays of a folder's images, one at a time: each is decoded anew, so memory stays bounded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from foldbelt.bundle.answers import Final
-from foldbelt.bundle.journal import Record
-from foldbelt.bundle.manifest import decision_entry
 from foldbelt.bundle.overlays import Shown, draw
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.competitions import Item
+from foldbelt.bundle.places import overlay_of
+from foldbelt.bundle.products import decided_names
+from foldbelt.bundle.records import Record
+from foldbelt.competitions import Item, Reader
 from foldbelt.files import atomic
+from foldbelt.formats.findings import Finding, UnusableImage
 from foldbelt.rle import decode
-
-FOLDER = "overlays"
-
-
-def path_of(target: Path, name: str) -> Path:
-    """Give the file of an image's overlay."""
-    return target / FOLDER / f"{name}.jpg"
 
 
 def draw_all(
     pipeline: Pipeline,
+    reader: Reader,
     items: Mapping[str, Item],
     source: Path,
     target: Path,
     records: Iterator[Record],
     final: Final,
-) -> None:
+) -> Iterator[Finding | bool]:
     """Draw the overlays that are not there.
 
     Where labels are of units of images, all are drawn: another image may have changed them.
@@ -38,6 +33,8 @@ def draw_all(
     ----------
     pipeline
         The bundle, which says how images are decoded.
+    reader
+        What decodes them.
     items
         Id → image.
     source, target
@@ -46,18 +43,25 @@ def draw_all(
         What was predicted of each image, in the order of `final`.
     final
         Labels and boxes of all images.
+
+    Yields
+    ------
+    Finding or bool
+        For every image: why it cannot be read any more, or whether it is drawn now.
     """
     listing = pipeline.listing(source)
     labels, boxes = final.labels(), final.boxes()
-    has = None
-    if labels is not None:
-        from foldbelt.bundle.finishing import decided  # which masks alone do not need
-
-        decision = pipeline.bundle.decisions[decision_entry("labels")]
-        has = decided(labels, decision, pipeline.labels)
+    has = decided_names(pipeline, final)
     for place, record in enumerate(records):
-        out = path_of(target, record.id)
+        out = overlay_of(target, record.id)
         if out.is_file() and not pipeline.levels:
+            yield False
+            continue
+        try:
+            image = reader.read(items[record.id], listing).image
+        except UnusableImage as error:
+            first = error.findings[0]
+            yield replace(first, reason=f"{first.reason}: its overlay is not drawn")
             continue
         prob = [] if labels is None else labels[place].tolist()
         shown = Shown(
@@ -67,12 +71,8 @@ def draw_all(
             None if boxes is None else boxes.image(place),
             pipeline.boxes,
             dict(zip(pipeline.labels, prob, strict=True)),
-            None if has is None else _named(pipeline.labels, has[place]),
+            None if has is None else has[place],
         )
-        data = draw(pipeline.reader.read(items[record.id], listing).image, shown)
         with atomic(out) as temporary:
-            temporary.write_bytes(data)
-
-
-def _named(names: Sequence[str], has: np.ndarray) -> list[str]:
-    return [name for name, there in zip(names, has, strict=True) if there]
+            temporary.write_bytes(draw(image, shown))
+        yield True

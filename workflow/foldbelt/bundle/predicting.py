@@ -1,39 +1,23 @@
 """A folder of images → what a bundle predicts of them."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from foldbelt.bundle.answers import Answer, Final
-from foldbelt.bundle.journal import Journal, Record
-from foldbelt.bundle.listing import groups, listed
-from foldbelt.bundle.overlaying import draw_all, path_of
+from foldbelt.bundle.folder import Predictions
+from foldbelt.bundle.journal import Journal
+from foldbelt.bundle.listing import groups, listed, writable
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.products import (
-    MASKS_TABLE,
-    SUBMISSION,
-    check_rows,
-    check_sample,
-    write_masks,
-    write_submission,
-    write_tables,
-)
+from foldbelt.bundle.places import LISTED, PROBLEMS, refuse_predicted, sweep
+from foldbelt.bundle.products import check_rows, check_sample
 from foldbelt.bundle.reading import Bundle
+from foldbelt.bundle.records import Form
 from foldbelt.competitions import Item
-from foldbelt.files import InputError, PathLike, Problem, atomic, digest, raise_all, write_rows
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_rows
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import printable
-from foldbelt.store import Memory
-
-MASKS, PROBLEMS = "masks", "problems.csv"
-
-_SEEN = 255  # value of the one class, if no value was given: white to whoever looks
-_LISTED = 40
-_SIDES = ("height", "width")
 
 
 @dataclass(frozen=True)
@@ -50,6 +34,26 @@ class Done:
     new: int
 
 
+@dataclass(frozen=True)
+class Step:
+    """How far a call of `predict` is.
+
+    Attributes
+    ----------
+    done, total
+        Images that it is done with, and all.
+    new
+        How many of the former were not done before.
+    drawing
+        Whether it draws overlays: it does so after all images are predicted.
+    """
+
+    done: int
+    total: int
+    new: int
+    drawing: bool = False
+
+
 def predict(
     bundle: PathLike,
     images: PathLike,
@@ -60,7 +64,7 @@ def predict(
     sample: PathLike | None = None,
     table: PathLike | None = None,
     overlays: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[Step], None] = lambda step: None,
     told: Callable[[str], None] = lambda sentence: None,
 ) -> Done:
     """Predict all images of a folder, nested ones included.
@@ -92,17 +96,58 @@ def predict(
     overlays
         Whether to write ``overlays/<id>.jpg``, the image with what is predicted drawn over it.
     progress
-        Called with the number of images that are predicted, and of all.
+        Called after every image.
     told
-        Called with what is worth knowing before it begins: where it computes.
+        Called with what is worth knowing: where it computes, and how many images of earlier calls
+        are not among these.
 
     Raises
     ------
     InputError
-        If the bundle, the folders or the sample cannot be used; and, after all others are done,
-        if images could not be read.
+        If the bundle, the folders or the sample cannot be used; if a file would be overwritten that
+        no bundle has written; and, after all others are done, if images could not be read.
     """
+    source, target = folders(images, out)
+    with Bundle(bundle) as opened:
+        pipeline = Pipeline(opened, device, cpu_threads)
+        if sample is not None:
+            check_sample(pipeline, sample)
+        items, findings = listed(source, opened, pipeline.levels, table)
+        refuse_predicted(items, target)
+        items, more = writable(items, source, bool(pipeline.classes), overlays)
+        findings += more
+        if sample is not None:
+            check_rows(pipeline, sample, items, incomplete=bool(findings))
+        with Journal(target, opened.id, form_of(pipeline)) as journal:
+            sweep(target)
+            told(pipeline.computing)
+            folder = Predictions(pipeline, target, journal, source)
+            outcomes = map(folder.predict, groups(items, pipeline.group, pipeline.image_bytes))
+            new, wrong = followed(chain.from_iterable(outcomes), len(items), progress)
+            findings += wrong
+            kept = _without(items, findings)
+            names = [item.id for item in kept]
+            if others := folder.count_others(names):
+                told(
+                    f"{target} still holds predictions of {others} images that are not in {source} "
+                    "now, or cannot be read; no table lists them."
+                )
+            problems = _write_problems(findings, target)
+            final = folder.finish(names, sample, incomplete=bool(findings))
+            if overlays and kept:
+                _, wrong = followed(folder.draw(kept, final), len(kept), progress, drawing=True)
+                problems = _write_problems([*findings, *wrong], target)
+    rest = f"; all of them: {target / PROBLEMS}"
+    hint = "All other images are predicted." if names else ""
+    raise_all(problems, f"Images in {source} cannot be read", hint, LISTED, rest)
+    return Done(len(names), new)
+
+
+def folders(images: PathLike, out: PathLike) -> tuple[Path, Path]:
+    """Refuse folders that are none, or that lie within each other."""
     source, target = Path(images), Path(out)
+    if "" in (os.fspath(images), os.fspath(out)):
+        raise InputError("the name of a folder is empty; for the current folder, give a dot.")
     if source.is_file():
         raise InputError(f"{source} is a file; give the folder in which the images lie.")
     if not source.is_dir():
@@ -112,150 +157,43 @@ def predict(
             f"{target} lies in the folder of images, {source}: what is predicted would be taken "
             "for images the next time. Choose a folder outside."
         )
-    with Bundle(bundle) as opened, Journal(target, opened.id) as journal:
-        pipeline = Pipeline(opened, device, cpu_threads)
-        if sample is not None:
-            check_sample(pipeline, sample)
-        items, findings = listed(source, opened, pipeline.levels, table)
-        if sample is not None:
-            check_rows(pipeline, sample, items, incomplete=bool(findings))
-        folder = _Folder(pipeline, target, journal, source)
-        told(pipeline.computing)
-        new = passed = 0
-        progress(passed, len(items))
-        for group in groups(items, pipeline.group, pipeline.image_bytes):
-            count, wrong = folder.predict(group)
-            new, findings = new + count, [*findings, *wrong]
-            passed += len(group)
-            progress(passed, len(items))
-        lost = {finding.id for finding in findings}
-        names = [item.id for item in items if item.id not in lost]
-        problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
-        rows = [(problem.file, problem.reason) for problem in problems]
-        write_rows(target / PROBLEMS, ["file", "reason"], rows)
-        drawn = [item for item in items if overlays and item.id not in lost]
-        folder.finish(names, sample, drawn, incomplete=bool(problems))
-    rest = f"; all of them: {target / PROBLEMS}"
-    hint = "All other images are predicted."
-    raise_all(problems, f"Images in {source} cannot be read", hint, _LISTED, rest)
-    return Done(len(names), new)
+    return source, target
 
 
-class _Folder:
-    """The folder that predictions go to."""
-
-    def __init__(self, pipeline: Pipeline, target: Path, journal: Journal, source: Path) -> None:
-        self.pipeline, self.target, self.journal = pipeline, target, journal
-        self.source = source
-        self.values = values_of(pipeline.classes, pipeline.settings.get("classes"))
-
-    def predict(self, group: Sequence[Item]) -> tuple[int, list[Finding]]:
-        """Predict those images of a group that are not done; give their number, and findings."""
-        digests = {item.id: _source(item) for item in group}
-        missing = {name for name, source in digests.items() if not self._is_done(name, source)}
-        if not missing:
-            return 0, []
-        findings: list[Finding] = []
-        new = 0
-        for given in self.pipeline(group, self.source):
-            if isinstance(given, Finding):
-                findings.append(given)
-            elif given.id in missing:
-                self._keep(given, digests[given.id])
-                new += 1
-        self.journal.sync()
-        return new, findings
-
-    def _is_done(self, name: str, source: str) -> bool:
-        there = not self.pipeline.classes or self._picture(name).is_file()
-        return there and self.journal.has(name, source)
-
-    def _keep(self, given: Answer, source: str) -> None:
-        """Write a mask, then note what is predicted; an older overlay is of the past."""
-        path_of(self.target, given.id).unlink(missing_ok=True)
-        if given.mask is not None:
-            path = self._picture(given.id)
-            with atomic(path) as temporary:
-                temporary.write_bytes(picture(given.mask, self.values))
-        self.journal.add(Record.of(given, source))
-
-    def _picture(self, name: str) -> Path:
-        return self.target / MASKS / f"{name}.png"
-
-    def finish(
-        self,
-        names: Sequence[str],
-        sample: PathLike | None,
-        drawn: Sequence[Item],
-        incomplete: bool,
-    ) -> None:
-        """Write what is of all images together, and overlays of some."""
-
-        def records() -> Iterator[Record]:
-            return self.journal.records(names)
-
-        if self.pipeline.classes:
-            write_masks(records(), self.pipeline.classes, self.target / MASKS_TABLE)
-        final = self._final(records())
-        write_tables(final, self.pipeline, self.target)
-        if sample is not None:
-            out = self.target / SUBMISSION
-            write_submission(self.pipeline, final, records, sample, incomplete, out)
-        if drawn:
-            by_name = {item.id: item for item in drawn}
-            draw_all(self.pipeline, by_name, self.source, self.target, records(), final)
-
-    def _final(self, records: Iterator[Record]) -> Final:
-        """Decide what needs all images at once; masks do not."""
-        if not self.pipeline.labels and not self.pipeline.boxes:
-            return Final([], Memory(), {})
-        from foldbelt.bundle.finishing import finish
-
-        return finish(self.pipeline.bundle, [record.answer() for record in records])
+def form_of(pipeline: Pipeline) -> Form:
+    """Say what a bundle predicts of every image."""
+    numbers = len(pipeline.classes), len(pipeline.labels), len(pipeline.boxes)
+    return Form(*numbers, pipeline.levels)
 
 
-def _source(item: Item) -> str:
-    """Tell what an image is predicted from: its file, and what is known of it besides."""
-    more = {key: value for key, value in item.columns.items() if key not in _SIDES and value != ""}
-    content = digest([item.image])
-    return f"{content} {json.dumps(more, sort_keys=True)}" if more else content
+def followed(
+    outcomes: Iterable[Finding | bool],
+    total: int,
+    progress: Callable[[Step], None],
+    drawing: bool = False,
+) -> tuple[int, list[Finding]]:
+    """Tell of every image what becomes of it; give the number of new ones, and findings."""
+    passed = new = 0
+    findings: list[Finding] = []
+    lost = set()  # of an image there may be several findings
+    progress(Step(0, total, 0, drawing))
+    for outcome in outcomes:
+        if isinstance(outcome, Finding):
+            findings.append(outcome)
+            lost.add(outcome.id)
+        else:
+            passed, new = passed + 1, new + outcome
+        progress(Step(passed + len(lost), total, new, drawing))
+    return new, findings
 
 
-def values_of(classes: Sequence[str], given: Mapping[str, int] | None) -> list[int]:
-    """Give the value of every class in a mask's picture.
-
-    Parameters
-    ----------
-    classes
-        Their names.
-    given
-        The config's ``data.classes``.
-
-    Returns
-    -------
-    list of int
-        Those of the config; else 255 for one class alone, and 1, 2, … for several.
-
-    Examples
-    --------
-    >>> values_of(["object"], None), values_of(["a", "b"], None), values_of(["a"], {"a": 7})
-    ([255], [1, 2], [7])
-    """
-    if given is not None and all(isinstance(given.get(name), int) for name in classes):
-        return [given[name] for name in classes]
-    return [_SEEN] if len(classes) == 1 else list(range(1, len(classes) + 1))
+def _without(items: Sequence[Item], findings: Sequence[Finding]) -> list[Item]:
+    lost = {finding.id for finding in findings}
+    return [item for item in items if item.id not in lost]
 
 
-def picture(mask: np.ndarray, values: Sequence[int]) -> bytes:
-    """Draw masks (h, w, K) of 0 and 1 as a PNG file of class values, 0 where there is none.
-
-    Where classes overlap, the last of them is seen.
-    """
-    kind = np.uint8 if max(values) < 2**8 else np.uint16
-    drawn: np.ndarray = np.zeros(mask.shape[:2], kind)
-    for place, value in enumerate(values):
-        drawn[mask[..., place] > 0] = value
-    done, data = cv2.imencode(".png", drawn)
-    if not done:
-        raise ValueError(f"a mask of shape {mask.shape} cannot be written as PNG")
-    return data.tobytes()
+def _write_problems(findings: Sequence[Finding], target: Path) -> list[Problem]:
+    problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
+    rows = [(problem.file, problem.reason) for problem in problems]
+    write_rows(target / PROBLEMS, ["file", "reason"], rows)
+    return problems

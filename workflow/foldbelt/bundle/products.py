@@ -10,16 +10,15 @@ import numpy as np
 
 from foldbelt import competitions, registry, submit
 from foldbelt.bundle.answers import Final
-from foldbelt.bundle.journal import Record
 from foldbelt.bundle.manifest import decision_entry
 from foldbelt.bundle.pipeline import Pipeline
+from foldbelt.bundle.places import BOXES_TABLE, LABELS_TABLE
+from foldbelt.bundle.records import Record
 from foldbelt.competitions import Item, Prediction
 from foldbelt.competitions.folder.sample import COLUMNS
 from foldbelt.files import InputError, PathLike, atomic, write_text
 from foldbelt.rle import decode
 
-MASKS_TABLE, LABELS_TABLE, BOXES_TABLE = "masks.csv", "labels.csv", "boxes.csv"
-SUBMISSION = "submission.csv"
 DECISION_COLUMN = "decision"
 
 _JOINED = ";"
@@ -44,20 +43,24 @@ def write_tables(final: Final, pipeline: Pipeline, target: Path) -> None:
     tables = {"labels": LABELS_TABLE, "boxes": BOXES_TABLE}
     competition = pipeline.bundle.manifest.competition
     for output, path in final.files.items():
-        submit.write_table(output, competition, final.data, path, target / tables[output])
+        with atomic(target / tables[output]) as temporary:
+            submit.write_table(output, competition, final.data, path, temporary)
+            has = decided_names(pipeline, final) if output == "labels" else None
+            if has is not None:
+                words = [_JOINED.join(names) for names in has]
+                _add_column(temporary, DECISION_COLUMN, dict(zip(final.ids, words, strict=True)))
+
+
+def decided_names(pipeline: Pipeline, final: Final) -> list[list[str]] | None:
+    """Give the names of the labels that each image has; None where the run does not decide so."""
     labels = final.labels()
     if labels is None:
-        return
+        return None
     from foldbelt.bundle.finishing import decided  # which masks alone do not need
 
     decision = pipeline.bundle.decisions[decision_entry("labels")]
     has = decided(labels, decision, pipeline.labels)
-    if has is not None:
-        words = {
-            name: _JOINED.join(np.array(pipeline.labels)[row].tolist())
-            for name, row in zip(final.ids, has, strict=True)
-        }
-        _add_column(target / LABELS_TABLE, DECISION_COLUMN, words)
+    return None if has is None else [np.array(pipeline.labels)[row].tolist() for row in has]
 
 
 def _add_column(path: Path, name: str, words: dict[str, str]) -> None:

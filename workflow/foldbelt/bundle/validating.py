@@ -9,23 +9,24 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from foldbelt import competitions, raw_files
 from foldbelt.bootstrap import caution, percent
-from foldbelt.bundle.answers import Final
-from foldbelt.bundle.journal import Journal, Record
+from foldbelt.bundle.folder import Predictions
+from foldbelt.bundle.journal import Journal
 from foldbelt.bundle.judging import Judge
 from foldbelt.bundle.listing import about, groups
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.predicting import _source
+from foldbelt.bundle.places import LISTED
+from foldbelt.bundle.predicting import Step, folders, followed, form_of
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions import Item
-from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json, write_rows
-from foldbelt.formats.findings import Finding
+from foldbelt.files import PathLike, Problem, raise_all, write_json, write_rows
+from foldbelt.formats.folders import printable
 from foldbelt.ingest import part
-from foldbelt.store import Memory
 
 SCORES, EACH, READ = "scores.json", "scores.csv", "read.csv"
 
@@ -37,7 +38,8 @@ def validate(
     *,
     device: str | None = None,
     cpu_threads: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    overlays: bool = False,
+    progress: Callable[[Step], None] = lambda step: None,
     told: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
     """Predict labelled images and score what is predicted.
@@ -52,10 +54,10 @@ def validate(
         A folder like that of the run's training data: images with masks, labels or boxes. The
         recipe's section `data` says how it is read.
     out
-        Folder for ``scores.json``; ``scores.csv``, the scores of masks image by image;
-        ``read.csv``, what was noticed when images and truth were read; and ``journal.jsonl``, by
-        which the work is taken up again.
-    device, cpu_threads, progress, told
+        Folder for what `foldbelt.bundle.predict` writes, and ``scores.json``; ``scores.csv``, the
+        scores of masks image by image; ``read.csv``, what was noticed when images and truth were
+        read.
+    device, cpu_threads, overlays, progress, told
         As for `foldbelt.bundle.predict`.
 
     Returns
@@ -68,28 +70,25 @@ def validate(
     InputError
         If bundle or folders cannot be used, or an image or its truth cannot be read.
     """
-    source, target = Path(data), Path(out)
-    if not source.is_dir():
-        raise InputError(f"{source}: there is no such folder of labelled images.")
-    if target.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{target} lies in the folder of images, {source}. Choose one outside.")
-    with (
-        tempfile.TemporaryDirectory(prefix="foldbelt-truth-") as place,
-        Bundle(bundle) as opened,
-        Journal(target, opened.id) as journal,
-    ):
+    source, target = folders(data, out)
+    with tempfile.TemporaryDirectory(prefix="foldbelt-truth-") as place, Bundle(bundle) as opened:
         pipeline = Pipeline(opened, device, cpu_threads)
         with contextlib.redirect_stdout(io.StringIO()):  # ingest says it all once more
             labelled = pipeline.reader.scan(source, pipeline.settings, pipeline.size).train
         truth = Path(place) / "truth.h5"
-        _ingest(pipeline, source, labelled, truth, target / READ)
-        judge = Judge(opened, truth)
-        items = _items(labelled, pipeline.levels, judge.ids)
-        told(pipeline.computing)
-        _predict(pipeline, items, source, journal, progress)
-        ids = [item.id for item in items]
-        content = judge.scores(journal.records(ids), ids, _final(pipeline, journal, ids))
-        content["notes"] += _seen(pipeline, source)
+        with Journal(target, opened.id, form_of(pipeline)) as journal:
+            _ingest(pipeline, source, labelled, truth, target / READ)
+            judge = Judge(opened, truth)
+            items = _items(labelled, pipeline.levels, judge.ids)
+            told(pipeline.computing)
+            folder = Predictions(pipeline, target, journal, source)
+            _predict(folder, items, progress)
+            ids = [item.id for item in items]
+            final = folder.finish(ids, None, incomplete=False)
+            content = judge.scores(journal.records(ids), ids, final)
+            content["notes"] += _seen(pipeline, source)
+            if overlays:
+                followed(folder.draw(items, final), len(items), progress, drawing=True)
     each = content.pop("each")
     write_json(target / SCORES, content)
     rows = [(name, *scores) for name, scores in each.items()]
@@ -117,38 +116,13 @@ def _items(labelled: Sequence[Item], levels: Sequence[str], ids: Sequence[str]) 
     ]
 
 
-def _predict(
-    pipeline: Pipeline,
-    items: Sequence[Item],
-    source: Path,
-    journal: Journal,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Predict what the journal does not have."""
-    findings: list[Finding] = []
-    passed = 0
-    progress(passed, len(items))
-    for group in groups(items, pipeline.group, pipeline.image_bytes):
-        digests = {item.id: _source(item) for item in group}
-        missing = {name for name, digest in digests.items() if not journal.has(name, digest)}
-        for given in pipeline(group, source) if missing else ():
-            if isinstance(given, Finding):
-                findings.append(given)
-            elif given.id in missing:
-                journal.add(Record.of(given, digests[given.id]))
-        journal.sync()
-        passed += len(group)
-        progress(passed, len(items))
-    problems = [Problem(finding.file, finding.reason) for finding in sorted(findings)]
-    raise_all(problems, f"Images in {source} cannot be read")
-
-
-def _final(pipeline: Pipeline, journal: Journal, ids: Sequence[str]) -> Final:
-    if not pipeline.labels and not pipeline.boxes:
-        return Final([], Memory(), {})
-    from foldbelt.bundle.finishing import finish
-
-    return finish(pipeline.bundle, [record.answer() for record in journal.records(ids)])
+def _predict(folder: Predictions, items: Sequence[Item], progress: Callable[[Step], None]) -> None:
+    """Predict what is not predicted yet; without one of the images there is no score."""
+    pipeline = folder.pipeline
+    outcomes = map(folder.predict, groups(items, pipeline.group, pipeline.image_bytes))
+    _, findings = followed(chain.from_iterable(outcomes), len(items), progress)
+    problems = [Problem(printable(f.file), printable(f.reason)) for f in sorted(findings)]
+    raise_all(problems, f"Images in {folder.source} cannot be read", "", LISTED)
 
 
 def _seen(pipeline: Pipeline, source: Path) -> list[str]:

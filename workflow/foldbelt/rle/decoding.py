@@ -52,6 +52,12 @@ def decode(text: Any, shape: tuple[int, int]) -> np.ndarray:
     return mask
 
 
+def check(text: str, shape: tuple[int, int]) -> None:
+    """Refuse what `decode` would refuse, without making the mask."""
+    if not _is_missing(text):
+        _runs(text, shape[0] * shape[1])
+
+
 def _is_missing(text: Any) -> bool:
     if text is None:
         return True
