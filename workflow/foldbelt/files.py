@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 TEMPORARY = ".foldbelt-"
-"""How the names of files begin that `atomic` has not finished: short, so that any name fits."""
+"""How the names of files begin that `atomic` has not finished."""
+
+_LONGEST, _RANDOM = 255, 16  # bytes of a name, and of what is added to it, with room to spare
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -115,7 +117,11 @@ def atomic(path: PathLike) -> Iterator[Path]:
     target = Path(path)
     refuse_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
+    # The name is part of it, since torch writes what stands before the last dot into a file.
+    prefix = f"{TEMPORARY}{target.name}."
+    if len(prefix.encode()) + _RANDOM > _LONGEST:
+        prefix = TEMPORARY
+    descriptor, name = tempfile.mkstemp(prefix=prefix, dir=target.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
