@@ -1,5 +1,6 @@
 """The commands of the program `foldbelt`."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -46,6 +47,8 @@ def main() -> None:
     Every command ends with status 0, with 1 where something given cannot be used (the message says
     what, where and what to do), and with 2 where it is called in a wrong way.
     """
+    if sys.stderr is None:  # closed by whoever started this
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 @main.command("init", short_help="Look at a data folder and write a recipe for it.")
@@ -129,8 +132,8 @@ def scores_command(run: str) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
               show_default=True, help="Where to compute.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Compute threads on a CPU; the last digits "
-              "depend on them. [default: as the run had]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads on a CPU; the last "
+              "digits depend on them. [default: as the run had]")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), help="A folder with the competition's "
               "sample submission: submission.csv is written in its form.")  # fmt: skip
 @click.option("--table", type=click.Path(path_type=Path), help="A csv with the columns id and what "
@@ -209,7 +212,7 @@ def wheels_command(
 @click.option("--member", help="Export this member alone. [default: the whole blend]")
 @click.option("--views/--no-views", default=True, show_default=True, help="Whether flips and "
               "scales are averaged inside the graph.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Compute threads of the comparison. "
+@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads of the comparison. "
               "[default: as the run had]")  # fmt: skip
 @_told
 def export_command(
