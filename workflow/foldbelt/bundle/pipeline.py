@@ -20,8 +20,10 @@ from foldbelt import channels, competitions, predict, store, submit
 from foldbelt.bundle.answers import Answer
 from foldbelt.bundle.manifest import BLEND, DECISION, MASKS, Member
 from foldbelt.bundle.reading import Bundle
+from foldbelt.bundle.sparing import MOST_THREADS, spared
 from foldbelt.competitions import Item, Listing, Reader
 from foldbelt.ensemble import blend
+from foldbelt.files import InputError
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
 from foldbelt.models._saved import load_model
@@ -62,9 +64,9 @@ class Pipeline:
     def __init__(
         self, bundle: Bundle, device: str | None = None, cpu_threads: int | None = None
     ) -> None:
-        self.bundle, self.device = bundle, device
+        self.bundle, self.device = bundle, _device(device)
         self.reader = competitions.reader(bundle.manifest.competition)
-        self.cpu_threads = cpu_threads or int(bundle.recipe["cpu_threads"])
+        self.cpu_threads = _threads(cpu_threads, bundle)
         outputs, data = bundle.manifest.outputs, bundle.data
         self.classes: list[str] = data["class_names"] if MASKS in outputs else []
         self.labels: list[str] = data["label_names"] if "labels" in outputs else []
@@ -186,10 +188,11 @@ class Pipeline:
         """Predict images that are stored, and blend them output by output."""
         for name, content in self.bundle.channels.items():
             channels.build(data, _made(place, name), content["recipe"], self._fitted / name)
-        files = {
-            member.name: self._member(number, member, data, place)
-            for number, member in enumerate(self.bundle.manifest.members)
-        }
+        with spared():
+            files = {
+                member.name: self._member(number, member, data, place)
+                for number, member in enumerate(self.bundle.manifest.members)
+            }
         labels = self._blended("labels", files, data, place)
         boxes = self._blended("boxes", files, data, place)
         masks = self._masks(files, data, place) if self.classes else None
@@ -256,6 +259,22 @@ class Pipeline:
             if (weights, snapshot) not in self._networks:
                 self._networks[weights, snapshot] = load_model(weights, snapshot)
             return self._networks[weights, snapshot]
+
+
+def _device(name: str | None) -> str | None:
+    """Give torch's word for a device; None for the GPU if there is one."""
+    known = {**dict.fromkeys(("auto", None)), "cpu": "cpu", "cuda": "cuda", "gpu": "cuda"}
+    if name not in known:
+        raise InputError(f"device is {name!r}; say cpu, cuda (or gpu), or None for what there is.")
+    return known[name]
+
+
+def _threads(given: int | None, bundle: Bundle) -> int:
+    if given is None:
+        return int(bundle.recipe["cpu_threads"])
+    if type(given) is not int or not 1 <= given <= MOST_THREADS:
+        raise InputError(f"cpu_threads is {given!r}; say a number from 1 to {MOST_THREADS}.")
+    return given
 
 
 def _made(place: Memory, name: str) -> Memory:
