@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from bundles import SIZES, Tiny, array
 from chest_bundles import TinyChest
+from click.testing import CliRunner
 from PIL import ImageFont
 from raw_folders import ingest_both, save_table
 
@@ -29,6 +29,7 @@ from foldbelt.bundle.predicting import MASKS
 from foldbelt.channels import Resizer, whiten
 from foldbelt.channels._resizing import MODES
 from foldbelt.channels._whitening import METHODS
+from foldbelt.cli import main as cli
 from foldbelt.files import InputError
 
 # A residual network of timm's, as small as they come.
@@ -227,6 +228,12 @@ def test_threads_that_are_none_are_named(capsys, threads):
     assert f"{threads!r} is no whole number from 1 to 4096" in capsys.readouterr().err
 
 
+def test_both_programs_take_the_same_numbers_of_threads():
+    words = ["predict", "bundle.zip", "images", "out", f"--threads={'9' * 20}"]
+    done = CliRunner().invoke(cli.main, words)
+    assert (done.exit_code, "1<=x<=4096" in done.output) == (2, True)
+
+
 def test_stopped_by_hand_it_says_that_it_goes_on(monkeypatch, capsys):
     def stopped() -> None:
         raise KeyboardInterrupt
@@ -279,11 +286,13 @@ def test_no_room_for_its_code_is_told_with_a_way_out(unpacked, monkeypatch, caps
     assert "No space left on device). It takes a few MB; set TMPDIR" in capsys.readouterr().err
 
 
-def test_without_standard_error_it_predicts_all_the_same(tiny, unpacked, tmp_path):
-    words = [unpacked / "predict.py", tiny.raw / "test", tmp_path / "out", "--device", "cpu"]
-    command = shlex.join(map(str, [sys.executable, *words]))
-    subprocess.run(["bash", "-c", f"{command} 2>&-"], check=True, stdout=subprocess.DEVNULL)
-    assert len(list((tmp_path / "out" / MASKS).iterdir())) == len(SIZES)
+@pytest.mark.parametrize("start", [lambda: program.main(["a", "b"]), lambda: cli.main.callback()])
+def test_without_standard_error_words_lead_nowhere(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "_HERE", tmp_path)
+    monkeypatch.setattr(sys, "stderr", None)
+    start()
+    with sys.stderr as nowhere:
+        assert nowhere.name == os.devnull
 
 
 def test_missing_packages_are_named_all_at_once(unpacked):
