@@ -198,6 +198,7 @@ WEIGHTS: Rules = {
     "labels": (_either(_absent, _null, _NAMES), _OF_NAMES),
     "box_names": (_either(_absent, _NAMES), _OF_NAMES),
     "snapshots": (_either(_absent, _count(10_000, 0)), "a number of snapshots"),
+    "amp": (_either(_absent, _flag, _one_of(("everywhere",))), "true, false or `everywhere`"),
     "made_on": (
         _either(_absent, _list(_object)),
         "a list of objects",

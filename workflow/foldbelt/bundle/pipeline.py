@@ -174,8 +174,8 @@ class Pipeline:
     def _prove(self, item: Item) -> None:
         """Predict a blank image of which the same is known, once, before all others.
 
-        What a sound bundle makes an answer of, stops here if it is not one: whatever it is, and
-        before anything is written.
+        Every sound bundle makes an answer of it; so what goes wrong here is the bundle's fault,
+        whatever it is.
         """
         with self._proving:
             if self._proved:
