@@ -140,11 +140,7 @@ class Bundle:
         outputs = self.manifest.outputs
         if "boxes" in outputs and "box_names" not in self.data:
             problems.append(Problem(DATA, "lacks box_names"))
-        boxed = outputs.get("boxes", [])
-        for entry in (w for one in self.manifest.members if one.name in boxed for w in one.weights):
-            names = metadata_of(self.file(entry)).get("box_names")
-            if names != self.data.get("box_names"):
-                problems.append(Problem(entry, f"predicts boxes of {names}, as {DATA} does not"))
+        problems += self._other_boxes()
         for output in (output for output in outputs if output != MASKS):
             entry = decision_entry(output)
             try:
@@ -156,6 +152,14 @@ class Bundle:
             strange += sorted(labels - set(self.data["label_names"]))
             problems += [Problem(entry, f"names {name!r}, which is not there") for name in strange]
         raise_all(problems, f"{self.path} cannot be used", "Fetch it again.")
+
+    def _other_boxes(self) -> Iterator[Problem]:
+        """Name weights that predict boxes of other classes than the data."""
+        boxed = self.manifest.outputs.get("boxes", [])
+        for entry in (w for one in self.manifest.members if one.name in boxed for w in one.weights):
+            names = metadata_of(self.file(entry)).get("box_names")
+            if names != self.data.get("box_names", names):
+                yield Problem(DATA, f"has other box_names than {entry}, which predicts {names}")
 
     def file(self, name: str) -> Path:
         """Give the file that an entry was unpacked to."""
