@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from bundles import SIZES, Tiny, array
 from chest_bundles import TinyChest
+from click.testing import CliRunner
 from PIL import ImageFont
 from raw_folders import ingest_both, save_table
 
@@ -28,6 +30,7 @@ from foldbelt.bundle.predicting import Step
 from foldbelt.channels import Resizer, whiten
 from foldbelt.channels._resizing import MODES
 from foldbelt.channels._whitening import METHODS
+from foldbelt.cli import main as cli
 from foldbelt.files import InputError
 
 # A residual network of timm's, as small as they come.
@@ -218,12 +221,18 @@ def test_a_swapped_wheel_is_refused_and_not_run(unpacked, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("threads", ["x", "0", "-1", "1.5"])
+@pytest.mark.parametrize("threads", ["x", "0", "-1", "1.5", "9" * 20])
 def test_threads_that_are_none_are_named(capsys, threads):
     with pytest.raises(SystemExit) as ended:
         alone.main("bundle.zip", ["images", "out", f"--threads={threads}"])
     assert ended.value.code == 2
-    assert f"{threads!r} is no whole number above 0" in capsys.readouterr().err
+    assert f"{threads!r} is no whole number from 1 to 4096" in capsys.readouterr().err
+
+
+def test_both_programs_take_the_same_numbers_of_threads():
+    words = ["predict", "bundle.zip", "images", "out", f"--threads={'9' * 20}"]
+    done = CliRunner().invoke(cli.main, words)
+    assert (done.exit_code, "1<=x<=4096" in done.output) == (2, True)
 
 
 def test_stopped_by_hand_it_says_that_it_goes_on(monkeypatch, capsys):
@@ -250,15 +259,41 @@ def test_nothing_is_imported_that_lies_beside_the_program(unpacked, tmp_path):
         lambda manifest: manifest.pop("needs"),
         lambda manifest: manifest.update(wheel="other.whl"),
         lambda manifest: manifest["entries"].clear(),
+        lambda manifest: manifest.update(entries=[manifest["wheel"]]),
+        lambda manifest: manifest["entries"].update({manifest["wheel"]: None}),
+        lambda manifest: manifest["needs"].update(torch=5),
+        lambda manifest: manifest["needs"].update({"": "1"}),
+        lambda manifest: manifest.update(wheel="a\0b", entries={"a\0b": {"sha256": ""}}),
+        lambda manifest: "[" * 99_999,
     ],
 )
-def test_a_damaged_manifest_is_named(unpacked, change):
+def test_a_damaged_manifest_is_named(unpacked, change, monkeypatch, capsys):
     path = unpacked / "manifest.json"
     manifest = json.loads(path.read_text())
-    change(manifest)
-    path.write_text(json.dumps(manifest))
-    done = started(unpacked / "predict.py", "a", "b")
-    assert (done.returncode, "manifest.json is damaged" in done.stderr) == (1, True)
+    text = change(manifest)
+    path.write_text(text if isinstance(text, str) else json.dumps(manifest))
+    monkeypatch.setattr(program, "_HERE", unpacked)
+    assert program.main(["a", "b"]) == 1
+    assert "manifest.json is damaged" in capsys.readouterr().err
+
+
+def test_no_room_for_its_code_is_told_with_a_way_out(unpacked, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(program, "_HERE", unpacked)
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    assert program.main(["a", "b"]) == 1
+    assert "No space left on device). It takes a few MB; set TMPDIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", [lambda: program.main(["a", "b"]), lambda: cli.main.callback()])
+def test_without_standard_error_words_lead_nowhere(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "_HERE", tmp_path)
+    monkeypatch.setattr(sys, "stderr", None)
+    start()
+    with sys.stderr as nowhere:
+        assert nowhere.name == os.devnull
 
 
 def test_missing_packages_are_named_all_at_once(unpacked):

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from bundles import Tiny, changed
 
-from foldbelt import models
+from foldbelt import bundle, models
+from foldbelt.bundle.blaming import blamed
+from foldbelt.bundle.onnx.exporting import export
+from foldbelt.bundle.pipeline import Pipeline
 from foldbelt.bundle.reading import Bundle
 from foldbelt.files import InputError
 from foldbelt.store import weights
@@ -111,26 +115,176 @@ FORGED: dict[str, tuple[Callable[[Entries], object], str]] = {
     "absolute": (lambda e: e.update({"/tmp/x": b"x"}), "/tmp/x: is no plain path"),
     "backslash": (lambda e: e.update({"..\\x": b"x"}), "is no plain path"),
     "hidden": (lambda e: e.update({"a/./b": b"x"}), "is no plain path"),
+    "a file in a file": (
+        lambda e: e.update({"blend.json/x": b"x"}),
+        "blend.json: is a folder of another entry",
+    ),
+    "a long name": (lambda e: e.update({f"{'a' * 300}/b": b"x"}), "has a name that is too long"),
+    "infinity": (
+        lambda e: manifest(e, lambda m: m["entries"]["blend.json"].update(bytes=float("inf"))),
+        "is no JSON",
+    ),
+    "half a character": (lambda e: manifest(e, lambda m: m.update(notes="\ud800")), "is no JSON"),
     "a folder": (lambda e: e.update({"folder/": b""}), "folder/: is no plain path"),
 }
 
 
+def put(entry: str, given: dict[str, object]) -> Callable[[Entries], None]:
+    """Set values of an entry, with a manifest that fits; dots stand between nested keys."""
+
+    def change(entries: Entries) -> None:
+        content = json.loads(entries[entry])
+        for key, value in given.items():
+            *above, last = key.split(".")
+            place = content
+            for part in above:
+                place = place[int(part) if isinstance(place, list) else part]
+            place[last] = value
+        text = json.dumps(content).encode()
+        entries.update({entry: text}) if entry == "manifest.json" else forged(entry, text)(entries)
+
+    return change
+
+
+OTHER = [
+    ("data.json", {"class_names": 5, "colours": 0}, r"(?s)class_names has to .*not 5.*colours has"),
+    ("data.json", {"label_names": [["a"]]}, "label_names has to be a list of names"),
+    ("data.json", {"size": [24]}, "size has to be a height and width"),
+    ("data.json", {"size": [10**5, 10**5]}, "size has to be a height and width that fit in memory"),
+    ("data.json", {"class_names": []}, "class_names is empty"),
+    ("recipe.json", {"cpu_threads": "2", "data": None}, r"(?s)cpu_threads has.*data has to be"),
+    ("recipe.json", {"data.bands": "x"}, "data.bands has to be a list of bands"),
+    ("recipe.json", {"data.classes": {"object": 70000}}, "values from 1 to 65535"),
+    ("blend.json", {"all": None, "without": []}, r"(?s)all has to be.*without has to be"),
+    ("blend.json", {"all": [2.5]}, "with a sum of 1, not"),
+    ("blend.json", {"all": [0.5, 0.5]}, "with a sum of 1, not"),
+    ("blend.json", {"members": ["other"]}, "members has to be a list of the members, net"),
+    ("decision.json", {"params": 5}, "params has to be an object"),
+    ("decision.json", {"params.threshold": float("nan")}, "is no JSON"),
+    ("decision.json", {"params.threshold": 2.5}, "threshold has to be a number from 0 to 1"),
+    ("decision.json", {"params.min_area": -1}, "min_area has to be a number of pixels"),
+    ("decision.json", {"gate_on": "no", "params.gate_mode": "no"}, r"(?s)gate_mode has.*gate_on"),
+    ("channels/base.json", {"attrs.scale": [0, 0]}, "scale has to be a list of numbers above 0"),
+    ("channels/base.json", {"attrs.offset": [0]}, "attrs.offset has 1 numbers"),
+    ("manifest.json", {"members.0.predict.tta": 5}, "member net: tta has to be a list of views"),
+    ("manifest.json", {"members.0.predict.scales": [1, 50]}, "scales has to be a list of numbers"),
+    ("manifest.json", {"members.0.predict.windows": {}}, "windows.size has to be"),
+]
+
+
+@pytest.mark.parametrize(("entry", "given", "message"), OTHER)
+def test_other_types_and_numbers_out_of_range_are_refused_by_name(
+    sound, tmp_path, entry, given, message
+):
+    with pytest.raises(InputError, match=message):
+        Bundle(changed(sound, tmp_path / "forged.zip", put(entry, given)))
+
+
+STOPS = [
+    ("decision.json", {"steps": [{"step": "nope"}]}, "KeyError: 'options'"),
+    ("decision.json", {"params.threshold": [0.5, 0.5]}, "the decision is for 2 classes"),
+    ("data.json", {"class_names": ["a", "b"]}, "1 masks are predicted, 2 named"),
+    ("channels/base.json", {"attrs.whiten": "x"}, "TypeError"),
+    ("channels/base.json", {"recipe.use": ["image", "a.b"]}, "unknown channel 'a.b'"),
+    ("manifest.json", {"competition": "os"}, "unknown competition 'os'"),
+    ("manifest.json", {"members.0.snapshot": 3}, "weights/net/fold0.safetensors has 0 snapshots"),
+]
+
+
+@pytest.mark.parametrize(("entry", "given", "reason"), STOPS)
+def test_what_stops_the_computing_is_told_of_the_bundle(sound, tmp_path, entry, given, reason):
+    path = changed(sound, tmp_path / "forged.zip", put(entry, given))
+    with pytest.raises(InputError) as told:
+        bundle.load(path, device="cpu")(np.zeros((20, 30), np.uint8))
+    assert str(told.value).startswith(f"{path} cannot be computed: ")
+    assert reason in str(told.value)
+    assert "foldbelt-bundle-" not in str(told.value), "a folder that is gone by now"
+
+
+def weighed(given: dict[str, object]) -> Callable[[Entries], None]:
+    """Say otherwise in a file of weights what it is."""
+
+    def change(entries: Entries) -> None:
+        tensors = safetensors.torch.load(entries[WEIGHTS])
+        length = int.from_bytes(entries[WEIGHTS][:8], "little")
+        header = json.loads(entries[WEIGHTS][8 : 8 + length])
+        told = json.dumps(json.loads(header["__metadata__"]["foldbelt"]) | given)
+        forged(WEIGHTS, safetensors.torch.save(tensors, {"foldbelt": told}))(entries)
+
+    return change
+
+
 @pytest.mark.parametrize(
-    ("entry", "given", "message"),
+    "use",
     [
-        ("data.json", {"class_names": 5, "colours": 0}, r"(?s)class_names is no.*colours is no"),
-        ("data.json", {"label_names": [["a"]]}, "label_names is no list of names"),
-        ("data.json", {"size": [24]}, "size is no height and width"),
-        ("recipe.json", {"cpu_threads": "2", "data": None}, r"(?s)cpu_threads is no.*data is no"),
+        lambda path: bundle.load(path, device="cpu")(np.zeros((20, 30), np.uint8)),
+        lambda path: export(path, path.with_suffix(".onnx")),
+    ],
+    ids=["load", "export"],
+)
+def test_weights_that_do_not_fit_are_told_with_what_helps_a_bundle(sound, tmp_path, use):
+    path = changed(sound, tmp_path / "forged.zip", weighed({"label_classes": 3}))
+    with pytest.raises(InputError) as told:
+        use(path)
+    first, *_, last = str(told.value).splitlines()
+    assert first.startswith(f"{path} cannot be computed: {WEIGHTS} does not fit the model")
+    assert "timm above all" in last
+    assert "elete" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"snapshots": 10**12}, "snapshots has to be a number of snapshots"),
+        ({"in_channels": None, "size": 5}, r"(?s)in_channels has to be.*size has to be"),
+        ({"key": 5, "architecture": []}, r"(?s)architecture has to be.*key has to be"),
     ],
 )
-def test_other_types_are_refused_by_name(sound, tmp_path, entry, given, message):
-    def change(entries: Entries) -> None:
-        content = json.dumps({**json.loads(entries[entry]), **given}).encode()
-        forged(entry, content)(entries)
-
+def test_what_weights_say_of_themselves_is_checked(sound, tmp_path, given, message):
     with pytest.raises(InputError, match=message):
-        Bundle(changed(sound, tmp_path / "forged.zip", change))
+        Bundle(changed(sound, tmp_path / "forged.zip", weighed(given)))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        MemoryError(),
+        OSError(28, "No space left on device"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_fault_of_the_bundle(error):
+    with pytest.raises(type(error)) as told, blamed("bundle.zip", Path("unpacked")):
+        raise error
+    assert told.value is error
+
+
+def test_a_blank_image_is_predicted_once_and_where_one_is_asked_for(sound, monkeypatch):
+    predicted = []
+    predict = Pipeline._predict
+    monkeypatch.setattr(
+        Pipeline, "_predict", lambda *given: predicted.append(given[1]) or predict(*given)
+    )
+    with bundle.load(sound, device="cpu") as model:
+        assert not predicted
+        for _ in range(2):
+            model(np.zeros((20, 30), np.uint8))
+    assert len(predicted) == 3
+
+
+def test_no_room_to_unpack_is_told_as_that(sound, monkeypatch):
+    monkeypatch.setattr(Bundle, "file", lambda *_: Path("/dev/full"))
+    with pytest.raises(InputError, match=r"bundle\.zip: there is no room.*takes 3 MB.*set TMPDIR"):
+        Bundle(sound)
+
+
+def test_a_folder_around_a_bundle_names_the_bundle(sound):
+    with pytest.raises(
+        InputError, match=r"lacks manifest\.json\. Name a file in it: bundle\.zip\."
+    ):
+        Bundle(sound.parent)
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -163,7 +317,8 @@ def test_an_encoder_of_another_place_is_refused(sound, tmp_path, encoder):
         Bundle(changed(sound, tmp_path / "forged.zip", change))
     header = b'{"x": 5, "__metadata__": []}'
     broken = forged(WEIGHTS, len(header).to_bytes(8, "little") + header)
-    Bundle(changed(sound, tmp_path / "broken.zip", broken)).close()  # told when it is computed
+    with pytest.raises(InputError, match=r"fold0.*: cannot be read \(SafetensorError"):
+        Bundle(changed(sound, tmp_path / "broken.zip", broken))
 
 
 def test_the_sound_one_is_read_and_its_folder_goes_with_it(sound, tmp_path):

@@ -194,7 +194,11 @@ def test_members_that_stay_behind_leave_their_weight_to_the_others(chest, tmp_pa
         ("decision/boxes.json", lambda c: c["params"].pop("weights"), "is damaged"),
         ("decision/labels.json", lambda c: c["blocks"][0]["labels"].append("y"), "names 'y'"),
         ("decision/labels.json", lambda c: c["blocks"][0].pop("name"), "is damaged"),
+        ("decision/labels.json", lambda c: c["params"]["none"].update(join=5), "join has to be"),
+        ("decision/boxes.json", lambda c: c["params"].update(iou=2), "iou has to be a number"),
+        ("decision/joint.json", lambda c: c["params"].update(absence="x"), "absence has to be"),
         ("data.json", lambda c: c.pop("box_names"), "lacks box_names"),
+        ("data.json", lambda c: c["box_names"].clear(), "other box_names than weights/find/fold1"),
     ],
 )
 def test_a_forged_decision_is_refused_by_name(chest, tmp_path, entry, change, message):

@@ -62,13 +62,15 @@ def test_it_goes_on_where_it_was_and_says_so_in_few_lines(tiny, labelled, tmp_pa
     out = tmp_path / "out"
     first = bundle.validate(tiny.bundle, labelled, out, device="cpu")
     monkeypatch.setattr(Pipeline, "_predict", None)
-    done = CliRunner().invoke(main, ["validate", *map(str, (tiny.bundle, labelled, out))])
+    words = ["validate", *map(str, (tiny.bundle, labelled, out)), "--overlays"]
+    done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     assert (
         f"on these images                  {first['outputs']['masks']['score']:.4f}" in done.output
     )
     assert "rough interval: 6 groups only" in done.output
     assert "the scores flatter" not in done.output
+    assert len(list((out / "overlays").iterdir())) == len(list((out / "masks").iterdir())) == 6
 
 
 def test_groups_are_those_of_the_run_s_folds(tiny, labelled, tmp_path):

@@ -79,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 0 < int(text) <= 4096):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 4096")
     return int(text)
 
 

@@ -26,6 +26,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can state
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _PIECE = 2**20
 _ENCRYPTED = 1
+_SHOWN = 5
+_LONGEST = 255  # bytes of a name that file systems take
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError)
 _CURE = "Make the bundle again from the run, or fetch it again."
 
@@ -95,6 +97,12 @@ class Archive:
         if MANIFEST not in {entry.filename for entry in entries}:
             raise InputError(f"{path} is no bundle: it lacks {MANIFEST}. {_CURE}")
         problems = [Problem(_shown(entry), fault) for entry in entries if (fault := _fault(entry))]
+        folders = {parent for entry in entries for parent in _folders(entry.filename)}
+        problems += [
+            Problem(_shown(entry), "is a folder of another entry, too")
+            for entry in entries
+            if entry.filename in folders
+        ]
         times = Counter(entry.filename for entry in entries)
         problems += [
             Problem(ascii(name)[1:-1], "occurs more than once") for name in times if times[name] > 1
@@ -124,15 +132,24 @@ class Archive:
         """Write an entry to a file; give the SHA-256 of what was written."""
         total = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            _told(self.path, name),
-            self._archive.open(name) as source,
-            target.open("wb") as file,
-        ):
-            for piece in _pieces(source, self.sizes[name]):
+        with _told(self.path, name):
+            source = self._archive.open(name)
+        with source, target.open("wb") as file:
+            for piece in self._pieces(source, name):
                 total.update(piece)
                 file.write(piece)
         return total.hexdigest()
+
+    def _pieces(self, source: IO[bytes], name: str) -> Iterator[bytes]:
+        """Read what an entry claims to hold, and no more."""
+        left = self.sizes[name]
+        while left > 0:
+            with _told(self.path, name):  # what goes wrong in writing is no fault of the archive
+                piece = source.read(min(_PIECE, left))
+            if not piece:
+                return
+            left -= len(piece)
+            yield piece
 
 
 class Folder:
@@ -153,9 +170,14 @@ class Folder:
     def text(self, name: str, most: int) -> bytes:
         """Read a small file, of at most so many bytes."""
         if name not in self.sizes:
-            raise InputError(f"{self.path} is no bundle: it lacks {name}. {_CURE}")
+            raise InputError(f"{self.path} is no bundle: it lacks {name}. {self._cure()}")
         with (Path(self.path) / name).open("rb") as file:
             return file.read(most)
+
+    def _cure(self) -> str:
+        """Name the bundles that lie in the folder, where there are some."""
+        packed = sorted(name for name in self.sizes if name.endswith(".zip"))[:_SHOWN]
+        return f"Name a file in it: {', '.join(packed)}." if packed else _CURE
 
     def unpack(self, name: str, target: Path) -> str:
         """Give the SHA-256 of a file, which lies where it belongs."""
@@ -195,16 +217,16 @@ def _told(path: PathLike, name: str) -> Iterator[None]:
         raise InputError(f"{path}: {name} cannot be read ({reason}). {_CURE}") from error
 
 
-def _pieces(source: IO[bytes], size: int) -> Iterator[bytes]:
-    """Read what an entry claims to hold, and no more."""
-    left = size
-    while left > 0 and (piece := source.read(min(_PIECE, left))):
-        left -= len(piece)
-        yield piece
-
-
 def _shown(entry: zipfile.ZipInfo) -> str:
     return ascii(entry.orig_filename)[1:-1]
+
+
+def _folders(name: str) -> Iterator[str]:
+    """Give the folders in which an entry lies."""
+    place = name.find("/")
+    while place >= 0:
+        yield name[:place]
+        place = name.find("/", place + 1)
 
 
 def _fault(entry: zipfile.ZipInfo) -> str:
@@ -212,6 +234,8 @@ def _fault(entry: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if not _NAME.fullmatch(entry.orig_filename) or entry.filename != entry.orig_filename:
         return "is no plain path within the archive"
+    if max(map(len, entry.filename.split("/"))) > _LONGEST or len(entry.filename) > 4 * _LONGEST:
+        return "has a name that is too long"
     if kind not in (0, stat.S_IFREG):
         return "is a link or no plain file"
     if entry.flag_bits & _ENCRYPTED:

@@ -1,6 +1,7 @@
 """A bundle as a function from an image to what it shows, for notebooks and services."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,14 +23,15 @@ _NAME = "image"
 class Model:
     """A bundle's networks and decision. Threads may share it.
 
-    Networks are loaded when the first image comes, and kept.
+    Networks are loaded when the first image comes, and kept until `close`, or the end of a `with`
+    block. Between calls torch has the settings that it had before.
 
     Parameters
     ----------
     path
         The zip file.
     device, cpu_threads
-        As for `Pipeline`.
+        As for `load`.
 
     Attributes
     ----------
@@ -41,7 +43,12 @@ class Model:
     def __init__(
         self, path: PathLike, device: str | None = None, cpu_threads: int | None = None
     ) -> None:
-        self._pipeline = Pipeline(Bundle(path), device, cpu_threads)
+        self._bundle = Bundle(path)
+        try:
+            self._pipeline: Pipeline | None = Pipeline(self._bundle, device, cpu_threads)
+        except BaseException:
+            self._bundle.close()
+            raise
         self.classes = list(self._pipeline.classes)
         self.labels = list(self._pipeline.labels)
         self.boxes = list(self._pipeline.boxes)
@@ -71,36 +78,26 @@ class Model:
         InputError
             If the image cannot be read, or something that channels need is not known.
         """
-        said = columns.of_one(self._pipeline.bundle, known)
-        given: list[Answer | Finding] = []
-        about_it = self._pipeline.levels, said
-        if isinstance(image, np.ndarray):
-            if image.ndim not in (2, 3) or not image.size:
-                raise InputError(f"an image is (h, w) or (h, w, C), not {image.shape}.")
-            item = _item(Path(_NAME), image.shape, *about_it)
-            given += self._pipeline([item], Path(), cast(Reader, _Array(image)))
-        else:
-            path = Path(image)
-            sizes, broken = image_files.measure({_NAME: path}, path.parent)
-            given += broken
-            for size in sizes.values():
-                given += self._pipeline([_item(path, size, *about_it)], path.parent)
+        pipeline = self._pipeline
+        if pipeline is None:
+            raise InputError(f"{self._bundle.path} is closed; load it again.")
+        given = list(_predicted(pipeline, image, known))
         for one in given:
             if isinstance(one, Answer):
-                return self._final(one)
+                return _final(pipeline.bundle, one)
         reasons = "; ".join(one.reason for one in given if isinstance(one, Finding))
-        raise InputError(f"{image if isinstance(image, str | Path) else 'the array'} {reasons}.")
+        raise InputError(f"{'the array' if isinstance(image, np.ndarray) else image} {reasons}.")
 
-    def _final(self, answer: Answer) -> dict[str, np.ndarray]:
-        found = {} if answer.mask is None else {"mask": answer.mask}
-        if answer.labels is None and answer.boxes is None:
-            return found
-        from foldbelt.bundle.finishing import finish  # which masks alone do not need
+    def close(self) -> None:
+        """Let the networks go, and delete what was unpacked. Nothing is predicted any more."""
+        self._pipeline = None
+        self._bundle.close()
 
-        final = finish(self._pipeline.bundle, [answer])
-        labels, boxes = final.labels(), final.boxes()
-        found |= {} if labels is None else {"label": labels[0]}
-        return found | ({} if boxes is None else {"box": boxes.image(0)})
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def load(path: PathLike, device: str | None = None, cpu_threads: int | None = None) -> Model:
@@ -111,7 +108,7 @@ def load(path: PathLike, device: str | None = None, cpu_threads: int | None = No
     path
         The zip file.
     device
-        ``"cpu"``, ``"cuda"``, or None for CUDA where torch sees it.
+        ``"cpu"``, ``"cuda"`` (or ``"gpu"``), or None for CUDA where torch sees it.
     cpu_threads
         Compute threads; None: as many as the run had.
 
@@ -125,6 +122,40 @@ def load(path: PathLike, device: str | None = None, cpu_threads: int | None = No
     >>> masks = load("results/mine/bundle.zip")("scan.png")["mask"]  # doctest: +SKIP
     """
     return Model(path, device, cpu_threads)
+
+
+def _predicted(
+    pipeline: Pipeline, image: PathLike | np.ndarray, known: Mapping[str, Any] | None
+) -> Iterator[Answer | Finding]:
+    if known is not None and not isinstance(known, Mapping):
+        raise InputError(f"what is known of an image is given by name, not as {known!r}.")
+    about_it = pipeline.levels, columns.of_one(pipeline.bundle, known)
+    if isinstance(image, np.ndarray):
+        if image.ndim not in (2, 3) or not image.size:
+            raise InputError(f"an image is (h, w) or (h, w, C), not {image.shape}.")
+        pixels = image[..., 0] if image.shape[2:] == (1,) else image
+        item = _item(Path(_NAME), image.shape, *about_it)
+        yield from pipeline([item], Path(), cast(Reader, _Array(pixels)))
+        return
+    if not isinstance(image, str | os.PathLike):
+        raise InputError(f"an image is a file or an array, not {type(image).__name__}.")
+    path = Path(image)
+    sizes, broken = image_files.measure({_NAME: path}, path.parent)
+    yield from broken
+    for size in sizes.values():
+        yield from pipeline([_item(path, size, *about_it)], path.parent)
+
+
+def _final(bundle: Bundle, answer: Answer) -> dict[str, np.ndarray]:
+    found = {} if answer.mask is None else {"mask": answer.mask}
+    if answer.labels is None and answer.boxes is None:
+        return found
+    from foldbelt.bundle.finishing import finish  # which masks alone do not need
+
+    final = finish(bundle, [answer])
+    labels, boxes = final.labels(), final.boxes()
+    found |= {} if labels is None else {"label": labels[0]}
+    return found | ({} if boxes is None else {"box": boxes.image(0)})
 
 
 class _Array:

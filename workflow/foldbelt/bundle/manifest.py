@@ -227,6 +227,8 @@ def json_of(text: bytes, path: PathLike, name: str) -> dict[str, Any]:
     """Read an entry that is a JSON object."""
     try:
         content = json.loads(text)
+        # Python reads and writes more than JSON has: NaN, infinity, halves of characters.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: {name} is no JSON ({error}).") from error
     if not isinstance(content, dict):

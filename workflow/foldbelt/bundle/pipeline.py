@@ -11,23 +11,26 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from foldbelt import channels, competitions, predict, store, submit
+from foldbelt import channels, competitions, predict, registry, runtime, store, submit
 from foldbelt.bundle.answers import Answer
-from foldbelt.bundle.manifest import BLEND, DECISION, MASKS, Member
+from foldbelt.bundle.manifest import BLEND, DECISION, MASKS, Member, decision_entry
 from foldbelt.bundle.reading import Bundle
-from foldbelt.competitions import Item, Listing, Reader
+from foldbelt.bundle.sparing import MOST_THREADS, spared
+from foldbelt.competitions import Item, Listing, Reader, Sample
 from foldbelt.ensemble import blend
+from foldbelt.files import InputError
 from foldbelt.formats.findings import Finding
 from foldbelt.ingest.streaming import Stream
 from foldbelt.models._saved import load_model
 from foldbelt.store import Memory
 
 _DECODERS = 4
+_BLANK = "blank"
 _reading = threading.Lock()  # what decoders say of a file is caught for the whole process
 _Network = tuple[torch.nn.Module, dict[str, Any]]  # with its metadata
 
@@ -62,9 +65,8 @@ class Pipeline:
     def __init__(
         self, bundle: Bundle, device: str | None = None, cpu_threads: int | None = None
     ) -> None:
-        self.bundle, self.device = bundle, device
-        self.reader = competitions.reader(bundle.manifest.competition)
-        self.cpu_threads = cpu_threads or int(bundle.recipe["cpu_threads"])
+        self.bundle, self.device = bundle, _device(device)
+        self.cpu_threads = _threads(cpu_threads, bundle)
         outputs, data = bundle.manifest.outputs, bundle.data
         self.classes: list[str] = data["class_names"] if MASKS in outputs else []
         self.labels: list[str] = data["label_names"] if "labels" in outputs else []
@@ -72,11 +74,15 @@ class Pipeline:
         self.levels: list[str] = sorted(data.get("label_levels", {})) if self.labels else []
         self.settings = competitions.settings(bundle.recipe["data"])
         self._networks: dict[tuple[str, int | None], _Network] = {}
-        self._loading = threading.Lock()
+        self._loading, self._proving = threading.Lock(), threading.Lock()
+        self._proved = False
         self._fitted = Memory("fitted")
-        for name, content in bundle.channels.items():
-            empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
-            store.write(self._fitted / name, empty, attrs=content["attrs"])
+        with bundle.blamed():
+            self.reader = competitions.reader(bundle.manifest.competition)
+            for name, content in bundle.channels.items():
+                registry.channels(content["recipe"])  # refuses unknown ones
+                empty = {"x": np.zeros((0, 1, 1, 1), np.uint8), "id": np.zeros(0, object)}
+                store.write(self._fitted / name, empty, attrs=content["attrs"])
 
     @property
     def computing(self) -> str:
@@ -149,7 +155,14 @@ class Pipeline:
             For every image that cannot be read; these come first.
         Answer
             For every other one, in their order.
+
+        Raises
+        ------
+        InputError
+            If not even a blank image can be predicted; then it is the bundle's fault.
         """
+        if items:
+            self._prove(items[0])
         reader = reader or self.reader
         place = Memory("images")
         data = place / "data"
@@ -162,6 +175,41 @@ class Pipeline:
             items = [item for item in items if item.id not in unusable]
         if items:
             yield from self._predict(items, data, place)
+
+    def _prove(self, item: Item) -> None:
+        """Predict a blank image of which the same is known, once, before all others.
+
+        Every sound bundle makes an answer of it; so what goes wrong here is the bundle's fault,
+        whatever it is.
+        """
+        with self._proving:
+            if self._proved:
+                return
+            with spared():
+                runtime.prepare(self.cpu_threads, self.device)  # no fault of the bundle
+            with self.bundle.blamed():
+                height, width = self.bundle.data["size"]
+                about = {**item.columns, "height": height, "width": width}
+                blank = Item(item.id, Path(_BLANK), (height, width), None, about)
+                place = Memory("blank")
+                self._store([blank], Path(), cast(Reader, _Blank()), place / "data")
+                for answer in self._predict([blank], place / "data", place):
+                    self._check(answer)
+            self._proved = True
+
+    def _check(self, answer: Answer) -> None:
+        """Decide what is decided of all images; refuse other numbers than there are names."""
+        found = {"masks": 0 if answer.mask is None else answer.mask.shape[2], "labels": 0}
+        if answer.labels is not None or answer.boxes is not None:
+            from foldbelt.bundle.finishing import decided, finish  # which masks alone do not need
+
+            labels = finish(self.bundle, [answer]).labels()
+            if labels is not None:
+                found["labels"] = labels.shape[1]
+                decided(labels, self.bundle.decisions[decision_entry("labels")], self.labels)
+        for output, names in (("masks", self.classes), ("labels", self.labels)):
+            if found[output] != len(names):
+                raise InputError(f"{found[output]} {output} are predicted, {len(names)} named.")
 
     def _store(
         self, items: Sequence[Item], root: Path, reader: Reader, data: Memory
@@ -191,10 +239,11 @@ class Pipeline:
         """Predict images that are stored, and blend them output by output."""
         for name, content in self.bundle.channels.items():
             channels.build(data, _made(place, name), content["recipe"], self._fitted / name)
-        files = {
-            member.name: self._member(number, member, data, place)
-            for number, member in enumerate(self.bundle.manifest.members)
-        }
+        with spared():
+            files = {
+                member.name: self._member(number, member, data, place)
+                for number, member in enumerate(self.bundle.manifest.members)
+            }
         labels = self._blended("labels", files, data, place)
         boxes = self._blended("boxes", files, data, place)
         masks = self._masks(files, data, place) if self.classes else None
@@ -261,6 +310,31 @@ class Pipeline:
             if (weights, snapshot) not in self._networks:
                 self._networks[weights, snapshot] = load_model(weights, snapshot)
             return self._networks[weights, snapshot]
+
+
+class _Blank:
+    """Reads an image that shows nothing."""
+
+    def read(self, item: Item, listing: Listing) -> Sample:
+        """Give a black image of the size and the bands that are wanted."""
+        bands = (listing.channels,) if listing.channels > 1 else ()
+        return Sample(np.zeros((*item.size, *bands), np.uint8))
+
+
+def _device(name: str | None) -> str | None:
+    """Give torch's word for a device; None for the GPU if there is one."""
+    known = {**dict.fromkeys(("auto", None)), "cpu": "cpu", "cuda": "cuda", "gpu": "cuda"}
+    if name not in known:
+        raise InputError(f"device is {name!r}; say cpu, cuda (or gpu), or None for what there is.")
+    return known[name]
+
+
+def _threads(given: int | None, bundle: Bundle) -> int:
+    if given is None:
+        return int(bundle.recipe["cpu_threads"])
+    if type(given) is not int or not 1 <= given <= MOST_THREADS:
+        raise InputError(f"cpu_threads is {given!r}; say a number from 1 to {MOST_THREADS}.")
+    return given
 
 
 def _made(place: Memory, name: str) -> Memory:

@@ -16,21 +16,25 @@ import sys
 if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
     del sys.path[0]  # the bundle itself: from there nothing is imported that was not checked
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import io
 import json
+import os
+import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).resolve().parent  # a folder, or the zip file
 _MANIFEST = "manifest.json"
 _OLDEST = (3, 11)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # names of packages, and of the wheel
 _IMPORTED_AS = {
     "opencv-python-headless": "cv2",
     "Pillow": "PIL",
@@ -44,6 +48,8 @@ class Refused(Exception):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Predict, and give the status: 0, or 1 where something given cannot be used."""
+    if sys.stderr is None:  # closed by whoever started this
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         if sys.version_info < _OLDEST:
             raise Refused(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old; take "
@@ -51,14 +57,28 @@ def main(words: Sequence[str] | None = None) -> int:
         manifest = _manifest()
         wheel = _checked(manifest)
         _check_packages(manifest["needs"])
-        with tempfile.TemporaryDirectory(prefix="foldbelt-code-") as place:
-            zipfile.ZipFile(io.BytesIO(wheel)).extractall(place)
+        with _unpacked(wheel) as place:
             return _start(place, words)
     except Refused as error:
         print(f"Error: {_HERE}: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
     return 1
+
+
+@contextlib.contextmanager
+def _unpacked(wheel: bytes) -> Iterator[str]:
+    """Unpack the code to a folder that goes when it is not needed any more."""
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="foldbelt-code-"))
+            zipfile.ZipFile(io.BytesIO(wheel)).extractall(place)
+        except OSError as error:
+            raise Refused(
+                f"foldbelt's code cannot be unpacked to a temporary folder ({error}). It takes a "
+                "few MB; set TMPDIR to a folder that has room."
+            ) from error
+        yield place
 
 
 def _start(place: str, words: Sequence[str] | None) -> int:
@@ -78,17 +98,19 @@ def _read(name: str) -> bytes:
             return (_HERE / name).read_bytes()
         with zipfile.ZipFile(_HERE) as archive:
             return archive.read(name)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise Refused(f"{name} cannot be read ({error}); unpack the bundle again.") from error
 
 
 def _manifest() -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(_read(_MANIFEST))
-        known = isinstance(manifest["needs"], dict) and isinstance(manifest["wheel"], str)
-        if known and manifest["wheel"] in manifest["entries"]:
+        needs, wheel = manifest["needs"], manifest["wheel"]
+        named = all(_PLAIN.fullmatch(name) for name in [wheel, *needs])
+        stated = all(isinstance(version, str) for version in needs.values())
+        if named and stated and isinstance(manifest["entries"][wheel]["sha256"], str):
             return manifest
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise Refused(f"{_MANIFEST} is damaged; unpack the bundle again.")
 
@@ -97,10 +119,10 @@ def _checked(manifest: dict[str, Any]) -> bytes:
     """Read the wheel, and compare it with its digest."""
     name = manifest["wheel"]
     content = _read(name)
-    found, stated = hashlib.sha256(content).hexdigest(), manifest["entries"][name].get("sha256")
+    found, stated = hashlib.sha256(content).hexdigest(), manifest["entries"][name]["sha256"]
     if found != stated:
         raise Refused(
-            f"{name} has the SHA-256 {found[:12]}…, the manifest says {str(stated)[:12]}…; it was "
+            f"{name} has the SHA-256 {found[:12]}…, the manifest says {stated[:12]}…; it was "
             "damaged or changed on its way. Nothing of it was run; fetch the bundle again."
         )
     return content

@@ -1,14 +1,18 @@
 """A bundle, checked and unpacked."""
 
+import errno
+import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from foldbelt.bundle import archive
+from foldbelt.bundle import archive, checking
 from foldbelt.bundle.archive import MANIFEST, Archive, Folder
+from foldbelt.bundle.blaming import blamed
 from foldbelt.bundle.halving import metadata_of
 from foldbelt.bundle.manifest import (
     BLEND,
@@ -36,6 +40,7 @@ _KEYS = {
     decision_entry(JOINT): ("params", "roles", "level"),
 }
 _OF_CHANNELS = ("recipe", "attrs")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Bundle:
@@ -93,34 +98,41 @@ class Bundle:
             self.file(MANIFEST).write_bytes(text)
         self.id = digest([self.file(MANIFEST)])
         self.recipe, self.data = self._json(RECIPE), self._json(DATA)
-        self._check_types()
         decisions = decisions_of(self.manifest.outputs, self.manifest.joint)
         self.decisions = {name: self._json(name) for name in decisions}
-        self._check_names_of_outputs()
         names = sorted({member.channels for member in self.manifest.members})
         self.channels: Mapping[str, dict[str, Any]] = {
             name: self._json(channels_entry(name)) for name in names
         }
+        raise_all(list(self._problems()), f"{self.path} cannot be used", "Fetch it again.")
+        self._check_names_of_outputs()
 
-    def _check_types(self) -> None:
-        """Refuse names that are no texts, and sizes that are no numbers above 0."""
-        names = [key for key in ("class_names", "label_names", "box_names") if key in self.data]
-        problems = [
-            Problem(DATA, f"{key} is no list of names")
-            for key in names
-            if not isinstance(self.data[key], list)
-            or not all(isinstance(name, str) for name in self.data[key])
-        ]
-        size = self.data["size"]
-        if not isinstance(size, list) or len(size) != 2 or not all(map(_is_count, size)):
-            problems.append(Problem(DATA, "size is no height and width"))
-        if not _is_count(self.data["colours"]):
-            problems.append(Problem(DATA, "colours is no number above 0"))
-        if not _is_count(self.recipe["cpu_threads"]):
-            problems.append(Problem(RECIPE, "cpu_threads is no number above 0"))
-        if not isinstance(self.recipe["data"], dict):
-            problems.append(Problem(RECIPE, "data is no section"))
-        raise_all(problems, f"{self.path} cannot be used", "Fetch it again.")
+    def blamed(self) -> AbstractContextManager[None]:
+        """Tell what goes wrong inside as an `InputError` on this bundle; see `blaming`."""
+        return blamed(self.path, self._unpacked)
+
+    def _problems(self) -> Iterator[Problem]:
+        """Give all of the contents that is of another type or out of range."""
+        yield from checking.problems(RECIPE, self.recipe, checking.RECIPE)
+        yield from checking.problems(DATA, self.data, checking.DATA)
+        for member in self.manifest.members:
+            yield from checking.of_predict(f"{MANIFEST}, member {member.name}", member.predict)
+        for name, content in self.channels.items():
+            yield from checking.of_channels(channels_entry(name), content)
+        outputs = self.manifest.outputs
+        if MASKS in outputs:
+            yield from checking.of_blend(BLEND, self.decisions[BLEND], outputs[MASKS])
+            yield from checking.problems(DECISION, self.decisions[DECISION], checking.DECISION)
+        for output, rules in (("boxes", checking.BOXES), (JOINT, checking.JOINT)):
+            if decision_entry(output) in self.decisions:
+                entry = decision_entry(output)
+                yield from checking.problems(entry, self.decisions[entry], rules)
+        if "labels" in outputs:
+            entry = decision_entry("labels")
+            yield from checking.of_labels(entry, self.decisions[entry])
+        for output, key in ((MASKS, "class_names"), ("labels", "label_names")):
+            if output in outputs and not self.data[key]:
+                yield Problem(DATA, f"{key} is empty, and {output} are predicted")
 
     def _check_names_of_outputs(self) -> None:
         """Refuse decisions on other members or labels than there are."""
@@ -128,6 +140,7 @@ class Bundle:
         outputs = self.manifest.outputs
         if "boxes" in outputs and "box_names" not in self.data:
             problems.append(Problem(DATA, "lacks box_names"))
+        problems += self._other_boxes()
         for output in (output for output in outputs if output != MASKS):
             entry = decision_entry(output)
             try:
@@ -139,6 +152,14 @@ class Bundle:
             strange += sorted(labels - set(self.data["label_names"]))
             problems += [Problem(entry, f"names {name!r}, which is not there") for name in strange]
         raise_all(problems, f"{self.path} cannot be used", "Fetch it again.")
+
+    def _other_boxes(self) -> Iterator[Problem]:
+        """Name weights that predict boxes of other classes than the data."""
+        boxed = self.manifest.outputs.get("boxes", [])
+        for entry in (w for one in self.manifest.members if one.name in boxed for w in one.weights):
+            names = metadata_of(self.file(entry)).get("box_names")
+            if names != self.data.get("box_names", names):
+                yield Problem(DATA, f"has other box_names than {entry}, which predicts {names}")
 
     def file(self, name: str) -> Path:
         """Give the file that an entry was unpacked to."""
@@ -159,17 +180,29 @@ class Bundle:
         """Unpack all entries, and compare them with their digests."""
         problems = []
         for name, entry in sorted(self.manifest.entries.items()):
-            found = opened.unpack(name, self.file(name))
+            with self._room(opened):
+                found = opened.unpack(name, self.file(name))
             if found != entry.sha256:
                 reason = f"has the SHA-256 {found[:12]}…, the manifest says {entry.sha256[:12]}…"
                 problems.append(Problem(name, reason))
-            elif name.endswith(".safetensors") and not _is_safetensors(self.file(name)):
-                problems.append(Problem(name, "is no safetensors file"))
-            elif name.endswith(".safetensors") and (asked := _asked_for(self.file(name))):
-                reason = f"is of the encoder {asked}, whose form would be asked of another place"
-                problems.append(Problem(name, reason))
+            elif name.endswith(".safetensors"):
+                problems += _of_weights(name, self.file(name))
         hint = "The file was damaged or changed on its way; fetch it again."
         raise_all(problems, f"{self.path} cannot be used", hint)
+
+    @contextmanager
+    def _room(self, opened: Archive | Folder) -> Iterator[None]:
+        """Say what to do where there is no room for what is unpacked."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            size = math.ceil(sum(opened.sizes.values()) / 1e6)
+            raise InputError(
+                f"{self.path}: there is no room to unpack it in {tempfile.gettempdir()}; it takes "
+                f"{size} MB. Make room there, or set TMPDIR to a folder that has some."
+            ) from error
 
     def _json(self, name: str) -> dict[str, Any]:
         content = json_of(self.file(name).read_bytes(), self.path, name)
@@ -177,10 +210,6 @@ class Bundle:
         if missing:
             raise InputError(f"{self.path}: {name} lacks {', '.join(missing)}.")
         return content
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
 
 
 def named_in(decision: Mapping[str, Any]) -> tuple[set[str], set[str]]:
@@ -208,13 +237,24 @@ def _check_names(opened: Archive | Folder, manifest: Manifest) -> None:
     raise_all(problems, f"{opened.path} cannot be used", "Fetch it again.", most=20)
 
 
-def _asked_for(weights: Path) -> str | None:
-    """Name an encoder that timm would look up elsewhere: a hub, or a folder; None if it is none."""
+def _of_weights(name: str, path: Path) -> list[Problem]:
+    """Give what of a file of weights is none, or does not fit.
+
+    timm looks up an encoder with a colon in its name elsewhere: in a hub, or a folder.
+    """
+    if not _is_safetensors(path):
+        return [Problem(name, "is no safetensors file")]
     try:
-        encoder = metadata_of(weights)["architecture"]["encoder"]
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # told where the network is built
-    return encoder if isinstance(encoder, str) and ":" in encoder else None
+        metadata = metadata_of(path)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        return [Problem(name, f"cannot be read ({type(error).__name__}: {error})")]
+    problems = list(checking.problems(name, metadata, checking.WEIGHTS))
+    architecture = metadata.get("architecture") if isinstance(metadata, dict) else None
+    encoder = architecture.get("encoder") if isinstance(architecture, dict) else None
+    if isinstance(encoder, str) and ":" in encoder:
+        reason = f"is of the encoder {encoder}, whose form would be asked of another place"
+        problems.append(Problem(name, reason))
+    return problems
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """The commands of the program `foldbelt`."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
@@ -47,6 +48,8 @@ def main() -> None:
     Every command ends with status 0, with 1 where something given cannot be used (the message says
     what, where and what to do), and with 2 where it is called in a wrong way.
     """
+    if sys.stderr is None:  # closed by whoever started this
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 @main.command("init", short_help="Look at a data folder and write a recipe for it.")
@@ -126,12 +129,12 @@ def scores_command(run: str) -> None:
 
 @main.command("predict", short_help="Predict a folder of images by a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path())
+@click.argument("out", type=click.Path())
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
               show_default=True, help="Where to compute.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Compute threads on a CPU; the last digits "
-              "depend on them. [default: as the run had]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads on a CPU; the last "
+              "digits depend on them. [default: as the run had]")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), help="A folder with the competition's "
               "sample submission: submission.csv is written in its form.")  # fmt: skip
 @click.option("--table", type=click.Path(path_type=Path), help="A csv with the columns id and what "
@@ -141,8 +144,8 @@ def scores_command(run: str) -> None:
 @_told
 def predict_command(
     bundle: Path,
-    images: Path,
-    out: Path,
+    images: str,
+    out: str,
     device: str,
     threads: int | None,
     sample: Path | None,
@@ -176,30 +179,34 @@ def predict_command(
 
 @main.command("validate", short_help="Score a bundle on labelled images it has never seen.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path())
+@click.argument("out", type=click.Path())
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
               show_default=True, help="Where to compute.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Compute threads on a CPU; the last digits "
-              "depend on them. [default: as the run had]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads on a CPU; the last "
+              "digits depend on them. [default: as the run had]")  # fmt: skip
+@click.option("--overlays", is_flag=True, help="Write overlays/, too: images with what is "
+              "predicted drawn over them.")  # fmt: skip
 @_told
-def validate_command(bundle: Path, data: Path, out: Path, device: str, threads: int | None) -> None:
+def validate_command(
+    bundle: Path, data: str, out: str, device: str, threads: int | None, overlays: bool
+) -> None:
     """Predict the labelled images in the folder DATA by BUNDLE, and say how good that is.
 
     DATA lies as the run's training data did: images, and their masks, labels or boxes. The scores
-    are those of the run, with intervals, and stand beside its own; OUT gets them as scores.json,
-    and image by image as scores.csv. Stopped and repeated, it goes on where it was.
+    are those of the run, with intervals, and stand beside its own. OUT gets what `foldbelt predict`
+    writes, and scores.json, and image by image scores.csv. Stopped and repeated, it goes on where
+    it was.
 
     \b
     foldbelt validate results/mine/bundle.zip ~/other-hospital validated
     """
     from foldbelt.bundle.alone import Progress  # seconds
-    from foldbelt.bundle.command import DEVICES
     from foldbelt.bundle.validating import describe, validate
 
     scores = validate(
         bundle, data, out,
-        device=DEVICES[device], cpu_threads=threads, progress=Progress(),
+        device=device, cpu_threads=threads, overlays=overlays, progress=Progress(),
         told=partial(print, file=sys.stderr),
     )  # fmt: skip
     print(describe(scores))
@@ -241,7 +248,7 @@ def wheels_command(
 @click.option("--member", help="Export this member alone. [default: the whole blend]")
 @click.option("--views/--no-views", default=True, show_default=True, help="Whether flips and "
               "scales are averaged inside the graph.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Compute threads of the comparison. "
+@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads of the comparison. "
               "[default: as the run had]")  # fmt: skip
 @_told
 def export_command(

@@ -121,8 +121,9 @@ def export(
     with Bundle(bundle) as opened:
         refuse_target(bundle, out, opened.manifest.entries)
         device = runtime.prepare(cpu_threads or int(opened.recipe["cpu_threads"]), "cpu")
-        blending = blending_of(opened, member)
-        loaded = [_load(opened, blending, one, views) for one in blending.members]
+        with opened.blamed():
+            blending = blending_of(opened, member)
+            loaded = [_load(opened, blending, one, views) for one in blending.members]
         _check_kinds(bundle, loaded)
         inputs, size = _inputs(opened, bundle, loaded)
         source = "channels" if inputs is None else "image"
