@@ -192,7 +192,7 @@ WEIGHTS: Rules = {
     "label_classes": (_count(_MOST_VALUE, 0), "a number of labels"),
     "channels": (_list(_text), "a list of names"),
     "size": (_size, _OF_SIZE),
-    "key": (_text, "a text"),
+    "key": (_either(_text, _object), "what it was trained with"),
     "masks": (_either(_absent, _flag), "true or false"),
     "label_names": (_either(_absent, _NAMES), _OF_NAMES),
     "labels": (_either(_absent, _null, _NAMES), _OF_NAMES),

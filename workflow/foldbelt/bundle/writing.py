@@ -27,7 +27,8 @@ from foldbelt.bundle.manifest import (
     channels_entry,
     decision_entry,
 )
-from foldbelt.files import PathLike
+from foldbelt.bundle.reading import Bundle
+from foldbelt.files import InputError, PathLike, atomic
 from foldbelt.formats.image_files import SUFFIXES
 from foldbelt.machine import version
 
@@ -98,7 +99,7 @@ def write(
     ------
     InputError
         If the decision has a step that looks at the masks of training images, or a gate by labels
-        that nobody is left to predict.
+        that nobody is left to predict; or if what was written cannot be read back.
     """
     chosen = choose(choice, outputs, blend, decisions, data)
     texts = _texts(recipe, data, channels, chosen)
@@ -137,9 +138,21 @@ def write(
             {name: install.get(name, "") for name in needed},
             wheel.name(),
         )
-        archive.write(out, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
+        with atomic(out) as temporary:
+            archive.pack(temporary, {**texts, archive.MANIFEST: manifest.to_text()}, travelling)
+            _read_back(temporary, out)
     size = Path(out).stat().st_size / 1e6
     print(f"members: {len(listed)}, networks: {len(files)}, {size:.1f} MB")
+
+
+def _read_back(path: Path, out: PathLike) -> None:
+    """Open what was written, and leave nothing that whoever predicts would be refused."""
+    try:
+        with Bundle(path):
+            pass
+    except InputError as error:
+        said = str(error).replace(str(path), str(out))
+        raise InputError(f"{said}\nNothing was written. This is a fault of foldbelt.") from error
 
 
 def _texts(
