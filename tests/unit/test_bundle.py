@@ -125,11 +125,14 @@ def test_what_cannot_be_read_is_named_and_all_else_predicted(tiny, images, tmp_p
     cv2.imwrite(str(images / "deeper" / "new.tiff"), array(1, (70, 50)))
     whole = (images / "test_c.png").read_bytes()
     (images / "test_c.png").write_bytes(whole[:-40])
-    (images / "notes.txt").write_text("no image")
-    out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"(?s)2 problems.*notes.txt.*test_c.png.*All other"):
-        bundle.predict(tiny.bundle, images, out, device="cpu")
-    assert list(pd.read_csv(out / "problems.csv")["file"]) == ["notes.txt", "test_c.png"]
+    (images / "notes.txt").write_text("no image, and nobody would take it for one")
+    (images / "b.sketch").write_text("no image")
+    out, told = tmp_path / "out", []
+    with pytest.raises(InputError, match=r"(?s)2 problems.*b.sketch.*test_c.png.*All other"):
+        bundle.predict(tiny.bundle, images, out, device="cpu", told=told.append)
+    assert list(pd.read_csv(out / "problems.csv")["file"]) == ["b.sketch", "test_c.png"]
+    assert "1 file of" in told[1]
+    assert "passed over, such as notes.txt" in told[1]
     ids = list(pd.read_csv(out / MASKS_TABLE)["id"])
     assert ids == sorted(["deeper/new", *(f"test_{name}" for name in "abdef")])
     assert cv2.imread(str(out / MASKS / "deeper" / "new.png")).shape[:2] == (70, 50)
@@ -181,16 +184,54 @@ def test_another_program_s_journal_is_left_alone_and_a_damaged_one_goes_on(tiny,
     assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 4
 
 
-@pytest.mark.parametrize("place", ["nowhere", "images", "raw/sample_submission.csv"])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("nowhere", "there is no such folder"),
+        ("images", r"there is no sample_submission\.csv in it"),
+        ("raw/meta.csv", "is a file"),
+    ],
+)
 def test_a_sample_that_is_not_there_stops_before_anything_is_predicted(
-    tiny, images, tmp_path, place
+    tiny, images, tmp_path, place, said
 ):
     shutil.copytree(tiny.raw, tmp_path / "raw")
+    (tmp_path / "raw" / "meta.csv").write_text("id\n")
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"there is no sample_submission\.csv in it"):
+    with pytest.raises(InputError, match=said):
         bundle.predict(tiny.bundle, images, out, device="cpu", sample=tmp_path / place)
     assert not (out / MASKS).exists()
     assert not (out / "submission.csv").exists()
+
+
+def test_a_sample_that_lists_an_image_twice_is_refused_first(tiny, images, tmp_path):
+    names = [path.stem for path in sorted(images.iterdir())]
+    rows = "".join(f"{name},\n" for name in [*names, names[0]])
+    (tmp_path / "sample_submission.csv").write_text(f"id,rle\n{rows}")
+    with pytest.raises(InputError, match="test_a object: is written 2 times"):
+        bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu", sample=tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sample_in_kaggle_s_words_is_answered_in_them(tiny, images, tmp_path):
+    names = [path.stem for path in sorted(images.iterdir(), reverse=True)]
+    rows = "".join(f"{name}.png,\n" for name in names)
+    (tmp_path / "sample_submission.csv").write_text(f"ImageId,EncodedPixels\n{rows}")
+    out = tmp_path / "out"
+    bundle.predict(tiny.bundle, images, out, device="cpu", sample=tmp_path)
+    made = pd.read_csv(out / "submission.csv", keep_default_na=False)
+    assert list(made) == ["ImageId", "EncodedPixels"]
+    assert made["ImageId"].tolist() == [f"{name}.png" for name in names]
+    known = pd.read_csv(out / MASKS_TABLE, keep_default_na=False).set_index("id")["rle"]
+    assert made["EncodedPixels"].tolist() == [known[name] for name in names]
+
+
+def test_two_images_of_one_name_are_both_named_and_a_data_folder_is_told(tiny, images, tmp_path):
+    shutil.copy(images / "test_a.png", images / "test_a.bmp")
+    with pytest.raises(InputError, match=r"(?s)2 problems.*test_a\.bmp.*test_a\.png"):
+        bundle.predict(tiny.bundle, images, tmp_path / "out", device="cpu")
+    with pytest.raises(InputError, match=r"holds images/ and masks/; give .*images\. "):
+        bundle.predict(tiny.bundle, tiny.raw, tmp_path / "other", device="cpu")
 
 
 def test_what_is_no_image_is_named_to_a_notebook(tiny, tmp_path):

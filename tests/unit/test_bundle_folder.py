@@ -168,7 +168,7 @@ def test_images_that_are_gone_leave_no_rows_and_it_is_told(tiny, images, out):
     left = [f"test_{letter}" for letter in "cdef"]
     assert list(pd.read_csv(out / MASKS_TABLE)["id"]) == left
     assert stems(out / MASKS) == {"test_a", "test_b", *left}, "a wrong folder costs no night's work"
-    assert "still holds predictions of 2 images that are not in" in told[1]
+    assert "still holds predictions of 2 images not in" in told[1]
 
 
 def test_a_mask_that_is_not_as_it_was_written_is_written_again(tiny, images, whole, out):
@@ -178,6 +178,16 @@ def test_a_mask_that_is_not_as_it_was_written_is_written_again(tiny, images, who
     for name in ("test_a", "test_b"):
         assert (out / MASKS / f"{name}.png").stat().st_size
     assert bundle.predict(tiny.bundle, images, out, device="cpu").new == 0
+
+
+def test_a_mask_that_somebody_has_corrected_stays_and_is_told(tiny, images, out):
+    path = out / MASKS / "test_a.png"
+    corrected = 255 - cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(path), corrected)
+    told: list[str] = []
+    assert bundle.predict(tiny.bundle, images, out, device="cpu", told=told.append).new == 0
+    assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), corrected)
+    assert told[-1].startswith(f"1 mask in {out} changed by hand")
 
 
 def test_unfinished_files_that_a_kill_left_are_deleted(tiny, images, out):

@@ -53,7 +53,7 @@ def test_masks_are_scored_as_the_run_scores_them_at_their_own_size(tiny, labelle
     assert json.loads((tmp_path / "out" / "scores.json").read_text()) == scores
     each = pd.read_csv(tmp_path / "out" / "scores.csv")
     assert each["id"].tolist() == sorted(SIZES)
-    assert each["object"].tolist() == pytest.approx(expected)
+    assert each["object"].tolist() == pytest.approx(expected, abs=1e-6)
     empty = [not cv2.imread(str(path)).any() for path in (labelled / "masks").iterdir()]
     assert said["baseline"] == pytest.approx(np.mean(empty))
 
@@ -85,10 +85,23 @@ def test_groups_are_those_of_the_run_s_folds(tiny, labelled, tmp_path):
     assert "no interval: 4 groups, and it takes 5" in scores["notes"]
 
 
+def test_images_that_show_nothing_are_scored_and_a_lost_group_is_told(tiny, labelled, tmp_path):
+    for path in (labelled / "masks").iterdir():
+        cv2.imwrite(str(path), np.zeros(SIZES[path.stem], np.uint8))
+    tiny.recipe["folds"]["base"]["group"] = "place"
+    grouped = tiny.write(tmp_path / "grouped.zip")
+    tiny.recipe["folds"]["base"]["group"] = None
+    scores = bundle.validate(grouped, labelled, tmp_path / "out", device="cpu")
+    assert scores["outputs"]["masks"]["baseline"] == 1
+    assert any(
+        "grouped by place, of which these images have no column" in n for n in scores["notes"]
+    )
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda root: (root / "masks/a.png").unlink(), r"images/a\.png: has no mask"),
+        (lambda root: (root / "masks/a.png").unlink(), r"(?s)images/a\.png: has no mask.*or take"),
         (lambda root: (root / "images/b.png").write_bytes(b"x"), r"images/b\.png"),
         (lambda root: shutil.rmtree(root), "there is no such folder of images"),
     ],

@@ -1,6 +1,7 @@
 """What `foldbelt predict` and a bundle's `predict.py` share: all but how they are asked."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ def run(
     """
     if sys.stderr is None:  # it was closed: the next file that is opened would be taken for it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop jobs by it
     start = time.monotonic()
     done = predict(
         bundle,

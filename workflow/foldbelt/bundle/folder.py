@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from foldbelt.bundle.answers import Answer, Final
-from foldbelt.bundle.journal import Journal
+from foldbelt.bundle.journal import Journal, Noted
 from foldbelt.bundle.overlaying import draw_all
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.places import MASKS_TABLE, SUBMISSION, mask_of, overlay_of
+from foldbelt.bundle.places import MASKS_TABLE, SUBMISSION, counted, mask_of, overlay_of
 from foldbelt.bundle.products import write_masks, write_submission, write_tables
 from foldbelt.bundle.records import Record
 from foldbelt.competitions import Item, Listing, Reader, Sample
@@ -45,6 +45,7 @@ class Predictions:
         self.pipeline, self.target, self.journal = pipeline, target, journal
         self.source = source
         self.reader = cast(Reader, _Reader(pipeline.reader, source))
+        self.corrected = 0  # masks that somebody has changed since
         self.values = values_of(pipeline.classes, pipeline.settings.get("classes"))
 
     def predict(self, group: Sequence[Item]) -> Iterator[Finding | bool]:
@@ -80,15 +81,20 @@ class Predictions:
         noted = self.journal.noted.get(item.id)
         if noted is None or (noted.source, noted.size) != (source, item.size):
             return False
-        return not self.pipeline.classes or self._is_ours(item.id)
+        return not self.pipeline.classes or self._has_mask(item.id, noted)
 
-    def _is_ours(self, name: str) -> bool:
-        """Tell whether a mask is there as it was written."""
+    def _has_mask(self, name: str, noted: Noted) -> bool:
+        """Tell whether a mask is there, as it was written or as somebody has corrected it."""
         path = mask_of(self.target, name)
-        return os.path.isfile(path) and _digest(path.read_bytes()) == self._noted(name)
-
-    def _noted(self, name: str) -> str:
-        return self.journal.noted[name].picture
+        if not os.path.isfile(path):
+            return False
+        data = path.read_bytes()
+        if _digest(data) == noted.picture:
+            return True
+        drawn = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        corrected = drawn is not None and drawn.shape[:2] == noted.size
+        self.corrected += corrected
+        return corrected
 
     def _keep(self, given: Answer, source: str) -> None:
         """Write a mask, then note what is predicted; an older overlay is of the past."""
@@ -99,9 +105,19 @@ class Predictions:
                 temporary.write_bytes(data)
         self.journal.add(Record.of(given, source, _digest(data) if data else ""))
 
-    def count_others(self, names: Collection[str]) -> int:
-        """Count all other images that are predicted: those that are gone, or of another folder."""
-        return len(self.journal.noted.keys() - set(names))
+    def tell_more(self, names: Collection[str], told: Callable[[str], None]) -> None:
+        """Say what lies in the folder beside what the tables list."""
+        if self.corrected:
+            what = counted(self.corrected, "mask")
+            told(
+                f"{what} in {self.target} changed by hand; left so, tables hold what was predicted."
+            )
+        others = len(self.journal.noted.keys() - set(names))
+        if others:
+            told(
+                f"{self.target} still holds predictions of {counted(others, 'image')} not in "
+                f"{self.source} now, or that cannot be read; no table lists them."
+            )
 
     def finish(self, names: Sequence[str], sample: PathLike | None, incomplete: bool) -> Final:
         """Write what is of all images together; give labels and boxes."""

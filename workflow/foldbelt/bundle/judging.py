@@ -74,6 +74,15 @@ class Judge:
         pairs = zip(ids, keys, strict=True)
         return [f"alone: {name}" if key is None else f"group: {key}" for name, key in pairs]
 
+    def _ungrouped(self) -> str:
+        """Say so where images may belong together, and nothing tells which."""
+        if self.group is None or self.group in self.table:
+            return ""
+        return (
+            f"the run's folds were grouped by {self.group}, of which these images have no column: "
+            "each counts for itself, and intervals are too narrow if some belong together"
+        )
+
     def scores(self, records: Iterable[Record], ids: Sequence[str], final: Final) -> dict[str, Any]:
         """Score masks, labels and boxes, each as the run scores them.
 
@@ -102,7 +111,7 @@ class Judge:
         for output, blend in final.files.items():
             outputs[output] = self._ranked(output, blend, ids, resampling)
         count = count_groups(groups, len(ids))
-        notes = [text for text in [caution(count)] if text]
+        notes = [text for text in [caution(count), self._ungrouped()] if text]
         known = self.bundle.manifest.scores
         for output, scored in outputs.items():
             scored["run"] = known[output]["score"] if output in known else None

@@ -13,9 +13,14 @@ from foldbelt.files import InputError, PathLike
 from foldbelt.formats import image_files
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.folders import files_below
+from foldbelt.formats.image_files import SUFFIXES
 
 _GROUP = 32  # images that share the work of a call, if they take no more than
 _GROUP_BYTES = 2**29  # of memory between the stages
+_BESIDE = {
+    ".csv", ".tsv", ".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".log",
+    ".xlsx", ".zip",
+}  # fmt: skip
 _MOST_SIDE = 1_000_000  # libpng's limit
 _MOST_BYTES = 255  # of a file's name, on nearly all disks
 
@@ -47,7 +52,12 @@ def listed(
     InputError
         If there is nothing in the folder, or the table lacks what channels need.
     """
-    paths = files_below(source)
+    if {"images", "masks"} <= {path.name for path in source.iterdir() if path.is_dir()}:
+        raise InputError(
+            f"{source} holds images/ and masks/; give {source / 'images'}. Where the masks are the "
+            "truth, `foldbelt validate` scores the bundle on them."
+        )
+    paths = [path for path in files_below(source) if not _is_beside(path)]
     named = _named(bundle.manifest.competition)
     found: Mapping[str, Mapping[str, Any]] = {}
     if named is not None:
@@ -65,8 +75,21 @@ def listed(
     ]  # fmt: skip
     if not items and not findings + broken:
         raise InputError(f"{source} holds no images.")
-    lost = {finding.id for finding in findings}  # of two images of one id neither can be meant
-    return [item for item in items if item.id not in lost], [*findings, *broken]
+    clashes = {f.id for f in findings if f.id in files and Path(f.file).suffix.lower() in SUFFIXES}
+    reason = "has the same id as another; rename one"  # of two images neither can be meant
+    findings += [
+        Finding(image_files.relative(files[name], source), reason, name) for name in clashes
+    ]
+    return [item for item in items if item.id not in clashes], [*findings, *broken]
+
+
+def beside(source: Path) -> list[str]:
+    """Name the files of a folder that are plainly no images: tables, notes, archives."""
+    return [str(path.relative_to(source)) for path in files_below(source) if _is_beside(path)]
+
+
+def _is_beside(path: Path) -> bool:
+    return path.suffix.lower() in _BESIDE
 
 
 def writable(

@@ -67,6 +67,8 @@ class Pipeline:
     ) -> None:
         self.bundle, self.device = bundle, _device(device)
         self.cpu_threads = _threads(cpu_threads, bundle)
+        with spared():
+            runtime.prepare(self.cpu_threads, self.device)  # refuses a GPU that is not there
         outputs, data = bundle.manifest.outputs, bundle.data
         self.classes: list[str] = data["class_names"] if MASKS in outputs else []
         self.labels: list[str] = data["label_names"] if "labels" in outputs else []
@@ -185,8 +187,6 @@ class Pipeline:
         with self._proving:
             if self._proved:
                 return
-            with spared():
-                runtime.prepare(self.cpu_threads, self.device)  # no fault of the bundle
             with self.bundle.blamed():
                 height, width = self.bundle.data["size"]
                 about = {**item.columns, "height": height, "width": width}

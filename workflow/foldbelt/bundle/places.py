@@ -18,6 +18,17 @@ _FOLDERS = (MASKS, OVERLAYS)
 _FILES = (MASKS_TABLE, LABELS_TABLE, BOXES_TABLE, PROBLEMS, SUBMISSION)
 
 
+def counted(number: int, what: str) -> str:
+    """Word a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def mask_of(target: Path, name: str) -> Path:
     """Give the file of an image's mask."""
     return target / MASKS / f"{name}.png"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from foldbelt.bundle.folder import Predictions
 from foldbelt.bundle.journal import Journal
-from foldbelt.bundle.listing import groups, listed, writable
+from foldbelt.bundle.listing import beside, groups, listed, writable
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.places import LISTED, PROBLEMS, refuse_predicted, sweep
+from foldbelt.bundle.places import LISTED, PROBLEMS, counted, refuse_predicted, sweep
 from foldbelt.bundle.products import check_rows, check_sample
 from foldbelt.bundle.reading import Bundle
 from foldbelt.bundle.records import Form
@@ -121,17 +121,15 @@ def predict(
         with Journal(target, opened.id, form_of(pipeline)) as journal:
             sweep(target)
             told(pipeline.computing)
+            if extra := beside(source):
+                told(f"{counted(len(extra), 'file')} of {source} passed over, such as {extra[0]}.")
             folder = Predictions(pipeline, target, journal, source)
             outcomes = map(folder.predict, groups(items, pipeline.group, pipeline.image_bytes))
             new, wrong = followed(chain.from_iterable(outcomes), len(items), progress)
             findings += wrong
             kept = _without(items, findings)
             names = [item.id for item in kept]
-            if others := folder.count_others(names):
-                told(
-                    f"{target} still holds predictions of {others} images that are not in {source} "
-                    "now, or cannot be read; no table lists them."
-                )
+            folder.tell_more(names, told)
             problems = _write_problems(findings, target)
             final = folder.finish(names, sample, incomplete=bool(findings))
             if overlays and kept:

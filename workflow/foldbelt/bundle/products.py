@@ -12,11 +12,11 @@ from foldbelt import competitions, registry, submit
 from foldbelt.bundle.answers import Final
 from foldbelt.bundle.manifest import decision_entry
 from foldbelt.bundle.pipeline import Pipeline
-from foldbelt.bundle.places import BOXES_TABLE, LABELS_TABLE
+from foldbelt.bundle.places import BOXES_TABLE, LABELS_TABLE, LISTED
 from foldbelt.bundle.records import Record
 from foldbelt.competitions import Item, Prediction
 from foldbelt.competitions.folder.sample import COLUMNS
-from foldbelt.files import InputError, PathLike, atomic, write_text
+from foldbelt.files import InputError, PathLike, Problem, atomic, raise_all, write_text
 from foldbelt.rle import decode
 
 DECISION_COLUMN = "decision"
@@ -93,6 +93,9 @@ def check_sample(pipeline: Pipeline, sample: PathLike) -> None:
         )
     competition = pipeline.bundle.manifest.competition
     name = registry.constant(registry.competition(competition), "SAMPLE")
+    if not Path(sample).is_dir():
+        what = "is a file" if Path(sample).is_file() else "there is no such folder"
+        raise InputError(f"{sample}: {what}. --sample takes the folder in which {name} lies.")
     if name is not None and not (Path(sample) / name).is_file():
         raise InputError(
             f"{sample}: there is no {name} in it. --sample takes the folder in which the "
@@ -129,8 +132,12 @@ def check_rows(
         writer.write_joint(ids, np.zeros((len(ids), len(pipeline.labels))), None, table, *what)
         return
     nothing = np.zeros((1, 1, len(pipeline.classes)), np.uint8)
-    empty = (Prediction(item.id, nothing) for item in items)
-    writer.write_submission(empty, *what, list(pipeline.classes))
+    empty = [Prediction(item.id, nothing) for item in items]
+    classes = list(pipeline.classes)
+    text = writer.write_submission(empty, *what, classes)
+    findings = writer.check_submission(text, empty, *what, classes)
+    problems = [Problem(f.file, f.reason) for f in findings]
+    raise_all(problems, f"The sample submission in {sample} cannot be answered", "", LISTED)
 
 
 def _settings(pipeline: Pipeline, incomplete: bool) -> dict[str, Any]:

@@ -24,10 +24,11 @@ from foldbelt.bundle.places import LISTED
 from foldbelt.bundle.predicting import Step, folders, followed, form_of
 from foldbelt.bundle.reading import Bundle
 from foldbelt.competitions import Item
-from foldbelt.files import PathLike, Problem, raise_all, write_json, write_rows
+from foldbelt.files import InputError, PathLike, Problem, raise_all, write_json, write_rows
 from foldbelt.formats.folders import printable
 from foldbelt.ingest import part
 
+_CURE = ", or take these images out of the folder."
 SCORES, EACH, READ = "scores.json", "scores.csv", "read.csv"
 
 
@@ -84,6 +85,7 @@ def validate(
             folder = Predictions(pipeline, target, journal, source)
             _predict(folder, items, progress)
             ids = [item.id for item in items]
+            folder.tell_more(ids, told)
             final = folder.finish(ids, None, incomplete=False)
             content = judge.scores(journal.records(ids), ids, final)
             content["notes"] += _seen(pipeline, source)
@@ -91,7 +93,7 @@ def validate(
                 followed(folder.draw(items, final), len(items), progress, drawing=True)
     each = content.pop("each")
     write_json(target / SCORES, content)
-    rows = [(name, *scores) for name, scores in each.items()]
+    rows = [(name, *(f"{score:.6f}" for score in scores)) for name, scores in each.items()]
     write_rows(target / EACH, ["id", *pipeline.classes], rows)
     return content
 
@@ -103,7 +105,12 @@ def _ingest(
     section = dict(pipeline.bundle.recipe["data"])
     if section["size"] is None and any(item.size != pipeline.size for item in items):
         section["size"] = list(pipeline.size)  # the run's images had one size, these have others
-    part.run(pipeline.bundle.manifest.competition, source, section, out, problems)
+    try:
+        part.run(
+            pipeline.bundle.manifest.competition, source, section, out, problems, to_learn=False
+        )
+    except InputError as error:
+        raise InputError(str(error).replace(part.DROP, _CURE)) from error
 
 
 def _items(labelled: Sequence[Item], levels: Sequence[str], ids: Sequence[str]) -> list[Item]:

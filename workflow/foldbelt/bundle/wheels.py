@@ -95,7 +95,7 @@ def gather(
         if strange:
             raise InputError(
                 f"--without {', '.join(strange)}: nothing that the bundle needs is called that"
-                f"{suggest(_normal(strange[0]), known)}. Nothing was written."
+                f"{suggest(_normal(strange[0]), known)} Nothing was written."
             )
         wheels = {path.name: path for path in sorted(Path(folder).glob("*.whl"))}
         archive.write(out, {REQUIREMENTS: "".join(f"{one}\n" for one in wanted)}, wheels)

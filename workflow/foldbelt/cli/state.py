@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,8 +79,8 @@ def describe(run: str) -> str:
     left = [stage.name for stage in stages if stage.missing]
     if left:
         lines.append(f"  still needed: {', '.join(left)}; the same command goes on:")
-        given = f" --configfile {source}" if source.name != "config.yaml" or recipe else ""
-        lines.append(f"    snakemake --cores all{given or ' --configfile config/<yours>.yaml'}")
+        given = source if source.name != "config.yaml" or recipe else _recipe_of(folder.name)
+        lines.append(f"    snakemake --cores all --configfile {given or 'config/<yours>.yaml'}")
     return "\n".join(lines)
 
 
@@ -133,11 +134,14 @@ def _config_of(folder: Path) -> Path | None:
     own = folder / "config.yaml"
     if own.is_file():
         return own
-    for path in sorted(Path("config").glob("*.yaml")):
-        text = path.read_text(encoding="utf-8")
-        if f"\nrun: {folder.name}\n" in f"\n{text}":
-            return path
-    return None
+    return _recipe_of(folder.name)
+
+
+def _recipe_of(run: str) -> Path | None:
+    """Find the recipe in config/ of a run."""
+    named = re.compile(rf"^run:\s*(['\"]?){re.escape(run)}\1\s*(#.*)?$", re.MULTILINE)
+    recipes = sorted(Path("config").glob("*.yaml"))
+    return next((p for p in recipes if named.search(p.read_text(encoding="utf-8"))), None)
 
 
 def _what(settings: dict[str, Any], folder: Path, source: Path) -> list[str]:
@@ -183,12 +187,17 @@ def _unfinished(folder: Path) -> list[str]:
         else []
     )
     problems = folder / "data" / "problems.csv"
-    if problems.is_file():
+    if problems.is_file() and not _is_older(problems, folder / "data" / "train.h5"):
         with problems.open(encoding="utf-8", newline="") as file:
             count = sum(row.get("action") != _TOLD for row in csv.DictReader(file))
         named = f"{count} problem{'s' * (count > 1)} of the raw files"
         lines += [f"  {named}: {problems}"] if count else []
     return lines
+
+
+def _is_older(path: Path, other: Path) -> bool:
+    """Tell whether a file is there that was written later: what the first says is of the past."""
+    return other.is_file() and other.stat().st_mtime > path.stat().st_mtime
 
 
 def _scores(folder: Path) -> list[str]:

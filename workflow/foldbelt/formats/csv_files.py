@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANY = 5  # how many wrong values of one kind in one file a reason lists
+_USUAL = {
+    "id": ("imageid", "image_id", "img", "image", "filename"),
+    "rle": ("encodedpixels", "rle_mask", "segmentation"),
+    "class": ("classid", "class_id", "label", "category"),
+}
+"""What tables of run lengths call their columns, in small letters, besides their usual names."""
 _MISSING = {"", "nan", "na", "inf", "-inf"}
 _NOTHING = {"", "-1", "na", "n/a", "nan", "none", "null"}
 _LONGEST = 2**31 - 1  # characters of a field: run lengths may be long
@@ -97,6 +103,22 @@ def text_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def usual_names(columns: Iterable[str]) -> dict[str, str]:
+    """Give the usual names of the columns of run lengths: given → id, rle or class.
+
+    Examples
+    --------
+    >>> usual_names(["ImageId", "EncodedPixels", "height"])
+    {'ImageId': 'id', 'EncodedPixels': 'rle'}
+    """
+    given, renamed = list(columns), {}
+    for usual, others in _USUAL.items():
+        found = [column for column in given if column.lower() in (usual, *others)]
+        if usual not in given and len(found) == 1:
+            renamed[found[0]] = usual
+    return renamed
 
 
 def empty_fields(path: Path) -> int:

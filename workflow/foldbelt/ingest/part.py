@@ -39,6 +39,8 @@ TRAIN, TEST = "train", "test"
 _THREADS = 4  # decoding; OpenCV releases the interpreter's lock
 SPECIAL = ("DICOM", "TIFF")
 """Formats of images that are stated, for they need packages of their own."""
+DROP = ", or leave these images out with data.on_problem: drop."
+"""What a run can do about an image beside correcting it."""
 _LISTED = 40  # problems that the log lists
 ALL_PROBLEMS = "problems.csv"
 """The list that outlives a failure, beside those of the parts."""
@@ -52,6 +54,7 @@ class _Sources:
     reader: Reader
     listing: Listing
     only_test: frozenset[str]
+    to_learn: bool = True
     numbers: list[tuple[str, str]] = field(default_factory=list)
     """What was read of the part that has been stored, for the report."""
 
@@ -93,6 +96,7 @@ def run(
     train: PathLike | None = None,
     digest: str | None = None,
     numbers: PathLike | None = None,
+    to_learn: bool = True,
 ) -> None:
     """Read one part of a competition's raw files.
 
@@ -114,6 +118,8 @@ def run(
         Of the part's raw files, for the file's attributes.
     numbers
         Where the table of what was read goes: what, read; None for none.
+    to_learn
+        Whether networks are to learn from the images: then masks have to show every class.
 
     Raises
     ------
@@ -128,7 +134,7 @@ def run(
         )
     settings = competitions.settings(section)
     part = TRAIN if train is None else TEST
-    source = _settled(competition, folder, settings, train, out)
+    source = replace(_settled(competition, folder, settings, train, out), to_learn=to_learn)
     attrs = _attrs(competition, settings, source.listing, digest)
     findings = _convert_usable(source, part, out, attrs)
     fatal = _fatal(findings, settings)
@@ -295,7 +301,7 @@ def _fatal(findings: Iterable[Finding], settings: Mapping[str, Any]) -> list[Fin
 def _hint(fatal: Iterable[Finding]) -> str:
     if any(finding.id is None for finding in fatal):
         return "Correct the files. Leaving images out (data.on_problem: drop) does not help here."
-    return "Correct the files, or leave these images out with data.on_problem: drop."
+    return f"Correct the files{DROP}"
 
 
 def _convert_usable(
@@ -364,9 +370,9 @@ def _convert(
         stream = Stream(reader, listing, items, part == TRAIN, writer)
         findings = stream.convert(pool)
         if part == TRAIN and not findings:  # of masks that cannot be used nothing follows yet
-            findings = check_values(stream.looks) or _check_seen(
-                listing.classes, items, stream.seen
-            )
+            findings = check_values(stream.looks)
+            if not findings and source.to_learn:
+                findings = _check_seen(listing.classes, items, stream.seen)
         if findings:
             raise _Abandon
         if out is not None:

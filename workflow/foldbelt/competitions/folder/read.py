@@ -30,7 +30,7 @@ from foldbelt.competitions.folder.labels import read_labels
 from foldbelt.competitions.folder.listed import Listed, read_masks
 from foldbelt.competitions.folder.listing import list_files
 from foldbelt.competitions.folder.meta import add_patients, read_meta
-from foldbelt.competitions.folder.sample import in_sample, sample_fault
+from foldbelt.competitions.folder.sample import in_sample, read_sample, sample_fault
 from foldbelt.competitions.folder.several import Part, check_sizes
 from foldbelt.files import InputError
 from foldbelt.formats import csv_files, image_files, labelme
@@ -236,7 +236,7 @@ def _coloured(settings: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _check_sample(root: Path, test: Mapping[str, Path], classes: list[str]) -> list[Finding]:
-    sample, findings = csv_files.read_fields(root, SAMPLE, ("id", "rle"), needed=False)
+    sample, _, findings = read_sample(root)
     if sample is None:
         return findings
     reason = sample_fault(sample, classes)

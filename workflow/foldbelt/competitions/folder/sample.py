@@ -1,13 +1,40 @@
 """The form of a sample submission of the folder layout."""
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
+from foldbelt.competitions.folder import SAMPLE
 from foldbelt.formats import csv_files
+from foldbelt.formats.findings import Finding
 
 TEST_PREFIX = "test/"
 """In front of the ids of test images where training images bear the same names."""
 
 COLUMNS = ["id", "class", "height", "width", "rle"]
+_FORM = (
+    "its form is id,rle, with class where there are several, and with height and width if wanted"
+)
+
+
+def read_sample(root: Path) -> tuple[csv_files.Columns | None, list[str], list[Finding]]:
+    """Read a sample submission.
+
+    Returns
+    -------
+    columns, header, findings
+        Usual name → fields, and the header as it is: Kaggle's names are understood. None and a
+        finding where it cannot be used, None alone where there is none.
+    """
+    given, findings = csv_files.read_fields(root, SAMPLE, (), needed=False)
+    if given is None:
+        return None, [], findings
+    usual = csv_files.usual_names(given)
+    columns = {usual.get(name, name): fields for name, fields in given.items()}
+    absent = [name for name in ("id", "rle") if name not in columns]
+    if absent:
+        reason = f"lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)} (it has "
+        return None, [], [Finding(SAMPLE, f"{reason}{', '.join(given)}); {_FORM}")]
+    return columns, list(given), findings
 
 
 def sample_fault(sample: csv_files.Columns, classes: list[str]) -> str:

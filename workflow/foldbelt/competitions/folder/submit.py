@@ -15,7 +15,7 @@ from foldbelt.competitions._output_tables import write_boxes, write_labels
 from foldbelt.competitions._submitting import Prediction, refuse_others
 from foldbelt.competitions.folder import SAMPLE
 from foldbelt.competitions.folder.predicted import read_predictions
-from foldbelt.competitions.folder.sample import COLUMNS, in_sample, sample_fault
+from foldbelt.competitions.folder.sample import COLUMNS, in_sample, read_sample, sample_fault
 from foldbelt.files import InputError, Problem
 from foldbelt.formats import csv_files
 from foldbelt.formats.findings import Finding
@@ -52,11 +52,11 @@ def write_submission(
     extra = sorted(set(rows) - set(keys))
     problems += [Problem(" ".join(key), "is predicted, but not in the sample") for key in extra]
     refuse_others(problems, SAMPLE)
-    places = [COLUMNS.index(column) for column in sample.columns]
+    places = [COLUMNS.index(column) for column in sample.columns]  # in the sample's order
     answers = (rows.get(key, ("", "", "")) for key in keys)
     named = zip(sample.ids, sample.classes, strict=True)
     lines = ((*name, *answer) for name, answer in zip(named, answers, strict=True))
-    return csv_files.text_of(sample.columns, ([line[p] for p in places] for line in lines))
+    return csv_files.text_of(sample.header, ([line[p] for p in places] for line in lines))
 
 
 def check_submission(
@@ -69,9 +69,10 @@ def check_submission(
     """Check a written submission: every image and class once, right sizes, exactly the masks."""
     sample = _read_sample(root, classes)
     table = csv_files.read_columns(StringIO(text))
-    columns = COLUMNS if sample is None else sample.columns
-    if list(table) != columns:
-        return [Finding("submission", f"its columns are {list(table)}, not {columns}")]
+    header, columns = (COLUMNS, COLUMNS) if sample is None else (sample.header, sample.columns)
+    if list(table) != header:
+        return [Finding("submission", f"its columns are {list(table)}, not {header}")]
+    table = dict(zip(columns, table.values(), strict=True))
     kept = [_Kept.of(prediction) for prediction in predictions]
     given, wanted = _Sample.of(table, classes), []
     keys = list(zip(given.ids, given.classes, strict=True))
@@ -122,17 +123,20 @@ class _Kept(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """The rows of a submission: its columns, and an id and a class a row."""
+    """The rows of a submission: its header, usual names, and an id and a class a row."""
 
+    header: list[str]
     columns: list[str]
     ids: list[str]
     classes: list[str]
 
     @classmethod
-    def of(cls, table: csv_files.Columns, classes: list[str]) -> "_Sample":
+    def of(
+        cls, table: csv_files.Columns, classes: list[str], header: list[str] | None = None
+    ) -> "_Sample":
         """Take a table that need not name the class where there is one alone."""
-        ids = table["id"]
-        return cls(list(table), ids, table.get("class", classes[:1] * len(ids)))
+        ids, columns = table["id"], list(table)
+        return cls(header or columns, columns, ids, table.get("class", classes[:1] * len(ids)))
 
     def keys(self, test: Collection[str]) -> list[tuple[str, str]]:
         """Give the id that a test image has here, and the class, of every row."""
@@ -140,9 +144,9 @@ class _Sample(NamedTuple):
 
 
 def _read_sample(root: Path, classes: list[str]) -> _Sample | None:
-    table, findings = csv_files.read_fields(root, SAMPLE, ("id", "rle"), needed=False)
+    table, header, findings = read_sample(root)
     reason = findings[0].reason if table is None and findings else ""
     reason = reason if table is None else sample_fault(table, classes)
     if reason:
         raise InputError(f"{root / SAMPLE} {reason}.")
-    return None if table is None else _Sample.of(table, classes)
+    return None if table is None else _Sample.of(table, classes, header)

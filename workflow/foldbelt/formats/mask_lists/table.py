@@ -16,12 +16,6 @@ from foldbelt.formats.boxes import OBJECT, Listed
 from foldbelt.formats.findings import Finding
 from foldbelt.formats.mask_lists.rows import MaskRow, Runs
 
-_NAMES = {
-    "id": ("imageid", "image_id", "img", "image", "filename"),
-    "rle": ("encodedpixels", "rle_mask", "segmentation"),
-    "class": ("classid", "class_id", "label", "category"),
-}
-"""What other tables call the columns, in small letters."""
 _NOTHING = {"", "-1", "nan"}
 
 
@@ -37,7 +31,9 @@ def read(
     listed.findings.extend(findings)
     if table is None:
         return [], []
-    renamed = _as_usual(listed, table)
+    usual = csv_files.usual_names(map(str, table.columns))
+    table.columns = pd.Index([usual.get(str(column), column) for column in table.columns])
+    renamed = [f"{given} as {name}" for given, name in usual.items()]
     absent = [column for column in ("id", "rle") if column not in table]
     if absent:
         has = ", ".join(map(str, table.columns))
@@ -65,18 +61,6 @@ def read(
             continue
         rows.append(MaskRow(name, f"line {line}", key, kind, Runs(text)))
     return rows, sorted({*kinds} - {""})
-
-
-def _as_usual(listed: Listed, table: pd.DataFrame) -> list[str]:
-    """Give columns their usual names, in place; say which."""
-    renamed = []
-    for usual, others in _NAMES.items():
-        found = [column for column in table if str(column).lower() in (usual, *others)]
-        if usual not in table and len(found) == 1:
-            renamed.append(f"{found[0]} as {usual}")
-            named = {found[0]: usual}
-            table.columns = pd.Index([named.get(column, column) for column in table.columns])
-    return renamed
 
 
 def _note_sizes(listed: Listed, name: str, table: pd.DataFrame, ids: list[str]) -> None:
