@@ -11,6 +11,8 @@ import pytest
 import training
 from training import Competition
 
+from foldbelt.files import TEMPORARY
+
 # Processes of their own, forked from one that has imported torch but never computed.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["foldbelt.train.job"])
@@ -130,7 +132,7 @@ def test_killed_while_it_writes_a_state_it_goes_on_from_the_one_before(tiny, who
     worker.hit(signal.SIGKILL)
     assert worker.end() != 0
     (folder,) = Path(arguments["state_root"]).iterdir()
-    half = [path for path in folder.iterdir() if path.name.startswith(".state.pt.")]
+    half = [path for path in folder.iterdir() if path.name.startswith(f"{TEMPORARY}state.pt.")]
     assert len(half) == 1
     assert half[0].stat().st_size < (folder / "state.pt").stat().st_size
     told = []

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401 (masks are compressed by it)
 import pandas as pd
 import pytest
 from running import Run

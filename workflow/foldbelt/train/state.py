@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from foldbelt.files import InputError, PathLike, atomic, write_text
+from foldbelt.files import TEMPORARY, InputError, PathLike, atomic, write_text
 
 VERSION = 5  # of the layout of the state; another one starts over
 FAILED = "failed.txt"
@@ -95,7 +95,7 @@ def locked(root: PathLike, key: str, log: Log, attempt: int = 1) -> Iterator[Sta
     folder = Path(root) / key
     descriptor = _lock(folder, log)
     try:
-        for half in folder.glob(".state.pt.*"):  # of a trainer that was killed while it wrote
+        for half in folder.glob(f"{TEMPORARY}*"):  # of a trainer that was killed while it wrote
             half.unlink()
         _refuse_to_fail_again(folder / FAILED, attempt)
         try:
