@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +16,7 @@ from bundles import Tiny
 from click.testing import CliRunner
 from onnx_bundles import VANILLA, Crafted
 
-from foldbelt import store
+from foldbelt import bundle, provenance, store
 from foldbelt.bundle.onnx import exporting, graph, image
 from foldbelt.bundle.onnx.blending import blending_of
 from foldbelt.bundle.onnx.exporting import export
@@ -353,6 +354,26 @@ def test_means_are_those_of_the_blend(mean: str) -> None:
     np.testing.assert_allclose(found, mix_labels(labels, shares, *kind), atol=1e-4)
 
 
+def test_the_document_s_program_gives_what_is_predicted_but_for_a_few_pixels(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Crafted(tiny, tmp_path / "run", {"net": {"recipe": GREY, "architecture": VANILLA}})
+    export(made.bundle, tmp_path / "mine.onnx")
+    coarse = np.random.default_rng(1).integers(0, 256, (6, 8), np.uint8)
+    (tmp_path / "scans").mkdir()
+    for path in (tmp_path / "scan.png", tmp_path / "scans" / "scan.png"):
+        cv2.imwrite(str(path), cv2.resize(coarse, (64, 48), interpolation=cv2.INTER_CUBIC))
+    text = (provenance.package().parents[1] / "docs" / "bundle.md").read_text(encoding="utf-8")
+    program = text[text.index("## ONNX") :].split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {}
+    exec(program, given)
+    bundle.predict(made.bundle, tmp_path / "scans", tmp_path / "out", device="cpu")
+    expected = cv2.imread(str(tmp_path / "out" / "masks" / "scan.png"), 0) > 0
+    assert 0.02 < expected.mean() < 0.98, "else this shows nothing"
+    assert np.mean(given["mask"] != expected) < 0.01
+
+
 def test_a_folder_in_the_place_of_the_file_is_refused_first(tmp_path):
     with pytest.raises(InputError, match="is a folder; give the name of a file"):
         export(tmp_path / "none.zip", tmp_path)
@@ -365,7 +386,7 @@ def test_a_bundle_is_not_written_over_by_what_is_made_of_it(tmp_path, make):
     zipfile.ZipFile(given).extractall(tmp_path / "unpacked")
     (tmp_path / "link.zip").symlink_to(given)
     part = tmp_path / "unpacked" / "predict.py"
-    for bundle, out in ((given, tmp_path / "link.zip"), (tmp_path / "unpacked", part)):
+    for source, out in ((given, tmp_path / "link.zip"), (tmp_path / "unpacked", part)):
         with pytest.raises(InputError, match=r"the bundle.*would be spoilt. Name another file"):
-            make(bundle, out)
+            make(source, out)
     assert given.read_bytes() == before
