@@ -50,6 +50,21 @@ def caution(groups: int) -> str:
     return f"rough interval: {groups} groups only" if groups < ROUGH else ""
 
 
+def spoken(interval: Interval, groups: int) -> str:
+    """Word an interval over so many groups, or why there is none.
+
+    Examples
+    --------
+    >>> spoken([0.5, 0.75], 40).partition(": ")[2]
+    '0.5000 to 0.7500'
+    >>> spoken(None, 3)
+    'no interval: 3 groups, and it takes 5'
+    """
+    if interval is None:
+        return caution(groups)
+    return f"{percent()}: {interval[0]:.4f} to {interval[1]:.4f}"
+
+
 def count_groups(groups: Any, number: int) -> int:
     """Count the groups of `number` images, those that are alone included."""
     return int(numbered(groups, number).max()) + 1

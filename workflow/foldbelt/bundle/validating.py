@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foldbelt import competitions, raw_files
-from foldbelt.bootstrap import caution, percent
+from foldbelt.bootstrap import spoken
 from foldbelt.bundle.folder import Predictions
 from foldbelt.bundle.journal import Journal
 from foldbelt.bundle.judging import Judge
@@ -148,23 +148,20 @@ def describe(scores: Mapping[str, Any]) -> str:
     lines = []
     for output, one in scores["outputs"].items():
         lines.append(f"{one['metric']} of {output}, {scores['images']} images")
-        lines.append(_line("on these images", one["score"], _around(one, scores["groups"])))
+        lines.append(
+            _line("on these images", one["score"], spoken(one["interval"], scores["groups"]))
+        )
         if one["run"] is not None:
             lines.append(_line("leave-one-fold-out, in the run", one["run"]))
         if "baseline" in one:
             lines.append(_line("all masks empty", one["baseline"]))
         for name, part_of in one.get("classes", {}).items():
-            remark = f"{_around(part_of, scores['groups'])}; {part_of['positives']} images"
+            remark = (
+                f"{spoken(part_of['interval'], scores['groups'])}; {part_of['positives']} images"
+            )
             lines.append(_line(f"class {name}", part_of["score"], remark))
     return "\n".join(lines + [f"  note: {note}" for note in scores["notes"]])
 
 
 def _line(name: str, score: float, remark: str = "") -> str:
     return f"  {name:<32} {score:.4f}" + (f"  ({remark})" if remark else "")
-
-
-def _around(scored: Mapping[str, Any], count: int) -> str:
-    if scored["interval"] is None:
-        return caution(count)
-    low, high = scored["interval"]
-    return f"{percent()}: {low:.4f} to {high:.4f}"

@@ -30,6 +30,16 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _computing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where a bundle computes."""
+    threads = click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads on a "
+                           "CPU; the last digits depend on them. "
+                           "[default: as the run had]")  # fmt: skip
+    device = click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
+                          show_default=True, help="Where to compute.")  # fmt: skip
+    return device(threads(command))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="foldbelt", message="%(prog)s %(version)s")
 def main() -> None:
@@ -131,10 +141,7 @@ def scores_command(run: str) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
-              show_default=True, help="Where to compute.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads on a CPU; the last "
-              "digits depend on them. [default: as the run had]")  # fmt: skip
+@_computing
 @click.option("--sample", type=click.Path(path_type=Path), help="A folder with the competition's "
               "sample submission: submission.csv is written in its form.")  # fmt: skip
 @click.option("--table", type=click.Path(path_type=Path), help="A csv with the columns id and what "
@@ -181,10 +188,7 @@ def predict_command(
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto",
-              show_default=True, help="Where to compute.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 4096), help="Compute threads on a CPU; the last "
-              "digits depend on them. [default: as the run had]")  # fmt: skip
+@_computing
 @click.option("--overlays", is_flag=True, help="Write overlays/, too: images with what is "
               "predicted drawn over them.")  # fmt: skip
 @_told

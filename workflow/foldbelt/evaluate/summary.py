@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foldbelt.bootstrap import caution, percent
+from foldbelt.bootstrap import spoken
 from foldbelt.config.outputs import OUTPUTS
 from foldbelt.files import PathLike
 
@@ -51,18 +51,20 @@ def _of_masks(scores: Mapping[str, Any], run: str) -> list[str]:
     groups = scores["groups"]
     lines = [
         f"{scores['metric']} of the run {run}",
-        _line("leave-one-fold-out", scores["score"], _around(scores, groups)),
+        _line("leave-one-fold-out", scores["score"], spoken(scores["interval"], groups)),
         _line("optimistic, for comparison", scores["optimistic"]),
         _line("all masks empty", scores["baseline"]),
     ]
     if scores["hidden"] is not None:
         lines.append(_line("on the hidden truth of the test", scores["hidden"]))
     if like_test := scores.get("like_test"):
-        around = f"{_around(like_test, groups)}; AUC of train against test {like_test['auc']:.2f}"
+        told = spoken(like_test["interval"], groups)
+        around = f"{told}; AUC of train against test {like_test['auc']:.2f}"
         lines.append(_line("as if drawn like the test images", like_test["score"], around))
     for name, details in scores.get("classes", {}).items():
+        told = spoken(details["interval"], groups)
         lines.append(
-            f"  class {name:<27}{details['score']:.4f}  ({_around(details, groups)}; all empty "
+            f"  class {name:<27}{details['score']:.4f}  ({told}; all empty "
             f"{details['baseline']:.4f}; {details['positives']} images)"
         )
     lines += [_line(name, score) for name, score in sorted(scores["members"].items())]
@@ -75,17 +77,17 @@ def _of_masks(scores: Mapping[str, Any], run: str) -> list[str]:
 
 def _of_output(name: str, scores: Mapping[str, Any], run: str) -> list[str]:
     """Word the scores of labels, of boxes, or of both together."""
-    spoken = _SPOKEN.get(name, name)
+    what = _SPOKEN.get(name, name)
     kind = {"labels": "label", "boxes": "class"}.get(name, "class")
     lines = [
-        f"{scores['metric']} of the {spoken} of the run {run}",
-        _line("leave-one-fold-out", scores["score"], _around(scores, scores["groups"])),
+        f"{scores['metric']} of the {what} of the run {run}",
+        _line("leave-one-fold-out", scores["score"], spoken(scores["interval"], scores["groups"])),
         _line("optimistic, for comparison", scores["optimistic"]),
         _line("without any model", scores["baseline"]),
     ]
     lines += [_line(f"{kind} {each}", score) for each, score in scores["classes"].items()]
     lines += [
-        _line(_PARTS.get(part, part), one["difference"], _around(one, scores["groups"]))
+        _line(_PARTS.get(part, part), one["difference"], spoken(one["interval"], scores["groups"]))
         for part, one in scores.get("without", {}).items()
     ]
     rounds = scores["rounds"]
@@ -101,11 +103,3 @@ def _line(name: str, score: float | None, remark: str = "") -> str:
     """Put a name, its score and a remark on a line."""
     number = "unknown" if score is None else f"{score:.4f}"
     return f"  {name:<32} {number}" + (f"  ({remark})" if remark else "")
-
-
-def _around(scored: Mapping[str, Any], groups: int) -> str:
-    """Word the interval of a score, or why there is none."""
-    if scored["interval"] is None:
-        return caution(groups)
-    low, high = scored["interval"]
-    return f"{percent()}: {low:.4f} to {high:.4f}"
