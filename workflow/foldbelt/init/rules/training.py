@@ -138,7 +138,8 @@ def epochs(facts: Facts, chosen: Chosen) -> Iterator[Choice]:
     least = next(number for number in LADDER if number * steps >= LEAST or number == LADDER[-1])
     number = max([least, *(number for number in LADDER if number <= bounded)])
     where = f"{machine.gpus} GPU(s)" if machine.gpus else f"{machine.cores} core(s)"
-    rate = "" if seconds is None else f", {1 / seconds:.2g} images a second"
+    speed = 0.0 if seconds is None else float(f"{1 / seconds:.2g}")
+    rate = f", {speed:g} images a second" if speed else ""
     reason = (
         f"{seen} images an epoch, {told}{rate}: {fitting:.0f} epochs fit into "
         f"{machine.hours:g} h with {folds} folds on {where}"
