@@ -16,8 +16,10 @@ from foldbelt import bundle, competitions, metrics, raw_files, rle, store
 from foldbelt.bootstrap import interval
 from foldbelt.boxes import Boxes
 from foldbelt.bundle.pipeline import Pipeline
+from foldbelt.bundle.validating import describe
 from foldbelt.cli.main import main
 from foldbelt.files import InputError
+from foldbelt.metrics import labels
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def test_the_images_of_the_run_itself_are_noticed(tiny, labelled, tmp_path):
     assert any("the scores flatter" in note for note in scores["notes"])
 
 
-def test_labels_and_boxes_are_scored_as_the_run_scores_them(tmp_path):
+def test_labels_and_boxes_are_scored_as_the_run_scores_them(tmp_path, monkeypatch):
     chest = TinyChest(tmp_path / "run")
     chest.write()
     scores = bundle.validate(chest.bundle, chest.raw, tmp_path / "out", device="cpu")
@@ -148,3 +150,8 @@ def test_labels_and_boxes_are_scored_as_the_run_scores_them(tmp_path):
     expected = metrics.mean_average_precision(true, made)
     assert scores["outputs"]["boxes"]["score"] == pytest.approx(expected, abs=1e-6)
     assert 0 < scores["outputs"]["labels"]["score"] <= 1
+    monkeypatch.setattr(labels, "by_label", lambda *given: np.full(given[1].shape[1], np.nan))
+    again = bundle.validate(chest.bundle, chest.raw, tmp_path / "out", device="cpu")
+    assert again["outputs"]["labels"]["score"] is None, "all labels alike: nothing to rank"
+    assert again["outputs"]["boxes"] == scores["outputs"]["boxes"]
+    assert "on these images                  unknown" in describe(again)

@@ -1,7 +1,6 @@
 """What `foldbelt predict` and a bundle's `predict.py` share: all but how they are asked."""
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from functools import partial
 from foldbelt.bundle.predicting import Step, predict
 from foldbelt.files import PathLike
 
-DEVICES = {"auto": None, "cpu": "cpu", "gpu": "cuda"}
-"""What a person calls a device → what torch does; None: a GPU if there is one."""
+DEVICES = ("auto", "cpu", "gpu")
+"""What a person calls a device; auto: a GPU if there is one."""
 
 
 def run(
@@ -47,13 +46,12 @@ def run(
     """
     if sys.stderr is None:  # it was closed: the next file that is opened would be taken for it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop jobs by it
     start = time.monotonic()
     done = predict(
         bundle,
         images,
         out,
-        device=DEVICES[device],
+        device=device,
         cpu_threads=cpu_threads,
         sample=sample,
         table=table,

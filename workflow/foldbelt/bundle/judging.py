@@ -13,7 +13,7 @@ from foldbelt.bundle.journal import Record
 from foldbelt.bundle.manifest import MASKS, decision_entry
 from foldbelt.bundle.reading import Bundle
 from foldbelt.decide import alone
-from foldbelt.files import InputError, PathLike, Problem, raise_all
+from foldbelt.files import PathLike, Problem, raise_all
 from foldbelt.folds import grouping
 from foldbelt.metrics.labels import DECIDED
 from foldbelt.rle import decode
@@ -98,9 +98,10 @@ class Judge:
         Returns
         -------
         dict
-            images, groups; ``outputs``, name → metric, score, interval, baseline where masks are
-            all empty, run (the leave-one-fold-out score of the bundle in its run), and of masks
-            classes; ``each``, for masks: id → scores by class; ``notes``.
+            images, groups; ``outputs``, name → metric, score (None where nothing can be ranked),
+            interval, baseline where masks are all empty, run (the leave-one-fold-out score of the
+            bundle in its run), and of masks classes; ``each``, for masks: id → scores by class;
+            ``notes``.
         """
         groups = self.groups(ids)
         resampling = Resampling(groups, int(self.bundle.recipe["decision"]["bootstrap"]))
@@ -169,9 +170,9 @@ class Judge:
             decision = self.bundle.decisions[decision_entry(output)]
             metric, blend = decision["metric"], self._as_scored(blend, ids, decision)
         statistic, rows = alone.ranked(output, self.data, blend, ids, metric)
-        if not len(rows):
-            raise InputError(f"no image of the data has a truth of {output}.")
-        score = float(statistic(np.ones(len(rows))))
+        score = float(statistic(np.ones(len(rows)))) if len(rows) else np.nan
+        if np.isnan(score):  # nothing to rank: no truth is known, or all of it is the same
+            return {"metric": metric, "score": None, "interval": None}
         interval = resampling.take(rows).ranked(statistic, len(rows))
         return {"metric": metric, "score": score, "interval": interval}
 

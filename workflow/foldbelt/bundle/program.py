@@ -25,6 +25,7 @@ import io
 import json
 import os
 import re
+import signal
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -48,8 +49,9 @@ class Refused(Exception):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Predict, and give the status: 0, or 1 where something given cannot be used."""
-    if sys.stderr is None:  # closed by whoever started this
+    if sys.stderr is None:  # it was closed: the next file that is opened would be taken for it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop jobs by it
     try:
         if sys.version_info < _OLDEST:
             raise Refused(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old; take "

@@ -163,5 +163,6 @@ def describe(scores: Mapping[str, Any]) -> str:
     return "\n".join(lines + [f"  note: {note}" for note in scores["notes"]])
 
 
-def _line(name: str, score: float, remark: str = "") -> str:
-    return f"  {name:<32} {score:.4f}" + (f"  ({remark})" if remark else "")
+def _line(name: str, score: float | None, remark: str = "") -> str:
+    number = "unknown" if score is None else f"{score:.4f}"
+    return f"  {name:<32} {number}" + (f"  ({remark})" if remark else "")

@@ -1,6 +1,7 @@
 """The commands of the program `foldbelt`."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
@@ -26,6 +27,20 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as error:
             print(f"Error: {words_of(error)}", file=sys.stderr)
         raise SystemExit(1)
+
+    return run
+
+
+def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say, when it is stopped, that the same command goes on; schedulers stop jobs by SIGTERM."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise InputError("stopped. The same command goes on from here.") from None
 
     return run
 
@@ -149,6 +164,7 @@ def scores_command(run: str) -> None:
 @click.option("--overlays", is_flag=True, help="Write overlays/, too: images with what is "
               "predicted drawn over them.")  # fmt: skip
 @_told
+@_stoppable
 def predict_command(
     bundle: Path,
     images: str,
@@ -173,14 +189,11 @@ def predict_command(
     from foldbelt.bundle.alone import Progress  # seconds
     from foldbelt.bundle.command import run
 
-    try:
-        said = run(
-            bundle, images, out,
-            device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
-            progress=Progress(),
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        raise InputError("stopped. The same command goes on from here.") from None
+    said = run(
+        bundle, images, out,
+        device=device, cpu_threads=threads, sample=sample, table=table, overlays=overlays,
+        progress=Progress(),
+    )  # fmt: skip
     print(said)
 
 
@@ -192,6 +205,7 @@ def predict_command(
 @click.option("--overlays", is_flag=True, help="Write overlays/, too: images with what is "
               "predicted drawn over them.")  # fmt: skip
 @_told
+@_stoppable
 def validate_command(
     bundle: Path, data: str, out: str, device: str, threads: int | None, overlays: bool
 ) -> None:
